@@ -1,0 +1,1 @@
+//! An account's state: the fold of its events.

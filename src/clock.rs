@@ -1,0 +1,64 @@
+//! The only place that asks what time it is.
+//!
+//! Everything else takes the time as an argument, so that schedules, ages and back-off can be tested
+//! with any time. What this file does not know: whether the local clock is right. That is judged
+//! against the server's `Date` header, in the guards of retirement.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The wall clock, or a hand-set one for tests.
+#[derive(Clone)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Manual(Arc<Mutex<DateTime<Utc>>>),
+}
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn manual(start: DateTime<Utc>) -> Self {
+        Self(Source::Manual(Arc::new(Mutex::new(start))))
+    }
+
+    /// The time now, in UTC.
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.0 {
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the time")]
+            Source::System => Utc::now(),
+            Source::Manual(at) => *at.lock().expect("no holder of the manual clock panics"),
+        }
+    }
+
+    /// Moves a manual clock; a system clock is not moved.
+    pub fn advance(&self, by: TimeDelta) {
+        if let Source::Manual(at) = &self.0 {
+            *at.lock().expect("no holder of the manual clock panics") += by;
+        }
+    }
+}
+
+/// A reading of the monotonic clock, for measuring how long something took.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the time")]
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// A policy's duration as a signed one; absurdly long ones become the longest there is.
+pub fn delta(duration: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// `at + duration`, or the end of time where that overflows.
+pub fn after(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {
+    at.checked_add_signed(delta(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

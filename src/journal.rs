@@ -1,0 +1,108 @@
+//! The journal: keeps events in order, and knows nothing of what they mean.
+//!
+//! Rows stand in named streams, one for each account and `@alerts` for incidents and mail. A row's
+//! `seq` counts from 1 in its stream, and an append names the `seq` it expects: of two writers one
+//! loses before it can act. Each row carries the SHA-256 of the one before it, so a row changed by hand
+//! is found.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+/// The stream of incidents and mail. No account can have this name.
+pub const ALERTS: &str = "@alerts";
+
+/// What is to be written: a kind and a JSON body, both opaque here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// A short name.
+    pub kind: String,
+    /// A JSON object.
+    pub body: String,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its place in the stream, from 1.
+    pub seq: u64,
+    /// The entry itself.
+    pub entry: Entry,
+}
+
+/// Why the journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process holds the state directory: stop it, or ask it (exit code 75).
+    #[error("another ringcx-rotator holds {path}", path = state_dir.display())]
+    Locked {
+        /// The state directory.
+        state_dir: PathBuf,
+    },
+    /// Another writer appended first: load again and decide anew.
+    #[error("journal stream `{stream}`: expected to append after row {expected}, but it has {got}")]
+    Conflict {
+        /// The stream.
+        stream: String,
+        /// The last `seq` the caller knew.
+        expected: u64,
+        /// The last `seq` there is.
+        got: u64,
+    },
+    /// Written by a newer version: stop; upgrade, or restore the state directory.
+    #[error(
+        "the journal has schema version {got}, this ringcx-rotator knows up to {known}: was it downgraded?"
+    )]
+    Newer {
+        /// The version found.
+        got: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// The state directory cannot be used.
+    #[error("{path}: {source}", path = path.display())]
+    Directory {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A row is not what was written: stop; restore the state directory, or move it away and see
+    /// "a lost journal" in the manual.
+    #[error("journal stream `{stream}`, row {seq}: {what}")]
+    Damaged {
+        /// The stream.
+        stream: String,
+        /// The row.
+        seq: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The database said no: disk full, file damaged. Nothing was written.
+    #[error("journal: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The writer has stopped; the process is ending.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Keeps rows. The whole of what a journal must do, so that one in another store can take its place.
+pub trait Journal: Send + Sync {
+    /// Every row of a stream, in order.
+    fn load(&self, stream: &str) -> impl Future<Output = Result<Vec<Row>, JournalError>> + Send;
+
+    /// Appends these entries after row `expected` of the stream, all or none, and returns once they
+    /// would survive a power cut. Answers the new last `seq`.
+    fn append(
+        &self,
+        stream: &str,
+        expected: u64,
+        entries: Vec<Entry>,
+    ) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
+    /// The names of all streams that hold a row.
+    fn streams(&self) -> impl Future<Output = Result<Vec<String>, JournalError>> + Send;
+}

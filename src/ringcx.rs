@@ -1,0 +1,189 @@
+//! RingCX as the daemon sees it: five calls and what can come of them.
+//!
+//! Nothing here retries, waits or gives up; that is the driver's. What an answer means for the next
+//! step is in the variants of [`ApiError`]. The facts come from the public documentation of the
+//! RingCX voice API; where those are silent, every answer is survived.
+
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::event::Outcome;
+use crate::secret::{Secret, Token};
+
+pub mod http;
+mod wire;
+
+/// What `login` and `refresh` give.
+pub struct Login {
+    /// For `Authorization: Bearer`.
+    pub access: Secret,
+    /// For one more login without the password.
+    pub refresh: Option<Secret>,
+    /// How long `access` lives from now: from the JWT's `exp` against the server's own clock, else 5 minutes.
+    pub lifetime: Duration,
+    /// `adminPasswordReset`: the password is about to die.
+    pub password_reset: bool,
+}
+
+/// As whom a call is made.
+#[derive(Clone, Copy)]
+pub enum Auth<'a> {
+    /// `Authorization: Bearer {access token}`
+    Bearer(&'a Secret),
+    /// `X-Auth-Token: {permanent token}`
+    Token(&'a Token),
+}
+
+/// What `list` gives.
+pub struct Listing {
+    /// Every token of the user, without duplicates, in no order.
+    pub tokens: Vec<Token>,
+    /// The server's `Date`, where it sent one that can be read.
+    pub server_time: Option<DateTime<Utc>>,
+}
+
+/// What `delete` was answered. Only a list tells whether the token is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// `true`, 204, or an empty 200.
+    Accepted,
+    /// `false`, or 404.
+    Denied,
+}
+
+/// One RingCX account this login can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VisibleAccount {
+    /// `accountId`
+    pub id: String,
+    /// `accountName`
+    pub name: String,
+}
+
+/// What came of a call that did not succeed. Texts hold no URL, token or password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The request was not sent: no route, no name, no TLS. Try again later; nothing happened.
+    #[error("cannot reach {host}: {why}")]
+    Unreachable {
+        /// Host and port.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// The request was sent and no answer came. It may have been carried out.
+    #[error("no answer from {host}: {why}")]
+    NoAnswer {
+        /// Host and port.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// 401 or 403: log in again once, then treat as refused.
+    #[error("answered {status}{}", detail(said))]
+    Denied {
+        /// 401 or 403.
+        status: u16,
+        /// What the body said, scrubbed and cut.
+        said: String,
+    },
+    /// 429 or 503: not before `retry_after`.
+    #[error("answered {status}{}{}", detail(said), wait(retry_after))]
+    Busy {
+        /// 429 or 503.
+        status: u16,
+        /// `Retry-After`, as a wait from now, where it came.
+        retry_after: Option<Duration>,
+        /// What the body said, scrubbed and cut.
+        said: String,
+    },
+    /// Any other status, a redirect included. It may have been carried out.
+    #[error("answered {status}{}", detail(said))]
+    Status {
+        /// The status.
+        status: u16,
+        /// What the body said, scrubbed and cut.
+        said: String,
+    },
+    /// A success whose body makes no sense. It may have been carried out.
+    #[error("answered {status}, but {why}")]
+    Nonsense {
+        /// 2xx.
+        status: u16,
+        /// What is wrong with the body; never the body itself.
+        why: String,
+    },
+}
+
+fn detail(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
+fn wait(retry_after: &Option<Duration>) -> String {
+    retry_after.map_or(String::new(), |wait| format!(" (asks to wait {} s)", wait.as_secs()))
+}
+
+impl ApiError {
+    /// Whether the call may have been carried out all the same. Only a request that never left is
+    /// known not to have been: a proxy can answer 4xx for a backend that already did it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unreachable { .. } => Outcome::NotDone,
+            Self::NoAnswer { .. }
+            | Self::Denied { .. }
+            | Self::Busy { .. }
+            | Self::Status { .. }
+            | Self::Nonsense { .. } => Outcome::Unknown,
+        }
+    }
+
+    /// How long the server asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the credential used was refused.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+}
+
+/// Who logs in.
+pub struct Credentials<'a> {
+    /// The RingCX user.
+    pub username: &'a str,
+    /// Its password.
+    pub password: &'a Secret,
+    /// Such as `aws80`.
+    pub platform_id: &'a str,
+}
+
+/// The RingCX calls.
+pub trait TokenApi: Send + Sync {
+    /// `POST /api/auth/login/admin`
+    fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
+
+    /// `POST /api/auth/token/refresh`
+    fn refresh(&self, refresh: &Secret) -> impl Future<Output = Result<Login, ApiError>> + Send;
+
+    /// `POST /voice/api/v1/admin/token`. Every call makes another token that never expires.
+    fn mint(&self, access: &Secret) -> impl Future<Output = Result<Token, ApiError>> + Send;
+
+    /// `GET /voice/api/v1/admin/token`
+    fn list(&self, auth: Auth<'_>) -> impl Future<Output = Result<Listing, ApiError>> + Send;
+
+    /// `DELETE /voice/api/v1/admin/token/{token}`
+    fn delete(
+        &self,
+        auth: Auth<'_>,
+        victim: &Token,
+    ) -> impl Future<Output = Result<Deletion, ApiError>> + Send;
+
+    /// `GET /voice/api/v1/admin/accounts`
+    fn accounts(&self, auth: Auth<'_>) -> impl Future<Output = Result<Vec<VisibleAccount>, ApiError>> + Send;
+}

@@ -1,0 +1,1 @@
+//! The RingCX client over HTTP.

@@ -1,0 +1,1 @@
+//! Bodies as RingCX sends them, parsed as hostile input.

@@ -1,0 +1,167 @@
+//! Reading a secret from where the policy says it is.
+//!
+//! Read again at each use, so that a changed password needs no restart.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{Secret, SecretSource};
+
+/// No secret is longer than this; a larger file is not a secret but a mistake.
+const LARGEST: u64 = 64 * 1024;
+
+/// Why a secret could not be read. Never says what it is.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The policy names a systemd credential, but systemd passed none.
+    #[error(
+        "credential `{name}`: $CREDENTIALS_DIRECTORY is not set: is this run by systemd, and has the unit `LoadCredential={name}:…`?"
+    )]
+    NoCredentials {
+        /// The credential's name.
+        name: String,
+    },
+    /// The file is missing or may not be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Larger than 64 KiB.
+    #[error("{path}: larger than 64 KiB, that is no secret", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not UTF-8.
+    #[error("{place}: not valid UTF-8")]
+    NotText {
+        /// The file or variable.
+        place: String,
+    },
+    /// Nothing in it.
+    #[error("{place}: is empty")]
+    Empty {
+        /// The file or variable.
+        place: String,
+    },
+    /// The environment variable is not set.
+    #[error("environment variable {name} is not set")]
+    NoVariable {
+        /// The variable.
+        name: String,
+    },
+}
+
+/// A secret that works but is not kept well.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretWarning {
+    /// Readable by group or others.
+    #[error("{path} is readable by others (mode {mode:04o}): run `chmod 600 {path}`", path = path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl SecretSource {
+    /// Reads the secret. One trailing `\n` or `\r\n` is taken off.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match self {
+            Self::Credential(name) => read_file(&credential_path(name)?),
+            Self::File(path) => read_file(path),
+            Self::Env(name) => {
+                let text =
+                    std::env::var_os(name).ok_or_else(|| SecretError::NoVariable { name: name.clone() })?;
+                let text = text.into_string().map_err(|_| SecretError::NotText { place: name.clone() })?;
+                non_empty(text, name)
+            }
+        }
+    }
+
+    /// What is wrong with how the secret is kept, for `check`. Systemd's own directory is not looked at.
+    pub fn warning(&self) -> Option<SecretWarning> {
+        let Self::File(path) = self else { return None };
+        if std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir)) {
+            return None;
+        }
+        let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
+        (mode & 0o077 != 0).then(|| SecretWarning::Exposed { path: path.clone(), mode })
+    }
+}
+
+fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .ok_or_else(|| SecretError::NoCredentials { name: name.to_owned() })?;
+    Ok(Path::new(&directory).join(name))
+}
+
+fn read_file(path: &Path) -> Result<Secret, SecretError> {
+    let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(SecretError::TooLarge { path: path.to_owned() });
+    }
+    let place = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { place: place.clone() })?;
+    non_empty(text, &place)
+}
+
+fn non_empty(mut text: String, place: &str) -> Result<Secret, SecretError> {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.is_empty() { Err(SecretError::Empty { place: place.to_owned() }) } else { Ok(Secret::new(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn source(content: &[u8]) -> (tempfile::NamedTempFile, SecretSource) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let source = SecretSource::File(file.path().to_owned());
+        (file, source)
+    }
+
+    #[test]
+    fn one_line_end_is_not_part_of_a_secret() {
+        for (content, secret) in
+            [(&b"pass\n"[..], "pass"), (b"pass\r\n", "pass"), (b"pass", "pass"), (b"pa ss \n\n", "pa ss \n")]
+        {
+            let (_file, source) = source(content);
+            assert_eq!(source.read().ok().unwrap().expose(), secret);
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused_without_being_shown() {
+        for content in [&b""[..], b"\n", b"\xff\xfecanary", &[b'x'; 70_000]] {
+            let (_file, source) = source(content);
+            let error = source.read().err().expect("refused").to_string();
+            assert!(!error.contains("canary") && !error.contains("xxxx"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_is_warned_about() {
+        use std::os::unix::fs::PermissionsExt;
+        let (file, source) = source(b"pass");
+        assert_eq!(source.warning(), None);
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(source.warning().unwrap().to_string().contains("chmod 600"));
+    }
+}

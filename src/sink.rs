@@ -1,0 +1,254 @@
+//! Sinks: the places that hold a token for those who use it.
+//!
+//! A sink does one thing at a time and once: no retries, no waiting, no memory. It knows nothing of
+//! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
+//! table in the policy.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::event::{GenerationNo, Outcome};
+use crate::policy::{SinkKind, SinkPolicy};
+use crate::secret::{Fingerprint, SecretError, Token};
+
+pub mod atomic_file;
+pub mod env_file;
+pub mod file;
+pub mod webhook;
+
+/// A token on its way to a sink.
+pub struct Delivery<'a> {
+    /// The account's name.
+    pub account: &'a str,
+    /// Which generation of that account's tokens.
+    pub generation: GenerationNo,
+    /// The token.
+    pub token: &'a Token,
+    /// When it was minted.
+    pub minted_at: DateTime<Utc>,
+    /// The token it takes the place of.
+    pub previous: Option<Previous>,
+    /// The time now, for signatures.
+    pub now: DateTime<Utc>,
+}
+
+/// The token that a delivery takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// It works at least until then.
+    pub retires_after: DateTime<Utc>,
+}
+
+/// What a sink was seen to hold.
+pub enum ReadBack {
+    /// This token.
+    Holds(Token),
+    /// There is no such file, or no such key in it.
+    Absent,
+    /// Something that is no token, or several different ones. The text says what, without showing it.
+    Other(String),
+    /// It could not be looked at.
+    Unreadable(SinkError),
+    /// A sink of this kind cannot be looked at: its receipt is the only proof.
+    Opaque,
+}
+
+/// Why a sink did not take a token, or may not have. Texts hold no token, secret or address that may be one.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The target is not something this sink may replace: a symlink, a directory, a mount point. An operator must act.
+    #[error("{path} is {what}: {help}", path = path.display())]
+    Target {
+        /// The target.
+        path: PathBuf,
+        /// What it is instead of a regular file.
+        what: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+    /// A user or group name is not known on this machine.
+    #[error("no {what} `{name}` on this machine")]
+    UnknownName {
+        /// `user` or `group`.
+        what: &'static str,
+        /// As in the policy.
+        name: String,
+    },
+    /// The file system said no. The old bytes are still there.
+    #[error("{path}: cannot {doing}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// `create`, `write`, `rename` …
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The existing env-file cannot be edited without losing something.
+    #[error("{path}: {why}", path = path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// Why, without its content.
+        why: String,
+    },
+    /// The signing secret could not be read.
+    #[error("webhook secret: {0}")]
+    Secret(#[from] SecretError),
+    /// The webhook's secret or a header cannot be used.
+    #[error("webhook: {why}")]
+    Setup {
+        /// Why, without the value.
+        why: String,
+    },
+    /// The webhook could not be reached; nothing was sent.
+    #[error("cannot reach {host}: {why}")]
+    Unreachable {
+        /// Scheme, host and port.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// The webhook was sent and no answer came.
+    #[error("no answer from {host}: {why}")]
+    NoAnswer {
+        /// Scheme, host and port.
+        host: String,
+        /// In words.
+        why: String,
+    },
+    /// The webhook answered something else than success.
+    #[error("{host} answered {status}")]
+    Refused {
+        /// Scheme, host and port.
+        host: String,
+        /// The status.
+        status: u16,
+        /// `Retry-After`, as a wait from now, where it came with 429 or 503.
+        retry_after: Option<Duration>,
+    },
+    /// 410: the receiver is gone for good. Park the sink; an operator must act.
+    #[error("{host} answered 410: the receiver says it is gone for good")]
+    Gone {
+        /// Scheme, host and port.
+        host: String,
+    },
+    /// 2xx, but the answer does not prove that the receiver holds the token.
+    #[error("{host} answered {status}, but {why}")]
+    Unproved {
+        /// Scheme, host and port.
+        host: String,
+        /// 2xx.
+        status: u16,
+        /// What the answer lacks.
+        why: &'static str,
+    },
+}
+
+impl SinkError {
+    /// Whether the sink may hold the token all the same. A file is looked at instead of guessed about;
+    /// a webhook that was sent may have been taken in, whatever it answered.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } => Outcome::Unknown,
+            Self::Target { .. }
+            | Self::UnknownName { .. }
+            | Self::Io { .. }
+            | Self::Unfit { .. }
+            | Self::Secret(_)
+            | Self::Setup { .. }
+            | Self::Unreachable { .. }
+            | Self::Gone { .. } => Outcome::NotDone,
+        }
+    }
+
+    /// Whether trying again is pointless until someone acts.
+    pub fn parks(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+
+    /// How long the receiver asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// What every sink can do.
+pub trait Sink: Send + Sync {
+    /// Whether a delivery can be expected to work, found out without changing anything.
+    fn preflight(&self) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Puts the token there. Doing it twice is the same as doing it once.
+    fn deliver(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Looks at what is there.
+    fn read_back(&self) -> impl Future<Output = ReadBack> + Send;
+
+    /// Removes left-over temporary files of ours.
+    fn clean_up(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A sink of any kind.
+pub enum AnySink {
+    /// See [`file::File`].
+    File(file::File),
+    /// See [`env_file::EnvFile`].
+    EnvFile(env_file::EnvFile),
+    /// See [`webhook::Webhook`].
+    Webhook(webhook::Webhook),
+}
+
+impl AnySink {
+    /// Builds what the policy describes. Touches nothing yet.
+    pub fn new(policy: &SinkPolicy) -> Self {
+        match &policy.kind {
+            SinkKind::File(kind) => Self::File(file::File::new(kind.clone())),
+            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind.clone())),
+            SinkKind::Webhook(kind) => {
+                Self::Webhook(webhook::Webhook::new(policy.name.clone(), kind.clone()))
+            }
+        }
+    }
+}
+
+impl Sink for AnySink {
+    async fn preflight(&self) -> Result<(), SinkError> {
+        match self {
+            Self::File(sink) => sink.preflight().await,
+            Self::EnvFile(sink) => sink.preflight().await,
+            Self::Webhook(sink) => sink.preflight().await,
+        }
+    }
+
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+        match self {
+            Self::File(sink) => sink.deliver(delivery).await,
+            Self::EnvFile(sink) => sink.deliver(delivery).await,
+            Self::Webhook(sink) => sink.deliver(delivery).await,
+        }
+    }
+
+    async fn read_back(&self) -> ReadBack {
+        match self {
+            Self::File(sink) => sink.read_back().await,
+            Self::EnvFile(sink) => sink.read_back().await,
+            Self::Webhook(sink) => sink.read_back().await,
+        }
+    }
+
+    async fn clean_up(&self) {
+        match self {
+            Self::File(sink) => sink.clean_up().await,
+            Self::EnvFile(sink) => sink.clean_up().await,
+            Self::Webhook(sink) => sink.clean_up().await,
+        }
+    }
+}
