@@ -1,1 +1,375 @@
-//! An account's state: the fold of its events.
+//! An account's state: the fold of its events, and nothing else.
+//!
+//! What can be derived is not kept: a generation's stage follows from when it was verified, promoted and
+//! superseded; whether something is held back follows from its last failure. The fold accepts any
+//! sequence of events without panicking, since a journal is input like any other. It does not know the
+//! policy or the time.
+//!
+//! ```text
+//!             Verified        all required sinks Proved      the next one is Promoted       absent from a list
+//!  Minted ──▶ (pending) ──▶ (pending, verified) ──▶ current ──────────────▶ previous ──────────────▶ retired
+//!                 │ Abandoned                          │ TokenLost             ▲                        │
+//!                 └────────────────────────────────────┼──────────────────────┘◀────── Reappeared ────┘
+//!                                                      └──▶ lost ── Reappeared ──▶ current or previous
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome};
+use crate::policy::AccountPolicy;
+use crate::secret::{Fingerprint, SecretTag};
+
+mod fold;
+mod proof;
+
+pub use proof::{Minted, Proved, Verified};
+
+/// How many retired or lost generations are remembered, to know their tokens again.
+const REMEMBERED: usize = 64;
+
+/// Everything the journal says about an account.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountState {
+    /// The `seq` of the last event folded in.
+    pub seq: u64,
+    /// The logins this account has had; the last one is the one in use.
+    pub lines: Vec<Line>,
+    /// Our tokens, those long retired left out.
+    pub generations: BTreeMap<GenerationNo, Generation>,
+    /// The highest number ever intended.
+    pub last_generation: u64,
+    /// Tokens on the server that are not ours.
+    pub foreign: BTreeMap<Fingerprint, ForeignToken>,
+    /// The mint whose outcome is not known yet.
+    pub open_mint: Option<OpenMint>,
+    /// Mints given up whose token may still arrive.
+    pub lost_mints: Vec<LostMint>,
+    /// Mints whose token cannot be told among several.
+    pub ambiguous_mints: Vec<AmbiguousMint>,
+    /// What is known of each sink of the policy.
+    pub sinks: BTreeMap<String, SinkRecord>,
+    /// Sinks taken out of the policy, by name.
+    pub released_sinks: BTreeMap<String, SinkRecord>,
+    /// What failed last, and when it is tried again.
+    pub lanes: BTreeMap<Lane, Failure>,
+    /// When an operator asked for a rotation that has not been promoted yet.
+    pub asked_at: Option<DateTime<Utc>>,
+    /// The logins of the last minute before the last one.
+    pub logins: VecDeque<DateTime<Utc>>,
+    /// Since when RingCX has wanted the password changed.
+    pub password_reset_since: Option<DateTime<Utc>>,
+    /// How far the clocks are apart, while they disagree.
+    pub clock: Option<ClockTrouble>,
+    /// The last time the current token vanished, until another is promoted or it is back.
+    pub token_lost: Option<TokenLoss>,
+    /// What is to be deleted, once its intent is committed and until its outcome is.
+    pub open_delete: Option<Fingerprint>,
+}
+
+/// One login of the account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The RingCX user.
+    pub username: String,
+    /// Its platform.
+    pub platform_id: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// One of our tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Its number.
+    pub number: GenerationNo,
+    /// Its token.
+    pub fingerprint: Fingerprint,
+    /// Which of [`AccountState::lines`] it belongs to.
+    pub line: usize,
+    /// When it was minted, or seen to have been.
+    pub minted_at: DateTime<Utc>,
+    /// How we learnt of it.
+    pub learnt: Learnt,
+    /// When it was seen to work.
+    pub verified_at: Option<DateTime<Utc>>,
+    /// When it became current.
+    pub promoted_at: Option<DateTime<Utc>>,
+    /// When its successor became current.
+    pub superseded_at: Option<DateTime<Utc>>,
+    /// Why it will never become current, or is so no longer though nothing took its place.
+    pub set_aside: Option<String>,
+    /// A delete was sent.
+    pub delete_sent: bool,
+    /// When it was seen to be gone, and by whose hand.
+    pub retired: Option<(DateTime<Utc>, Hand)>,
+    /// When it was seen to have vanished.
+    pub lost_at: Option<DateTime<Utc>>,
+}
+
+/// Where a token is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Minted, not in every required sink yet.
+    Pending,
+    /// The one that every sink should hold.
+    Current,
+    /// Alive, to be deleted when its time has come.
+    Previous,
+    /// Gone, as intended.
+    Retired,
+    /// Gone, by another's hand.
+    Lost,
+}
+
+impl Stage {
+    /// As in `tokens --json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Retired => "retired",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A token on the server that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignToken {
+    /// When a list first showed it.
+    pub first_seen_at: DateTime<Utc>,
+    /// When the first of ours after it was promoted.
+    pub superseded_at: Option<DateTime<Utc>>,
+    /// A delete was sent.
+    pub delete_sent: bool,
+}
+
+/// A mint whose intent is committed and whose outcome is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenMint {
+    /// The generation it is to become.
+    pub generation: GenerationNo,
+    /// When it was intended.
+    pub at: DateTime<Utc>,
+    /// Every token on the server just before.
+    pub baseline: BTreeSet<Fingerprint>,
+}
+
+/// A mint given up whose token may still arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostMint {
+    /// The generation it was to become.
+    pub generation: GenerationNo,
+    /// Until then an unknown token is taken for it.
+    pub open_until: DateTime<Utc>,
+}
+
+/// A mint whose token, if there is one, is among several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmbiguousMint {
+    /// The generation it was to become.
+    pub generation: GenerationNo,
+    /// When that was found out.
+    pub at: DateTime<Utc>,
+    /// The tokens one of which may be ours.
+    pub candidates: BTreeSet<Fingerprint>,
+}
+
+/// What is known of a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkRecord {
+    /// `file`, `env-file`, `webhook`.
+    pub sink_type: String,
+    /// Where it is.
+    pub target: String,
+    /// Since when it has been managed.
+    pub bound_at: DateTime<Utc>,
+    /// The newest generation ever sent there. A sink never goes back behind it.
+    pub intended: Option<GenerationNo>,
+    /// What became of that.
+    pub last_delivery: LastDelivery,
+    /// The newest generation that was proved there, and when.
+    pub proved: Option<(GenerationNo, DateTime<Utc>)>,
+    /// Nothing is sent until someone acts.
+    pub parked: bool,
+    /// It no longer held what it should, since then.
+    pub drifted: Option<(DateTime<Utc>, String)>,
+}
+
+/// What became of the newest delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastDelivery {
+    /// There was none.
+    Never,
+    /// Intended, outcome not recorded: the sink may hold it.
+    Open,
+    /// Taken.
+    Done,
+    /// Not taken, or perhaps.
+    Failed(Outcome),
+}
+
+/// What failed last in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The first of this row of failures.
+    pub since: DateTime<Utc>,
+    /// The last one.
+    pub last: DateTime<Utc>,
+    /// The incident it makes.
+    pub incident: IncidentKind,
+    /// What went wrong.
+    pub error: String,
+    /// How many in a row.
+    pub count: u32,
+    /// Not before then.
+    pub next_attempt_at: DateTime<Utc>,
+    /// For a rejected login: the tag of the secret that was rejected.
+    pub rejected: Option<SecretTag>,
+}
+
+/// The clocks disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockTrouble {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Local minus server.
+    pub skew_seconds: i64,
+}
+
+/// The current token vanished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLoss {
+    /// Which.
+    pub generation: GenerationNo,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What showed it.
+    pub evidence: String,
+}
+
+impl Generation {
+    /// Where it is in its life.
+    pub fn stage(&self) -> Stage {
+        if self.retired.is_some() {
+            Stage::Retired
+        } else if self.lost_at.is_some() {
+            Stage::Lost
+        } else if self.set_aside.is_some() || self.superseded_at.is_some() {
+            Stage::Previous
+        } else if self.promoted_at.is_some() {
+            Stage::Current
+        } else {
+            Stage::Pending
+        }
+    }
+
+    /// Whether the token is on the server as far as we know.
+    pub fn is_alive(&self) -> bool {
+        match self.stage() {
+            Stage::Pending | Stage::Current | Stage::Previous => true,
+            Stage::Retired | Stage::Lost => false,
+        }
+    }
+
+    /// Whether a list ever showed it. One that never did may only be slow to appear.
+    pub fn was_listed(&self) -> bool {
+        self.verified_at.is_some() || self.learnt != Learnt::Answered
+    }
+}
+
+impl AccountState {
+    /// The fold of a whole stream, in order.
+    pub fn fold<'a>(events: impl IntoIterator<Item = (u64, DateTime<Utc>, &'a Event)>) -> Self {
+        let mut state = Self::default();
+        for (seq, at, event) in events {
+            state.apply(seq, at, event);
+        }
+        state
+    }
+
+    /// The index of the login in use.
+    pub fn line(&self) -> usize {
+        self.lines.len().saturating_sub(1)
+    }
+
+    /// Our tokens of the login in use.
+    pub fn own(&self) -> impl DoubleEndedIterator<Item = &Generation> {
+        let line = self.line();
+        self.generations.values().filter(move |generation| generation.line == line)
+    }
+
+    /// Our tokens of earlier logins that were alive when the login changed.
+    pub fn of_former_logins(&self) -> impl Iterator<Item = &Generation> {
+        let line = self.line();
+        self.generations.values().filter(move |generation| generation.line != line && generation.is_alive())
+    }
+
+    /// The token every sink should hold.
+    pub fn current(&self) -> Option<&Generation> {
+        self.own().rfind(|generation| generation.stage() == Stage::Current)
+    }
+
+    /// The token on its way to the sinks.
+    pub fn pending(&self) -> Option<&Generation> {
+        self.own().rfind(|generation| generation.stage() == Stage::Pending)
+    }
+
+    /// The tokens that sinks hold or are about to: the current and the pending one.
+    pub fn in_use(&self) -> Vec<Fingerprint> {
+        [self.current(), self.pending()].into_iter().flatten().map(|it| it.fingerprint).collect()
+    }
+
+    /// Our tokens that wait for their deletion, oldest first.
+    pub fn previous(&self) -> impl Iterator<Item = &Generation> {
+        self.own().filter(|generation| generation.stage() == Stage::Previous)
+    }
+
+    /// How many of ours are alive, mints counted whose token may be among foreign ones.
+    pub fn live_count(&self) -> usize {
+        let alive = self.own().filter(|generation| generation.is_alive()).count();
+        let unclear = self
+            .ambiguous_mints
+            .iter()
+            .filter(|mint| mint.candidates.iter().any(|candidate| self.foreign.contains_key(candidate)));
+        alive + unclear.count()
+    }
+
+    /// The generation with this token, whatever its stage.
+    pub fn by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Generation> {
+        self.generations.values().rfind(|generation| generation.fingerprint == *fingerprint)
+    }
+
+    /// Until when this lane is held back, if it is.
+    pub fn held_until(&self, lane: &Lane, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.lanes.get(lane).map(|failure| failure.next_attempt_at).filter(|until| *until > now)
+    }
+
+    /// How many failures in a row the worst lane has.
+    pub fn consecutive_failures(&self) -> u32 {
+        self.lanes.values().map(|failure| failure.count).max().unwrap_or(0)
+    }
+
+    /// The number the next mint will have.
+    pub fn next_generation(&self) -> GenerationNo {
+        GenerationNo(self.last_generation.saturating_add(1))
+    }
+
+    /// Whether this policy logs in as someone else than the journal says.
+    pub fn login_differs(&self, policy: &AccountPolicy) -> bool {
+        self.lines
+            .last()
+            .is_none_or(|line| line.username != policy.username || line.platform_id != policy.platform_id)
+    }
+
+    /// Logins sent in the minute before `now`.
+    pub fn recent_logins(&self, now: DateTime<Utc>) -> usize {
+        self.logins.iter().filter(|at| **at > now - TimeDelta::minutes(1)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,3 +31,6 @@ pub struct Condition {
 
 /// Stands where an account's name would, for what concerns the daemon as a whole.
 pub const DAEMON: &str = "@daemon";
+
+mod conditions;
+pub use conditions::conditions;

@@ -290,7 +290,9 @@ pub enum Lifted {
 /// A kind of work with a back-off of its own, so that one that fails holds up no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Logging in and listing: without it nothing else can be done on the server.
+    /// Logging in: without it nothing can be minted.
+    Login,
+    /// Asking the server anything at all.
     Server,
     /// Preflight, mint, verify.
     Rotation,
@@ -303,6 +305,7 @@ pub enum Lane {
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Login => f.write_str("login"),
             Self::Server => f.write_str("server"),
             Self::Rotation => f.write_str("rotation"),
             Self::Retirement => f.write_str("retirement"),
@@ -321,6 +324,7 @@ impl FromStr for Lane {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.strip_prefix("sink:")) {
+            ("login", _) => Ok(Self::Login),
             ("server", _) => Ok(Self::Server),
             ("rotation", _) => Ok(Self::Rotation),
             ("retirement", _) => Ok(Self::Retirement),

@@ -1,0 +1,121 @@
+//! A pass: plan, do one thing, plan again, until there is nothing to do now.
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{AccountDriver, Witness};
+use crate::event::Lane;
+use crate::journal::{Journal, JournalError};
+use crate::plan::{Next, plan};
+use crate::ringcx::TokenApi;
+use crate::secret::SecretTag;
+
+/// No honest pass has more steps; one that does is going round in circles.
+const MOST_STEPS: usize = 500;
+
+/// How a pass ended.
+#[derive(Debug)]
+pub struct PassReport {
+    /// When the next one is due.
+    pub wake_at: DateTime<Utc>,
+    /// Why it ended.
+    pub end: PassEnd,
+}
+
+/// Why a pass ended.
+#[derive(Debug)]
+pub enum PassEnd {
+    /// Nothing is left to do now.
+    AtRest,
+    /// It was told to stop.
+    Stopped,
+    /// It was going round in circles; it is tried again later.
+    Circling,
+    /// The journal could not be written, so nothing more was done.
+    Journal(JournalError),
+}
+
+/// Why a step ended without an outcome to record.
+pub(super) enum Halt {
+    /// The journal could not be written.
+    Journal(JournalError),
+    /// The process is to stop.
+    Stopped,
+    /// Not before then, and for no fault: a limit of ours.
+    NotBefore(DateTime<Utc>),
+}
+
+impl From<JournalError> for Halt {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
+    /// Does all that is due now. Safe to call at any time and any number of times.
+    pub async fn pass(&mut self, stop: &CancellationToken) -> PassReport {
+        self.seen.begin_pass(self.clock.now());
+        self.seen.secret_tag = self.tag_held_secret();
+        self.note_texts();
+        let report = self.work(stop).await;
+        self.end_pass().await;
+        report
+    }
+
+    pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
+        for _ in 0..MOST_STEPS {
+            self.progress();
+            let now = self.clock.now();
+            let decision = plan(&self.assignment.account, &self.state, &self.seen, now);
+            let wake_at = decision.wake_at;
+            let done = match decision.next {
+                Next::Rest => return PassReport { wake_at, end: PassEnd::AtRest },
+                // What was seen is written down even when stopping; nothing new is begun.
+                Next::Record(events) => self.record(events).await.map_err(Halt::Journal),
+                Next::Do(_) if stop.is_cancelled() => Err(Halt::Stopped),
+                Next::Do(step) => self.perform(step, stop).await,
+            };
+            match done {
+                Ok(()) => {}
+                Err(Halt::Stopped) => return PassReport { wake_at, end: PassEnd::Stopped },
+                Err(Halt::NotBefore(until)) => {
+                    return PassReport { wake_at: wake_at.min(until), end: PassEnd::AtRest };
+                }
+                Err(Halt::Journal(error)) => {
+                    let wake_at = crate::clock::after(now, self.assignment.account.retry.initial);
+                    return PassReport { wake_at, end: PassEnd::Journal(error) };
+                }
+            }
+        }
+        let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.max);
+        PassReport { wake_at, end: PassEnd::Circling }
+    }
+
+    /// Keeps no more in memory than the next pass can use, and says how things stand.
+    pub(super) async fn end_pass(&mut self) {
+        self.listing = Vec::new();
+        let wanted = self.state.in_use();
+        self.session.keep_only(&wanted);
+        self.tell_conditions().await;
+        self.witness.changed(self.name(), &self.state, &self.seen);
+        self.progress();
+    }
+
+    /// The tag of the password, while a rejected login is held back: another password lifts the hold.
+    fn tag_held_secret(&self) -> Option<SecretTag> {
+        let held = self.state.lanes.get(&Lane::Login)?;
+        held.rejected?;
+        let password = self.assignment.account.password.read().ok()?;
+        Some(self.tag_secret(&password))
+    }
+
+    pub(super) fn tag_secret(&self, password: &crate::secret::Secret) -> SecretTag {
+        let account = &self.assignment.account;
+        let salt = format!("{} {} {}", account.name, account.username, account.platform_id);
+        SecretTag::of(&salt, password)
+    }
+
+    pub(super) fn note_texts(&mut self) {
+        self.seen.values = self.session.texts().collect();
+    }
+}

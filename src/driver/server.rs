@@ -1,0 +1,201 @@
+//! Asking the server: limits, logins, and what a failure means.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::pass::Halt;
+use super::session::Access;
+use super::{AccountDriver, Witness};
+use crate::clock::after;
+use crate::event::{Event, IncidentKind, Lane};
+use crate::journal::Journal;
+use crate::plan::backoff::{Trouble, failed};
+use crate::plan::seen::{ListedBy, SeenList};
+use crate::ringcx::{ApiError, Auth, Credentials, Listing, Login, TokenApi};
+
+/// A long wait is made in stretches of this, so that it is seen to be one and not a hang.
+const STRETCH: Duration = Duration::from_secs(5);
+
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
+    /// Logs in, with the refresh token where there is one, else with the password. `false`: it failed,
+    /// and that is recorded.
+    pub(super) async fn renew_access(&mut self, stop: &CancellationToken) -> Result<bool, Halt> {
+        if let Some(refresh) = self.session.drop_access() {
+            self.pace(stop).await?;
+            let refreshed = self.api.refresh(&refresh).await;
+            self.progress();
+            match refreshed {
+                Ok(login) => return self.logged_in(login).await,
+                Err(error) => tracing::debug!(account = self.name(), %error, "Refresh failed, logging in"),
+            }
+        }
+        let password = match self.assignment.account.password.read() {
+            Ok(password) => password,
+            Err(error) => {
+                let error = format!("password: {error}");
+                let held = self.trouble(Lane::Login, IncidentKind::LoginFailed, error, None);
+                self.record(vec![held]).await?;
+                return Ok(false);
+            }
+        };
+        let now = self.clock.now();
+        if self.state.recent_logins(now) >= self.session.logins_per_minute() {
+            let oldest = self.state.logins.front().copied().unwrap_or(now);
+            let until = (oldest + TimeDelta::seconds(60)).max(now + TimeDelta::seconds(1));
+            return Err(Halt::NotBefore(until));
+        }
+        self.pace(stop).await?;
+        self.record(vec![Event::LoginAttempted]).await?;
+        let account = &self.assignment.account;
+        let who = Credentials {
+            username: &account.username,
+            password: &password,
+            platform_id: &account.platform_id,
+        };
+        let answer = self.api.login(who).await;
+        self.progress();
+        match answer {
+            Ok(login) => self.logged_in(login).await,
+            Err(error) => {
+                let rejected = error.is_denied();
+                let incident = if rejected { IncidentKind::LoginRejected } else { IncidentKind::LoginFailed };
+                let mut trouble = Trouble::new(Lane::Login, incident, format!("login: {error}"));
+                trouble.retry_after = error.retry_after();
+                trouble.rejected = rejected.then(|| self.tag_secret(&password));
+                self.keep_quiet(&error);
+                let held = failed(&self.state, &self.assignment.account.retry, trouble, self.clock.now());
+                self.record(vec![held]).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn logged_in(&mut self, login: Login) -> Result<bool, Halt> {
+        let mut events: Vec<Event> = self.cleared(Lane::Login).into_iter().collect();
+        if login.password_reset != self.state.password_reset_since.is_some() {
+            events.push(Event::PasswordReset { required: login.password_reset });
+        }
+        self.session.keep_access(Access::new(login));
+        self.record(events).await?;
+        Ok(true)
+    }
+
+    /// Lists with a login; one that the server takes for ended is renewed once.
+    pub(super) async fn list_by_login(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let mut renewed = false;
+        loop {
+            if self.session.bearer().is_none() {
+                renewed = true;
+                if !self.renew_access(stop).await? {
+                    return Ok(());
+                }
+            }
+            self.pace(stop).await?;
+            let Some(bearer) = self.session.bearer() else {
+                let error = "logging in gives an access token that has ended already".to_owned();
+                let held = self.trouble(Lane::Login, IncidentKind::LoginFailed, error, None);
+                return Ok(self.record(vec![held]).await?);
+            };
+            let listed = self.api.list(Auth::Bearer(bearer)).await;
+            self.progress();
+            match listed {
+                Ok(listing) => {
+                    self.take_listing(listing, ListedBy::Login);
+                    let cleared = self.cleared(Lane::Server);
+                    return Ok(self.record(cleared.into_iter().collect()).await?);
+                }
+                Err(error) if error.is_denied() && !renewed => {
+                    renewed = true;
+                    if !self.renew_access(stop).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    if error.is_denied() {
+                        self.session.drop_access();
+                    }
+                    return self.list_failed(ListedBy::Login, &error).await;
+                }
+            }
+        }
+    }
+
+    /// A list that failed: a refused token is evidence, all else is trouble with the server.
+    pub(super) async fn list_failed(&mut self, by: ListedBy, error: &ApiError) -> Result<(), Halt> {
+        if let (ListedBy::Token(token), true) = (by, error.is_denied()) {
+            self.seen.saw_refusal(token);
+            return Ok(());
+        }
+        let text = format!("list: {error}");
+        let held = self.trouble(Lane::Server, IncidentKind::LoginFailed, text, Some(error));
+        Ok(self.record(vec![held]).await?)
+    }
+
+    /// Takes in a list: fingerprints for the plan, texts for as long as the pass.
+    pub(super) fn take_listing(&mut self, listing: Listing, by: ListedBy) {
+        let now = self.clock.now();
+        let list = SeenList {
+            at: now,
+            tokens: listing.tokens.iter().map(|token| token.fingerprint()).collect(),
+            by,
+            skew: listing.server_time.map(|server| now - server),
+        };
+        let watched = self.state.in_use();
+        for token in listing.tokens.iter().filter(|token| watched.contains(&token.fingerprint())) {
+            self.session.keep_text(token);
+        }
+        self.seen.saw_list(list, watched);
+        self.listing = listing.tokens;
+        self.note_texts();
+    }
+
+    /// The event that records trouble.
+    pub(super) fn trouble(
+        &mut self,
+        lane: Lane,
+        incident: IncidentKind,
+        error: String,
+        cause: Option<&ApiError>,
+    ) -> Event {
+        let mut trouble = Trouble::new(lane, incident, error);
+        if let Some(cause) = cause {
+            trouble.retry_after = cause.retry_after();
+            self.keep_quiet(cause);
+        }
+        failed(&self.state, &self.assignment.account.retry, trouble, self.clock.now())
+    }
+
+    /// A server that asks to be left alone is: a call during a penalty may prolong it.
+    pub(super) fn keep_quiet(&mut self, error: &ApiError) {
+        if let Some(wait) = error.retry_after() {
+            self.seen.quiet_until = self.seen.quiet_until.max(Some(after(self.clock.now(), wait)));
+        }
+    }
+
+    /// The event that ends a lane's trouble, if it is in any.
+    pub(super) fn cleared(&self, lane: Lane) -> Option<Event> {
+        self.state.lanes.contains_key(&lane).then_some(Event::LaneCleared { lane })
+    }
+
+    /// Waits until `requests-per-minute` lets another request through.
+    pub(super) async fn pace(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let wait = self.session.claim_request();
+        self.sleep(wait, stop).await
+    }
+
+    pub(super) async fn sleep(&mut self, wait: Duration, stop: &CancellationToken) -> Result<(), Halt> {
+        let mut left = wait;
+        while !left.is_zero() {
+            let stretch = left.min(STRETCH);
+            tokio::select! {
+                () = stop.cancelled() => return Err(Halt::Stopped),
+                () = tokio::time::sleep(stretch) => {}
+            }
+            self.progress();
+            left -= stretch;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The login of one account: access token, limits, and the texts of the tokens in use.
+//!
+//! Everything here is in memory only. After a restart a token's text is had again from a sink that holds
+//! it, or by logging in and listing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::clock::monotonic;
+use crate::policy::RingcxPolicy;
+use crate::ringcx::Login;
+use crate::secret::{Fingerprint, Secret, Token};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An access token is renewed this much before its end, or a tenth of its life if that is shorter.
+const AHEAD: Duration = Duration::from_secs(30);
+
+/// What a login gave.
+pub struct Access {
+    /// For `Authorization: Bearer`.
+    pub bearer: Secret,
+    /// For renewing it without the password.
+    pub refresh: Option<Secret>,
+    good_until: Instant,
+}
+
+impl Access {
+    /// Takes what a login gave, just now.
+    pub fn new(login: Login) -> Self {
+        let ahead = AHEAD.min(login.lifetime / 10);
+        Self {
+            bearer: login.access,
+            refresh: login.refresh,
+            good_until: monotonic() + login.lifetime.saturating_sub(ahead),
+        }
+    }
+}
+
+/// The login of one account.
+pub struct Session {
+    access: Option<Access>,
+    texts: BTreeMap<Fingerprint, Token>,
+    requests: VecDeque<Instant>,
+    requests_per_minute: usize,
+    logins_per_minute: usize,
+}
+
+impl Session {
+    /// Not logged in.
+    pub fn new(policy: &RingcxPolicy) -> Self {
+        let mut session = Self {
+            access: None,
+            texts: BTreeMap::new(),
+            requests: VecDeque::new(),
+            requests_per_minute: 1,
+            logins_per_minute: 1,
+        };
+        session.limit_to(policy);
+        session
+    }
+
+    /// Takes the limits of a policy.
+    pub fn limit_to(&mut self, policy: &RingcxPolicy) {
+        self.requests_per_minute = policy.requests_per_minute.max(1) as usize;
+        self.logins_per_minute = policy.logins_per_minute.max(1) as usize;
+    }
+
+    /// How many logins a minute may be sent.
+    pub fn logins_per_minute(&self) -> usize {
+        self.logins_per_minute
+    }
+
+    /// The access token, as long as it lives.
+    pub fn bearer(&self) -> Option<&Secret> {
+        self.access.as_ref().filter(|access| access.good_until > monotonic()).map(|access| &access.bearer)
+    }
+
+    /// Keeps what a login gave.
+    pub fn keep_access(&mut self, access: Access) {
+        self.access = Some(access);
+    }
+
+    /// Gives up the access token; its refresh token, which is good for one use, is handed out.
+    pub fn drop_access(&mut self) -> Option<Secret> {
+        self.access.take().and_then(|access| access.refresh)
+    }
+
+    /// Forgets everything of this login.
+    pub fn forget(&mut self) {
+        self.access = None;
+        self.texts.clear();
+    }
+
+    /// Keeps a token's text.
+    pub fn keep_text(&mut self, token: &Token) {
+        self.texts.insert(token.fingerprint(), token.clone());
+    }
+
+    /// The text of a token, if it is at hand.
+    pub fn text(&self, fingerprint: &Fingerprint) -> Option<&Token> {
+        self.texts.get(fingerprint)
+    }
+
+    /// The tokens whose text is at hand.
+    pub fn texts(&self) -> impl Iterator<Item = Fingerprint> {
+        self.texts.keys().copied()
+    }
+
+    /// Drops every text but these.
+    pub fn keep_only(&mut self, wanted: &[Fingerprint]) {
+        self.texts.retain(|fingerprint, _| wanted.contains(fingerprint));
+    }
+
+    /// How long to wait until the next request may be sent, and counts it as sent then.
+    pub fn claim_request(&mut self) -> Duration {
+        let now = monotonic();
+        while self.requests.front().is_some_and(|at| *at + MINUTE <= now) {
+            self.requests.pop_front();
+        }
+        let full = self.requests.len().checked_sub(self.requests_per_minute);
+        let at = full.and_then(|index| self.requests.get(index)).map_or(now, |at| (*at + MINUTE).max(now));
+        self.requests.push_back(at);
+        at - now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(requests_per_minute: usize) -> Session {
+        Session {
+            access: None,
+            texts: BTreeMap::new(),
+            requests: VecDeque::new(),
+            requests_per_minute,
+            logins_per_minute: 5,
+        }
+    }
+
+    #[test]
+    fn requests_beyond_the_limit_wait_for_the_minute_to_pass() {
+        let mut session = session(3);
+        assert!((0..3).all(|_| session.claim_request() == Duration::ZERO));
+        let wait = session.claim_request();
+        assert!(wait > MINUTE - Duration::from_secs(5) && wait <= MINUTE, "{wait:?}");
+    }
+
+    #[test]
+    fn an_access_token_without_life_is_not_used() {
+        let mut session = session(3);
+        let login =
+            |lifetime| Login { access: Secret::new("jwt"), refresh: None, lifetime, password_reset: false };
+        session.keep_access(Access::new(login(Duration::ZERO)));
+        assert!(session.bearer().is_none());
+        session.keep_access(Access::new(login(Duration::from_secs(300))));
+        assert!(session.bearer().is_some());
+    }
+}

@@ -1,0 +1,363 @@
+//! The steps. Each has the same shape: intent, effect, outcome.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::pass::Halt;
+use super::{AccountDriver, Witness};
+use crate::account::{Minted, Proved, Verified};
+use crate::clock::after;
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
+use crate::journal::Journal;
+use crate::plan::backoff::{Trouble, failed};
+use crate::plan::seen::ListedBy;
+use crate::plan::{Retirable, Step};
+use crate::ringcx::{ApiError, Auth, TokenApi};
+use crate::secret::{Fingerprint, Token};
+use crate::sink::{Delivery, Previous, ReadBack, Sink};
+
+/// The first wait between two looks at a fresh token; each is twice the one before.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// The longest.
+const LONGEST_LOOK: Duration = Duration::from_secs(15);
+
+/// What one look at a fresh token told.
+enum Trial {
+    Works,
+    /// The server says no: it is not listed, or refused.
+    Denied(String),
+    /// The server could not say.
+    Unclear(String),
+}
+
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
+    pub(super) async fn perform(&mut self, step: Step, stop: &CancellationToken) -> Result<(), Halt> {
+        match step {
+            Step::Look(look) => self.look(look, stop).await,
+            Step::Mint { generation, baseline } => self.mint(generation, baseline, stop).await,
+            Step::Verify(minted) => self.verify(minted, stop).await,
+            Step::Deliver { token, sinks } => self.deliver(token, sinks, stop).await,
+            Step::Prove { token, sinks } => self.prove(token, sinks, stop).await,
+            Step::Promote(proved) => self.promote(proved).await,
+            Step::Delete(victim) => self.delete(victim, stop).await,
+        }
+    }
+
+    async fn mint(
+        &mut self,
+        generation: GenerationNo,
+        baseline: BTreeSet<Fingerprint>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        if self.session.bearer().is_none() && !self.renew_access(stop).await? {
+            return Ok(());
+        }
+        self.pace(stop).await?;
+        self.record(vec![Event::MintIntended { generation, baseline }]).await?;
+        self.seen.server_changed();
+        let Some(bearer) = self.session.bearer() else {
+            let error = "the access token ended just before the mint was sent".to_owned();
+            return Ok(self.record(vec![Event::MintFailed { generation, error }]).await?);
+        };
+        let answer = self.api.mint(bearer).await;
+        self.progress();
+        match answer {
+            Ok(token) => {
+                let fingerprint = token.fingerprint();
+                // A server that hands out a token that is there already has not minted one.
+                if self.state.by_fingerprint(&fingerprint).is_some() || self.was_in_baseline(&fingerprint) {
+                    let error = ApiError::Nonsense { status: 200, why: "with a token it had before".into() };
+                    return self.mint_unknown(generation, error).await;
+                }
+                self.session.keep_text(&token);
+                self.note_texts();
+                let minted = Event::Minted { generation, fingerprint, how: Learnt::Answered };
+                Ok(self.record(vec![minted]).await?)
+            }
+            Err(error) if error.outcome() == Outcome::NotDone => {
+                let text = format!("mint: {error}");
+                let held = self.trouble(Lane::Rotation, IncidentKind::MintFailed, text, Some(&error));
+                let error = error.to_string();
+                Ok(self.record(vec![Event::MintFailed { generation, error }, held]).await?)
+            }
+            Err(error) => self.mint_unknown(generation, error).await,
+        }
+    }
+
+    fn was_in_baseline(&self, fingerprint: &Fingerprint) -> bool {
+        self.state.open_mint.as_ref().is_some_and(|mint| mint.baseline.contains(fingerprint))
+    }
+
+    async fn mint_unknown(&mut self, generation: GenerationNo, error: ApiError) -> Result<(), Halt> {
+        if error.is_denied() {
+            // Perhaps the access token ended: the look that follows logs in again.
+            self.session.drop_access();
+        }
+        let text = format!("mint: {error}");
+        let held = self.trouble(Lane::Rotation, IncidentKind::MintFailed, text, Some(&error));
+        let unknown = Event::MintUnknown { generation, error: error.to_string() };
+        Ok(self.record(vec![unknown, held]).await?)
+    }
+
+    async fn verify(&mut self, minted: Minted, stop: &CancellationToken) -> Result<(), Halt> {
+        let Some(token) = self.text_of(minted.fingerprint(), stop).await? else {
+            return self.without_text(minted.generation(), minted.fingerprint()).await;
+        };
+        let deadline = after(self.clock.now(), self.assignment.account.verify_within);
+        let mut wait = FIRST_LOOK;
+        loop {
+            let trial = self.try_token(&token, stop).await?;
+            let (reason, given_up) = match trial {
+                Trial::Works => {
+                    let mut events = vec![Event::Verified { generation: minted.generation() }];
+                    events.extend(self.cleared(Lane::Rotation));
+                    return Ok(self.record(events).await?);
+                }
+                Trial::Denied(reason) => (reason, true),
+                Trial::Unclear(reason) => (reason, false),
+            };
+            if after(self.clock.now(), wait) > deadline {
+                let error = format!("generation {} does not work: {reason}", minted.generation());
+                let mut events = vec![self.trouble(Lane::Rotation, IncidentKind::VerifyFailed, error, None)];
+                if given_up {
+                    events.push(Event::Abandoned { generation: minted.generation(), reason });
+                }
+                return Ok(self.record(events).await?);
+            }
+            self.sleep(wait, stop).await?;
+            wait = (wait * 2).min(LONGEST_LOOK);
+        }
+    }
+
+    async fn try_token(&mut self, token: &Token, stop: &CancellationToken) -> Result<Trial, Halt> {
+        self.pace(stop).await?;
+        let listed = self.api.list(Auth::Token(token)).await;
+        self.progress();
+        match listed {
+            Ok(listing) => {
+                let listed = listing.tokens.iter().any(|it| it.fingerprint() == token.fingerprint());
+                self.take_listing(listing, ListedBy::Token(token.fingerprint()));
+                if !listed {
+                    return Ok(Trial::Denied("the server's list does not have it".to_owned()));
+                }
+            }
+            Err(error) if error.is_denied() => return Ok(Trial::Denied(format!("list: {error}"))),
+            Err(error) => return Ok(Trial::Unclear(self.unclear("list", &error))),
+        }
+        if !self.assignment.account.smoke_test {
+            return Ok(Trial::Works);
+        }
+        self.pace(stop).await?;
+        let accounts = self.api.accounts(Auth::Token(token)).await;
+        self.progress();
+        Ok(match accounts {
+            Ok(_) => Trial::Works,
+            Err(error) if error.is_denied() => Trial::Denied(format!("accounts: {error}")),
+            Err(error) => Trial::Unclear(self.unclear("accounts", &error)),
+        })
+    }
+
+    fn unclear(&mut self, call: &str, error: &ApiError) -> String {
+        self.keep_quiet(error);
+        format!("{call}: {error}")
+    }
+
+    async fn deliver(
+        &mut self,
+        token: Verified,
+        sinks: Vec<String>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let generation = token.generation();
+        let Some(text) = self.text_of(token.fingerprint(), stop).await? else {
+            return self.without_text(generation, token.fingerprint()).await;
+        };
+        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
+        self.record(intents.collect()).await?;
+        self.seen.sinks_changed();
+        let minted_at = self.state.generations.get(&generation).map(|it| it.minted_at);
+        let delivery = Delivery {
+            account: self.name(),
+            generation,
+            token: &text,
+            minted_at: minted_at.unwrap_or_else(|| self.clock.now()),
+            previous: self.replaced_by(generation),
+            now: self.clock.now(),
+        };
+        let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
+        let outcomes = join_all(targets.map(|(name, sink)| {
+            let delivery = &delivery;
+            async move { (name.clone(), sink.deliver(delivery).await) }
+        }))
+        .await;
+        self.progress();
+        let mut events = Vec::new();
+        for (sink, outcome) in outcomes {
+            match outcome {
+                Ok(()) => events.push(Event::Delivered { sink, generation }),
+                Err(error) => {
+                    let lane = Lane::Sink(sink.clone());
+                    let mut trouble = Trouble::new(lane, IncidentKind::SinkFailed, error.to_string());
+                    trouble.retry_after = error.retry_after();
+                    let now = self.clock.now();
+                    let held = failed(&self.state, &self.assignment.account.retry, trouble, now);
+                    let (outcome, parked) = (error.outcome(), error.parks());
+                    events.push(Event::DeliveryFailed { sink, generation, outcome, parked });
+                    events.push(held);
+                }
+            }
+        }
+        Ok(self.record(events).await?)
+    }
+
+    /// The token that this one takes the place of, and how long it works at least.
+    fn replaced_by(&self, generation: GenerationNo) -> Option<Previous> {
+        let retention = &self.assignment.account.retention;
+        let own = self.state.own().filter(|it| it.number < generation && it.promoted_at.is_some());
+        let old = own.filter(|it| it.is_alive()).last()?;
+        let new = self.state.generations.get(&generation)?;
+        // Promotion comes after minting, so the overlap ends no sooner than this.
+        let retires_after =
+            after(old.minted_at, retention.max_age).max(after(new.minted_at, retention.overlap));
+        Some(Previous { fingerprint: old.fingerprint, retires_after })
+    }
+
+    async fn prove(
+        &mut self,
+        token: Verified,
+        sinks: Vec<String>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let generation = token.generation();
+        let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
+        let looks =
+            join_all(targets.map(|(name, sink)| async { (name.clone(), sink.read_back().await) })).await;
+        let (mut proved, mut read, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut text = None;
+        for (sink, look) in looks {
+            let instead = match look {
+                ReadBack::Holds(held) if held.fingerprint() == token.fingerprint() => {
+                    text = Some(held);
+                    read.push(sink);
+                    continue;
+                }
+                // Its receipt was the proof.
+                ReadBack::Opaque => {
+                    proved.push(sink);
+                    continue;
+                }
+                ReadBack::Holds(held) => format!("another token ({})", held.fingerprint().short()),
+                ReadBack::Absent => "nothing".to_owned(),
+                ReadBack::Other(what) => what,
+                ReadBack::Unreadable(error) => error.to_string(),
+            };
+            let error = format!("read back after delivery: {instead}");
+            events.push(self.trouble(Lane::Sink(sink), IncidentKind::SinkFailed, error, None));
+        }
+        if let Some(text) = text {
+            if self.try_read_back(&text, stop).await? {
+                proved.extend(read);
+            }
+        }
+        for sink in proved {
+            events.extend(self.cleared(Lane::Sink(sink.clone())));
+            events.push(Event::Proved { sink, generation });
+        }
+        self.seen.sinks_changed();
+        Ok(self.record(events).await?)
+    }
+
+    /// Uses once what was read from a sink, as the sink's own readers would.
+    async fn try_read_back(&mut self, text: &Token, stop: &CancellationToken) -> Result<bool, Halt> {
+        self.pace(stop).await?;
+        let listed = self.api.list(Auth::Token(text)).await;
+        self.progress();
+        match listed {
+            Ok(listing) => {
+                let works = listing.tokens.iter().any(|it| it.fingerprint() == text.fingerprint());
+                self.take_listing(listing, ListedBy::Token(text.fingerprint()));
+                let cleared = self.cleared(Lane::Server);
+                self.record(cleared.into_iter().collect()).await?;
+                Ok(works)
+            }
+            Err(error) => {
+                self.list_failed(ListedBy::Token(text.fingerprint()), &error).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn promote(&mut self, proved: Proved) -> Result<(), Halt> {
+        Ok(self.record(vec![Event::Promoted { generation: proved.generation() }]).await?)
+    }
+
+    /// Irreversible, so last. "Retired" is recorded after a list shows it, by the plan.
+    async fn delete(&mut self, victim: Retirable, stop: &CancellationToken) -> Result<(), Halt> {
+        let current = self.state.current().map(|current| current.fingerprint);
+        let current = current.and_then(|current| self.session.text(&current)).cloned();
+        let text = self.listing.iter().find(|it| it.fingerprint() == victim.fingerprint()).cloned();
+        // Both were on the list that the guards looked at.
+        let (Some(current), Some(text)) = (current, text) else {
+            self.seen.server_changed();
+            return Ok(());
+        };
+        self.pace(stop).await?;
+        self.record(vec![Event::DeleteIntended {
+            fingerprint: victim.fingerprint(),
+            generation: victim.generation(),
+            because: victim.because().to_owned(),
+        }])
+        .await?;
+        self.seen.server_changed();
+        let answer = self.api.delete(Auth::Token(&current), &text).await;
+        self.progress();
+        let refusal = match &answer {
+            Ok(crate::ringcx::Deletion::Accepted) => "it was accepted".to_owned(),
+            Ok(crate::ringcx::Deletion::Denied) => "it was denied".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        // Whatever was answered: the list tells.
+        self.pace(stop).await?;
+        let by = ListedBy::Token(current.fingerprint());
+        match self.api.list(Auth::Token(&current)).await {
+            Ok(listing) => {
+                self.progress();
+                let still_there = listing.tokens.iter().any(|it| it.fingerprint() == victim.fingerprint());
+                self.take_listing(listing, by);
+                let event = if still_there {
+                    let name = victim.fingerprint().short();
+                    let error = format!("{name} is still on the list after its delete ({refusal})");
+                    Some(self.trouble(
+                        Lane::Retirement,
+                        IncidentKind::RetireFailed,
+                        error,
+                        answer.err().as_ref(),
+                    ))
+                } else {
+                    self.cleared(Lane::Retirement)
+                };
+                Ok(self.record(event.into_iter().collect()).await?)
+            }
+            Err(error) => {
+                let text = format!("cannot see whether the delete worked: list: {error}");
+                let held = self.trouble(Lane::Retirement, IncidentKind::RetireFailed, text, Some(&error));
+                Ok(self.record(vec![held]).await?)
+            }
+        }
+    }
+
+    /// A token of ours whose text is nowhere to be had cannot be worked with: the list has lost it.
+    async fn without_text(&mut self, generation: GenerationNo, fingerprint: Fingerprint) -> Result<(), Halt> {
+        let unverified = self.state.generations.get(&generation).is_some_and(|it| it.verified_at.is_none());
+        if unverified && self.seen.list.is_some() {
+            let reason = format!("{} is not on the server's list", fingerprint.short());
+            let error = format!("generation {generation} does not work: {reason}");
+            let held = self.trouble(Lane::Rotation, IncidentKind::VerifyFailed, error, None);
+            self.record(vec![held, Event::Abandoned { generation, reason }]).await?;
+        }
+        Ok(())
+    }
+}

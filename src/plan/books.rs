@@ -1,0 +1,250 @@
+//! What only has to be written down: it follows from what was seen, and nothing is done for it.
+
+use std::collections::BTreeSet;
+
+use super::seen::{Held, SeenList};
+use super::{Look, Planner};
+use crate::account::{Generation, LastDelivery, Stage};
+use crate::clock::delta;
+use crate::event::{Event, Hand, IncidentKind, Lane, Learnt, Lifted};
+use crate::plan::backoff::{Trouble, failed};
+use crate::secret::Fingerprint;
+
+/// Local and server clock may differ by this much before ages are no longer trusted.
+pub const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
+
+impl Planner<'_> {
+    pub(super) fn keep_books(&mut self) {
+        if self.state.login_differs(self.policy) {
+            self.record(vec![Event::LineStarted {
+                username: self.policy.username.clone(),
+                platform_id: self.policy.platform_id.clone(),
+            }]);
+        }
+        self.bind_sinks();
+        self.note_changed_secret();
+        if self.seen.sinks.is_none() {
+            self.look(Look::Sinks);
+        }
+        self.note_drift();
+        if let Some(list) = self.fresh_list() {
+            self.note_clock(list);
+            self.note_own(list);
+            self.note_unknown(list);
+        }
+        self.await_lost_mints();
+        self.note_lost_tokens();
+        self.report_leftovers();
+    }
+
+    fn bind_sinks(&mut self) {
+        let mut events = Vec::new();
+        for name in
+            self.state.sinks.keys().filter(|name| !self.policy.sinks.iter().any(|it| it.name == **name))
+        {
+            events.push(Event::SinkReleased { sink: name.clone() });
+        }
+        for sink in &self.policy.sinks {
+            let bound = self.state.sinks.get(&sink.name);
+            let same = |sink_type: &str, target: &str| {
+                sink_type == sink.kind.type_name() && target == sink.kind.target()
+            };
+            if !bound.is_some_and(|record| same(&record.sink_type, &record.target)) {
+                if bound.is_some() {
+                    events.push(Event::SinkReleased { sink: sink.name.clone() });
+                }
+                events.push(Event::SinkBound {
+                    sink: sink.name.clone(),
+                    sink_type: sink.kind.type_name().to_owned(),
+                    target: sink.kind.target(),
+                });
+            }
+        }
+        self.record(events);
+    }
+
+    /// A rejected login waits for a long time, but not with another password.
+    fn note_changed_secret(&mut self) {
+        let rejected = self.state.lanes.get(&Lane::Login).and_then(|failure| failure.rejected);
+        if let (Some(rejected), Some(now)) = (rejected, self.seen.secret_tag)
+            && rejected != now
+        {
+            self.record(vec![Event::HoldLifted { lane: Lane::Login, by: Lifted::SecretChanged }]);
+        }
+    }
+
+    /// A sink that was proved no longer holds what it should.
+    fn note_drift(&mut self) {
+        let mut events = Vec::new();
+        for (name, record) in &self.state.sinks {
+            let Some((proved, _)) = record.proved else { continue };
+            // With a newer delivery begun, either may be there: that is no drift but unfinished work.
+            let settled = record.intended == Some(proved) && record.last_delivery != LastDelivery::Open;
+            let Some(generation) = self.state.generations.get(&proved) else { continue };
+            let found = match self.seen.held(name) {
+                Some(Held::Token(found)) if *found == generation.fingerprint => continue,
+                Some(Held::Token(found)) => format!("another token ({})", found.short()),
+                Some(Held::Absent) => "nothing".to_owned(),
+                Some(Held::Other(what)) => what.clone(),
+                Some(Held::Unreadable(_) | Held::Opaque) | None => continue,
+            };
+            if settled && record.drifted.is_none() && generation.is_alive() {
+                events.push(Event::Drifted { sink: name.clone(), generation: proved, found });
+            }
+        }
+        self.record(events);
+    }
+
+    fn note_clock(&mut self, list: &SeenList) {
+        let Some(skew) = list.skew.map(|skew| skew.num_seconds()) else { return };
+        match (skew.abs() > LARGEST_SKEW_SECONDS, self.state.clock) {
+            (true, None) => self.record(vec![Event::ClockDisagreed { skew_seconds: skew }]),
+            (false, Some(_)) => self.record(vec![Event::ClockAgreed]),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Old tokens of ours that are gone, and gone ones that are back.
+    fn note_own(&mut self, list: &SeenList) {
+        let mut events = Vec::new();
+        for generation in self.state.generations.values() {
+            let listed = list.tokens.contains(&generation.fingerprint);
+            let in_use = generation.line == self.state.line();
+            match generation.stage() {
+                Stage::Previous if in_use && !listed && self.is_surely_gone(generation) => {
+                    let by = if generation.delete_sent { Hand::Us } else { Hand::Another };
+                    events.push(Event::Retired {
+                        fingerprint: generation.fingerprint,
+                        generation: Some(generation.number),
+                        by,
+                    });
+                }
+                Stage::Retired | Stage::Lost if listed => {
+                    events.push(Event::Reappeared { generation: generation.number });
+                }
+                // Of a former login, but on this login's list: it is this login's again.
+                Stage::Previous if !in_use && listed => {
+                    events.push(Event::Reappeared { generation: generation.number });
+                }
+                Stage::Pending | Stage::Current | Stage::Previous | Stage::Retired | Stage::Lost => {}
+            }
+        }
+        if self
+            .state
+            .open_delete
+            .is_some_and(|victim| !list.tokens.contains(&victim) && self.state.foreign.contains_key(&victim))
+        {
+            let fingerprint = self.state.open_delete.expect("checked just above");
+            events.push(Event::Retired { fingerprint, generation: None, by: Hand::Us });
+        }
+        self.record(events);
+    }
+
+    /// A token that no list ever showed may only be slow to appear.
+    fn is_surely_gone(&self, generation: &Generation) -> bool {
+        generation.was_listed()
+            || self.now - generation.minted_at >= delta(self.policy.verify_within.saturating_mul(2))
+    }
+
+    /// Tokens that are not ours as far as we know.
+    fn note_unknown(&mut self, list: &SeenList) {
+        let state = self.state;
+        // As long as a mint is open, one of them may be its token: that is settled first.
+        if state.open_mint.is_some() {
+            return;
+        }
+        let ours = |fingerprint: &Fingerprint| state.by_fingerprint(fingerprint).is_some();
+        let new: BTreeSet<Fingerprint> = list
+            .tokens
+            .iter()
+            .filter(|fingerprint| !ours(fingerprint) && !state.foreign.contains_key(fingerprint))
+            .copied()
+            .collect();
+        let gone: BTreeSet<Fingerprint> =
+            state.foreign.keys().filter(|fingerprint| !list.tokens.contains(fingerprint)).copied().collect();
+        let mut events = Vec::new();
+        match (state.lost_mints.first(), new.len()) {
+            (_, 0) => {}
+            (Some(lost), 1) if self.recovers_lost_mints() => {
+                let fingerprint = new.first().copied().expect("there is one");
+                let how = Learnt::Late;
+                events.push(Event::Minted { generation: lost.generation, fingerprint, how });
+                if lost.generation.0 < state.last_generation {
+                    let reason = "it arrived late, another was minted meanwhile".to_owned();
+                    events.push(Event::Abandoned { generation: lost.generation, reason });
+                }
+            }
+            (Some(lost), _) => {
+                events.push(Event::ForeignSeen { fingerprints: new.clone() });
+                events.push(Event::MintAmbiguous { generation: lost.generation, candidates: new });
+            }
+            (None, _) => events.push(Event::ForeignSeen { fingerprints: new }),
+        }
+        if !gone.is_empty() {
+            events.push(Event::ForeignGone { fingerprints: gone });
+        }
+        // The list that is had after the time is up is the last chance of a lost mint.
+        if events.is_empty() {
+            let closed = state.lost_mints.iter().filter(|lost| list.at >= lost.open_until);
+            events.extend(closed.map(|lost| Event::LostMintClosed { generation: lost.generation }));
+        }
+        self.record(events);
+    }
+
+    /// A lost mint is looked for once more when its time is up.
+    fn await_lost_mints(&mut self) {
+        for lost in &self.state.lost_mints {
+            if self.login_held().is_none() && lost.open_until <= self.now {
+                self.look(Look::ListByLogin);
+            }
+            let what = format!("a late arrival of the lost mint of generation {}", lost.generation);
+            self.wait(what, Some(lost.open_until.max(self.now)));
+        }
+    }
+
+    fn note_lost_tokens(&mut self) {
+        let mut events = Vec::new();
+        for generation in [self.state.current(), self.state.pending()].into_iter().flatten() {
+            // A pending one that was never seen to work is judged by verifying it.
+            if generation.verified_at.is_none() {
+                continue;
+            }
+            let doubt = self.seen.doubt(&generation.fingerprint);
+            if doubt.is_gone() {
+                events.push(Event::TokenLost { generation: generation.number, evidence: doubt.evidence() });
+            } else if self.server_held().is_none()
+                && (doubt.is_contradictory() || (doubt.wants_second_look() && self.login_held().is_some()))
+            {
+                let error = "RingCX refuses the token in use, or lists it only at times";
+                let trouble = Trouble::new(Lane::Server, IncidentKind::VerifyFailed, error);
+                events.push(failed(self.state, &self.policy.retry, trouble, self.now));
+            }
+        }
+        self.record(events);
+    }
+
+    /// What an operator should know of former logins and sinks.
+    fn report_leftovers(&mut self) {
+        for generation in self.state.of_former_logins() {
+            let line = self.state.lines.get(generation.line);
+            let who = line.map_or("a former login", |line| line.username.as_str());
+            self.decision.notices.push(format!(
+                "Generation {} ({}) was minted by {who} and is still alive there: delete it as that user",
+                generation.number,
+                generation.fingerprint.short(),
+            ));
+        }
+        for (name, held) in &self.seen.released {
+            let Held::Token(fingerprint) = held else { continue };
+            let (Some(generation), Some(record)) =
+                (self.state.by_fingerprint(fingerprint), self.state.released_sinks.get(name))
+            else {
+                continue;
+            };
+            self.decision.notices.push(format!(
+                "{} was taken out of the policy but still holds generation {}: it will not be kept fresh",
+                record.target, generation.number,
+            ));
+        }
+    }
+}

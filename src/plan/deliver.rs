@@ -1,0 +1,154 @@
+//! From a minted token to a current one, and sinks that lost theirs.
+
+use super::seen::Held;
+use super::{Action, Look, Next, Planner, Step};
+use crate::account::{Generation, LastDelivery, Minted, Proved, SinkRecord, Verified};
+use crate::event::Lane;
+use crate::policy::SinkPolicy;
+
+/// What a sink needs to hold a token for sure.
+enum Need {
+    /// It is proved.
+    Nothing,
+    /// It holds it, but that was not proved.
+    Proof,
+    /// It does not hold it, for this reason.
+    Delivery(String),
+}
+
+impl Planner<'_> {
+    /// Verify, deliver, prove and promote the pending token.
+    pub(super) fn finish_pending(&mut self) {
+        let Some(pending) = self.state.pending() else { return };
+        let number = pending.number;
+        if let Some(minted) = Minted::of(self.state) {
+            let because = format!("generation {number} was minted and not tried yet");
+            self.step(Action::Verify, Some(minted.fingerprint().short()), because);
+            match self.held(&Lane::Rotation) {
+                Some(until) => self.wait(format!("the next try to verify generation {number}"), Some(until)),
+                None => self.offer(Next::Do(Step::Verify(minted))),
+            }
+            self.foresee_sinks(number);
+            self.foresee_promotion(number);
+            return;
+        }
+        self.fill_sinks(pending);
+        self.foresee_promotion(number);
+        if let Some(proved) = Proved::of(self.state, &self.policy.sinks) {
+            self.offer(Next::Do(Step::Promote(proved)));
+        }
+    }
+
+    /// Give the current token to sinks that do not hold it: new ones, ones that failed, ones that lost it.
+    pub(super) fn repair_sinks(&mut self) {
+        // While another is on its way, the sinks are for that one.
+        if self.state.pending().is_none()
+            && let Some(current) = self.state.current()
+        {
+            self.fill_sinks(current);
+        }
+    }
+
+    fn fill_sinks(&mut self, generation: &Generation) {
+        let Some(token) = Verified::of(generation) else { return };
+        // A token that is in doubt is not handed on; the doubt is settled first.
+        let doubt = self.seen.doubt(&token.fingerprint());
+        if doubt.wants_login() && self.login_held().is_none() && self.list_by_login().is_none() {
+            self.look(Look::ListByLogin);
+            return;
+        }
+        let mut deliver = Vec::new();
+        let mut prove = Vec::new();
+        for sink in &self.policy.sinks {
+            let Some(record) = self.state.sinks.get(&sink.name) else { continue };
+            // Never back to an older one: the newer may be in use.
+            if record.intended > Some(token.generation()) {
+                self.wait(format!("a newer token for sink {}", sink.name), None);
+                continue;
+            }
+            let need = self.need(sink, record, &token);
+            let (action, because) = match &need {
+                Need::Nothing => continue,
+                Need::Proof => {
+                    (Action::Prove, format!("it was seen to hold generation {}", token.generation()))
+                }
+                Need::Delivery(because) => (Action::Deliver, because.clone()),
+            };
+            self.step(action, Some(sink.name.clone()), because);
+            if matches!(need, Need::Delivery(_)) {
+                let because = format!("it will hold generation {}", token.generation());
+                self.step(Action::Prove, Some(sink.name.clone()), because);
+            }
+            if record.parked {
+                self.wait(format!("sink {} is parked: reload or rotate to try it again", sink.name), None);
+            } else if let Some(until) = self.state.held_until(&Lane::Sink(sink.name.clone()), self.now) {
+                self.wait(format!("the next try of sink {}", sink.name), Some(until));
+            } else if let Need::Proof = need {
+                prove.push(sink.name.clone());
+            } else {
+                deliver.push(sink.name.clone());
+            }
+        }
+        if let Some(until) = self.server_held() {
+            // Proving means using what was read; a token whose text is not at hand must be asked for.
+            let asks_nobody = |sink: &String| self.seen.held(sink) == Some(&Held::Opaque);
+            let all = deliver.len() + prove.len();
+            prove.retain(asks_nobody);
+            if !self.seen.values.contains(&token.fingerprint()) {
+                deliver.clear();
+            }
+            if deliver.len() + prove.len() < all {
+                self.wait("RingCX", Some(until));
+            }
+        }
+        if !deliver.is_empty() {
+            self.offer(Next::Do(Step::Deliver { token, sinks: deliver }));
+        } else if !prove.is_empty() {
+            self.offer(Next::Do(Step::Prove { token, sinks: prove }));
+        }
+    }
+
+    fn need(&self, sink: &SinkPolicy, record: &SinkRecord, token: &Verified) -> Need {
+        let number = token.generation();
+        let proved = record.proved.is_some_and(|(generation, _)| generation == number);
+        match self.seen.held(&sink.name) {
+            Some(Held::Token(found)) if *found == token.fingerprint() => {
+                if proved && record.drifted.is_none() { Need::Nothing } else { Need::Proof }
+            }
+            Some(Held::Token(found)) => Need::Delivery(match self.state.by_fingerprint(found) {
+                Some(old) => format!("it holds generation {}", old.number),
+                None => format!("it holds another token ({})", found.short()),
+            }),
+            Some(Held::Absent) => Need::Delivery("it holds nothing".to_owned()),
+            Some(Held::Other(what)) => Need::Delivery(format!("it holds no token of ours: {what}")),
+            Some(Held::Unreadable(why)) => Need::Delivery(format!("it cannot be read: {why}")),
+            // Without a look, the receipt is what there is.
+            Some(Held::Opaque) | None => match record.last_delivery {
+                _ if proved && record.intended == Some(number) => Need::Nothing,
+                LastDelivery::Done if record.intended == Some(number) => Need::Proof,
+                LastDelivery::Open => Need::Delivery("its last delivery has no known outcome".to_owned()),
+                LastDelivery::Never => Need::Delivery("it never got a token".to_owned()),
+                LastDelivery::Failed(_) => Need::Delivery("its last delivery failed".to_owned()),
+                LastDelivery::Done => Need::Delivery("it holds an older token".to_owned()),
+            },
+        }
+    }
+
+    /// What follows a token that is not minted or verified yet.
+    pub(super) fn foresee_sinks(&mut self, number: crate::event::GenerationNo) {
+        for action in [Action::Deliver, Action::Prove] {
+            for sink in &self.policy.sinks {
+                self.step(action, Some(sink.name.clone()), format!("generation {number} is new"));
+            }
+        }
+    }
+
+    pub(super) fn foresee_promotion(&mut self, number: crate::event::GenerationNo) {
+        let required = self.policy.sinks.iter().filter(|sink| sink.required).count();
+        self.step(
+            Action::Promote,
+            None,
+            format!("generation {number} becomes current once {required} required sinks are proved"),
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! When a token is minted, and what became of a mint whose answer is missing.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::backoff::{Trouble, failed};
+use super::schedule::next_run;
+use super::{Action, Look, Next, Planner, Step};
+use crate::account::AccountState;
+use crate::clock::after;
+use crate::event::{Event, IncidentKind, Lane, Learnt};
+use crate::policy::{AccountPolicy, LostMint};
+use crate::secret::Fingerprint;
+
+/// A rotation is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why.
+    pub because: String,
+}
+
+/// Whether a rotation is due, or since when the one under way has been.
+pub fn due(policy: &AccountPolicy, state: &AccountState, now: DateTime<Utc>) -> Option<Due> {
+    let line_since = state.lines.last().map_or(now, |line| line.since);
+    let Some(current) = state.current() else {
+        return Some(match &state.token_lost {
+            Some(loss) => Due {
+                since: loss.at,
+                because: format!("generation {} is lost: {}", loss.generation, loss.evidence),
+            },
+            None => Due { since: line_since, because: "there is no current token".to_owned() },
+        });
+    };
+    if let Some(asked_at) = state.asked_at {
+        return Some(Due { since: asked_at, because: "an operator asked for it".to_owned() });
+    }
+    next_scheduled(policy, state).filter(|at| *at <= now).map(|since| Due {
+        since,
+        because: format!("the schedule says so (current since {})", current.minted_at.format("%F %T UTC")),
+    })
+}
+
+/// When the schedule wants the next rotation, which may be past. `None`: as soon as possible, or never.
+pub fn next_scheduled(policy: &AccountPolicy, state: &AccountState) -> Option<DateTime<Utc>> {
+    let anchor = state.current()?.promoted_at?;
+    next_run(&policy.schedule, &policy.name, anchor)
+}
+
+impl Planner<'_> {
+    /// A mint without an outcome is settled by looking, before anything else is minted.
+    pub(super) fn settle_open_mint(&mut self) {
+        let Some(open) = &self.state.open_mint else { return };
+        let number = open.generation;
+        self.step(
+            Action::ResolveMint,
+            None,
+            format!("what became of the mint of generation {number} is unknown"),
+        );
+        if let Some(until) = self.login_held() {
+            return self.wait("RingCX, to see what became of the mint", Some(until));
+        }
+        let listed = self.list_by_login().filter(|list| list.at >= open.at);
+        let Some(list) = listed else { return self.look(Look::ListByLogin) };
+        let state = self.state;
+        let known = |fingerprint: &Fingerprint| {
+            open.baseline.contains(fingerprint)
+                || state.by_fingerprint(fingerprint).is_some()
+                || state.foreign.contains_key(fingerprint)
+        };
+        let new: BTreeSet<Fingerprint> = list.tokens.iter().filter(|it| !known(it)).copied().collect();
+        let event = match new.len() {
+            0 => {
+                let open_until = after(self.now, self.policy.verify_within.saturating_mul(2));
+                vec![Event::MintMissing { generation: number, open_until }]
+            }
+            1 if self.recovers_lost_mints() => {
+                let fingerprint = new.first().copied().expect("there is one");
+                vec![Event::Minted { generation: number, fingerprint, how: Learnt::Recovered }]
+            }
+            _ => vec![
+                Event::ForeignSeen { fingerprints: new.clone() },
+                Event::MintAmbiguous { generation: number, candidates: new },
+            ],
+        };
+        self.record(event);
+    }
+
+    pub(super) fn recovers_lost_mints(&self) -> bool {
+        match self.policy.retention.lost_mint {
+            LostMint::Recover => true,
+            LostMint::Keep => false,
+        }
+    }
+
+    /// Mint when a rotation is due and nothing is under way.
+    pub(super) fn rotate(&mut self) {
+        if self.state.pending().is_some() || self.state.open_mint.is_some() {
+            return;
+        }
+        let Some(due) = due(self.policy, self.state, self.now) else {
+            if let Some(at) = next_scheduled(self.policy, self.state) {
+                self.wait("the next rotation", Some(at));
+            }
+            return;
+        };
+        let number = self.state.next_generation();
+        let live = self.state.live_count();
+        if live >= self.policy.retention.max_live as usize {
+            let what = format!("{live} of our tokens are alive and max-live is {live}: nothing is minted");
+            self.wait(what, None);
+            return;
+        }
+        self.step(Action::Mint, None, due.because.clone());
+        self.step(Action::Verify, None, format!("generation {number} is new"));
+        self.foresee_sinks(number);
+        self.foresee_promotion(number);
+        if let Some(until) = self.held(&Lane::Rotation).max(self.login_held()) {
+            return self.wait(format!("the next try of the rotation ({})", due.because), Some(until));
+        }
+        let Some(unfit) = &self.seen.preflight else { return self.look(Look::Preflight) };
+        let required = self.policy.sinks.iter().filter(|sink| sink.required);
+        let faults: Vec<String> = required
+            .filter_map(|sink| unfit.get(&sink.name).map(|why| format!("sink {}: {why}", sink.name)))
+            .collect();
+        if !faults.is_empty() {
+            let trouble = Trouble::new(Lane::Rotation, IncidentKind::PreflightFailed, faults.join("; "));
+            return self.record(vec![failed(self.state, &self.policy.retry, trouble, self.now)]);
+        }
+        match self.fresh_list() {
+            Some(list) => {
+                let baseline = list.tokens.clone();
+                self.offer(Next::Do(Step::Mint { generation: number, baseline }));
+            }
+            None => self.look(Look::ListByLogin),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Which old token may be deleted. Every reason why not is a guard with a test of its own name.
+//!
+//! A [`Retirable`] can only be had from [`Planner::judge`], which asks all of them; the delete step takes
+//! one by value.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use super::books::LARGEST_SKEW_SECONDS;
+use super::seen::{Held, Seen};
+use super::{Action, Look, Next, Planner, Step};
+use crate::account::{AccountState, Generation, LastDelivery, Stage};
+use crate::clock::after;
+use crate::event::{GenerationNo, Lane, Outcome};
+use crate::policy::{AccountPolicy, Foreign};
+use crate::secret::Fingerprint;
+
+/// A token that every guard let pass, just now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Retirable {
+    fingerprint: Fingerprint,
+    generation: Option<GenerationNo>,
+    because: String,
+}
+
+impl Retirable {
+    /// Which token.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Its generation, where it is ours.
+    pub fn generation(&self) -> Option<GenerationNo> {
+        self.generation
+    }
+
+    /// Why it may go.
+    pub fn because(&self) -> &str {
+        &self.because
+    }
+}
+
+/// On whose word a token is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The policy's: its age and overlap count, and only ours may go.
+    Policy,
+    /// An operator's, who named it: its age does not count, and it may be foreign.
+    Operator,
+}
+
+/// Why a token may not be deleted now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// It is younger than `max-age`.
+    TooYoung {
+        /// When it is not any more.
+        until: DateTime<Utc>,
+    },
+    /// Its successor was not promoted yet.
+    NoSuccessor,
+    /// Less than `overlap` has passed since its successor was promoted.
+    Overlap {
+        /// When it has.
+        until: DateTime<Utc>,
+    },
+    /// It is the current or the pending one.
+    InUse,
+    /// It is not ours, and the policy keeps those.
+    NotOurs,
+    /// There is no current token: this may be the last one that works.
+    NoCurrent,
+    /// A sink serves it.
+    Served {
+        /// Which.
+        sink: String,
+    },
+    /// It is not known what a required sink holds.
+    SinkUnknown {
+        /// Which.
+        sink: String,
+    },
+    /// The sinks were not looked at in this pass.
+    SinksUnseen,
+    /// No fresh list was had with the current token.
+    NoList,
+    /// It is not on that list, so it is not known whose it is.
+    NotListed,
+    /// The local clock and the server's are too far apart, or the server did not tell its time.
+    Clock {
+        /// Local minus server.
+        skew_seconds: Option<i64>,
+    },
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooYoung { until } => write!(f, "it reaches max-age at {}", until.format("%F %T UTC")),
+            Self::NoSuccessor => f.write_str("its successor is not promoted yet"),
+            Self::Overlap { until } => write!(f, "its overlap ends at {}", until.format("%F %T UTC")),
+            Self::InUse => f.write_str("it is the current or the pending token"),
+            Self::NotOurs => f.write_str("it is foreign, and the policy keeps foreign tokens"),
+            Self::NoCurrent => f.write_str("there is no current token, this may be the last one that works"),
+            Self::Served { sink } => write!(f, "sink {sink} still serves it"),
+            Self::SinkUnknown { sink } => write!(f, "it is not known what sink {sink} holds"),
+            Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
+            Self::NoList => f.write_str("the current token has not just been seen to work"),
+            Self::NotListed => f.write_str("it is not on the server's list"),
+            Self::Clock { skew_seconds: Some(skew) } => {
+                write!(f, "the local clock is {skew} s off the server's, so ages cannot be trusted")
+            }
+            Self::Clock { skew_seconds: None } => {
+                f.write_str("the server did not tell its time, so the local clock cannot be trusted")
+            }
+        }
+    }
+}
+
+/// What is to be judged.
+#[derive(Clone, Copy)]
+enum Victim<'a> {
+    Ours(&'a Generation),
+    Foreign(Fingerprint, Option<(DateTime<Utc>, Option<DateTime<Utc>>)>),
+}
+
+impl Victim<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Ours(generation) => generation.fingerprint,
+            Self::Foreign(fingerprint, _) => *fingerprint,
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// Delete one of those whose time has come.
+    pub(super) fn retire(&mut self) {
+        let mut victims: Vec<Victim<'_>> = self.state.previous().map(Victim::Ours).collect();
+        if self.policy.retention.foreign == Foreign::Adopt {
+            victims.extend(self.state.foreign.iter().map(|(fingerprint, token)| {
+                Victim::Foreign(*fingerprint, Some((token.first_seen_at, token.superseded_at)))
+            }));
+        }
+        for victim in victims {
+            let name = victim.fingerprint().short();
+            if let Err(blocked) = self.judge_age(victim) {
+                let (Blocked::TooYoung { until } | Blocked::Overlap { until }) = blocked else {
+                    self.wait(format!("deleting {name}: {blocked}"), None);
+                    continue;
+                };
+                self.wait(format!("deleting {name}: {blocked}"), Some(until));
+                continue;
+            }
+            match self.judge(victim, Reason::Policy) {
+                Ok(retirable) => {
+                    self.step(Action::Delete, Some(name.clone()), retirable.because.clone());
+                    match self.held(&Lane::Retirement) {
+                        Some(until) => self.wait(format!("the next try to delete {name}"), Some(until)),
+                        None => self.offer(Next::Do(Step::Delete(retirable))),
+                    }
+                }
+                // All that is missing is a look.
+                Err(Blocked::NoList) => {
+                    self.step(Action::Delete, Some(name.clone()), because(victim));
+                    match self.held(&Lane::Retirement) {
+                        Some(until) => self.wait(format!("the next try to delete {name}"), Some(until)),
+                        None => self.look(Look::ListAsCurrent),
+                    }
+                }
+                Err(Blocked::SinksUnseen) => self.look(Look::Sinks),
+                Err(blocked) => self.wait(format!("deleting {name}: {blocked}"), None),
+            }
+        }
+    }
+
+    fn judge_age(&self, victim: Victim<'_>) -> Result<(), Blocked> {
+        let (born, superseded) = match victim {
+            // Never published: nobody can be using it.
+            Victim::Ours(generation) if generation.promoted_at.is_none() => return Ok(()),
+            Victim::Ours(generation) => (generation.minted_at, generation.superseded_at),
+            Victim::Foreign(_, Some((first_seen, superseded))) => (first_seen, superseded),
+            Victim::Foreign(_, None) => return Err(Blocked::NotOurs),
+        };
+        let old_enough = after(born, self.policy.retention.max_age);
+        if old_enough > self.now {
+            return Err(Blocked::TooYoung { until: old_enough });
+        }
+        let superseded = superseded.ok_or(Blocked::NoSuccessor)?;
+        let overlapped = after(superseded, self.policy.retention.overlap);
+        if overlapped > self.now {
+            return Err(Blocked::Overlap { until: overlapped });
+        }
+        Ok(())
+    }
+
+    /// Every guard there is. The order is that of cost: what is known comes before what must be looked up.
+    fn judge(&self, victim: Victim<'_>, reason: Reason) -> Result<Retirable, Blocked> {
+        let fingerprint = victim.fingerprint();
+        match reason {
+            Reason::Policy => self.judge_age(victim)?,
+            Reason::Operator => {}
+        }
+        let used = [self.state.current(), self.state.pending()];
+        if used.into_iter().flatten().any(|used| used.fingerprint == fingerprint) {
+            return Err(Blocked::InUse);
+        }
+        if self.state.current().is_none() {
+            return Err(Blocked::NoCurrent);
+        }
+        self.judge_sinks(fingerprint)?;
+        let list = self.list_as_current().ok_or(Blocked::NoList)?;
+        if !list.tokens.contains(&fingerprint) {
+            return Err(Blocked::NotListed);
+        }
+        let skew_seconds = list.skew.map(|skew| skew.num_seconds());
+        if reason == Reason::Policy && skew_seconds.is_none_or(|skew| skew.abs() > LARGEST_SKEW_SECONDS) {
+            return Err(Blocked::Clock { skew_seconds });
+        }
+        let generation = match victim {
+            Victim::Ours(generation) => Some(generation.number),
+            Victim::Foreign(..) => None,
+        };
+        let because = match reason {
+            Reason::Policy => because(victim),
+            Reason::Operator => "an operator asked for it".to_owned(),
+        };
+        Ok(Retirable { fingerprint, generation, because })
+    }
+
+    /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A sink
+    /// that is not required and cannot be read is best effort and blocks nothing.
+    fn judge_sinks(&self, victim: Fingerprint) -> Result<(), Blocked> {
+        if self.seen.sinks.is_none() {
+            return Err(Blocked::SinksUnseen);
+        }
+        let number = self.state.by_fingerprint(&victim).map(|generation| generation.number);
+        for sink in &self.policy.sinks {
+            let name = || sink.name.clone();
+            match self.seen.held(&sink.name) {
+                Some(Held::Token(held)) if *held == victim => return Err(Blocked::Served { sink: name() }),
+                Some(Held::Token(_) | Held::Absent | Held::Other(_)) => {}
+                Some(Held::Unreadable(_)) | None if sink.required => {
+                    return Err(Blocked::SinkUnknown { sink: name() });
+                }
+                Some(Held::Opaque) if sink.required => {
+                    let Some(record) = self.state.sinks.get(&sink.name) else {
+                        return Err(Blocked::SinkUnknown { sink: name() });
+                    };
+                    match record.last_delivery {
+                        LastDelivery::Open | LastDelivery::Failed(Outcome::Unknown) => {
+                            return Err(Blocked::SinkUnknown { sink: name() });
+                        }
+                        LastDelivery::Never | LastDelivery::Done | LastDelivery::Failed(Outcome::NotDone) => {
+                        }
+                    }
+                    if number.is_some() && record.proved.map(|(proved, _)| proved) == number {
+                        return Err(Blocked::Served { sink: name() });
+                    }
+                }
+                Some(Held::Unreadable(_) | Held::Opaque) | None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn because(victim: Victim<'_>) -> String {
+    match victim {
+        Victim::Ours(Generation { promoted_at: None, number, set_aside, .. }) => format!(
+            "generation {number} was never published: {}",
+            set_aside.as_deref().unwrap_or("another took its place"),
+        ),
+        Victim::Ours(generation) => {
+            format!("generation {} is older than max-age and its overlap is over", generation.number)
+        }
+        Victim::Foreign(..) => "it is adopted, older than max-age, and its overlap is over".to_owned(),
+    }
+}
+
+/// Whether an operator may delete this token now. Ours are judged by all guards but age and clock.
+pub fn judge_for_operator(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    seen: &Seen,
+    fingerprint: Fingerprint,
+    now: DateTime<Utc>,
+) -> Result<Retirable, Blocked> {
+    let victim = match state.by_fingerprint(&fingerprint) {
+        Some(generation) if generation.stage() != Stage::Retired => Victim::Ours(generation),
+        Some(_) | None => Victim::Foreign(fingerprint, None),
+    };
+    Planner::new(policy, state, seen, now).judge(victim, Reason::Operator)
+}
+
+/// When the guards that time alone opens let this generation go: max-age and overlap.
+pub fn retires_after(policy: &AccountPolicy, generation: &Generation) -> Option<DateTime<Utc>> {
+    if generation.promoted_at.is_none() {
+        return Some(generation.minted_at);
+    }
+    let superseded = generation.superseded_at?;
+    let old_enough = after(generation.minted_at, policy.retention.max_age);
+    Some(old_enough.max(after(superseded, policy.retention.overlap)))
+}
