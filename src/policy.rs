@@ -13,8 +13,22 @@ use chrono_tz::Tz;
 
 use crate::secret::SecretSource;
 
+mod diagnostic;
+mod faults;
+mod load;
+mod reader;
+mod source;
+mod spec;
+mod suggest;
+mod validate;
+mod value;
+
+pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
+pub use load::{Loaded, load};
+pub use value::{DurationError, format_duration, parse_duration};
+
 /// A whole, valid policy.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The main file, absolute.
     pub path: PathBuf,
@@ -135,6 +149,7 @@ pub struct Schedule {
 
 /// A cron line or an interval.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one an account, and it lives in its policy")]
 pub enum Timing {
     /// `cron = "…"`
     Cron(CronExpr),
@@ -288,7 +303,7 @@ pub struct WebhookSink {
     /// https, or http on loopback.
     pub url: WebhookUrl,
     /// The signing key: `whsec_<base64>`, or raw bytes.
-    pub secret: Option<SecretSource>,
+    pub secret: SecretSource,
     /// Sent with every request. Values may be secret: never shown.
     pub headers: Vec<(String, HeaderSecret)>,
     /// For a whole try.
@@ -376,13 +391,13 @@ pub struct EmailPolicy {
     pub from: String,
     /// Mailboxes, at least one.
     pub to: Vec<String>,
-    /// The SMTP server.
+    /// The SMTP server, by name or address (IPv6 without brackets).
     pub host: String,
-    /// Its port.
+    /// Its port; where the policy is silent 587, 465 or 25, as `tls` has it.
     pub port: u16,
     /// How the connection is protected.
     pub tls: SmtpTls,
-    /// AUTH, if the server wants it.
+    /// AUTH, if the server wants it; there with `password` or not at all.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<SecretSource>,

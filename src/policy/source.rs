@@ -1,0 +1,241 @@
+//! The policy's files as text: places in them, and what of them may be shown.
+//!
+//! The rule is an allow-list. A value may be shown only once the reader has taken it for an ordinary
+//! option; one that nobody has read (an unknown key's, a table's where a string should be) is shown
+//! as `…`, and a line with one that may be a secret is not shown at all. Comments never are. In a file
+//! that does not parse nothing is. Knows nothing of what the keys mean, but for the names of secrets.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Excerpt;
+
+/// One of the policy's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FileId(pub usize);
+
+/// A place in one of the files, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Span {
+    pub file: FileId,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub fn new(file: FileId, range: Range<usize>) -> Self {
+        Self { file, start: range.start, end: range.end }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+/// What may be shown of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visibility {
+    /// Nobody has read it: shown as `…`.
+    Unread,
+    /// An ordinary option.
+    Plain,
+    /// Its line is not shown.
+    Secret,
+}
+
+/// Whether a key of this name holds a secret, or did in somebody's mind.
+fn names_a_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let parts = ["pass", "pwd", "secret", "jwt", "token", "header", "credential", "auth", "signature"];
+    // `base-url` is shown, unless its value holds more than an address: see `Table::mark`.
+    let url = key.contains("url") && key != "base-url";
+    let private_key = key.len() > 3 && key.ends_with("key");
+    url || private_key || parts.iter().any(|part| key.contains(part))
+}
+
+/// Keys and values that hold no other, by where they start: their end, and what may be shown.
+/// They never overlap.
+type Leaves = BTreeMap<usize, (usize, Visibility)>;
+
+/// A file's text, and what of it may be shown.
+pub(super) struct SourceFile {
+    pub path: PathBuf,
+    pub text: Arc<str>,
+    line_starts: Vec<usize>,
+    /// Where the values start that were read as ordinary options.
+    plain: HashSet<usize>,
+    /// Where those start whose text turned out to hold a secret.
+    secret: HashSet<usize>,
+    /// Whether nothing is to be shown, whatever a survey would find.
+    hidden: bool,
+    /// Absent until surveyed, and where the text does not parse: then nothing is shown.
+    leaves: Option<Leaves>,
+}
+
+impl SourceFile {
+    pub fn new(path: PathBuf, text: String) -> Self {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let (plain, secret) = (HashSet::new(), HashSet::new());
+        Self { path, text: text.into(), line_starts, plain, secret, hidden: false, leaves: None }
+    }
+
+    /// Nothing of this file is shown.
+    pub fn hide(&mut self) {
+        self.hidden = true;
+    }
+
+    /// The value that starts here was read as an ordinary option.
+    pub fn mark_plain(&mut self, start: usize) {
+        self.plain.insert(start);
+    }
+
+    /// The line that holds this value is never shown, whatever its key is called.
+    pub fn mark_secret(&mut self, start: usize) {
+        self.secret.insert(start);
+    }
+
+    /// Finds out what may be shown: only once something has to be.
+    pub fn survey(&mut self) {
+        if self.leaves.is_some() || self.hidden {
+            return;
+        }
+        let (root, errors) = DeTable::parse_recoverable(&self.text);
+        if !errors.is_empty() {
+            return;
+        }
+        let mut leaves = Leaves::new();
+        survey_table(root.get_ref(), Visibility::Unread, &mut leaves);
+        for (start, (_, visibility)) in &mut leaves {
+            if self.secret.contains(start) {
+                *visibility = Visibility::Secret;
+            } else if *visibility == Visibility::Unread && self.plain.contains(start) {
+                *visibility = Visibility::Plain;
+            }
+        }
+        self.leaves = Some(leaves);
+    }
+
+    /// Line and column in characters, both from 1.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let start = self.line_starts[line - 1];
+        let before = self.text.get(start..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// The first line of this place, as far as it may be shown.
+    pub fn excerpt(&self, span: Span) -> Option<Excerpt> {
+        let leaves = self.leaves.as_ref()?;
+        self.text.get(span.start..span.end)?;
+        let line = self.line(span.start);
+        let mut shown = Shown { text: String::new(), underline: 0..0, span };
+        let mut at = line.start;
+        for (start, end, visibility) in leaves_in(leaves, &line) {
+            if !shown.structure(&self.text, at..start.max(line.start)) {
+                return Some(shown.finish());
+            }
+            let here = start.max(line.start)..end.min(line.end);
+            match visibility {
+                Visibility::Plain => shown.push(&self.text[here.clone()], here.clone()),
+                Visibility::Unread => shown.push("…", here.clone()),
+                Visibility::Secret => return None,
+            }
+            at = here.end;
+        }
+        shown.structure(&self.text, at..line.end);
+        Some(shown.finish())
+    }
+
+    fn line(&self, offset: usize) -> Range<usize> {
+        let index = self.line_starts.partition_point(|start| *start <= offset) - 1;
+        let start = self.line_starts[index];
+        let end = self.line_starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
+        start..start + self.text[start..end].trim_end_matches('\r').len()
+    }
+}
+
+fn leaves_in(leaves: &Leaves, line: &Range<usize>) -> impl Iterator<Item = (usize, usize, Visibility)> {
+    // A value may have begun on an earlier line; as they do not overlap, only one can.
+    let reaching_in = leaves.range(..line.start).next_back().filter(|(_, (end, _))| *end > line.start);
+    reaching_in
+        .into_iter()
+        .chain(leaves.range(line.start..line.end))
+        .map(|(start, (end, visibility))| (*start, *end, *visibility))
+}
+
+/// The line under construction, and where in it the offending text comes to stand.
+struct Shown {
+    text: String,
+    underline: Range<usize>,
+    span: Span,
+}
+
+impl Shown {
+    /// What stands between keys and values; false at a comment, where the line ends.
+    fn structure(&mut self, text: &str, range: Range<usize>) -> bool {
+        let between = &text[range.clone()];
+        let comment = between.find('#');
+        let kept = &between[..comment.unwrap_or(between.len())];
+        self.push(kept, range.start..range.start + kept.len());
+        comment.is_none()
+    }
+
+    fn push(&mut self, shown: &str, original: Range<usize>) {
+        let begins = self.text.len();
+        self.text.push_str(shown);
+        let place = |offset: usize| {
+            let within = offset.saturating_sub(original.start);
+            // A mask is underlined whole or not at all.
+            if shown.len() == original.len() {
+                begins + within.min(shown.len())
+            } else {
+                begins + shown.len()
+            }
+        };
+        if original.contains(&self.span.start) {
+            let start = if shown.len() == original.len() { place(self.span.start) } else { begins };
+            self.underline = start..start;
+        }
+        if self.span.start < original.end && self.span.end > original.start {
+            self.underline.end = place(self.span.end);
+        }
+    }
+
+    fn finish(mut self) -> Excerpt {
+        let kept = self.text.trim_end().len();
+        self.text.truncate(kept);
+        let start = self.underline.start.min(kept);
+        let end = self.underline.end.clamp(start, kept);
+        Excerpt { text: self.text, underline: start..end }
+    }
+}
+
+fn survey_table(table: &DeTable<'_>, inherited: Visibility, leaves: &mut Leaves) {
+    for (key, value) in table {
+        leaves.entry(key.span().start).or_insert((key.span().end, Visibility::Plain));
+        let visibility = if names_a_secret(key.get_ref()) { Visibility::Secret } else { inherited };
+        survey(value, visibility, leaves);
+    }
+}
+
+fn survey(value: &Spanned<DeValue<'_>>, visibility: Visibility, leaves: &mut Leaves) {
+    match value.get_ref() {
+        DeValue::Table(table) => survey_table(table, visibility, leaves),
+        DeValue::Array(array) => array.iter().for_each(|item| survey(item, visibility, leaves)),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {
+            leaves.insert(value.span().start, (value.span().end, visibility));
+        }
+    }
+}

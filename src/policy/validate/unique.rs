@@ -1,0 +1,142 @@
+//! What may stand only once, in one file or across all of them: names, and what sinks write to.
+//!
+//! Looks at what was written, not at what became of it, so that one fault hides no other.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::policy::source::{At, Span};
+use crate::policy::spec::{AccessSpec, AccountSpec, SinkKindSpec};
+use crate::secret::SecretSource;
+
+/// What writes to a path.
+enum Writer<'s> {
+    /// The whole file.
+    File,
+    /// One key of it.
+    EnvFile { key: Option<&'s At<String>>, access: &'s AccessSpec },
+}
+
+/// Records every second of what may stand only once.
+pub(super) fn check<'s>(
+    main: &Path,
+    accounts: impl Iterator<Item = &'s AccountSpec>,
+    context: &mut Context<'_>,
+) {
+    let accounts: Vec<&AccountSpec> = accounts.collect();
+    names(accounts.iter().filter_map(|account| account.name.as_ref()), "account", context);
+    for account in &accounts {
+        names(account.sinks.iter().filter_map(|sink| sink.name.as_ref()), "sink of this account", context);
+    }
+    let read = read_paths(main, &accounts, context);
+    let mut written: HashMap<&Path, Vec<(Span, Writer<'_>)>> = HashMap::new();
+    for sink in accounts.iter().flat_map(|account| &account.sinks) {
+        let (path, writer) = match &sink.kind {
+            Some(SinkKindSpec::File(file)) => (&file.path, Writer::File),
+            Some(SinkKindSpec::EnvFile(file)) => {
+                (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
+            }
+            Some(SinkKindSpec::Webhook(_)) | None => continue,
+        };
+        let Some(At { value: path, span }) = path else { continue };
+        if let Some(what) = read.get(path.as_path()) {
+            context
+                .faults
+                .error(*span, format!("this file is {what}: a sink would overwrite it"))
+                .help("give the token a file of its own".to_owned());
+        }
+        let earlier = written.entry(path).or_default();
+        if let Some((first, other)) = earlier.first() {
+            same_path(*span, &writer, *first, other, context);
+        }
+        same_key(&writer, earlier, context);
+        earlier.push((*span, writer));
+    }
+}
+
+fn names<'s>(all: impl Iterator<Item = &'s At<String>>, what: &str, context: &mut Context<'_>) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for At { value: name, span } in all {
+        match seen.get(name.as_str()) {
+            Some(first) => {
+                let message = format!("another {what} is called `{name}`");
+                context.faults.error(*span, message).other("the first is at", *first);
+            }
+            None => {
+                seen.insert(name, *span);
+            }
+        }
+    }
+}
+
+/// Two sinks on one path: only env-files can share it.
+fn same_path(span: Span, writer: &Writer<'_>, first: Span, other: &Writer<'_>, context: &mut Context<'_>) {
+    let faults = &mut *context.faults;
+    match (writer, other) {
+        (Writer::File, Writer::File) => {
+            faults.error(span, "another sink writes this file").other("the first is at", first);
+        }
+        (Writer::File, Writer::EnvFile { .. }) | (Writer::EnvFile { .. }, Writer::File) => {
+            faults
+                .error(span, "this is the file of a file sink and of an env-file sink")
+                .other("the first is at", first);
+        }
+        (Writer::EnvFile { access, .. }, Writer::EnvFile { access: first_access, .. }) => {
+            if shape(access) != shape(first_access) {
+                faults
+                    .warning(span, "two sinks give this file another mode, owner or group")
+                    .help("write the same in both, or the last to deliver has it".to_owned())
+                    .other("the first is at", first);
+            }
+        }
+    }
+}
+
+fn shape(access: &AccessSpec) -> (Option<u32>, Option<&str>, Option<&str>) {
+    let AccessSpec { mode, owner, group } = access;
+    (
+        mode.as_ref().map(|at| at.value),
+        owner.as_ref().map(|at| at.value.as_str()),
+        group.as_ref().map(|at| at.value.as_str()),
+    )
+}
+
+fn same_key(writer: &Writer<'_>, earlier: &[(Span, Writer<'_>)], context: &mut Context<'_>) {
+    let Writer::EnvFile { key: Some(key), .. } = writer else { return };
+    let first = earlier.iter().find_map(|(_, other)| match other {
+        Writer::EnvFile { key: Some(other), .. } if other.value == key.value => Some(other.span),
+        Writer::EnvFile { .. } | Writer::File => None,
+    });
+    if let Some(first) = first {
+        context
+            .faults
+            .error(key.span, format!("another sink writes `{}` of this file", key.value))
+            .other("the first is at", first);
+    }
+}
+
+/// Files that the daemon reads, and must not write.
+fn read_paths(
+    main: &Path,
+    accounts: &[&AccountSpec],
+    context: &Context<'_>,
+) -> HashMap<PathBuf, &'static str> {
+    let mut read = HashMap::from([(main.to_owned(), "the policy")]);
+    let secrets = accounts.iter().flat_map(|account| {
+        let sinks = account.sinks.iter().filter_map(|sink| match &sink.kind {
+            Some(SinkKindSpec::Webhook(hook)) => hook.secret.as_ref(),
+            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) | None => None,
+        });
+        account.password.as_ref().into_iter().chain(sinks)
+    });
+    for secret in secrets {
+        match &secret.value {
+            SecretSource::File(path) => {
+                read.insert(context.directory.join(path), "where a secret is read from");
+            }
+            SecretSource::Credential(_) | SecretSource::Env(_) => {}
+        }
+    }
+    read
+}

@@ -1,0 +1,162 @@
+//! That no secret is ever shown, wherever in a faulty policy it stands.
+
+use super::{ACCOUNT, Setup};
+use ringcx_rotator::policy::Color;
+
+/// Loads a faulty policy that holds the canary, and looks for it in everything that comes back.
+#[track_caller]
+fn check(text: &str) -> String {
+    assert!(text.contains("canary"), "there must be something to leak");
+    let setup = Setup::new(text);
+    let errors = setup.load().map(|_| ()).expect_err("the policy should be refused");
+    let json = serde_json::to_string(errors.diagnostics()).unwrap();
+    for told in [
+        errors.render(Color::Never, None),
+        errors.render(Color::Always, Some(300)),
+        json,
+        format!("{errors:?}"),
+    ] {
+        assert!(!told.contains("canary"), "{told}");
+    }
+    for diagnostic in errors.diagnostics() {
+        assert!(diagnostic.line.is_some() && diagnostic.column.is_some(), "{diagnostic:?}");
+    }
+    setup.shown()
+}
+
+/// The account, its password written so.
+fn password(written: &str) -> String {
+    ACCOUNT.replace("{ credential = \"sales-ivr\" }", written)
+}
+
+fn webhook(lines: &str) -> String {
+    format!("{ACCOUNT}[[account.sink]]\nname = \"crm\"\ntype = \"webhook\"\n{lines}\n")
+}
+
+#[test]
+fn secrets_on_faulty_lines_are_not_shown() {
+    let shown = check(include_str!("secrets.toml"));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_syntax_error_shows_no_line() {
+    let shown = check(&password("\"canary\" oops"));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_password_in_the_policy_is_refused_in_any_guise() {
+    for written in [
+        "\"canary\"",
+        "'canary'",
+        "\"\"\"\ncanary\n\"\"\"",
+        "'''canary\nsecond line'''",
+        "[\"canary\"]",
+        "{ value = \"canary\" }",
+        "{ canary = \"x\" }",
+        "{ file = \"/p\", env = \"canary\" }",
+        "{ env = \"canary!\" }",
+        "{ credential = \"canary/canary\" }",
+        "{ credential = 5, canary = 6 }",
+        "\"canary\" # canary",
+        "7 # canary",
+    ] {
+        let shown = check(&password(written));
+        assert!(shown.contains("config.toml:5:"), "{shown}");
+    }
+}
+
+#[test]
+fn the_three_sources_are_named() {
+    let shown = check(&password("\"canary\""));
+    for source in ["credential", "file", "env"] {
+        assert!(shown.contains(&format!("{{ {source} = ")), "{shown}");
+    }
+}
+
+#[test]
+fn a_syntax_error_anywhere_leaks_nothing() {
+    for text in [
+        password("\"canary"),
+        password("canary"),
+        password("{ file = \"canary\""),
+        password("\"\"\"canary"),
+        password("\"ca\\qcanary\""),
+        ACCOUNT.replace("password = ", "password canary "),
+        format!("{}canary = [\n", password("\"canary\"")),
+        format!("{}\u{0}canary", password("\"canary\"")),
+        password("\"canary\"\npassword = \"canary2\""),
+        password("{ file = \"/p\", file = \"canary\" }"),
+    ] {
+        check(&text);
+    }
+}
+
+#[test]
+fn addresses_and_headers_are_never_shown() {
+    for lines in [
+        "url = \"ftp://canary\"\nsecret.env = \"S\"",
+        "url = \"https://user:canary@h/\"\nsecret.env = \"S\"",
+        "url = 5 # canary\nsecret.env = \"S\"",
+        "url = \"https://h/canary\"\nsecret = \"canary\"",
+        "url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = \"canary\"",
+        "url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { \"X-A\" = 5, \"Webhook-Id\" = \"canary\" }",
+        "url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { \"canary canary\" = \"x\" }",
+        "url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { \"X-A\" = \"canary\\n\" }",
+        "url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders.X-A = [\"canary\"]",
+    ] {
+        check(&webhook(lines));
+    }
+    let ringcx = |url: &str| check(&format!("[ringcx]\nbase-url = \"{url}\"\n{ACCOUNT}"));
+    for url in ["https://u:canary@h", "https://h/?canary", "https://h/#canary", "//u:canary@h"] {
+        ringcx(url);
+    }
+    check(&format!("{ACCOUNT}[alerts.email]\nhost = \"u:canary@h\"\n"));
+}
+
+#[test]
+fn what_nobody_asked_for_is_not_shown() {
+    for text in [
+        ACCOUNT.replace("platform-id", "passwort = \"canary\"\nplatform-id"),
+        ACCOUNT.replace("platform-id", "jwt = \"canary\"\nplatform-id"),
+        ACCOUNT.replace("platform-id", "retention = { pin = \"canary\", max-live = 1 }\nplatform-id"),
+        ACCOUNT.replace("platform-id", "max-live = 1 # canary\nplatform-id"),
+        format!("{ACCOUNT}[pass.deep]\nword = \"canary\"\n"),
+        // The rest of a sink whose type is unknown, on one line with the fault.
+        ACCOUNT
+            .replace("platform-id", "sink = [{ secret = \"canary\", type = \"hook\" }]\nplatform-id")
+            .split("[[account.sink]]")
+            .next()
+            .unwrap()
+            .to_owned(),
+        ACCOUNT
+            .replace("platform-id", "sink = [{ type = \"hook\", url = \"canary\" }]\nplatform-id")
+            .split("[[account.sink]]")
+            .next()
+            .unwrap()
+            .to_owned(),
+        ACCOUNT.replace("username = \"ivr-bot@example.com\"", "username = { password = \"canary\" }"),
+        ACCOUNT.replace("username = \"ivr-bot@example.com\"", "username = [\"canary\"]"),
+    ] {
+        check(&text);
+    }
+}
+
+#[test]
+fn a_secret_others_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let setup = Setup::new(&password("{ file = \"pw\" }"));
+    let secret = setup.add("pw", b"canary");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    insta::assert_snapshot!(setup.shown());
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(setup.shown(), "");
+}
+
+#[test]
+fn a_policy_in_debug_shows_no_address_and_no_header() {
+    let text = webhook("url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { X-A = \"canary\" }");
+    let policy = super::accepted(&text).policy;
+    assert!(!format!("{policy:?}").contains("canary"));
+}
