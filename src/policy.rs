@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::secret::SecretSource;
+use crate::secret::{Fingerprint, SecretSource};
 
 mod diagnostic;
 mod faults;
@@ -259,7 +259,11 @@ impl SinkKind {
         match self {
             Self::File(file) => file.path.display().to_string(),
             Self::EnvFile(file) => format!("{} {}", file.path.display(), file.key),
-            Self::Webhook(hook) => hook.url.to_string(),
+            // Path and query may be a secret, but another one is another target all the same.
+            Self::Webhook(hook) => {
+                let address = Fingerprint::of(hook.url.expose().as_str().as_bytes()).to_string();
+                format!("{} ({})", hook.url, &address[..8])
+            }
         }
     }
 }
