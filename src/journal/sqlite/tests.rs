@@ -300,7 +300,7 @@ fn an_unreadable_journal_names_the_file_and_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     drop(SqliteJournal::open(dir.path()).unwrap());
     let path = journal_path(dir.path());
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&path).is_ok() {
         eprintln!("skipped: root may read everything");
         return;
