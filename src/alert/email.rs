@@ -323,3 +323,8 @@ fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
         other => other,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod mailbox;
+#[cfg(test)]
+mod tests;
