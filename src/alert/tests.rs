@@ -293,6 +293,21 @@ fn mail_backs_off_from_half_a_minute_to_an_hour() {
 }
 
 #[test]
+fn while_one_mail_waits_for_the_server_those_behind_it_wait_too() {
+    let mut world = World::new();
+    world.server_is_up = false;
+    world.report("sales-ivr", sink_failed());
+    world.wait(TimeDelta::minutes(20));
+    world.report("sales-ivr", vec![]);
+    world.wait(TimeDelta::minutes(1));
+    let tried: Vec<_> = world.state.outbox.iter().map(|unsent| unsent.failure.is_some()).collect();
+    assert_eq!(tried, [true, false]);
+    world.server_is_up = true;
+    world.wait(TimeDelta::hours(1));
+    assert_eq!(world.subjects(), [FIRING, RESOLVED]);
+}
+
+#[test]
 fn a_change_of_the_mail_settings_lifts_the_back_off() {
     let mut world = World::new();
     world.server_is_up = false;
