@@ -1,1 +1,3 @@
 //! Build, run, drain.
+
+pub mod alerts;

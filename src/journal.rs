@@ -10,6 +10,10 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+mod sqlite;
+
+pub use sqlite::SqliteJournal;
+
 /// The stream of incidents and mail. No account can have this name.
 pub const ALERTS: &str = "@alerts";
 
@@ -69,6 +73,22 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The file is no database, or a damaged one: stop; restore the state directory. It was left as it is.
+    #[error("{path} cannot be read as a journal: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: rusqlite::Error,
+    },
+    /// The file is another program's database: stop; point `state-dir` elsewhere. It was left as it is.
+    #[error("{path} is another program's database (application id {got:#010x})", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its application id; 0 where it has none.
+        got: i32,
     },
     /// A row is not what was written: stop; restore the state directory, or move it away and see
     /// "a lost journal" in the manual.

@@ -1,0 +1,180 @@
+//! What the `@alerts` stream holds: incidents that open and end, and mails on their way.
+//!
+//! A mail is kept as it will be sent, to the letter, so that a restart sends the same one under the
+//! same Message-ID. As with account events, a variant that is in somebody's journal is never renamed.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::IncidentKey;
+use crate::journal::{Entry, Row};
+
+/// One thing that happened to an incident or a mail, at the time its journal row says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum AlertEvent {
+    /// A condition appeared.
+    IncidentOpened {
+        /// Which.
+        incident: IncidentKey,
+        /// Since when it is wrong.
+        since: DateTime<Utc>,
+        /// How often it was seen in a row.
+        count: u32,
+        /// The cause in words.
+        cause: String,
+        /// When the daemon tries again by itself.
+        next_attempt_at: Option<DateTime<Utc>>,
+        /// What still works.
+        still_works: String,
+    },
+    /// The condition is gone.
+    IncidentResolved {
+        /// Which.
+        incident: IncidentKey,
+        /// How it ended.
+        over: Over,
+        /// Whether anyone is to be told.
+        announce: Announce,
+    },
+    /// A mail is ready to be sent.
+    MailQueued {
+        /// The mail.
+        mail: Mail,
+        /// What it tells.
+        notices: Vec<Notice>,
+    },
+    /// The server took the mail.
+    MailSent {
+        /// Which.
+        mail: u64,
+        /// Recipients that the server refused, with what it said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<String>,
+    },
+    /// The mail was not taken; it stays in the outbox.
+    MailFailed {
+        /// Which.
+        mail: u64,
+        /// Why, in words without secrets.
+        error: String,
+        /// Whom it concerns.
+        scope: Scope,
+        /// How many times in a row, this one included.
+        failures: u32,
+        /// Not before then.
+        next_attempt_at: DateTime<Utc>,
+    },
+    /// The server has refused this very mail for so long that it is given up.
+    MailDropped {
+        /// Which.
+        mail: u64,
+        /// What the server said last.
+        error: String,
+    },
+    /// The mail settings changed: what waited for its next try may be sent at once.
+    MailHoldsLifted,
+}
+
+/// How an incident ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Over {
+    /// What was wrong works again.
+    Gone,
+    /// The account is no longer in the policy.
+    Unmanaged,
+}
+
+/// Whether the end of an incident is mailed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Announce {
+    /// It is.
+    Mail,
+    /// The policy wants no such mail.
+    Nobody,
+}
+
+/// Whom a failed mail concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The server did not work, or refused us: every mail waits.
+    Server,
+    /// The server refused this mail for good: the others go past it.
+    Mail,
+}
+
+/// What a mail tells about one incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which.
+    pub incident: IncidentKey,
+    /// What is new.
+    pub news: News,
+}
+
+/// What is new about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum News {
+    /// It opened.
+    Opened,
+    /// It is open still, `repeat-after` later.
+    StillOpen,
+    /// It is over.
+    Resolved,
+    /// It opened and ended before anyone was told.
+    Passed,
+}
+
+/// A mail as it will be sent. Sender and recipients are those of the policy at that time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// Counts the mails from 1.
+    pub id: u64,
+    /// With its angle brackets. The same for every try.
+    pub message_id: String,
+    /// The Message-ID of the mail that told of the same incident first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+    /// When it was written.
+    pub written_at: DateTime<Utc>,
+    /// What it is about, where that is one incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentKey>,
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub body: String,
+}
+
+/// The row holds no alert event that this version knows.
+#[derive(Debug, thiserror::Error)]
+#[error("row {seq} of the alerts is not one this version knows: {source}")]
+pub struct UnreadableEvent {
+    /// The row.
+    pub seq: u64,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+impl AlertEvent {
+    /// The journal entry: the kind beside the body, not in it.
+    pub fn to_entry(&self, at: DateTime<Utc>) -> Entry {
+        let mut body = serde_json::to_value(self).expect("an alert event is plain data");
+        let kind = body.as_object_mut().and_then(|body| body.remove("kind"));
+        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+        Entry { at, kind, body: body.to_string() }
+    }
+
+    /// The event of a journal row.
+    pub fn from_row(row: &Row) -> Result<Self, UnreadableEvent> {
+        let unreadable = |source| UnreadableEvent { seq: row.seq, source };
+        let mut body: Map<String, Value> = serde_json::from_str(&row.entry.body).map_err(unreadable)?;
+        body.insert("kind".to_owned(), Value::String(row.entry.kind.clone()));
+        serde_json::from_value(Value::Object(body)).map_err(unreadable)
+    }
+}

@@ -1,0 +1,211 @@
+//! The fold of the `@alerts` stream: open incidents, ends not yet told, mails not yet sent.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, UnreadableEvent};
+use super::{Condition, Conditions, Incident, IncidentKey, text};
+use crate::journal::Row;
+
+/// Everything the alerts know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AlertState {
+    /// The last row folded in.
+    pub last_seq: u64,
+    /// Open incidents.
+    pub open: BTreeMap<IncidentKey, Open>,
+    /// Incidents that are over, of which someone is still to be told.
+    pub ended: BTreeMap<IncidentKey, Ended>,
+    /// Mails that no server has taken yet, oldest first.
+    pub outbox: VecDeque<Unsent>,
+    /// The id of the last mail.
+    pub last_mail: u64,
+    /// When the mails of the last hour were written.
+    pub recent: VecDeque<DateTime<Utc>>,
+    /// When the last digest was written.
+    pub last_digest: Option<DateTime<Utc>>,
+}
+
+/// An open incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Since when it is wrong.
+    pub since: DateTime<Utc>,
+    /// When we found it.
+    pub opened_at: DateTime<Utc>,
+    /// How often it had been seen when it was opened.
+    pub count: u32,
+    /// The cause when it was opened.
+    pub cause: String,
+    /// When the daemon was to try again.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// What still works.
+    pub still_works: String,
+    /// When it was last told of: when that mail was written, or sent if that came later.
+    pub mailed_at: Option<DateTime<Utc>>,
+    /// The Message-ID of the first mail about it.
+    pub thread: Option<String>,
+}
+
+/// An incident that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What it was.
+    pub open: Open,
+    /// When it ended.
+    pub ended_at: DateTime<Utc>,
+    /// How it ended.
+    pub over: Over,
+}
+
+/// A mail that no server has taken yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// The mail.
+    pub mail: Mail,
+    /// The incidents it tells of.
+    pub about: Vec<IncidentKey>,
+    /// What came of the last try, if there was one.
+    pub failure: Option<Failure>,
+}
+
+/// A try that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: String,
+    /// Whom it concerns.
+    pub scope: Scope,
+    /// How many in a row.
+    pub failures: u32,
+    /// Not before then.
+    pub next_attempt_at: DateTime<Utc>,
+}
+
+impl AlertState {
+    /// The state after these rows.
+    pub fn from_rows(rows: &[Row]) -> Result<Self, UnreadableEvent> {
+        let mut state = Self::default();
+        for row in rows {
+            state.apply(row.seq, row.entry.at, &AlertEvent::from_row(row)?);
+        }
+        Ok(state)
+    }
+
+    /// Folds one row in.
+    pub fn apply(&mut self, seq: u64, at: DateTime<Utc>, event: &AlertEvent) {
+        self.fold(at, event);
+        self.last_seq = seq;
+    }
+
+    /// The open incidents as `status` shows them, with what is known of them right now.
+    pub fn incidents(&self, conditions: &Conditions) -> Vec<Incident> {
+        let view = |(key, open): (&IncidentKey, &Open)| {
+            let live = live(conditions, key);
+            Incident {
+                key: key.clone(),
+                kind: key.kind,
+                since: open.since,
+                count: live.map_or(open.count, |condition| condition.count),
+                summary: text::summary(key, live.map_or(&open.cause, |condition| &condition.cause)),
+            }
+        };
+        self.open.iter().map(view).collect()
+    }
+
+    /// What this event makes of the state, wherever it stands in the journal.
+    pub(super) fn fold(&mut self, at: DateTime<Utc>, event: &AlertEvent) {
+        match event {
+            AlertEvent::IncidentOpened { incident, since, count, cause, next_attempt_at, still_works } => {
+                // An end that nobody heard of is overtaken: the mail to come tells of the new opening.
+                if self.ended.get(incident).is_some_and(|ended| ended.open.mailed_at.is_none()) {
+                    self.ended.remove(incident);
+                }
+                let open = Open {
+                    since: *since,
+                    opened_at: at,
+                    count: *count,
+                    cause: cause.clone(),
+                    next_attempt_at: *next_attempt_at,
+                    still_works: still_works.clone(),
+                    mailed_at: None,
+                    thread: None,
+                };
+                self.open.insert(incident.clone(), open);
+            }
+            AlertEvent::IncidentResolved { incident, over, announce } => {
+                let open = self.open.remove(incident);
+                match (open, announce) {
+                    (Some(open), Announce::Mail) => {
+                        self.ended.insert(incident.clone(), Ended { open, ended_at: at, over: *over });
+                    }
+                    (None, Announce::Mail) | (_, Announce::Nobody) => {}
+                }
+            }
+            AlertEvent::MailQueued { mail, notices } => self.queue(at, mail, notices),
+            AlertEvent::MailSent { mail, .. } => {
+                // A mail that was held up starts the wait for its reminder when it leaves.
+                for incident in self.take_out(*mail).iter().flat_map(|sent| &sent.about) {
+                    if let Some(open) = self.open.get_mut(incident) {
+                        open.mailed_at = open.mailed_at.map(|_| at);
+                    }
+                }
+            }
+            AlertEvent::MailDropped { mail, .. } => drop(self.take_out(*mail)),
+            AlertEvent::MailFailed { mail, error, scope, failures, next_attempt_at } => {
+                if let Some(unsent) = self.outbox.iter_mut().find(|unsent| unsent.mail.id == *mail) {
+                    unsent.failure = Some(Failure {
+                        error: error.clone(),
+                        scope: *scope,
+                        failures: *failures,
+                        next_attempt_at: *next_attempt_at,
+                    });
+                }
+            }
+            AlertEvent::MailHoldsLifted => {
+                for failure in self.outbox.iter_mut().filter_map(|unsent| unsent.failure.as_mut()) {
+                    failure.next_attempt_at = at;
+                }
+            }
+        }
+    }
+
+    fn take_out(&mut self, mail: u64) -> Option<Unsent> {
+        let place = self.outbox.iter().position(|unsent| unsent.mail.id == mail)?;
+        self.outbox.remove(place)
+    }
+
+    fn queue(&mut self, at: DateTime<Utc>, mail: &Mail, notices: &[Notice]) {
+        for Notice { incident, news } in notices {
+            match news {
+                News::Opened | News::StillOpen => {
+                    let ended = self.ended.get_mut(incident).map(|ended| &mut ended.open);
+                    if let Some(open) = self.open.get_mut(incident).or(ended) {
+                        open.mailed_at = Some(at);
+                        open.thread.get_or_insert_with(|| mail.message_id.clone());
+                    }
+                }
+                News::Resolved | News::Passed => drop(self.ended.remove(incident)),
+            }
+        }
+        let about = notices.iter().map(|notice| notice.incident.clone()).collect();
+        self.outbox.push_back(Unsent { mail: mail.clone(), about, failure: None });
+        self.last_mail = self.last_mail.max(mail.id);
+        self.recent.push_back(at);
+        while self.recent.front().is_some_and(|oldest| at - oldest > TimeDelta::hours(1)) {
+            self.recent.pop_front();
+        }
+        if mail.incident.is_none() {
+            self.last_digest = Some(at);
+        }
+    }
+}
+
+/// The condition behind an incident, if its account was looked at.
+pub(super) fn live<'a>(conditions: &'a Conditions, key: &IncidentKey) -> Option<&'a Condition> {
+    conditions
+        .get(&key.account)?
+        .iter()
+        .find(|condition| condition.kind == key.kind && condition.sink == key.sink)
+}

@@ -1,0 +1,95 @@
+//! What the desk says in the log: who must act, what recovered, what was sent to whom.
+
+use tracing::{error, info, warn};
+
+use crate::alert::{AlertEvent, AlertState, IncidentKey, Over};
+use crate::event::IncidentKind;
+use crate::journal::JournalError;
+
+/// One line for each event that was journaled. `before` is the state without it.
+pub(super) fn event(event: &AlertEvent, before: &AlertState) {
+    match event {
+        AlertEvent::IncidentOpened { incident, cause, next_attempt_at, .. } => {
+            let IncidentKey { account, kind, sink } = incident;
+            let sink = sink.as_deref();
+            let next = next_attempt_at.map(|at| at.to_rfc3339());
+            let next_attempt_at = next.as_deref();
+            if needs_someone(*kind) || next.is_none() {
+                error!(%account, %kind, sink, cause, next_attempt_at, "Incident opened");
+            } else {
+                warn!(%account, %kind, sink, cause, next_attempt_at, "Incident opened");
+            }
+        }
+        AlertEvent::IncidentResolved { incident: IncidentKey { account, kind, sink }, over, .. } => {
+            let sink = sink.as_deref();
+            match over {
+                Over::Gone => info!(%account, %kind, sink, "Incident resolved"),
+                Over::Unmanaged => {
+                    info!(%account, %kind, sink, "Incident closed, the account is no longer managed");
+                }
+            }
+        }
+        AlertEvent::MailQueued { .. } | AlertEvent::MailHoldsLifted => {}
+        AlertEvent::MailSent { mail, refused } => {
+            info!(subject = subject(before, *mail), "Mail sent");
+            for recipient in refused {
+                warn!(recipient, "Mail not taken for one recipient");
+            }
+        }
+        AlertEvent::MailFailed { mail, error, failures, next_attempt_at, .. } => {
+            let next_attempt_at = next_attempt_at.to_rfc3339();
+            warn!(subject = subject(before, *mail), error, failures, next_attempt_at, "Mail not sent");
+        }
+        AlertEvent::MailDropped { mail, error } => {
+            error!(subject = subject(before, *mail), error, "Mail given up");
+        }
+    }
+}
+
+pub(super) fn resumed(state: &AlertState) {
+    let (open, unsent) = (state.open.len(), state.outbox.len());
+    if open + unsent > 0 {
+        info!(open, unsent, "Incidents and mails taken over from before");
+    }
+}
+
+pub(super) fn journal_refuses(error: &JournalError) {
+    error!(%error, "Alerts cannot be journaled, so none is mailed; trying again");
+}
+
+pub(super) fn journal_works() {
+    info!("Alerts are journaled again");
+}
+
+pub(super) fn left_unsent(unsent: usize) {
+    if unsent > 0 {
+        warn!(unsent, "Stopping with mail unsent; it is kept for the next start");
+    }
+}
+
+/// Whether this does not mend itself, however often it is tried.
+fn needs_someone(kind: IncidentKind) -> bool {
+    match kind {
+        IncidentKind::LoginRejected
+        | IncidentKind::PasswordResetRequired
+        | IncidentKind::MintUnknown
+        | IncidentKind::MintCapped
+        | IncidentKind::TokenLost
+        | IncidentKind::RotationOverdue
+        | IncidentKind::RetirementOverdue
+        | IncidentKind::ClockDisagrees
+        | IncidentKind::ReloadFailed => true,
+        IncidentKind::LoginFailed
+        | IncidentKind::PreflightFailed
+        | IncidentKind::MintFailed
+        | IncidentKind::VerifyFailed
+        | IncidentKind::SinkFailed
+        | IncidentKind::SinkDrifted
+        | IncidentKind::RetireFailed => false,
+    }
+}
+
+fn subject(state: &AlertState, mail: u64) -> &str {
+    let found = state.outbox.iter().find(|unsent| unsent.mail.id == mail);
+    found.map_or("", |unsent| unsent.mail.subject.as_str())
+}

@@ -1,0 +1,317 @@
+//! The desk with a real journal and a mail server on loopback; only its clock is set by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::*;
+use crate::alert::DAEMON;
+use crate::alert::email::mailbox::{Habits, Mailbox};
+use crate::event::IncidentKind;
+use crate::journal::{Entry, Row, SqliteJournal};
+use crate::policy::{EmailPolicy, SmtpTls};
+
+const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
+const RESOLVED: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (RESOLVED)\r\n";
+
+fn start() -> DateTime<Utc> {
+    "2026-11-22T03:30:00Z".parse().unwrap()
+}
+
+fn policy(email: Option<EmailPolicy>) -> AlertsPolicy {
+    let day = Duration::from_secs(24 * 3600);
+    AlertsPolicy { repeat_after: day, resolved: true, overdue_after: day, email }
+}
+
+fn managed() -> BTreeSet<String> {
+    ["sales-ivr".to_owned()].into()
+}
+
+fn sink_failed() -> Vec<Condition> {
+    vec![Condition {
+        account: "sales-ivr".into(),
+        kind: IncidentKind::SinkFailed,
+        sink: Some("crm".into()),
+        since: start(),
+        count: 1,
+        cause: "connection refused".into(),
+        next_attempt_at: None,
+        still_works: "the previous token stays valid".into(),
+    }]
+}
+
+struct Desk {
+    handle: AlertHandle,
+    clock: Clock,
+}
+
+impl Desk {
+    async fn open(state_dir: &Path, email: Option<EmailPolicy>) -> Self {
+        Self::on(SqliteJournal::open(state_dir).unwrap(), email).await
+    }
+
+    async fn on(journal: impl Journal + 'static, email: Option<EmailPolicy>) -> Self {
+        let clock = Clock::manual(start());
+        let handle = AlertDesk::start(journal, policy(email), managed(), clock.clone()).await.unwrap();
+        Self { handle, clock }
+    }
+
+    /// Moves the clock and has the desk look at it.
+    async fn pass(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+        // A report of the daemon's own health wakes the desk and changes nothing.
+        self.handle.report(DAEMON, vec![]).await;
+    }
+
+    async fn until(&self, what: impl Fn(&AlertSnapshot) -> bool) -> AlertSnapshot {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let snapshot = self.handle.snapshot().await;
+                if what(&snapshot) {
+                    return snapshot;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        waited.await.expect("it comes to pass")
+    }
+}
+
+/// What a killed daemon leaves: everything journaled, nothing closed in good order.
+async fn kill(desk: Desk, state_dir: &Path) {
+    drop(desk);
+    let freed = async {
+        while let Err(JournalError::Locked { .. }) = SqliteJournal::open(state_dir).map(drop) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), freed).await.expect("the desk ends with its last handle");
+}
+
+async fn kinds(state_dir: &Path) -> Vec<String> {
+    let rows = SqliteJournal::open_read_only(state_dir).unwrap().load(ALERTS).await.unwrap();
+    rows.into_iter().map(|row| row.entry.kind).collect()
+}
+
+#[tokio::test]
+async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(kinds(dir.path()).await, ["incident-opened"], "journaled once the report returns");
+    for _ in 0..5 {
+        desk.handle.report("sales-ivr", sink_failed()).await;
+    }
+    assert_eq!(kinds(dir.path()).await.len(), 1, "and only once");
+    desk.pass(5).await;
+    assert!(mailbox.next().await.contains(FIRING));
+    let open = desk.until(|snapshot| snapshot.unsent == 0).await;
+    assert_eq!(open.incidents[0].key.to_string(), "sales-ivr/sink-failed/crm");
+    desk.handle.report("sales-ivr", vec![]).await;
+    desk.pass(5).await;
+    assert!(mailbox.next().await.contains(RESOLVED));
+    assert_eq!(desk.until(|snapshot| snapshot.unsent == 0).await, AlertSnapshot::default());
+    let written =
+        ["incident-opened", "mail-queued", "mail-sent", "incident-resolved", "mail-queued", "mail-sent"];
+    assert_eq!(kinds(dir.path()).await, written);
+    assert_eq!(mailbox.rest(), 0);
+}
+
+#[tokio::test]
+async fn a_mail_server_that_was_down_gets_the_mail_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Mailbox::start(Habits::default()).await;
+    let email = mailbox.policy(SmtpTls::StartTls);
+    let (port, authority) = mailbox.stop().await;
+    let desk = Desk::open(dir.path(), Some(email)).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.pass(5).await;
+    let down = desk.until(|snapshot| snapshot.mail_error.is_some()).await;
+    assert!(down.mail_error.unwrap().contains("refused"));
+    let mut mailbox = Mailbox::start_at(port, Habits::default(), authority).await;
+    desk.pass(10).await;
+    assert_eq!(desk.handle.snapshot().await.unsent, 1, "the back-off is not over");
+    desk.pass(30).await;
+    assert!(mailbox.next().await.contains(FIRING));
+    desk.until(|snapshot| snapshot.unsent == 0).await;
+    desk.pass(4000).await;
+    desk.handle.shutdown(Duration::from_secs(30)).await;
+    assert_eq!(mailbox.rest(), 0);
+}
+
+#[tokio::test]
+async fn a_killed_daemon_leaves_its_mail_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Mailbox::start(Habits::default()).await;
+    let email = mailbox.policy(SmtpTls::StartTls);
+    let (port, authority) = mailbox.stop().await;
+    let desk = Desk::open(dir.path(), Some(email.clone())).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.pass(5).await;
+    desk.until(|snapshot| snapshot.mail_error.is_some()).await;
+    kill(desk, dir.path()).await;
+
+    let mut mailbox = Mailbox::start_at(port, Habits::default(), authority).await;
+    let desk = Desk::open(dir.path(), Some(email)).await;
+    desk.pass(60).await;
+    assert!(mailbox.next().await.contains(FIRING));
+    let snapshot = desk.until(|snapshot| snapshot.unsent == 0).await;
+    assert_eq!(snapshot.incidents.len(), 1, "not looked at yet, so it stays open");
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.pass(60).await;
+    assert_eq!(mailbox.rest(), 0);
+}
+
+#[tokio::test]
+async fn stopping_sends_what_is_owed_and_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.handle.shutdown(Duration::from_secs(30)).await;
+    assert!(mailbox.next().await.contains(FIRING));
+    assert_eq!(kinds(dir.path()).await.last().unwrap(), "mail-sent");
+    desk.handle.report("sales-ivr", vec![]).await;
+    assert!(matches!(desk.handle.test_mail().await, Err(MailError::Stopping)));
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_longer_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut email = Mailbox::start(Habits::default()).await.policy(SmtpTls::None);
+    email.port = silent.local_addr().unwrap().port();
+    email.ca_file = None;
+    let desk = Desk::open(dir.path(), Some(email)).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.handle.shutdown(Duration::from_millis(50)).await;
+    assert_eq!(kinds(dir.path()).await, ["incident-opened", "mail-queued"], "kept for the next start");
+}
+
+#[tokio::test]
+async fn new_mail_settings_are_tried_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let good = mailbox.policy(SmtpTls::StartTls);
+    let wrong = EmailPolicy { ca_file: Some("/nonexistent/ca.pem".into()), ..good.clone() };
+    let desk = Desk::open(dir.path(), Some(wrong)).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.pass(5).await;
+    desk.until(|snapshot| snapshot.mail_error.is_some()).await;
+    desk.handle.policy_changed(policy(Some(good)), managed()).await;
+    assert!(mailbox.next().await.contains(FIRING));
+}
+
+#[tokio::test]
+async fn an_account_taken_out_closes_its_incidents_and_late_reports_open_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), None).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.handle.policy_changed(policy(None), BTreeSet::new()).await;
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(desk.handle.snapshot().await.incidents, []);
+    assert_eq!(kinds(dir.path()).await, ["incident-opened", "incident-resolved"]);
+}
+
+#[tokio::test]
+async fn a_test_mail_goes_past_the_outbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    desk.handle.test_mail().await.unwrap();
+    assert!(mailbox.next().await.contains("test mail"));
+    assert_eq!(kinds(dir.path()).await, [""; 0]);
+    desk.handle.policy_changed(policy(None), managed()).await;
+    assert!(matches!(desk.handle.test_mail().await, Err(MailError::NotConfigured)));
+}
+
+/// A journal whose disk is full whenever the test says so.
+#[derive(Clone)]
+struct Moody {
+    inner: SqliteJournal,
+    refuses: Arc<AtomicBool>,
+    /// Set once it has refused to note that a mail was sent.
+    refused_a_sent_mail: Arc<AtomicBool>,
+}
+
+impl Moody {
+    fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, SeqCst);
+    }
+}
+
+impl Journal for Moody {
+    async fn load(&self, stream: &str) -> Result<Vec<Row>, JournalError> {
+        self.inner.load(stream).await
+    }
+
+    async fn append(&self, stream: &str, expected: u64, entries: Vec<Entry>) -> Result<u64, JournalError> {
+        if self.refuses.load(SeqCst) {
+            self.refused_a_sent_mail.fetch_or(entries.iter().any(|entry| entry.kind == "mail-sent"), SeqCst);
+            return Err(JournalError::Closed);
+        }
+        self.inner.append(stream, expected, entries).await
+    }
+
+    async fn streams(&self) -> Result<Vec<String>, JournalError> {
+        self.inner.streams().await
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_refuses_loses_no_condition_and_doubles_no_mail() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let journal = Moody {
+        inner: SqliteJournal::open(dir.path()).unwrap(),
+        refuses: Arc::default(),
+        refused_a_sent_mail: Arc::default(),
+    };
+    let desk = Desk::on(journal.clone(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    journal.refuse(true);
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(desk.handle.snapshot().await.incidents, []);
+    journal.refuse(false);
+    desk.pass(0).await;
+    assert_eq!(desk.handle.snapshot().await.incidents.len(), 1);
+
+    desk.pass(5).await;
+    journal.refuse(true);
+    assert!(mailbox.next().await.contains(FIRING));
+    desk.until(|_| journal.refused_a_sent_mail.load(SeqCst)).await;
+    for _ in 0..5 {
+        desk.pass(7200).await;
+    }
+    journal.refuse(false);
+    desk.pass(0).await;
+    desk.until(|snapshot| snapshot.unsent == 0).await;
+    desk.handle.shutdown(Duration::from_secs(30)).await;
+    let kinds = kinds(dir.path()).await;
+    assert_eq!(kinds, ["incident-opened", "mail-queued", "mail-sent"]);
+    assert_eq!(mailbox.rest(), 0, "a mail that was sent is remembered, though not yet on disk");
+}
+
+#[tokio::test]
+async fn another_writer_is_noticed_and_its_rows_are_taken_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).unwrap();
+    let desk = Desk::on(journal.clone(), None).await;
+    let lifted = AlertEvent::MailHoldsLifted.to_entry(start());
+    journal.append(ALERTS, 0, vec![lifted]).await.unwrap();
+    desk.handle.report("sales-ivr", sink_failed()).await;
+    desk.pass(0).await;
+    assert_eq!(kinds(dir.path()).await, ["mail-holds-lifted", "incident-opened"]);
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_alert_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).unwrap();
+    let odd = Entry { at: start(), kind: "from-the-future".into(), body: "{}".into() };
+    journal.append(ALERTS, 0, vec![odd]).await.unwrap();
+    let refused = AlertDesk::start(journal, policy(None), managed(), Clock::manual(start())).await.err();
+    assert!(matches!(refused, Some(JournalError::Damaged { seq: 1, .. })), "{refused:?}");
+}
