@@ -1,8 +1,8 @@
 //! A RingCX stand-in on loopback, as nasty as the real one may be.
 //!
 //! [`Simulator`] answers the six calls, keeps a [`Record`] of what really happened, and makes any
-//! [`Fault`] happen to any [`Call`] when told so.
-//! What it does not know: how the real server behaves where the public documentation is
+//! [`Fault`] happen to any [`Call`] when told so. Beside it stand a webhook [`receiver`] and a
+//! [`mailbox`]. What it does not know: how the real server behaves where the public documentation is
 //! silent; there it can be set to each behaviour that is possible.
 //!
 //! Nothing here listens anywhere but on loopback, and nothing of it belongs in a real deployment.
@@ -21,7 +21,9 @@ mod fault;
 mod http;
 mod limits;
 mod listener;
+pub mod mailbox;
 mod random;
+pub mod receiver;
 mod record;
 mod settings;
 pub mod span;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod beside;
 mod calls;
 mod faults;
 
