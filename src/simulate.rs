@@ -22,6 +22,7 @@ mod http;
 mod limits;
 mod listener;
 pub mod mailbox;
+pub mod options;
 mod random;
 pub mod receiver;
 mod record;
