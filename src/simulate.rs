@@ -1,1 +1,220 @@
 //! A RingCX stand-in on loopback, as nasty as the real one may be.
+//!
+//! [`Simulator`] answers the six calls, keeps a [`Record`] of what really happened, and makes any
+//! [`Fault`] happen to any [`Call`] when told so. Beside it stand a webhook [`receiver`] and a
+//! [`mailbox`]. What it does not know: how the real server behaves where the public documentation is
+//! silent; there it can be set to each behaviour that is possible.
+//!
+//! Nothing here listens anywhere but on loopback, and nothing of it belongs in a real deployment.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::secret::Fingerprint;
+
+mod admin;
+mod answer;
+mod api;
+mod authority;
+mod fault;
+mod http;
+mod limits;
+mod listener;
+pub mod mailbox;
+pub mod options;
+mod random;
+pub mod receiver;
+mod record;
+mod settings;
+pub mod span;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use api::PLANTED_SECRETS;
+pub use authority::Authority;
+pub use fault::{
+    Call, Effect, Fault, FaultSpec, FaultSpecError, RetryAfter, Times, UnknownCall, UnknownFault,
+};
+pub use listener::StartError;
+pub use record::{AuthKind, CallRecord, DeletedBy, MintedBy, Record, TokenRecord};
+pub use settings::{
+    AccessTokenForm, DateForm, DeleteForm, DeleteUnknown, ListForm, MintForm, PenaltyForm, Settings,
+};
+pub use world::OnCall;
+
+use listener::{Background, Listener};
+use world::{Account, Admission, World};
+
+/// Loopback, any free port.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Someone who may log in.
+#[derive(Clone)]
+pub struct User {
+    /// The user's name.
+    pub name: String,
+    /// `None` takes any password.
+    pub password: Option<String>,
+    /// `None` takes any platform.
+    pub platform: Option<String>,
+}
+
+/// What a simulator is started with.
+#[derive(Clone)]
+pub struct Setup {
+    /// A loopback address; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// HTTPS under this authority; `None` is plain HTTP.
+    pub tls: Option<Authority>,
+    /// Who may log in; without any, everyone may.
+    pub users: Vec<User>,
+    /// How it answers.
+    pub settings: Settings,
+    /// Its idea of the time, before any skew.
+    pub clock: Clock,
+    /// Is told of each call.
+    pub on_call: Option<OnCall>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            listen: ANY_PORT,
+            tls: None,
+            users: Vec::new(),
+            settings: Settings::default(),
+            clock: Clock::system(),
+            on_call: None,
+        }
+    }
+}
+
+/// A running stand-in. Dropping it closes its ports; [`Simulator::stop`] also waits.
+pub struct Simulator {
+    world: Arc<World>,
+    listener: Listener,
+    elsewhere: Listener,
+    tls: Option<Authority>,
+}
+
+/// The other host that redirects lead to. Whoever comes here has given away what it carried.
+struct Elsewhere(Arc<World>);
+
+impl http::Handler for Elsewhere {
+    async fn handle(&self, _: http::Request) -> http::Reply {
+        self.0.lock().strayed += 1;
+        self.0.announce();
+        http::Reply::Answer(http::Response::text(200, "true"))
+    }
+}
+
+impl Simulator {
+    /// Starts it; it answers once this returns.
+    pub async fn start(setup: Setup) -> Result<Self, StartError> {
+        let socket = listener::bind(setup.listen).await?;
+        let other = listener::bind(ANY_PORT).await?;
+        let elsewhere_at = other.local_addr().unwrap_or(ANY_PORT);
+        let world = Arc::new(World::new(setup.clock, setup.settings, setup.on_call));
+        {
+            let mut state = world.lock();
+            state.admission = if setup.users.is_empty() { Admission::Anyone } else { Admission::Known };
+            for User { name, password, platform } in setup.users {
+                state.users.insert(name, Account::new(password, platform));
+            }
+        }
+        let stray = Arc::new(Elsewhere(Arc::clone(&world)));
+        let elsewhere = Listener::spawn(other, Background::new(), move |stream| {
+            http::serve(Arc::clone(&stray), None, stream)
+        });
+        let background = Background::new();
+        let api = Arc::new(api::Api {
+            world: Arc::clone(&world),
+            background: background.clone(),
+            elsewhere: elsewhere_at,
+        });
+        let tls = setup.tls.clone();
+        let listener = Listener::spawn(socket, background, move |stream| {
+            http::serve(Arc::clone(&api), tls.clone(), stream)
+        });
+        Ok(Self { world, listener, elsewhere, tls: setup.tls })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// For `base-url`, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
+    }
+
+    /// Makes a fault happen to the next calls of this kind. Bounded faults come in the order given and
+    /// before the standing one; a pair that makes no sense ([`Fault::fits`]) still does what it can.
+    pub fn inject(&self, call: Call, fault: Fault, times: Times) {
+        self.inject_spec(FaultSpec { call, user: None, fault, times });
+    }
+
+    /// The same for the calls of one user, before those for everyone.
+    pub fn inject_for(&self, user: &str, call: Call, fault: Fault, times: Times) {
+        self.inject_spec(FaultSpec { call, user: Some(user.to_owned()), fault, times });
+    }
+
+    /// The same, as a flag writes it.
+    pub fn inject_spec(&self, spec: FaultSpec) {
+        self.world.lock().faults.add(spec);
+    }
+
+    /// Takes back every fault that has not happened yet.
+    pub fn clear(&self) {
+        self.world.lock().faults.clear();
+    }
+
+    /// Changes how it answers from now on.
+    pub fn adjust(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.world.lock().settings);
+    }
+
+    /// What really happened. Outlives the simulator.
+    pub fn record(&self) -> Record {
+        Record { world: Arc::clone(&self.world) }
+    }
+
+    /// Mints a token nobody asked for, as others' programs do, and gives its text.
+    pub fn mint_foreign(&self, user: &str) -> String {
+        let token = self.world.lock().mint_foreign(self.world.clock.now(), user);
+        self.world.announce();
+        token
+    }
+
+    /// Deletes a token by another's hand; whether it was there to delete.
+    pub fn revoke(&self, fingerprint: Fingerprint) -> bool {
+        let deleted = self.world.lock().delete(self.world.clock.now(), fingerprint, DeletedBy::Foreign);
+        self.world.announce();
+        deleted
+    }
+
+    /// Gives a user another password and lifts a lock.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.world.lock().set_password(user, password);
+    }
+
+    /// Moves a user to another platform: logins naming the old one are refused.
+    pub fn set_platform(&self, user: &str, platform: &str) {
+        self.world.lock().set_platform(user, platform);
+    }
+
+    /// Ends every access token now; refresh tokens stay good.
+    pub fn expire_sessions(&self) {
+        self.world.lock().expire_sessions(self.world.clock.now());
+    }
+
+    /// Closes the ports and every connection. The record stays.
+    pub async fn stop(&self) {
+        self.listener.stop().await;
+        self.elsewhere.stop().await;
+    }
+}

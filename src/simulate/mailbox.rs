@@ -1,0 +1,183 @@
+//! A mail server on loopback that keeps what it is given, and fails as told.
+//!
+//! Real SMTP (EHLO, STARTTLS, AUTH PLAIN and LOGIN, one transaction after another), so that what a mail
+//! library does with it is what it does with any server. It relays nothing and knows no other domain.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::ANY_PORT;
+use super::authority::Authority;
+use super::listener::{self, Background, Listener, StartError};
+
+mod mail;
+mod session;
+
+pub use mail::Mail;
+
+/// More mails than this are not kept.
+const MOST_MAILS: usize = 10_000;
+
+/// How a connection is protected.
+#[derive(Clone)]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// In clear until the client asks for TLS; no mail and no password before.
+    StartTls(Authority),
+    /// TLS from the first byte.
+    Implicit(Authority),
+}
+
+/// What a mailbox is started with.
+#[derive(Clone)]
+pub struct MailboxSetup {
+    /// A loopback address; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// How connections are protected.
+    pub security: Security,
+    /// User and password without which no mail is taken.
+    pub credentials: Option<(String, String)>,
+}
+
+impl Default for MailboxSetup {
+    fn default() -> Self {
+        Self { listen: ANY_PORT, security: Security::Plain, credentials: None }
+    }
+}
+
+/// How mails are dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailManner {
+    /// Taken.
+    Accept,
+    /// Each sender is refused with 451: try again later.
+    RefuseForNow,
+    /// Each sender is refused with 550: do not try again.
+    RefuseForGood,
+    /// Each recipient is refused with 550.
+    RefuseRecipients,
+    /// The mail is refused with 452 once it has been sent.
+    RefuseAfterData,
+    /// Not even a greeting.
+    Hang,
+    /// The mail is taken and kept; the connection ends without saying so.
+    LostAnswer,
+}
+
+/// A running mail server. Dropping it closes its port; [`Mailbox::stop`] also waits.
+pub struct Mailbox {
+    post: Arc<Post>,
+    listener: Listener,
+}
+
+/// What all sessions share, also across a restart.
+struct Post {
+    security: Security,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+struct State {
+    credentials: Option<(String, String)>,
+    manner: MailManner,
+    mails: Vec<Mail>,
+    sessions: u64,
+    rejected_logins: u64,
+}
+
+impl Mailbox {
+    /// Starts it; mails are taken until told otherwise.
+    pub async fn start(setup: MailboxSetup) -> Result<Self, StartError> {
+        let state = State {
+            credentials: setup.credentials,
+            manner: MailManner::Accept,
+            mails: Vec::new(),
+            sessions: 0,
+            rejected_logins: 0,
+        };
+        let post =
+            Post { security: setup.security, state: Mutex::new(state), changed: watch::Sender::new(()) };
+        Self::open(Arc::new(post), setup.listen).await
+    }
+
+    async fn open(post: Arc<Post>, listen: SocketAddr) -> Result<Self, StartError> {
+        let socket = listener::bind(listen).await?;
+        let served = Arc::clone(&post);
+        let listener = Listener::spawn(socket, Background::new(), move |stream| {
+            session::serve(Arc::clone(&served), stream)
+        });
+        Ok(Self { post, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Deals so with mails from now on.
+    pub fn answer(&self, manner: MailManner) {
+        self.post.lock().manner = manner;
+    }
+
+    /// Wants another user and password from now on.
+    pub fn set_credentials(&self, credentials: Option<(String, String)>) {
+        self.post.lock().credentials = credentials;
+    }
+
+    /// Every mail kept, oldest first.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.post.lock().mails.clone()
+    }
+
+    /// How many connections were greeted or hung up on.
+    pub fn sessions(&self) -> u64 {
+        self.post.lock().sessions
+    }
+
+    /// How many times a user and password were not those wanted.
+    pub fn rejected_logins(&self) -> u64 {
+        self.post.lock().rejected_logins
+    }
+
+    /// Waits until the mails are as asked for.
+    pub async fn until(&self, mut as_asked: impl FnMut(&[Mail]) -> bool) {
+        let mut changes = self.post.changed.subscribe();
+        // An error means there is nothing left to wait for; the post we hold keeps it from happening.
+        let _ = changes.wait_for(|()| as_asked(&self.post.lock().mails)).await;
+    }
+
+    /// Closes the port and every connection: the server is down. The mails stay.
+    pub async fn stop(&self) {
+        self.listener.stop().await;
+    }
+
+    /// Is up again on the same port, with the mails it had.
+    pub async fn restart(self) -> Result<Self, StartError> {
+        let Self { post, listener } = self;
+        listener.stop().await;
+        Self::open(post, listener.address()).await
+    }
+}
+
+impl Post {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the post")
+    }
+
+    fn manner(&self) -> MailManner {
+        self.lock().manner
+    }
+
+    fn keep(&self, mail: Mail) {
+        {
+            let mut state = self.lock();
+            if state.mails.len() < MOST_MAILS {
+                state.mails.push(mail);
+            }
+        }
+        self.changed.send_replace(());
+    }
+}

@@ -1,0 +1,298 @@
+//! One SMTP session, from greeting to goodbye.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{Mail, MailManner, Post, Security};
+
+const LONGEST_LINE: usize = 8 * 1024;
+const LARGEST_MAIL: usize = 4 * 1024 * 1024;
+const MOST_RECIPIENTS: usize = 100;
+/// A client that says nothing for so long is left.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A TLS handshake takes milliseconds; a client that speaks in clear would wait for ever.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Serves one connection to its end.
+pub(super) async fn serve(post: Arc<Post>, stream: TcpStream) {
+    post.lock().sessions += 1;
+    post.changed.send_replace(());
+    if post.manner() == MailManner::Hang {
+        return wait_for_the_end(stream).await;
+    }
+    match post.security.clone() {
+        // However a session ends, the client is the one to complain.
+        Security::Plain => drop(Session::new(&post, stream, Protection::None).run(Greeting::Due).await),
+        Security::Implicit(authority) => {
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
+                drop(Session::new(&post, stream, Protection::Tls).run(Greeting::Due).await);
+            }
+        }
+        Security::StartTls(authority) => {
+            let session = Session::new(&post, stream, Protection::Offered);
+            let Ok(End::Upgrade(stream)) = session.run(Greeting::Due).await else { return };
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
+                drop(Session::new(&post, stream, Protection::Tls).run(Greeting::Done).await);
+            }
+        }
+    }
+}
+
+async fn wait_for_the_end(mut stream: TcpStream) {
+    let mut chunk = [0; 1024];
+    while matches!(stream.read(&mut chunk).await, Ok(count) if count > 0) {}
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protection {
+    None,
+    Offered,
+    Tls,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    Due,
+    Done,
+}
+
+/// How a session ended without an error.
+enum End<S> {
+    Closed,
+    Upgrade(S),
+}
+
+/// What one command leads to.
+enum Next {
+    Say(&'static str),
+    Upgrade,
+    Close,
+    Data,
+}
+
+struct Session<'a, S> {
+    post: &'a Post,
+    stream: S,
+    buffer: Vec<u8>,
+    protection: Protection,
+    user: Option<String>,
+    from: Option<String>,
+    to: Vec<String>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
+    fn new(post: &'a Post, stream: S, protection: Protection) -> Self {
+        Self { post, stream, buffer: Vec::new(), protection, user: None, from: None, to: Vec::new() }
+    }
+
+    async fn run(mut self, greeting: Greeting) -> std::io::Result<End<S>> {
+        if greeting == Greeting::Due {
+            self.say("220 localhost stand-in ESMTP").await?;
+        }
+        loop {
+            let line = self.line().await?;
+            let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            let next = match verb.to_ascii_uppercase().as_str() {
+                "EHLO" => self.extensions(),
+                "HELO" | "NOOP" => Next::Say("250 localhost"),
+                "STARTTLS" if self.protection == Protection::Offered => Next::Upgrade,
+                "AUTH" => self.authenticate(rest).await?,
+                "MAIL" => self.mail_from(rest),
+                "RCPT" => self.recipient(rest),
+                "DATA" if self.to.is_empty() => Next::Say("503 no recipients yet"),
+                "DATA" => Next::Data,
+                "RSET" => {
+                    self.reset();
+                    Next::Say("250 forgotten")
+                }
+                "QUIT" => {
+                    self.say("221 goodbye").await?;
+                    Next::Close
+                }
+                _ => Next::Say("502 not known here"),
+            };
+            match next {
+                Next::Say(text) => self.say(text).await?,
+                Next::Data => {
+                    if self.data().await?.is_break() {
+                        return Ok(End::Closed);
+                    }
+                }
+                Next::Close => return Ok(End::Closed),
+                Next::Upgrade => {
+                    self.say("220 go ahead").await?;
+                    // Whatever was sent in clear after STARTTLS is not to be believed; it is dropped.
+                    return Ok(End::Upgrade(self.stream));
+                }
+            }
+        }
+    }
+
+    fn extensions(&self) -> Next {
+        match (self.protection, self.post.lock().credentials.is_some()) {
+            (Protection::Offered, _) => Next::Say("250-localhost\r\n250-8BITMIME\r\n250 STARTTLS"),
+            (_, true) => Next::Say("250-localhost\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
+            (_, false) => Next::Say("250-localhost\r\n250 8BITMIME"),
+        }
+    }
+
+    async fn authenticate(&mut self, rest: &str) -> std::io::Result<Next> {
+        if self.protection == Protection::Offered {
+            return Ok(Next::Say("530 must issue a STARTTLS command first"));
+        }
+        let (mechanism, initial) = rest.split_once(' ').unwrap_or((rest, ""));
+        let pair = match mechanism.to_ascii_uppercase().as_str() {
+            "PLAIN" => {
+                let answer = self.asked("334 ", initial).await?;
+                let mut parts = answer.split('\0').skip(1).map(str::to_owned);
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+            }
+            "LOGIN" => {
+                let user = self.asked("334 VXNlcm5hbWU6", initial).await?;
+                (user, self.asked("334 UGFzc3dvcmQ6", "").await?)
+            }
+            _ => return Ok(Next::Say("504 no such mechanism")),
+        };
+        let mut state = self.post.lock();
+        if state.credentials.as_ref().is_none_or(|wanted| *wanted == pair) {
+            self.user = Some(pair.0);
+            Ok(Next::Say("235 welcome"))
+        } else {
+            state.rejected_logins += 1;
+            Ok(Next::Say("535 authentication credentials invalid"))
+        }
+    }
+
+    /// What the client gave at once, or else answers to the challenge; what cannot be read is empty.
+    async fn asked(&mut self, challenge: &str, initial: &str) -> std::io::Result<String> {
+        let encoded = if initial.is_empty() {
+            self.say(challenge).await?;
+            self.line().await?
+        } else {
+            initial.to_owned()
+        };
+        let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(decoded.unwrap_or_default())
+    }
+
+    fn mail_from(&mut self, rest: &str) -> Next {
+        if self.protection == Protection::Offered {
+            return Next::Say("530 must issue a STARTTLS command first");
+        }
+        if self.user.is_none() && self.post.lock().credentials.is_some() {
+            return Next::Say("530 authentication required");
+        }
+        match self.post.manner() {
+            MailManner::RefuseForNow => return Next::Say("451 not now"),
+            MailManner::RefuseForGood => return Next::Say("550 not from you"),
+            MailManner::Accept
+            | MailManner::RefuseRecipients
+            | MailManner::RefuseAfterData
+            | MailManner::Hang
+            | MailManner::LostAnswer => {}
+        }
+        self.reset();
+        self.from = Some(path(rest));
+        Next::Say("250 sender ok")
+    }
+
+    fn recipient(&mut self, rest: &str) -> Next {
+        if self.from.is_none() {
+            return Next::Say("503 no sender yet");
+        }
+        if self.post.manner() == MailManner::RefuseRecipients {
+            return Next::Say("550 nobody of that name");
+        }
+        if self.to.len() == MOST_RECIPIENTS {
+            return Next::Say("452 too many recipients");
+        }
+        self.to.push(path(rest));
+        Next::Say("250 recipient ok")
+    }
+
+    /// Takes one mail in; breaks where the session ends with it.
+    async fn data(&mut self) -> std::io::Result<ControlFlow<()>> {
+        self.say("354 end with a dot").await?;
+        let mut data = String::new();
+        loop {
+            let line = self.line().await?;
+            if line == "." {
+                break;
+            }
+            if data.len() + line.len() > LARGEST_MAIL {
+                self.say("552 too much mail").await?;
+                return Ok(ControlFlow::Break(()));
+            }
+            // A line that began with a dot was sent with two.
+            data.push_str(line.strip_prefix('.').unwrap_or(&line));
+            data.push_str("\r\n");
+        }
+        let mail = Mail {
+            from: self.from.take().unwrap_or_default(),
+            to: std::mem::take(&mut self.to),
+            user: self.user.clone(),
+            encrypted: self.protection == Protection::Tls,
+            data,
+        };
+        match self.post.manner() {
+            MailManner::RefuseAfterData => {
+                self.say("452 no room").await?;
+                Ok(ControlFlow::Continue(()))
+            }
+            MailManner::LostAnswer => {
+                self.post.keep(mail);
+                Ok(ControlFlow::Break(()))
+            }
+            MailManner::Accept
+            | MailManner::RefuseForNow
+            | MailManner::RefuseForGood
+            | MailManner::RefuseRecipients
+            | MailManner::Hang => {
+                self.post.keep(mail);
+                self.say("250 kept").await?;
+                Ok(ControlFlow::Continue(()))
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        self.from = None;
+        self.to.clear();
+    }
+
+    async fn say(&mut self, text: &str) -> std::io::Result<()> {
+        self.stream.write_all(format!("{text}\r\n").as_bytes()).await?;
+        self.stream.flush().await
+    }
+
+    /// The next line without its end. An error where there is none, or none in time.
+    async fn line(&mut self) -> std::io::Result<String> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            if self.buffer.len() > LONGEST_LINE {
+                return Err(std::io::ErrorKind::InvalidData.into());
+            }
+            self.buffer.reserve(4096);
+            if timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await?? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// The address in `FROM:<a@b> SIZE=1`.
+fn path(rest: &str) -> String {
+    let inner = rest.split_once('<').and_then(|(_, tail)| tail.split_once('>'));
+    inner.map_or(String::new(), |(address, _)| address.to_owned())
+}

@@ -1,0 +1,123 @@
+//! The stand-in seen through an HTTP client, and what it says of it afterwards.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+
+use super::*;
+
+mod beside;
+mod calls;
+mod faults;
+
+const LOGIN: &str = "/api/auth/login/admin";
+const REFRESH: &str = "/api/auth/token/refresh";
+const TOKEN: &str = "/voice/api/v1/admin/token";
+const ACCOUNTS: &str = "/voice/api/v1/admin/accounts";
+
+/// A simulator with a client that follows nothing.
+struct Bench {
+    simulator: Simulator,
+    client: Client,
+}
+
+/// An answer, read to its end.
+struct Answer {
+    status: StatusCode,
+    headers: reqwest::header::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+fn client() -> Client {
+    client_trusting(None)
+}
+
+fn client_trusting(authority: Option<&Authority>) -> Client {
+    // Whichever test comes first installs it for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let roots =
+        authority.map(|authority| reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap());
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_only(roots)
+        .no_proxy()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    async fn with(setup: Setup) -> Self {
+        Self { simulator: Simulator::start(setup).await.unwrap(), client: client() }
+    }
+
+    async fn with_user(name: &str, password: &str) -> Self {
+        let user = User { name: name.to_owned(), password: Some(password.to_owned()), platform: None };
+        Self::with(Setup { users: vec![user], ..Setup::default() }).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.simulator.base_url()))
+    }
+
+    fn login_request(&self, username: &str, password: &str) -> RequestBuilder {
+        let query = [("username", username), ("password", password), ("platformId", "aws80")];
+        self.request(Method::POST, LOGIN).query(&query)
+    }
+
+    async fn login(&self, username: &str, password: &str) -> Answer {
+        read(self.login_request(username, password)).await
+    }
+
+    /// Logs `ann` in and gives the access and the refresh token.
+    async fn session(&self) -> (String, String) {
+        let login = self.login("ann", "pw").await.json();
+        let text = |key: &str| login[key].as_str().unwrap().to_owned();
+        (text("accessToken"), text("refreshToken"))
+    }
+
+    async fn mint(&self, access: &str) -> Answer {
+        read(self.request(Method::POST, TOKEN).bearer_auth(access)).await
+    }
+
+    async fn list(&self, access: &str) -> Answer {
+        read(self.request(Method::GET, TOKEN).bearer_auth(access)).await
+    }
+
+    async fn delete(&self, access: &str, token: &str) -> Answer {
+        read(self.request(Method::DELETE, &format!("{TOKEN}/{token}")).bearer_auth(access)).await
+    }
+
+    /// Makes the call as it should be made; `victim` is what a delete is to delete.
+    fn call(&self, call: Call, access: &str, refresh: &str, victim: &str) -> RequestBuilder {
+        match call {
+            Call::Login => self.login_request("ann", "pw"),
+            Call::Refresh => self.request(Method::POST, REFRESH).form(&[("refresh_token", refresh)]),
+            Call::Mint => self.request(Method::POST, TOKEN).bearer_auth(access),
+            Call::List => self.request(Method::GET, TOKEN).bearer_auth(access),
+            Call::Delete => self.request(Method::DELETE, &format!("{TOKEN}/{victim}")).bearer_auth(access),
+            Call::Accounts => self.request(Method::GET, ACCOUNTS).bearer_auth(access),
+        }
+    }
+}
+
+async fn read(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, body: response.text().await.unwrap() }
+}
