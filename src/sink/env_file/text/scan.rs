@@ -151,6 +151,7 @@ impl<'a> Scanner<'a> {
 
     /// A line that does not begin by assigning the key. It must not do so further on either.
     fn other(&mut self) -> Result<(), TextError> {
+        let start = self.at;
         let mut before_equals = true;
         let mut word_start = true;
         let mut place = Place::Amid;
@@ -185,7 +186,8 @@ impl<'a> Scanner<'a> {
                     {
                         return Err(self.unclear(before, EARLY_QUOTE));
                     }
-                    if before_equals && first == b'=' {
+                    // To systemd an `=` that begins a line is part of the name.
+                    if before_equals && first == b'=' && before > start {
                         before_equals = false;
                         place = Place::Start;
                     } else if piece == Piece::Plain {

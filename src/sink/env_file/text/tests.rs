@@ -124,6 +124,7 @@ fn what_a_shell_and_systemd_would_read_differently_is_refused() {
         ("A=it's\nKEY=x\nB=it's\n", 1, "middle of a value"),
         ("echo 'a\nKEY=x\n'\n", 1, "middle of a value"),
         ("echo 'a=' \"\n", 1, "before the `=`"),
+        ("=\"A=\"\nKEY=x\n", 1, "before the `=`"),
         ("A=1 KEY=2\n", 1, "middle of a line"),
         ("A=1;KEY=2\n", 1, "middle of a line"),
         ("readonly KEY=2\n", 1, "middle of a line"),
