@@ -219,6 +219,18 @@ impl AnySink {
     }
 }
 
+/// Runs work that blocks on the disk away from the runtime's own threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down cancels such work; the caller goes with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 impl Sink for AnySink {
     async fn preflight(&self) -> Result<(), SinkError> {
         match self {

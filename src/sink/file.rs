@@ -1,24 +1,99 @@
-//! STUB
-use super::{Delivery, ReadBack, Sink, SinkError};
+//! A file that holds the token and nothing else.
+//!
+//! Knows what belongs in the file; how it gets there is [`super::atomic_file`]'s business.
+
+use std::sync::Arc;
+
+use secrecy::zeroize::Zeroizing;
+
+use super::atomic_file::{self, Expect, Found, Seen};
+use super::{Delivery, ReadBack, Sink, SinkError, blocking};
 use crate::policy::FileSink;
-/// STUB
-pub struct File(FileSink);
+use crate::secret::{Token, TokenFormError};
+
+#[cfg(test)]
+mod tests;
+
+/// The mode where the policy is silent. An existing file's wider one is not kept.
+const DEFAULT_MODE: u32 = 0o600;
+/// More than any token with whatever was put around it by mistake.
+const LARGEST: u64 = 64 * 1024;
+
+/// A sink of `type = "file"`.
+pub struct File(Arc<FileSink>);
+
 impl File {
-    /// STUB
-    pub fn new(policy: FileSink) -> Self {
-        Self(policy)
+    /// Touches nothing yet.
+    pub fn new(mut policy: FileSink) -> Self {
+        policy.access.mode = policy.access.mode.or(Some(DEFAULT_MODE));
+        Self(Arc::new(policy))
     }
 }
+
 impl Sink for File {
     async fn preflight(&self) -> Result<(), SinkError> {
-        Ok(())
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
     }
-    async fn deliver(&self, _: &Delivery<'_>) -> Result<(), SinkError> {
-        let _ = &self.0;
-        Ok(())
+
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+        let policy = Arc::clone(&self.0);
+        let token = delivery.token.expose();
+        let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
+        content.extend_from_slice(token.as_bytes());
+        if policy.trailing_newline {
+            content.push(b'\n');
+        }
+        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await
     }
+
     async fn read_back(&self) -> ReadBack {
-        ReadBack::Absent
+        let policy = Arc::clone(&self.0);
+        blocking(move || look(&policy)).await
     }
-    async fn clean_up(&self) {}
+
+    async fn clean_up(&self) {
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::clean_up(&policy.path, &policy.access)).await;
+    }
+}
+
+fn look(policy: &FileSink) -> ReadBack {
+    match atomic_file::read(&policy.path, LARGEST) {
+        Ok(Seen::File(found)) => judge(policy, &found),
+        Ok(Seen::Absent) => ReadBack::Absent,
+        Ok(Seen::TooLarge) => ReadBack::Other("is larger than 64 KiB, so it is no token".to_owned()),
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}
+
+/// The bytes must be those that we would write, and so must mode, owner and group where the policy sets
+/// them: whatever differs is delivered again.
+fn judge(policy: &FileSink, found: &Found) -> ReadBack {
+    let token = match content(&found.bytes, policy) {
+        Ok(token) => token,
+        Err(why) => return ReadBack::Other(why),
+    };
+    match atomic_file::drift(&policy.access, &found.metadata) {
+        Ok(None) => ReadBack::Holds(token),
+        Ok(Some(why)) => ReadBack::Other(why),
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}
+
+fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
+    if bytes.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let (body, ended) = match bytes.strip_suffix(b"\n") {
+        Some(body) => (body, true),
+        None => (bytes, false),
+    };
+    let text = std::str::from_utf8(body).map_err(|_| "is no token: not valid UTF-8".to_owned())?;
+    let token = Token::try_new(text).map_err(|error: TokenFormError| format!("is no token: {error}"))?;
+    match (ended, policy.trailing_newline) {
+        (true, true) | (false, false) => Ok(token),
+        (true, false) => Err("ends with a line end that the policy does not ask for".to_owned()),
+        (false, true) => Err("lacks the line end that the policy asks for".to_owned()),
+    }
 }

@@ -1,24 +1,241 @@
-//! STUB
-use super::{Delivery, ReadBack, Sink, SinkError};
-use crate::policy::WebhookSink;
-/// STUB
-pub struct Webhook(String, WebhookSink);
+//! A token as a signed HTTP request, by the Standard Webhooks rules.
+//!
+//! One try a call, one request a try: no retries, no redirects. The token is in the body only. What
+//! this does not know: whether the receiver kept what it answered 2xx to, unless `receipt =
+//! "fingerprint"` makes it say so.
+
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Response, StatusCode};
+use secrecy::zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
+use url::Host;
+
+use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::policy::{Receipt, WebhookSink};
+use crate::secret::{Fingerprint, Secret};
+use signature::Key;
+
+mod client;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+/// An answer that proves receipt is a few dozen bytes.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// A sink of `type = "webhook"`.
+pub struct Webhook(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    policy: WebhookSink,
+}
+
+/// The body. The order of the fields is that of the documentation, and the same at every try.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    account: &'a str,
+    sink: &'a str,
+    generation: u64,
+    token: &'a str,
+    fingerprint: Fingerprint,
+    previous_fingerprint: Option<Fingerprint>,
+    previous_retires_after: Option<String>,
+}
+
+/// What an answer must have under `receipt = "fingerprint"`; more does not matter.
+#[derive(Deserialize)]
+struct Answer {
+    fingerprint: String,
+}
+
 impl Webhook {
-    /// STUB
+    /// Touches nothing yet; `name` is the sink's.
     pub fn new(name: String, policy: WebhookSink) -> Self {
-        Self(name, policy)
+        Self(Arc::new(Inner { name, policy }))
+    }
+
+    /// The signing key, read afresh.
+    async fn key(&self) -> Result<Option<Key>, SinkError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || {
+            let Some(source) = &inner.policy.secret else { return Ok(None) };
+            let secret: Secret = source.read()?;
+            Key::try_new(&secret).map(Some).map_err(|error| SinkError::Setup { why: error.to_string() })
+        })
+        .await
     }
 }
+
 impl Sink for Webhook {
     async fn preflight(&self) -> Result<(), SinkError> {
-        Ok(())
+        self.0.check_address()?;
+        self.0.own_headers()?;
+        self.key().await.map(drop)
     }
-    async fn deliver(&self, _: &Delivery<'_>) -> Result<(), SinkError> {
-        let _ = &self.0;
-        Ok(())
+
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+        let inner = &self.0;
+        inner.check_address()?;
+        let body = inner.body(delivery);
+        let mut headers = inner.own_headers()?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let id = message_id(&inner.name, delivery);
+        let timestamp = delivery.now.timestamp().to_string();
+        if let Some(key) = self.key().await? {
+            headers.insert(SIGNATURE, header(&key.sign(&id, &timestamp, &body)));
+        }
+        headers.insert(ID, header(&id));
+        headers.insert(TIMESTAMP, header(&timestamp));
+
+        let url = inner.policy.url.expose();
+        let answer = client::for_url(url)?
+            .post(url.clone())
+            .timeout(inner.policy.timeout)
+            .headers(headers)
+            .body(body.to_vec())
+            .send()
+            .await
+            .map_err(|error| client::failure(&error, &inner.policy.url))?;
+        inner.judge(answer, delivery).await
     }
+
     async fn read_back(&self) -> ReadBack {
-        ReadBack::Absent
+        ReadBack::Opaque
     }
+
     async fn clean_up(&self) {}
+}
+
+impl Inner {
+    /// The policy has checked it; looked at again where a token is at stake.
+    fn check_address(&self) -> Result<(), SinkError> {
+        let url = self.policy.url.expose();
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if loopback => Ok(()),
+            _ => {
+                Err(SinkError::Setup { why: "the address is neither https nor http on loopback".to_owned() })
+            }
+        }
+    }
+
+    /// The headers of the policy. Those that make the request what it is are not for it to set.
+    fn own_headers(&self) -> Result<HeaderMap, SinkError> {
+        const OURS: [&str; 7] = [
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+            "content-type",
+            "content-length",
+            "transfer-encoding",
+            "host",
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.policy.headers {
+            let setup = |why: &str| SinkError::Setup { why: format!("header `{name}` {why}") };
+            let parsed =
+                HeaderName::try_from(name).map_err(|_| setup("has a name that no header can have"))?;
+            if OURS.contains(&parsed.as_str()) {
+                return Err(setup("is set by ringcx-rotator itself"));
+            }
+            let mut value = HeaderValue::try_from(value.expose())
+                .map_err(|_| setup("has a value that no header can have"))?;
+            value.set_sensitive(true);
+            headers.append(parsed, value);
+        }
+        Ok(headers)
+    }
+
+    fn body(&self, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
+        let seconds = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let body = Body {
+            kind: "ringcx.token.rotated",
+            timestamp: seconds(delivery.minted_at),
+            data: Data {
+                account: delivery.account,
+                sink: &self.name,
+                generation: delivery.generation.0,
+                token: delivery.token.expose(),
+                fingerprint: delivery.token.fingerprint(),
+                previous_fingerprint: delivery.previous.map(|previous| previous.fingerprint),
+                previous_retires_after: delivery.previous.map(|previous| seconds(previous.retires_after)),
+            },
+        };
+        Zeroizing::new(serde_json::to_vec(&body).expect("text and numbers always serialize"))
+    }
+
+    async fn judge(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+        let status = answer.status();
+        let host = || self.policy.url.to_string();
+        if status == StatusCode::GONE {
+            return Err(SinkError::Gone { host: host() });
+        }
+        if !status.is_success() {
+            let retry_after = client::retry_after(status, answer.headers(), delivery.now);
+            return Err(SinkError::Refused { host: host(), status: status.as_u16(), retry_after });
+        }
+        match self.policy.receipt {
+            Receipt::Status => Ok(()),
+            Receipt::Fingerprint => proof(answer, &delivery.token.fingerprint())
+                .await
+                .map_err(|why| SinkError::Unproved { host: host(), status: status.as_u16(), why }),
+        }
+    }
+}
+
+async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'static str> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| "its answer broke off")? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err("its answer is longer than 64 KiB");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let answer: Answer =
+        serde_json::from_slice(&body).map_err(|_| "its answer is not JSON with a `fingerprint`")?;
+    match answer.fingerprint.parse::<Fingerprint>() {
+        Ok(got) if got == *expected => Ok(()),
+        Ok(_) => Err("its answer has another fingerprint"),
+        Err(_) => Err("the `fingerprint` in its answer is not 64 hex digits"),
+    }
+}
+
+/// The same for every try of one account, sink and generation: receivers tell repetitions by it. The
+/// token's fingerprint is in it, so that a generation that starts anew after a lost journal is new.
+fn message_id(sink: &str, delivery: &Delivery<'_>) -> String {
+    let mut parts = Vec::new();
+    for part in
+        [delivery.account, sink, &delivery.generation.to_string(), &delivery.token.fingerprint().to_string()]
+    {
+        // With lengths, so that no two lists of parts read the same.
+        parts.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        parts.extend_from_slice(part.as_bytes());
+    }
+    format!("msg_{}", &Fingerprint::of(&parts).to_string()[..32])
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("ids, numbers and base64 are visible ASCII")
 }
