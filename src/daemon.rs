@@ -1,3 +1,125 @@
 //! Build, run, drain.
+//!
+//! The daemon is the sum of what stands below it: one task an account ([`runner`]), the alert desk
+//! ([`alerts`]), the waker, the control socket. It decides nothing about tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::driver::HistoryError;
+use crate::journal::JournalError;
+use crate::policy::{LogPolicy, Policy};
+use crate::ringcx::http::HttpSetupError;
 
 pub mod alerts;
+pub mod board;
+pub mod control;
+pub mod fleet;
+pub mod office;
+pub mod runner;
+pub mod signals;
+mod systemd;
+pub mod view;
+mod waker;
+
+use office::Office;
+use signals::Told;
+
+/// How long the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until a signal says otherwise.
+    Forever,
+    /// Until every account has had one pass.
+    Once,
+}
+
+/// Applies a changed `[log]` table to the running process.
+pub type Relog = Arc<dyn Fn(&LogPolicy) + Send + Sync>;
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The journal could not be opened or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An account's history could not be understood.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The RingCX client could not be built.
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
+    /// The scheduler could not be started.
+    #[error("scheduler: {0}")]
+    Scheduler(#[from] tokio_cron_scheduler::JobSchedulerError),
+    /// The control socket could not be made.
+    #[error("control socket {path}: {source}", path = path.display())]
+    Socket {
+        /// Where.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Signals could not be listened to.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// What is failing when the daemon ends, one line each.
+pub type Failing = Vec<String>;
+
+/// Runs the daemon to its end.
+pub async fn run(policy: Policy, mode: Mode, relog: Relog) -> Result<Failing, DaemonError> {
+    let signals = signals::listen().map_err(DaemonError::Signals)?;
+    let grace = policy.daemon.shutdown_grace;
+    let socket = (mode == Mode::Forever).then(|| policy.daemon.control_socket.clone());
+
+    let office = Arc::new(Office::open(policy, Clock::system(), relog).await?);
+    let _socket = match socket {
+        Some(path) => Some(control::serve(Arc::clone(&office), path)?),
+        None => None,
+    };
+    let ending = serve(&office, mode, signals).await;
+    office.systemd().stopping();
+    office.close(grace).await;
+    Ok(ending)
+}
+
+async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Told>) -> Failing {
+    let first_passes = office.start_accounts().await;
+    tokio::pin!(first_passes);
+    let mut feed = tokio::time::interval(office.systemd().watchdog_interval().unwrap_or(Duration::from_secs(60)));
+    let mut report = tokio::time::interval(Duration::from_secs(10));
+    let mut ready = false;
+    loop {
+        tokio::select! {
+            () = &mut first_passes, if !ready => {
+                ready = true;
+                if mode == Mode::Once {
+                    return office.failing().await;
+                }
+                office.systemd().ready(&office.summary().await);
+                tracing::info!(accounts = office.account_names().await.len(), "Ready");
+            }
+            told = signals.recv() => match told {
+                Some(Told::Reload) => {
+                    // What is wrong with the policy was logged, and is an incident.
+                    let _logged = office.reload().await;
+                }
+                Some(Told::PassNow) => office.pass_now().await,
+                Some(Told::Stop) | None => {
+                    tracing::info!("Stopping");
+                    return Vec::new();
+                }
+            },
+            _ = feed.tick() => office.systemd().feed(),
+            _ = report.tick() => {
+                let summary = office.summary().await;
+                if ready { office.systemd().status(&summary) } else { office.systemd().extend(&summary) }
+            }
+        }
+    }
+}

@@ -71,12 +71,11 @@ impl Webhook {
     }
 
     /// The signing key, read afresh.
-    async fn key(&self) -> Result<Option<Key>, SinkError> {
+    async fn key(&self) -> Result<Key, SinkError> {
         let inner = Arc::clone(&self.0);
         blocking(move || {
-            let Some(source) = &inner.policy.secret else { return Ok(None) };
-            let secret: Secret = source.read()?;
-            Key::try_new(&secret).map(Some).map_err(|error| SinkError::Setup { why: error.to_string() })
+            let secret: Secret = inner.policy.secret.read()?;
+            Key::try_new(&secret).map_err(|error| SinkError::Setup { why: error.to_string() })
         })
         .await
     }
@@ -97,9 +96,7 @@ impl Sink for Webhook {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let id = message_id(&inner.name, delivery);
         let timestamp = delivery.now.timestamp().to_string();
-        if let Some(key) = self.key().await? {
-            headers.insert(SIGNATURE, header(&key.sign(&id, &timestamp, &body)));
-        }
+        headers.insert(SIGNATURE, header(&self.key().await?.sign(&id, &timestamp, &body)));
         headers.insert(ID, header(&id));
         headers.insert(TIMESTAMP, header(&timestamp));
 

@@ -1,0 +1,45 @@
+//! What the process is told by signals.
+
+use std::io;
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook_tokio::Signals;
+use tokio::sync::mpsc;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// SIGTERM, SIGINT: finish what is under way and end. A second one ends at once.
+    Stop,
+    /// SIGHUP: read the policy again.
+    Reload,
+    /// SIGUSR1: a pass over every account now.
+    PassNow,
+}
+
+/// Begins to listen. Signals that came before are not seen.
+pub fn listen() -> io::Result<mpsc::Receiver<Told>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+    let (sender, receiver) = mpsc::channel(8);
+    tokio::spawn(async move {
+        let mut stops = 0;
+        while let Some(signal) = signals.next().await {
+            let told = match signal {
+                SIGHUP => Told::Reload,
+                SIGUSR1 => Told::PassNow,
+                _ => {
+                    stops += 1;
+                    if stops > 1 {
+                        tracing::warn!("Second signal, ending at once");
+                        std::process::exit(1);
+                    }
+                    Told::Stop
+                }
+            };
+            // A full queue already holds as much as anyone can do.
+            let _full = sender.try_send(told);
+        }
+    });
+    Ok(receiver)
+}

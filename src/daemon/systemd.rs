@@ -1,0 +1,93 @@
+//! What systemd is told: ready, busy, alive. Without systemd all of it is silence.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use crate::clock::monotonic;
+
+/// While the first pass makes progress, systemd is asked to wait this much longer.
+const EXTEND: Duration = Duration::from_secs(60);
+
+/// An account that is being worked on and shows no progress for so long is stuck. Longer than any
+/// single call may take.
+const STUCK: Duration = Duration::from_secs(300);
+
+/// What systemd is told.
+#[derive(Clone, Default)]
+pub struct Systemd {
+    working: Arc<Mutex<BTreeMap<String, Instant>>>,
+}
+
+impl Systemd {
+    /// The policy is loaded, the journal open, and the first pass has ended.
+    pub fn ready(&self, status: &str) {
+        tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// Not ready yet, but getting there.
+    pub fn extend(&self, status: &str) {
+        let micros = u32::try_from(EXTEND.as_micros()).unwrap_or(u32::MAX);
+        tell(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(status)]);
+    }
+
+    /// The policy is being read again; [`Systemd::ready`] ends this.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::debug!(%error, "No monotonic clock for systemd"),
+        }
+    }
+
+    /// The process is ending.
+    pub fn stopping(&self) {
+        tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: finishing the step in flight")]);
+    }
+
+    /// How things stand, in words.
+    pub fn status(&self, status: &str) {
+        tell(&[NotifyState::Status(status)]);
+    }
+
+    /// This account is being worked on and has just made progress.
+    pub fn progress(&self, account: &str) {
+        self.lock().insert(account.to_owned(), monotonic());
+    }
+
+    /// This account rests.
+    pub fn resting(&self, account: &str) {
+        self.lock().remove(account);
+    }
+
+    /// How often to call [`Systemd::feed`], if systemd watches.
+    pub fn watchdog_interval(&self) -> Option<Duration> {
+        sd_notify::watchdog_enabled().map(|limit| (limit / 3).max(Duration::from_millis(100)))
+    }
+
+    /// Feeds the watchdog, unless an account that is being worked on is stuck.
+    pub fn feed(&self) {
+        let stuck: Vec<String> = self
+            .lock()
+            .iter()
+            .filter(|(_, since)| since.elapsed() > STUCK)
+            .map(|(account, _)| account.clone())
+            .collect();
+        if stuck.is_empty() {
+            tell(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!(accounts = stuck.join(", "), "No progress, the watchdog is not fed");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.working.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "Could not notify systemd");
+    }
+}

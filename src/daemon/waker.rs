@@ -1,0 +1,142 @@
+//! Wakes accounts when they are due.
+//!
+//! The times are computed elsewhere and kept in the journal; the scheduler library only rings when the
+//! earliest of them has come. It counts whole seconds and may ring early, late or not at all, so whoever
+//! is woken looks at the time, and the wall clock is looked at once a minute whatever the bell does:
+//! timers stop while a machine sleeps, and a clock may be set.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+/// The wall clock is looked at no less often than this.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Rings for each account at its time.
+#[derive(Clone)]
+pub struct Waker {
+    due: Arc<Mutex<BTreeMap<String, Due>>>,
+    changed: Arc<Notify>,
+}
+
+struct Due {
+    at: DateTime<Utc>,
+    bell: Arc<Notify>,
+}
+
+impl Waker {
+    /// Starts the scheduler. It stops with `stop`.
+    pub async fn start(clock: Clock, stop: CancellationToken) -> Result<Self, JobSchedulerError> {
+        let scheduler = JobScheduler::new().await?;
+        scheduler.start().await?;
+        let waker = Self { due: Arc::default(), changed: Arc::default() };
+        tokio::spawn(waker.clone().run(scheduler, clock, stop));
+        Ok(waker)
+    }
+
+    /// Rings this bell once at this time, instead of any earlier wish for the account.
+    pub fn set(&self, account: &str, at: DateTime<Utc>, bell: &Arc<Notify>) {
+        let due = Due { at, bell: Arc::clone(bell) };
+        self.lock().insert(account.to_owned(), due);
+        self.changed.notify_one();
+    }
+
+    /// Forgets the account.
+    pub fn forget(&self, account: &str) {
+        self.lock().remove(account);
+    }
+
+    async fn run(self, mut scheduler: JobScheduler, clock: Clock, stop: CancellationToken) {
+        let rung = Arc::new(Notify::new());
+        let mut armed = None;
+        loop {
+            self.ring(clock.now());
+            let next = self.lock().values().map(|due| due.at).min();
+            if next != armed.map(|(at, _)| at) {
+                if let Some((_, job)) = armed.take() {
+                    // One that has just rung is gone already.
+                    let _gone = scheduler.remove(&job).await;
+                }
+                if let Some(at) = next {
+                    armed = arm(&scheduler, &rung, at, clock.now()).await.map(|job| (at, job));
+                }
+            }
+            tokio::select! {
+                () = rung.notified() => armed = None,
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(LONGEST) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        if let Err(error) = scheduler.shutdown().await {
+            tracing::debug!(%error, "Scheduler did not stop cleanly");
+        }
+    }
+
+    fn ring(&self, now: DateTime<Utc>) {
+        self.lock().retain(|_, due| {
+            let is_due = due.at <= now;
+            if is_due {
+                due.bell.notify_one();
+            }
+            !is_due
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Due>> {
+        self.due.lock().expect("no holder of this lock panics")
+    }
+}
+
+async fn arm(
+    scheduler: &JobScheduler,
+    rung: &Arc<Notify>,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<uuid::Uuid> {
+    // The scheduler drops fractions of a second: round up, so that it does not ring too early.
+    let wait = (at - now + TimeDelta::milliseconds(999)).to_std().unwrap_or_default();
+    let bell = Arc::clone(rung);
+    let job = Job::new_one_shot_async(wait, move |_, _| {
+        let bell = Arc::clone(&bell);
+        Box::pin(async move { bell.notify_one() })
+    });
+    let added = match job {
+        Ok(job) => scheduler.add(job).await,
+        Err(error) => Err(error),
+    };
+    match added {
+        Ok(job) => Some(job),
+        Err(error) => {
+            tracing::warn!(%error, "Scheduler refused a wake-up, falling back to one a minute");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_is_woken_when_it_is_due_and_not_before() {
+        let clock = Clock::system();
+        let stop = CancellationToken::new();
+        let waker = Waker::start(clock.clone(), stop.clone()).await.unwrap();
+        let (soon, late) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let due = clock.now() + TimeDelta::milliseconds(700);
+        waker.set("late", clock.now() + TimeDelta::hours(1), &late);
+        waker.set("soon", due, &soon);
+        tokio::time::timeout(Duration::from_secs(30), soon.notified()).await.expect("woken");
+        assert!(clock.now() >= due);
+        assert!(waker.lock().contains_key("late") && !waker.lock().contains_key("soon"));
+        stop.cancel();
+    }
+}
