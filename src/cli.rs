@@ -1,1 +1,227 @@
-//! The command line.
+//! The command line: what can be typed, and where it goes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::daemon::Mode;
+use crate::simulate::options::SimulateOptions;
+
+mod check;
+mod client;
+mod generate;
+mod history;
+mod logging;
+mod output;
+mod plan;
+mod reload;
+mod revoke;
+mod rotate;
+mod run;
+mod show;
+mod status;
+mod test_alert;
+mod tokens;
+
+pub use output::{Exit, Palette, Tone};
+
+/// Where the policy is looked for.
+pub const DEFAULT_CONFIG: &str = "/etc/ringcx-rotator/config.toml";
+
+/// Keeps one living RingCX API token in every place that needs it.
+///
+/// A daemon that mints a fresh permanent token on a schedule, proves that it works, delivers it to
+/// files, env-files and webhooks, and deletes the old one only when policy says so and nothing uses it.
+#[derive(Parser)]
+#[command(name = "ringcx-rotator", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0   done
+  1   something is failing; it is named on stderr
+  2   the command line is wrong
+  75  another instance holds the state directory
+  78  the policy is wrong";
+
+/// What every command takes.
+#[derive(Args)]
+struct Globals {
+    /// The policy file
+    #[arg(long, short, global = true, env = "RINGCX_ROTATOR_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Use colours
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// For commands that print.
+#[derive(Args)]
+struct Json {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run {
+        /// One pass over every account, doing all that is due, then exit
+        #[arg(long)]
+        once: bool,
+    },
+    /// Validate the policy
+    Check {
+        /// Also log in, list, look at every sink and greet the SMTP server; changes nothing
+        #[arg(long)]
+        online: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show what would be done now and why, and what is waited for
+    Plan {
+        /// Only these accounts
+        accounts: Vec<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Rotate now, and wait for the outcome of the first try
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["accounts", "all"]))]
+    Rotate {
+        /// These accounts
+        accounts: Vec<String>,
+        /// Every account
+        #[arg(long)]
+        all: bool,
+        /// Do not wait for the outcome
+        #[arg(long)]
+        no_wait: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Let the running daemon read its policy again
+    Reload,
+    /// Show each account's tokens, sinks, incidents and next times
+    Status {
+        /// Only these accounts, in detail
+        accounts: Vec<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show the server's tokens joined with the journal
+    Tokens {
+        /// The account
+        account: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show the journal as an audit trail
+    History {
+        /// Only these accounts
+        accounts: Vec<String>,
+        /// Only the last N events
+        #[arg(long, short = 'n', value_name = "N")]
+        last: Option<usize>,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Only see whether every row is as it was written
+        #[arg(long, conflicts_with_all = ["accounts", "last", "json"])]
+        verify: bool,
+    },
+    /// Delete one token, foreign ones too, unless something uses it
+    Revoke {
+        /// The account
+        account: String,
+        /// The token's fingerprint, or the beginning of it, as `tokens` shows it
+        fingerprint: String,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Send a test mail
+    TestAlert,
+    /// Stand in for RingCX on loopback, with faults, for trying things out
+    Simulate(SimulateOptions),
+    /// Show the whole story in under a minute: no account, no set-up
+    Demo(crate::demo::DemoOptions),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man {
+        /// Write one page for each command into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Runs what was asked for.
+pub fn main(cli: Cli) -> ExitCode {
+    // One provider for everything that speaks TLS here. Fails only if one is installed already.
+    let _installed_already = rustls::crypto::ring::default_provider().install_default();
+    let Cli { globals, command } = cli;
+    let screen = output::Screen::new(globals.color);
+    let exit = match command {
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { dir } => generate::man(dir.as_deref()),
+        Command::Run { once } => {
+            run::run(&globals.config, if once { Mode::Once } else { Mode::Forever }, &screen)
+        }
+        Command::Check { online, json } => {
+            let reach = if online { check::Reach::Online } else { check::Reach::File };
+            check::check(&globals.config, reach, json.json, &screen)
+        }
+        Command::Plan { accounts, json } => plan::plan(&globals.config, &accounts, json.json, &screen),
+        Command::Rotate { accounts, all: _, no_wait, json } => {
+            rotate::rotate(&globals.config, rotate::Asked { accounts, no_wait, json: json.json }, &screen)
+        }
+        Command::Reload => reload::reload(&globals.config, &screen),
+        Command::Status { accounts, json } => status::status(&globals.config, &accounts, json.json, &screen),
+        Command::Tokens { account, json } => tokens::tokens(&globals.config, &account, json.json, &screen),
+        Command::History { accounts, last, json, verify } => {
+            history::history(&globals.config, history::Asked { accounts, last, json, verify }, &screen)
+        }
+        Command::Revoke { account, fingerprint, yes, json } => {
+            let asked = revoke::Asked { account, fingerprint, yes, json: json.json };
+            revoke::revoke(&globals.config, asked, &screen)
+        }
+        Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
+        Command::Simulate(options) => output::block_on(crate::simulate::options::run(options)).map_or_else(
+            |error| {
+                screen.error(&error);
+                Exit::Failing
+            },
+            |()| Exit::Done,
+        ),
+        Command::Demo(options) => crate::demo::demo(options, screen.palette()),
+    };
+    exit.into()
+}
+
+/// The whole command line, for completions and the man page.
+pub fn command() -> clap::Command {
+    use clap::CommandFactory;
+    Cli::command()
+}

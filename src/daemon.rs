@@ -91,7 +91,8 @@ pub async fn run(policy: Policy, mode: Mode, relog: Relog) -> Result<Failing, Da
 async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Told>) -> Failing {
     let first_passes = office.start_accounts().await;
     tokio::pin!(first_passes);
-    let mut feed = tokio::time::interval(office.systemd().watchdog_interval().unwrap_or(Duration::from_secs(60)));
+    let mut feed =
+        tokio::time::interval(office.systemd().watchdog_interval().unwrap_or(Duration::from_secs(60)));
     let mut report = tokio::time::interval(Duration::from_secs(10));
     let mut ready = false;
     loop {

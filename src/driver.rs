@@ -28,6 +28,7 @@ mod server;
 mod session;
 mod step;
 
+pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
 pub use revoke::RevokeError;
 pub use session::Access;

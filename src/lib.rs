@@ -23,4 +23,5 @@ pub mod driver;
 pub mod daemon;
 
 pub mod cli;
+pub mod demo;
 pub mod simulate;

@@ -24,7 +24,7 @@ mod validate;
 mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
-pub use load::{Loaded, load};
+pub use load::{Loaded, control_socket_of, load};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.

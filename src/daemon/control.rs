@@ -203,8 +203,7 @@ pub fn lines(trails: Vec<(String, Vec<Recorded>)>) -> Vec<HistoryLine> {
 }
 
 async fn rotate(State(office): State<Arc<Office>>, Json(request): Json<RotateRequest>) -> Response {
-    let accounts =
-        if request.accounts.is_empty() { office.account_names().await } else { request.accounts };
+    let accounts = if request.accounts.is_empty() { office.account_names().await } else { request.accounts };
     if request.wait {
         return office.rotate(&accounts).await.map(|outcomes| Json(told(outcomes))).into_response();
     }
@@ -270,7 +269,9 @@ async fn test_alert(State(office): State<Arc<Office>>) -> Response {
         return refuse(StatusCode::CONFLICT, error);
     }
     match office.desk().test_mail().await {
-        Ok(receipt) if receipt.refused.is_empty() => Json(serde_json::json!({ "sent": true })).into_response(),
+        Ok(receipt) if receipt.refused.is_empty() => {
+            Json(serde_json::json!({ "sent": true })).into_response()
+        }
         Ok(receipt) => {
             let error = format!("sent, but the server refused {}", receipt.refused.join(", "));
             refuse(StatusCode::BAD_GATEWAY, error)

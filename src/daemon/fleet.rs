@@ -90,7 +90,9 @@ impl Fleet {
             }
         };
         if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!("A step took longer than shutdown-grace, its outcome is found out at the next start");
+            tracing::warn!(
+                "A step took longer than shutdown-grace, its outcome is found out at the next start"
+            );
         }
     }
 }

@@ -184,7 +184,9 @@ impl Office {
     async fn try_reload(&self) -> Result<(), ReloadError> {
         let old = self.policy().await;
         let new = Arc::new(crate::policy::load(&old.path)?.policy);
-        if new.daemon.state_dir != old.daemon.state_dir || new.daemon.control_socket != old.daemon.control_socket {
+        if new.daemon.state_dir != old.daemon.state_dir
+            || new.daemon.control_socket != old.daemon.control_socket
+        {
             tracing::warn!("state-dir and control-socket change only with a restart");
         }
         if new.ringcx != old.ringcx {
@@ -291,7 +293,8 @@ impl Office {
         let policy = self.policy().await;
         let alerts = self.desk.snapshot().await;
         let mut views = Vec::new();
-        for account in policy.accounts.iter().filter(|it| accounts.is_empty() || accounts.contains(&it.name)) {
+        for account in policy.accounts.iter().filter(|it| accounts.is_empty() || accounts.contains(&it.name))
+        {
             let card = self.shared.board.card(&account.name).unwrap_or_default();
             let incidents = of(&alerts.incidents, &account.name);
             let mut view = view::account(account, &card.state, &card.sinks, incidents);
@@ -339,8 +342,11 @@ impl Office {
     pub async fn summary(&self) -> String {
         let Ok(status) = self.status(&[]).await else { return "The journal cannot be read".to_owned() };
         let managed: Vec<_> = status.accounts.iter().filter(|it| it.managed).collect();
-        let bad: Vec<&str> =
-            managed.iter().filter(|it| it.state != "ok" && it.state != "rotating").map(|it| it.name.as_str()).collect();
+        let bad: Vec<&str> = managed
+            .iter()
+            .filter(|it| it.state != "ok" && it.state != "rotating")
+            .map(|it| it.name.as_str())
+            .collect();
         let next = managed.iter().filter_map(|it| it.next_rotation_at).min();
         let next = next.map_or(String::new(), |at| format!(", next rotation {}", at.format("%F %T UTC")));
         match bad.as_slice() {

@@ -165,10 +165,9 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
         let state = self.driver.state();
         match (state.asked_at, state.current()) {
             (None, Some(current)) => Rotation::Promoted(current.number),
-            (Some(_), _) | (None, None) => Rotation::Failing(super::view::why_not_done(
-                state,
-                &self.driver.decide(),
-            )),
+            (Some(_), _) | (None, None) => {
+                Rotation::Failing(super::view::why_not_done(state, &self.driver.decide()))
+            }
         }
     }
 

@@ -379,4 +379,3 @@ pub fn why_not_done(state: &AccountState, decision: &Decision) -> String {
         None => "the daemon was stopped meanwhile".to_owned(),
     }
 }
-

@@ -13,7 +13,7 @@ use crate::event::Lane;
 use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
-use crate::policy::{EnvFileSink, FileAccess, FileSink};
+use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
 use crate::ringcx::{Auth, TokenApi};
 use crate::secret::{Fingerprint, Token};
 use crate::sink::{AnySink, ReadBack, Sink, env_file::EnvFile, file::File};
@@ -85,19 +85,12 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 
     fn take_read_back(&mut self, look: ReadBack) -> Held {
-        match look {
-            ReadBack::Holds(token) => {
-                let fingerprint = token.fingerprint();
-                if self.state.in_use().contains(&fingerprint) {
-                    self.session.keep_text(&token);
-                }
-                Held::Token(fingerprint)
-            }
-            ReadBack::Absent => Held::Absent,
-            ReadBack::Other(what) => Held::Other(what),
-            ReadBack::Unreadable(error) => Held::Unreadable(error.to_string()),
-            ReadBack::Opaque => Held::Opaque,
+        if let ReadBack::Holds(token) = &look
+            && self.state.in_use().contains(&token.fingerprint())
+        {
+            self.session.keep_text(token);
         }
+        held(&look)
     }
 
     /// The text of one of our tokens in use: at hand, or from the list of a login.
@@ -122,6 +115,26 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             Some(until) => Err(Halt::NotBefore(until)),
             None => Ok(()),
         }
+    }
+}
+
+/// What these sinks hold right now, for who only wants to know.
+pub async fn look_at(sinks: &[SinkPolicy]) -> BTreeMap<String, Held> {
+    let mut looks = BTreeMap::new();
+    for sink in sinks {
+        looks.insert(sink.name.clone(), held(&AnySink::new(sink).read_back().await));
+    }
+    looks
+}
+
+/// The look without the token's text.
+fn held(look: &ReadBack) -> Held {
+    match look {
+        ReadBack::Holds(token) => Held::Token(token.fingerprint()),
+        ReadBack::Absent => Held::Absent,
+        ReadBack::Other(what) => Held::Other(what.clone()),
+        ReadBack::Unreadable(error) => Held::Unreadable(error.to_string()),
+        ReadBack::Opaque => Held::Opaque,
     }
 }
 

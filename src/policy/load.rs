@@ -17,6 +17,9 @@ use super::source::{FileId, Span};
 use super::spec::{AccountSpec, PolicySpec, read_accounts};
 use super::{Policy, validate};
 
+/// Where the daemon listens unless the policy says otherwise.
+pub(super) const DEFAULT_CONTROL_SOCKET: &str = "/run/ringcx-rotator/control.sock";
+
 /// No policy file is larger: a thousand accounts take a third of it.
 const LARGEST_FILE: u64 = 1024 * 1024;
 /// No `accounts-dir` holds more files.
@@ -43,6 +46,18 @@ pub fn load(path: &Path) -> Result<Loaded, PolicyErrors> {
         Some(policy) if !refused => Ok(Loaded { policy, warnings: diagnostics }),
         Some(_) | None => Err(PolicyErrors::new(path, diagnostics)),
     }
+}
+
+/// Where the daemon of this policy listens, as far as a policy that may be wrong can tell: a daemon that
+/// runs with the one before it is to be reached all the same.
+pub fn control_socket_of(path: &Path) -> PathBuf {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text));
+    let told = read.ok().and_then(|_| text.parse::<toml::Table>().ok()).and_then(|table| {
+        let socket = table.get("daemon")?.get("control-socket")?.as_str()?;
+        Some(PathBuf::from(socket))
+    });
+    told.unwrap_or_else(|| DEFAULT_CONTROL_SOCKET.into())
 }
 
 /// The policy, if it can be told at all. What it means when faults were recorded is nothing.

@@ -69,7 +69,7 @@ impl Context<'_> {
             spec;
         DaemonPolicy {
             state_dir: or(state_dir, "/var/lib/ringcx-rotator".into()),
-            control_socket: or(control_socket, "/run/ringcx-rotator/control.sock".into()),
+            control_socket: or(control_socket, super::load::DEFAULT_CONTROL_SOCKET.into()),
             accounts_dir: accounts_dir.map(|at| self.directory.join(at.value)),
             max_concurrent_accounts: or(max_concurrent_accounts, 32) as usize,
             shutdown_grace: or(shutdown_grace, secs(30)),

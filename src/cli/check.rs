@@ -1,0 +1,151 @@
+//! `check`: is the policy valid, and with `--online`, would it work.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::output::{Exit, Palette, Screen, Tone, block_on};
+use super::show;
+use crate::alert::email::Mailer;
+use crate::clock::Clock;
+use crate::policy::{AccountPolicy, Diagnostic, Loaded, load};
+use crate::ringcx::http::HttpApi;
+use crate::ringcx::{Auth, Credentials, TokenApi};
+use crate::sink::{AnySink, Sink};
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Only the policy's files.
+    File,
+    /// RingCX, sinks and the SMTP server too.
+    Online,
+}
+
+/// `check --json`
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    diagnostics: &'a [Diagnostic],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    probes: Vec<Probe>,
+}
+
+/// One thing that was tried.
+#[derive(Serialize)]
+struct Probe {
+    /// `sales-ivr`, `sales-ivr/token-file`, `alerts.email`.
+    what: String,
+    ok: bool,
+    /// What was found, or what is wrong.
+    found: String,
+}
+
+pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
+    let loaded = match load(config) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            if json {
+                screen.json(&Report { ok: false, diagnostics: errors.diagnostics(), probes: Vec::new() });
+            } else {
+                screen.policy_errors(&errors);
+            }
+            return Exit::Policy;
+        }
+    };
+    if !json {
+        screen.policy_warnings(&loaded);
+    }
+    let probes = match reach {
+        Reach::File => Vec::new(),
+        Reach::Online => match block_on(probe(&loaded, screen)) {
+            Ok(probes) => probes,
+            Err(exit) => return exit,
+        },
+    };
+    let ok = probes.iter().all(|probe| probe.ok);
+    if json {
+        screen.json(&Report { ok, diagnostics: &loaded.warnings, probes });
+    } else {
+        for probe in &probes {
+            tell(probe, screen);
+        }
+        let accounts = match loaded.policy.accounts.len() {
+            1 => "1 account".to_owned(),
+            count => format!("{count} accounts"),
+        };
+        let valid = screen.palette().paint(Tone::Good, "is valid");
+        screen.print(&format!("{} {valid}: {accounts}", config.display()));
+    }
+    if ok { Exit::Done } else { Exit::Failing }
+}
+
+fn tell(probe: &Probe, screen: &Screen) {
+    let palette: Palette = screen.palette();
+    if probe.ok {
+        screen.print(&format!("{} {}: {}", palette.paint(Tone::Good, "ok"), probe.what, probe.found));
+    } else {
+        screen.error(format!("{}: {}", probe.what, probe.found));
+    }
+}
+
+async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
+    let policy = &loaded.policy;
+    let api = HttpApi::try_new(&policy.ringcx, Clock::system());
+    let api = api.map_err(|error| show::failing(error, screen))?;
+    let mut probes = Vec::new();
+    for account in &policy.accounts {
+        probes.extend(probe_login(&api, account).await);
+        for sink in &account.sinks {
+            let looked = AnySink::new(sink).preflight().await;
+            let found = looked.as_ref().err().map(ToString::to_string);
+            probes.push(Probe {
+                what: format!("{}/{}", account.name, sink.name),
+                ok: looked.is_ok(),
+                found: found.unwrap_or_else(|| format!("can be written: {}", sink.kind.target())),
+            });
+        }
+    }
+    if let Some(email) = &policy.alerts.email {
+        let greeted = Mailer::new(email.clone()).greet().await;
+        let found = greeted.as_ref().err().map(ToString::to_string);
+        probes.push(Probe {
+            what: "alerts.email".to_owned(),
+            ok: greeted.is_ok(),
+            found: found.unwrap_or_else(|| format!("{}:{} answers and lets us in", email.host, email.port)),
+        });
+    }
+    Ok(probes)
+}
+
+/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it.
+async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
+    let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
+    let password = match account.password.read() {
+        Ok(password) => password,
+        Err(error) => return vec![probe(false, format!("password: {error}"))],
+    };
+    let who =
+        Credentials { username: &account.username, password: &password, platform_id: &account.platform_id };
+    let login = match api.login(who).await {
+        Ok(login) => login,
+        Err(error) => return vec![probe(false, format!("login: {error}"))],
+    };
+    let mut probes = vec![probe(true, format!("logged in as {}", account.username))];
+    if login.password_reset {
+        probes.push(probe(false, "RingCX wants the password changed: it may stop working soon".to_owned()));
+    }
+    probes.push(match api.list(Auth::Bearer(&login.access)).await {
+        Ok(listing) => probe(true, format!("{} tokens on the server", listing.tokens.len())),
+        Err(error) => probe(false, format!("list: {error}")),
+    });
+    probes.push(match api.accounts(Auth::Bearer(&login.access)).await {
+        Ok(seen) if seen.is_empty() => probe(true, "this login can see no RingCX account".to_owned()),
+        Ok(seen) => {
+            let names: Vec<String> = seen.iter().map(|it| format!("{} ({})", it.name, it.id)).collect();
+            probe(true, format!("sees {}", names.join(", ")))
+        }
+        Err(error) => probe(false, format!("accounts: {error}")),
+    });
+    probes
+}

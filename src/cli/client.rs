@@ -1,0 +1,119 @@
+//! Asks the running daemon, over its control socket.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::daemon::control::Refusal;
+
+/// No answer of the daemon's is larger.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// A daemon that answers.
+pub struct Client {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// Why the daemon did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The socket is there but may not be used.
+    #[error("{socket}: permission denied: run this as root, or as a member of the socket's group", socket = socket.display())]
+    Permission {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The socket cannot be used for another reason.
+    #[error("{socket}: {why}", socket = socket.display())]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// In words.
+        why: String,
+    },
+    /// The daemon said no.
+    #[error("{}", .0.error)]
+    Refused(Refusal),
+}
+
+impl Client {
+    /// Reaches the daemon behind this socket; `None` if none runs.
+    pub fn connect(socket: &Path) -> Result<Option<Self>, ClientError> {
+        let socket = socket.to_owned();
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Ok(_) => {}
+            // A socket nobody listens on was left over by a daemon that was killed.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(ClientError::Permission { socket });
+            }
+            Err(error) => return Err(ClientError::Socket { socket, why: error.to_string() }),
+        }
+        let http = reqwest::Client::builder()
+            .unix_socket(socket.as_path())
+            .tls_certs_only([])
+            .build()
+            .map_err(|error| ClientError::Socket { socket: socket.clone(), why: error.to_string() })?;
+        Ok(Some(Self { http, socket }))
+    }
+
+    /// Asks for something, of these accounts or all.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, accounts: &[String]) -> Result<T, ClientError> {
+        let mut url = address(path);
+        url.query_pairs_mut().extend_pairs(accounts.iter().map(|account| ("account", account)));
+        self.send(self.http.get(url)).await
+    }
+
+    /// Asks for something to be done.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).expect("requests are plain data");
+        let request = self.http.post(address(path)).header("content-type", "application/json");
+        self.send(request.body(body)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let broken = |why: String| ClientError::Socket { socket: self.socket.clone(), why };
+        let mut answer = request.send().await.map_err(|error| broken(root(&error)))?;
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| broken(root(&error)))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(broken("the daemon's answer is absurdly large".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| {
+                broken(format!("the daemon's answer makes no sense ({error}): is it another version?"))
+            });
+        }
+        Err(match serde_json::from_slice(&body) {
+            Ok(refusal) => ClientError::Refused(refusal),
+            Err(_) => broken(format!("the daemon answered {status}: is it another version?")),
+        })
+    }
+}
+
+fn address(path: &str) -> url::Url {
+    let mut url = url::Url::parse("http://daemon/").expect("a fixed address");
+    url.set_path(path);
+    url
+}
+
+/// The innermost cause, which is the one that tells.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("the daemon did not answer: {cause}")
+}

@@ -1,0 +1,93 @@
+//! `history`
+
+use std::path::Path;
+
+use super::output::{Exit, Palette, Screen, Tone, block_on, stamp};
+use super::show;
+use crate::daemon::control::{HistoryLine, lines};
+use crate::daemon::office::read_history;
+
+/// What was asked for.
+pub struct Asked {
+    /// None is all.
+    pub accounts: Vec<String>,
+    pub last: Option<usize>,
+    pub json: bool,
+    /// Only see whether the journal is what was written.
+    pub verify: bool,
+}
+
+pub fn history(config: &Path, asked: Asked, screen: &Screen) -> Exit {
+    let fetched = if asked.verify {
+        block_on(verify(config, screen))
+    } else {
+        block_on(fetch(config, &asked.accounts, screen)).map(|events| {
+            let skip = asked.last.map_or(0, |last| events.len().saturating_sub(last));
+            let palette = screen.palette();
+            let shown = events
+                .iter()
+                .skip(skip)
+                .map(|event| if asked.json { compact(event) } else { told(event, palette) });
+            shown.collect::<Vec<_>>().join("\n")
+        })
+    };
+    match fetched {
+        Ok(text) if text.is_empty() => screen.note("nothing has happened yet"),
+        Ok(text) => screen.print(&text),
+        Err(exit) => return exit,
+    }
+    Exit::Done
+}
+
+async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Vec<HistoryLine>, Exit> {
+    let policy = show::policy(config, screen)?;
+    if let Some(daemon) = show::daemon(&policy, screen)? {
+        return daemon.get("/v1/history", accounts).await.map_err(|error| show::refused(&error, screen));
+    }
+    let journal = show::read_journal(&policy, screen)?;
+    let trails = read_history(&journal, accounts).await.map_err(|error| show::failing(error, screen))?;
+    Ok(lines(trails))
+}
+
+async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
+    use crate::journal::Journal;
+    let policy = show::policy(config, screen)?;
+    let journal = show::read_journal(&policy, screen)?;
+    let mut told = Vec::new();
+    for stream in journal.streams().await.map_err(|error| show::journal_error(&error, screen))? {
+        let rows = journal.verify(&stream).await.map_err(|error| show::journal_error(&error, screen))?;
+        told.push(format!("{stream}: {rows} rows, as they were written"));
+    }
+    Ok(told.join("\n"))
+}
+
+fn compact(line: &HistoryLine) -> String {
+    serde_json::to_string(line).expect("views are plain data")
+}
+
+/// One event for people: its kind, and its fields as `name=value`.
+fn told(line: &HistoryLine, palette: Palette) -> String {
+    let body = serde_json::to_value(&line.event).expect("events are plain data");
+    let mut fields = Vec::new();
+    let mut kind = String::new();
+    for (name, value) in body.as_object().into_iter().flatten() {
+        match value {
+            serde_json::Value::String(text) if name == "kind" => kind.clone_from(text),
+            serde_json::Value::String(text) if name == "fingerprint" => {
+                fields.push(format!("{name}={}", text.get(..12).unwrap_or(text)));
+            }
+            serde_json::Value::String(text) => fields.push(format!("{name}={text:?}")),
+            serde_json::Value::Array(items) => fields.push(format!("{name}=[{}]", items.len())),
+            serde_json::Value::Null => {}
+            other => fields.push(format!("{name}={other}")),
+        }
+    }
+    let tone = match kind.as_str() {
+        "promoted" | "retired" | "lane-cleared" => Tone::Good,
+        "attempt-failed" | "token-lost" | "mint-ambiguous" | "abandoned" => Tone::Bad,
+        _ => Tone::Strong,
+    };
+    let kind = palette.paint(tone, &kind);
+    let at = palette.paint(Tone::Dim, &stamp(line.at));
+    format!("{at}  {} #{}  {kind}  {}", line.account, line.seq, fields.join(" ")).trim_end().to_owned()
+}

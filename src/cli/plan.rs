@@ -1,0 +1,70 @@
+//! `plan`
+
+use std::path::Path;
+
+use super::output::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
+use super::show;
+use crate::clock::Clock;
+use crate::daemon::view::{self, AccountPlanView, PlanView};
+use crate::driver::load_state;
+use crate::driver::look_at;
+use crate::plan::seen::Seen;
+use crate::policy::AccountPolicy;
+
+pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
+    match block_on(fetch(config, accounts, screen)) {
+        Ok(view) if json => screen.json(&view),
+        Ok(view) => {
+            let told: Vec<String> = view.accounts.iter().map(|it| told(it, screen.palette())).collect();
+            screen.print(&told.join("\n\n"));
+        }
+        Err(exit) => return exit,
+    }
+    Exit::Done
+}
+
+async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<PlanView, Exit> {
+    let policy = show::policy(config, screen)?;
+    if let Some(unknown) = accounts.iter().find(|name| policy.account(name).is_none()) {
+        screen.error(format!("no account `{unknown}` in {}", config.display()));
+        return Err(Exit::Usage);
+    }
+    if let Some(daemon) = show::daemon(&policy, screen)? {
+        return daemon.get("/v1/plan", accounts).await.map_err(|error| show::refused(&error, screen));
+    }
+    let journal = show::read_journal(&policy, screen)?;
+    let now = Clock::system().now();
+    let mut plans = Vec::new();
+    let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);
+    for account in policy.accounts.iter().filter(chosen) {
+        let state = load_state(&journal, &account.name).await;
+        let state = state.map_err(|error| show::failing(error, screen))?;
+        let seen = Seen { sinks: Some(look_at(&account.sinks).await), ..Seen::default() };
+        plans.push(view::plan(&account.name, &crate::plan::plan(account, &state, &seen, now)));
+    }
+    Ok(PlanView { accounts: plans })
+}
+
+fn told(plan: &AccountPlanView, palette: Palette) -> String {
+    let now = Clock::system().now();
+    let mut lines = vec![palette.paint(Tone::Strong, &plan.name)];
+    if plan.steps.is_empty() {
+        lines.push(format!("  {}", palette.paint(Tone::Good, "nothing to do now")));
+    }
+    for step in &plan.steps {
+        let target = step.target.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        let action = palette.paint(Tone::Busy, &format!("{}{target}", step.action));
+        lines.push(format!("  {action}: {}", step.because));
+    }
+    for waiting in &plan.waiting {
+        let until = waiting.until.map_or_else(
+            || "until something changes".to_owned(),
+            |at| format!("{} ({})", relative(at, now), stamp(at)),
+        );
+        lines.push(palette.paint(Tone::Dim, &format!("  waiting for {}: {until}", waiting.what)));
+    }
+    for notice in &plan.notices {
+        lines.push(format!("  {} {notice}", palette.paint(Tone::Busy, "note:")));
+    }
+    lines.join("\n")
+}

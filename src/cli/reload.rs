@@ -1,0 +1,39 @@
+//! `reload`
+
+use std::path::Path;
+
+use super::client::{Client, ClientError};
+use super::output::{Exit, Screen, block_on};
+use super::show;
+use crate::policy::control_socket_of;
+
+/// The daemon reads and judges the policy; a wrong one is an incident there. So it is asked even when
+/// the file on disk would not load here.
+pub fn reload(config: &Path, screen: &Screen) -> Exit {
+    let socket = control_socket_of(config);
+    let daemon = match Client::connect(&socket) {
+        Ok(Some(daemon)) => daemon,
+        Ok(None) => {
+            screen.error(format!("no daemon listens on {}", socket.display()));
+            return match show::policy(config, screen) {
+                Ok(_) => Exit::Failing,
+                Err(exit) => exit,
+            };
+        }
+        Err(error) => return show::refused(&error, screen),
+    };
+    match block_on(daemon.post::<serde_json::Value>("/v1/reload", &serde_json::json!({}))) {
+        Ok(_) => {
+            screen.print("reloaded");
+            Exit::Done
+        }
+        Err(ClientError::Refused(refusal)) => {
+            for fault in &refusal.faults {
+                eprintln!("{}\n", fault.rendered.trim_end());
+            }
+            screen.error(format!("not reloaded, the old policy stays in force: {}", refusal.error));
+            Exit::Policy
+        }
+        Err(error) => show::refused(&error, screen),
+    }
+}

@@ -1,0 +1,70 @@
+//! `revoke`
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use super::output::{Exit, Screen, Tone, block_on};
+use super::show;
+use crate::daemon::control::{RevokeRequest, Revoked};
+
+/// What was asked for.
+pub struct Asked {
+    pub account: String,
+    pub fingerprint: String,
+    pub yes: bool,
+    pub json: bool,
+}
+
+/// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
+const SHORTEST: usize = 4;
+
+pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
+    let fingerprint = asked.fingerprint.trim_end_matches('…').to_ascii_lowercase();
+    if fingerprint.len() < SHORTEST || !fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        screen
+            .error(format!("`{}` is no fingerprint: give at least {SHORTEST} hex digits", asked.fingerprint));
+        return Exit::Usage;
+    }
+    if !asked.yes && !agreed(&asked.account, &fingerprint) {
+        screen.error("nothing was deleted: answer `yes`, or give --yes");
+        return Exit::Failing;
+    }
+    match block_on(delete(config, &asked.account, fingerprint, screen)) {
+        Ok(revoked) if asked.json => screen.json(&revoked),
+        Ok(revoked) => {
+            let gone = screen.palette().paint(Tone::Good, "is gone");
+            screen.print(&format!("{}: token {} {gone}", asked.account, revoked.fingerprint.short()));
+        }
+        Err(exit) => return exit,
+    }
+    Exit::Done
+}
+
+async fn delete(config: &Path, account: &str, fingerprint: String, screen: &Screen) -> Result<Revoked, Exit> {
+    let policy = show::policy(config, screen)?;
+    let Some(own) = policy.account(account) else {
+        screen.error(format!("no account `{account}` in {}", config.display()));
+        return Err(Exit::Usage);
+    };
+    if let Some(daemon) = show::daemon(&policy, screen)? {
+        let request = RevokeRequest { account: account.to_owned(), fingerprint };
+        return daemon.post("/v1/revoke", &request).await.map_err(|error| show::refused(&error, screen));
+    }
+    let (mut driver, journal) = show::driver(&policy, own, screen).await?;
+    let outcome = driver.revoke(&fingerprint, &tokio_util::sync::CancellationToken::new()).await;
+    show::close(&journal, screen).await;
+    outcome.map(|fingerprint| Revoked { fingerprint }).map_err(|error| show::failing(error, screen))
+}
+
+/// Asks, where somebody can answer.
+fn agreed(account: &str, fingerprint: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!(
+        "Delete the token {fingerprint}… of account {account}? Whatever uses it stops working at once. [yes/no] "
+    );
+    let mut answer = String::new();
+    let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    asked.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
+}

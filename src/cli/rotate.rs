@@ -1,0 +1,84 @@
+//! `rotate`
+
+use std::path::Path;
+
+use super::client::Client;
+use super::output::{Exit, Screen, Tone, block_on};
+use super::show;
+use crate::daemon::control::{RotateOutcome, RotateRequest, told};
+use crate::policy::Policy;
+
+/// What was asked for.
+pub struct Asked {
+    /// None is all.
+    pub accounts: Vec<String>,
+    pub no_wait: bool,
+    pub json: bool,
+}
+
+pub fn rotate(config: &Path, asked: Asked, screen: &Screen) -> Exit {
+    let json = asked.json;
+    match block_on(outcomes(config, asked, screen)) {
+        Ok(outcomes) => tell(&outcomes, json, screen),
+        Err(exit) => exit,
+    }
+}
+
+async fn outcomes(config: &Path, asked: Asked, screen: &Screen) -> Result<Vec<RotateOutcome>, Exit> {
+    let policy = show::policy(config, screen)?;
+    if let Some(unknown) = asked.accounts.iter().find(|name| policy.account(name).is_none()) {
+        screen.error(format!("no account `{unknown}` in {}", config.display()));
+        return Err(Exit::Usage);
+    }
+    match show::daemon(&policy, screen)? {
+        Some(daemon) => by_daemon(&daemon, asked, screen).await,
+        None => alone(&policy, asked.accounts, screen).await,
+    }
+}
+
+async fn by_daemon(daemon: &Client, asked: Asked, screen: &Screen) -> Result<Vec<RotateOutcome>, Exit> {
+    let request = RotateRequest { accounts: asked.accounts, wait: !asked.no_wait };
+    daemon.post("/v1/rotate", &request).await.map_err(|error| show::refused(&error, screen))
+}
+
+/// No daemon runs: this process does it, holding the state directory meanwhile.
+async fn alone(policy: &Policy, accounts: Vec<String>, screen: &Screen) -> Result<Vec<RotateOutcome>, Exit> {
+    screen.note("no daemon runs, rotating without one");
+    let office = show::office(policy, screen).await?;
+    let mut names = Vec::new();
+    for account in &policy.accounts {
+        let chosen = accounts.is_empty() || accounts.contains(&account.name);
+        if chosen && office.start_account(policy, account).await.is_some() {
+            names.push(account.name.clone());
+        }
+    }
+    let outcomes = office.rotate(&names).await;
+    office.close(policy.daemon.shutdown_grace).await;
+    outcomes.map(told).map_err(|error| show::failing(error, screen))
+}
+
+fn tell(outcomes: &[RotateOutcome], json: bool, screen: &Screen) -> Exit {
+    if json {
+        screen.json(&outcomes);
+    }
+    let mut exit = Exit::Done;
+    let palette = screen.palette();
+    for RotateOutcome { account, outcome, generation, error } in outcomes {
+        match (outcome.as_str(), generation) {
+            ("failing", _) => {
+                let why = error.as_deref().unwrap_or("no reason given");
+                screen.error(format!("{account}: not rotated yet: {why}"));
+                exit = Exit::Failing;
+            }
+            (_, _) if json => {}
+            (_, Some(generation)) => {
+                let good = palette.paint(Tone::Good, "rotated");
+                screen.print(&format!("{account}: {good}, generation {generation} is current"));
+            }
+            (_, None) => {
+                screen.print(&format!("{account}: asked for, see `ringcx-rotator status {account}`"))
+            }
+        }
+    }
+    exit
+}

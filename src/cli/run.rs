@@ -1,0 +1,39 @@
+//! `run`
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::output::{Exit, Screen};
+use super::{logging, show};
+use crate::daemon::{self, Mode};
+use crate::policy::load;
+
+pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
+    let loaded = match load(config) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            screen.policy_errors(&errors);
+            return Exit::Policy;
+        }
+    };
+    screen.policy_warnings(&loaded);
+    let relog = logging::start(&loaded.policy.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime needs only what every process has");
+    let ended = runtime.block_on(daemon::run(loaded.policy, mode, relog));
+    // A file sink on a dead mount must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(failing) if failing.is_empty() => Exit::Done,
+        Ok(failing) => {
+            for line in failing {
+                screen.error(line);
+            }
+            Exit::Failing
+        }
+        Err(error) => show::daemon_error(error, screen),
+    }
+}

@@ -1,0 +1,105 @@
+//! What commands have in common: loading the policy, reaching the daemon, and doing without one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::client::{Client, ClientError};
+use super::output::{Exit, Screen};
+use crate::account::AccountState;
+use crate::alert::Condition;
+use crate::clock::Clock;
+use crate::daemon::DaemonError;
+use crate::daemon::office::Office;
+use crate::driver::{AccountDriver, Assignment, Witness};
+use crate::journal::{JournalError, SqliteJournal};
+use crate::plan::seen::Seen;
+use crate::policy::{AccountPolicy, LogPolicy, Policy, load};
+use crate::ringcx::http::HttpApi;
+
+/// The policy, or what to exit with.
+pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
+    match load(config) {
+        Ok(loaded) => Ok(loaded.policy),
+        Err(errors) => {
+            screen.policy_errors(&errors);
+            Err(Exit::Policy)
+        }
+    }
+}
+
+/// The daemon, if one runs.
+pub fn daemon(policy: &Policy, screen: &Screen) -> Result<Option<Client>, Exit> {
+    Client::connect(&policy.daemon.control_socket).map_err(|error| refused(&error, screen))
+}
+
+/// Says what the daemon said no to.
+pub fn refused(error: &ClientError, screen: &Screen) -> Exit {
+    failing(error, screen)
+}
+
+/// Says what went wrong.
+pub fn failing(error: impl std::fmt::Display, screen: &Screen) -> Exit {
+    screen.error(error);
+    Exit::Failing
+}
+
+/// Says what is wrong with the journal.
+pub fn journal_error(error: &JournalError, screen: &Screen) -> Exit {
+    screen.error(error);
+    if matches!(error, JournalError::Locked { .. }) { Exit::Locked } else { Exit::Failing }
+}
+
+/// The journal, for reading only.
+pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, Exit> {
+    SqliteJournal::open_read_only(&policy.daemon.state_dir).map_err(|error| journal_error(&error, screen))
+}
+
+/// Everything a daemon has, for a command that works without one: it holds the state directory for as
+/// long as it takes.
+pub async fn office(policy: &Policy, screen: &Screen) -> Result<Office, Exit> {
+    let quiet = Arc::new(|_: &LogPolicy| {});
+    let opened = Office::open(policy.clone(), Clock::system(), quiet).await;
+    opened.map_err(|error| daemon_error(error, screen))
+}
+
+/// Says why a daemon cannot run.
+pub fn daemon_error(error: DaemonError, screen: &Screen) -> Exit {
+    match error {
+        DaemonError::Journal(error) => journal_error(&error, screen),
+        error => failing(error, screen),
+    }
+}
+
+/// One account's driver, for a command that works without a daemon. Holds the state directory.
+pub async fn driver(
+    policy: &Policy,
+    account: &AccountPolicy,
+    screen: &Screen,
+) -> Result<(AccountDriver<HttpApi, SqliteJournal, Nobody>, SqliteJournal), Exit> {
+    let journal =
+        SqliteJournal::open(&policy.daemon.state_dir).map_err(|error| journal_error(&error, screen))?;
+    let clock = Clock::system();
+    let api = HttpApi::try_new(&policy.ringcx, clock.clone()).map_err(|error| failing(error, screen))?;
+    let assignment =
+        Assignment { account: account.clone(), ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
+    let opened = AccountDriver::open(assignment, Arc::new(api), journal.clone(), Nobody, clock).await;
+    Ok((opened.map_err(|error| failing(error, screen))?, journal))
+}
+
+/// Lets the state directory go.
+pub async fn close(journal: &SqliteJournal, screen: &Screen) {
+    if let Err(error) = journal.close().await {
+        screen.error(error);
+    }
+}
+
+/// Nobody watches a command that runs by itself; the daemon sees the conditions when it starts.
+pub struct Nobody;
+
+impl Witness for Nobody {
+    async fn conditions(&self, _: &str, _: Vec<Condition>) {}
+
+    fn changed(&self, _: &str, _: &AccountState, _: &Seen) {}
+
+    fn progress(&self, _: &str) {}
+}

@@ -1,0 +1,38 @@
+//! `test-alert`
+
+use std::path::Path;
+
+use super::output::{Exit, Screen, block_on};
+use super::show;
+use crate::alert::email::Mailer;
+use crate::clock::Clock;
+
+pub fn test_alert(config: &Path, screen: &Screen) -> Exit {
+    match block_on(send(config, screen)) {
+        Ok(()) => {
+            screen.print("sent: look into the mailbox");
+            Exit::Done
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
+    let policy = show::policy(config, screen)?;
+    let Some(email) = &policy.alerts.email else {
+        screen
+            .error(format!("{} has no [alerts.email]: there is nowhere to send a mail to", config.display()));
+        return Err(Exit::Failing);
+    };
+    if let Some(daemon) = show::daemon(&policy, screen)? {
+        let sent = daemon.post::<serde_json::Value>("/v1/test-alert", &serde_json::json!({})).await;
+        return sent.map(drop).map_err(|error| show::refused(&error, screen));
+    }
+    let mail = crate::alert::test_mail(email, Clock::system().now());
+    let receipt =
+        Mailer::new(email.clone()).send(&mail).await.map_err(|error| show::failing(error, screen))?;
+    match receipt.refused.as_slice() {
+        [] => Ok(()),
+        refused => Err(show::failing(format!("sent, but refused: {}", refused.join(", ")), screen)),
+    }
+}
