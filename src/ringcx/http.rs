@@ -18,6 +18,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Method, Response, StatusCode, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::wire::{self, BodyError};
 use super::{ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount, scrub};
@@ -61,8 +63,8 @@ pub enum HttpSetupError {
         #[source]
         source: std::io::Error,
     },
-    /// `ca-file` holds no certificate that can be read.
-    #[error("the ca-file {} holds no PEM certificate that can be read", path.display())]
+    /// `ca-file` holds no certificate, or one that cannot be read.
+    #[error("the ca-file {} is not a list of PEM certificates", path.display())]
     CaFileContent {
         /// As in the policy.
         path: PathBuf,
@@ -218,7 +220,7 @@ impl TokenApi for HttpApi {
             LoginEncoding::Query => {
                 let mut url = self.url(&segments);
                 url.set_query(Some(&fields));
-                self.client.post(url)
+                empty(self.client.post(url))
             }
             LoginEncoding::Form => form(self.request(Method::POST, &segments), fields),
         };
@@ -235,7 +237,7 @@ impl TokenApi for HttpApi {
 
     async fn mint(&self, access: &Secret) -> Result<Token, ApiError> {
         let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
-        let answer = self.send("mint", request, MAX_BODY, &[access.expose()]).await?;
+        let answer = self.send("mint", empty(request), MAX_BODY, &[access.expose()]).await?;
         answer.read(wire::minted(&answer.body))
     }
 
@@ -335,10 +337,15 @@ fn error_status(error: &ApiError) -> Option<u16> {
 fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError> {
     let Some(path) = &policy.ca_file else { return Ok(Vec::new()) };
     let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile { path: path.clone(), source })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(roots) if !roots.is_empty() => Ok(roots),
-        Ok(_) | Err(_) => Err(HttpSetupError::CaFileContent { path: path.clone() }),
+    let unreadable = || HttpSetupError::CaFileContent { path: path.clone() };
+    let mut roots = Vec::new();
+    for der in CertificateDer::pem_slice_iter(&pem) {
+        let der = der.map_err(|_| unreadable())?;
+        // reqwest would look at it only in `build`, and not say whose fault it is.
+        rustls::RootCertStore::empty().add(der.clone()).map_err(|_| unreadable())?;
+        roots.push(Certificate::from_der(&der).map_err(|_| unreadable())?);
     }
+    if roots.is_empty() { Err(unreadable()) } else { Ok(roots) }
 }
 
 /// `name=value&…`, the same text for a query and for a form.
@@ -349,6 +356,11 @@ fn fields(pairs: &[(&str, &str)]) -> String {
 
 fn form(request: reqwest::RequestBuilder, fields: String) -> reqwest::RequestBuilder {
     request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(fields)
+}
+
+/// An empty body, and a header that says so: hyper leaves it out, and some proxies then answer 411.
+fn empty(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request.header(header::CONTENT_LENGTH, 0)
 }
 
 fn exposed(auth: Auth<'_>) -> &str {

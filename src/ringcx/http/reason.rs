@@ -71,6 +71,7 @@ fn of_tls(error: &rustls::Error) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name".to_owned()
         }
+        CertificateError::BadSignature => "it is not signed by the issuer it names".to_owned(),
         CertificateError::Revoked => "it was revoked".to_owned(),
         other => scrub::line(&other.to_string(), &[]),
     };

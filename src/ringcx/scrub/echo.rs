@@ -30,15 +30,18 @@ pub fn blot(text: &str, secrets: &[&str]) -> String {
 
 /// How many bytes at the start of `text` spell the secret, or its beginning where the text ends.
 fn echo_len(text: &str, secret: &str) -> Option<usize> {
-    let mut rest = text;
+    // `%25` may spell one character of the secret or three: every reading is followed.
+    let mut ends = vec![0];
+    let mut cut = false;
     for (matched, c) in secret.chars().enumerate() {
-        match spelling_len(rest, c) {
-            Some(len) => rest = &rest[len..],
-            None if matched >= TELLING && is_cut(rest) => return Some(text.len()),
-            None => return None,
+        cut |= matched >= TELLING && ends.iter().any(|end| is_cut(&text[*end..]));
+        ends = ends.iter().flat_map(|end| spellings(&text[*end..], c).map(move |len| end + len)).collect();
+        ends.dedup();
+        if ends.is_empty() {
+            return cut.then_some(text.len());
         }
     }
-    Some(text.len() - rest.len())
+    ends.into_iter().max()
 }
 
 /// Whether the text ends here, or in the midst of an escape or of a character.
@@ -46,18 +49,17 @@ fn is_cut(rest: &str) -> bool {
     rest.is_empty() || (rest.len() < 12 && rest.starts_with(['%', '\\', '&', '\u{fffd}']))
 }
 
-/// How many bytes at the start of `text` spell this character.
-fn spelling_len(text: &str, c: char) -> Option<usize> {
-    if text.starts_with(c) {
-        return Some(c.len_utf8());
-    }
-    match text.as_bytes().first()? {
-        b'%' => percent_len(text, c),
-        b'+' => (c == ' ').then_some(1),
-        b'\\' => json_len(text, c),
-        b'&' => html_len(text, c),
-        _ => None,
-    }
+/// How many bytes at the start of `text` spell this character, in each way they can be read.
+fn spellings(text: &str, c: char) -> impl Iterator<Item = usize> {
+    let raw = text.starts_with(c).then_some(c.len_utf8());
+    let escaped = match text.as_bytes().first() {
+        Some(b'%') => percent_len(text, c),
+        Some(b'+') if c == ' ' => Some(1),
+        Some(b'\\') => json_len(text, c),
+        Some(b'&') => html_len(text, c),
+        Some(_) | None => None,
+    };
+    raw.into_iter().chain(escaped)
 }
 
 fn percent_len(text: &str, c: char) -> Option<usize> {
