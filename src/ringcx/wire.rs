@@ -1,1 +1,196 @@
-//! Bodies as RingCX sends them, parsed as hostile input.
+//! What RingCX's answers say: bytes in, types out.
+//!
+//! Pure, and written for hostile input: whatever the bytes, the result is a value or a [`BodyError`]
+//! that names what is wrong without repeating the body. No parser is chosen by Content-Type, which
+//! RingCX does not keep to. What this file does not know: status codes, and who asked.
+//!
+//! The forms are those of the public documentation, "Obtaining a RingCX access token" (2024-07-10 and
+//! its current version) and of the OpenAPI files in `ringcentral/engage-voice-api-docs`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Deletion, Login, VisibleAccount, scrub};
+use crate::secret::{Secret, Token, TokenFormError};
+
+mod jwt;
+#[cfg(test)]
+mod tests;
+
+/// More tokens than this are no list: a user of RingCX has a handful.
+pub const MAX_TOKENS: usize = 10_000;
+
+/// An access token longer than this does not fit the header block of common proxies.
+const MAX_ACCESS_TOKEN: usize = 16 * 1024;
+
+const MAX_ACCOUNT_ID: usize = 64;
+const MAX_ACCOUNT_NAME: usize = 128;
+
+/// Why a body makes no sense. Never says what was in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// There is nothing in it.
+    #[error("the body is empty")]
+    Empty,
+    /// A proxy's page, or a login page.
+    #[error("the body is an HTML page")]
+    Html,
+    /// Bytes that are no UTF-8.
+    #[error("the body is not text")]
+    NotText,
+    /// Not the JSON that was asked for.
+    #[error("the body is not {expected}")]
+    NotThat {
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// A login without the one field that matters.
+    #[error("the body has no accessToken")]
+    NoAccessToken,
+    /// An access token that cannot stand in a header.
+    #[error("the access token is not 1 to {MAX_ACCESS_TOKEN} visible ASCII characters")]
+    AccessTokenForm,
+    /// The minted text is no token.
+    #[error("the body is not a token: {0}")]
+    NotToken(#[source] TokenFormError),
+    /// One of the listed texts is no token: then the rest may not mean what it seems to, either.
+    #[error("an element of the list is not a token: {0}")]
+    ListedNotToken(#[source] TokenFormError),
+    /// A list longer than any user has.
+    #[error("the list has more than {MAX_TOKENS} elements")]
+    TooMany,
+}
+
+/// The answer of `login` and `refresh`. Every field is optional in the documentation; without
+/// `accessToken` there is no login. `server_time` is the answer's `Date`.
+pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<Login, BodyError> {
+    let expected = "a JSON object";
+    let fields: Value = json(text(body)?, expected)?;
+    let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
+    let access = fields.get("accessToken").and_then(Value::as_str).ok_or(BodyError::NoAccessToken)?;
+    if !fits_a_header(access) {
+        return Err(BodyError::AccessTokenForm);
+    }
+    let refresh = fields.get("refreshToken").and_then(Value::as_str).filter(|text| fits_a_header(text));
+    Ok(Login {
+        access: Secret::new(access),
+        refresh: refresh.map(Secret::new),
+        lifetime: jwt::lifetime(access, server_time),
+        // Documented as a boolean; a string of the same meaning is not worth missing the alarm for.
+        password_reset: match fields.get("adminPasswordReset") {
+            Some(Value::Bool(reset)) => *reset,
+            Some(Value::String(reset)) => reset == "true",
+            Some(_) | None => false,
+        },
+    })
+}
+
+/// The answer of `mint`: the bare token as documented, or a quoted JSON string as some clients see it.
+pub fn minted(body: &[u8]) -> Result<Token, BodyError> {
+    let text = text(body)?;
+    Token::try_new(unquote(text).trim()).map_err(BodyError::NotToken)
+}
+
+/// The answer of `list`: a JSON array of whole tokens, or the brace form `{ "a", "b" }` that the
+/// documentation of 2024 prints. All of it is understood, or none.
+pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
+    let text = text(body)?;
+    // A token holds no comma, so this bounds the elements before any is allocated.
+    if text.starts_with(['[', '{']) && text.bytes().filter(|byte| *byte == b',').count() >= MAX_TOKENS {
+        return Err(BodyError::TooMany);
+    }
+    let expected = "a JSON array of strings";
+    let braces = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let mut texts: Vec<String> = match braces {
+        Some(inside) => json(&format!("[{inside}]"), expected)?,
+        None => json(text, expected)?,
+    };
+    texts.sort_unstable();
+    texts.dedup();
+    texts.iter().map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken)).collect()
+}
+
+/// The answer of `delete`: a boolean as text, or nothing at all.
+pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
+    match text(body).map(unquote) {
+        Ok("true") | Err(BodyError::Empty) => Ok(Deletion::Accepted),
+        Ok("false") => Ok(Deletion::Denied),
+        Ok(_) => Err(BodyError::NotThat { expected: "true or false" }),
+        Err(why) => Err(why),
+    }
+}
+
+/// The answer of `accounts`: the two fields that are shown, and nothing else of objects that can hold
+/// secrets. A missing field is an empty text.
+pub fn accounts(body: &[u8]) -> Result<Vec<VisibleAccount>, BodyError> {
+    let expected = "a JSON array of objects";
+    let rows: Vec<serde_json::Map<String, Value>> = json(text(body)?, expected)?;
+    let field = |row: &serde_json::Map<String, Value>, name, max| match row.get(name) {
+        Some(Value::String(text)) => scrub::plain(text, max),
+        Some(Value::Number(number)) => scrub::plain(&number.to_string(), max),
+        Some(_) | None => String::new(),
+    };
+    let account = |row: &serde_json::Map<String, Value>| VisibleAccount {
+        id: field(row, "accountId", MAX_ACCOUNT_ID),
+        name: field(row, "accountName", MAX_ACCOUNT_NAME),
+    };
+    Ok(rows.iter().map(account).collect())
+}
+
+/// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most 24 h.
+pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // So many digits that they overflow still ask for a long wait.
+        return Some(value.parse().map_or(MOST, Duration::from_secs).min(MOST));
+    }
+    let wait = http_date(value)? - now;
+    Some(wait.to_std().unwrap_or(Duration::ZERO).min(MOST))
+}
+
+/// A `Date` header.
+pub fn http_date(value: &str) -> Option<DateTime<Utc>> {
+    httpdate::parse_http_date(value.trim()).ok().map(DateTime::from)
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3). A space becomes `%20` and
+/// a plus `%2B`, which reads the same in a query and in a form.
+pub fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// The body as text: without a byte order mark, trimmed, not empty, not a page.
+fn text(body: &[u8]) -> Result<&str, BodyError> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let text = std::str::from_utf8(body).map_err(|_| BodyError::NotText)?.trim();
+    match text.as_bytes().first() {
+        None => Err(BodyError::Empty),
+        Some(b'<') => Err(BodyError::Html),
+        Some(_) => Ok(text),
+    }
+}
+
+/// No answer we want has an escape in it: what stands between the quotes is the text.
+fn unquote(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
+}
+
+/// serde_json's own error can quote the body, so it is dropped.
+fn json<T: serde::de::DeserializeOwned>(text: &str, expected: &'static str) -> Result<T, BodyError> {
+    serde_json::from_str(text).map_err(|_| BodyError::NotThat { expected })
+}
+
+fn fits_a_header(text: &str) -> bool {
+    (1..=MAX_ACCESS_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

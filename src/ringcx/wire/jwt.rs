@@ -1,0 +1,45 @@
+//! How long an access token lives, as its own claims tell it.
+//!
+//! The signature is not verified: the token came over TLS from the server that made it, and the only
+//! thing believed here is when to ask for another. The local clock is never asked: `exp` is the
+//! server's time, and is compared with the server's time.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// Documented: an access token lives 5 minutes.
+const USUAL: Duration = Duration::from_secs(5 * 60);
+
+/// Believing in more would only put off finding out.
+const MOST: Duration = Duration::from_secs(60 * 60);
+
+/// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot be
+/// told; never more than an hour.
+pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
+    let Some(claims) = claims(access) else { return USUAL };
+    let seconds = |name| claims.get(name).and_then(seconds);
+    let start = server_time.map(|at| at.timestamp()).or_else(|| seconds("iat"));
+    match (seconds("exp"), start) {
+        (Some(end), Some(start)) => {
+            let lifetime = end.saturating_sub(start);
+            u64::try_from(lifetime).map_or(Duration::ZERO, Duration::from_secs).min(MOST)
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => USUAL,
+    }
+}
+
+fn claims(access: &str) -> Option<Value> {
+    let mut parts = access.split('.');
+    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// A NumericDate may have a fraction (RFC 7519, section 2).
+fn seconds(claim: &Value) -> Option<i64> {
+    claim.as_i64().or_else(|| claim.as_f64().map(|seconds| seconds as i64))
+}
