@@ -1,11 +1,17 @@
 //! What the process is told by signals.
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
+
+use crate::clock::monotonic;
+
+/// One press of Ctrl-C, or one `timeout`, may reach the process twice.
+const ONE_PRESS: Duration = Duration::from_millis(500);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +29,14 @@ pub fn listen() -> io::Result<mpsc::Receiver<Told>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
     let (sender, receiver) = mpsc::channel(8);
     tokio::spawn(async move {
-        let mut stops = 0;
+        let mut first_stop = None;
         while let Some(signal) = signals.next().await {
             let told = match signal {
                 SIGHUP => Told::Reload,
                 SIGUSR1 => Told::PassNow,
                 _ => {
-                    stops += 1;
-                    if stops > 1 {
+                    let first = *first_stop.get_or_insert_with(monotonic);
+                    if first.elapsed() > ONE_PRESS {
                         tracing::warn!("Second signal, ending at once");
                         std::process::exit(1);
                     }
