@@ -62,7 +62,9 @@ impl Planner<'_> {
         if let Some(until) = self.login_held() {
             return self.wait("RingCX, to see what became of the mint", Some(until));
         }
-        let listed = self.list_by_login().filter(|list| list.at >= open.at);
+        // A list from before the intent is dropped when that is written. Where the clock was set back
+        // since, times cannot tell; any list at hand is from after it.
+        let listed = self.list_by_login().filter(|list| list.at >= open.at || open.at > self.now);
         let Some(list) = listed else { return self.look(Look::ListByLogin) };
         let state = self.state;
         let known = |fingerprint: &Fingerprint| {
@@ -138,3 +140,6 @@ impl Planner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
