@@ -30,7 +30,7 @@ pub use proof::{Minted, Proved, Verified};
 const REMEMBERED: usize = 64;
 
 /// A clock that was set back by less than this makes no difference.
-const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Everything the journal says about an account.
 #[derive(Clone, Debug, Default, PartialEq)]

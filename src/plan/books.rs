@@ -249,6 +249,3 @@ impl Planner<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::backoff::{Trouble, failed};
 use super::schedule::next_run;
 use super::{Action, Look, Next, Planner, Step};
-use crate::account::AccountState;
+use crate::account::{AccountState, CLOCK_SLACK};
 use crate::clock::after;
 use crate::event::{Event, IncidentKind, Lane, Learnt};
 use crate::policy::{AccountPolicy, LostMint};
@@ -36,6 +36,13 @@ pub fn due(policy: &AccountPolicy, state: &AccountState, now: DateTime<Utc>) -> 
     };
     if let Some(asked_at) = state.asked_at {
         return Some(Due { since: asked_at, because: "an operator asked for it".to_owned() });
+    }
+    // The server's clock agrees with ours, and by ours that promotion is yet to come: it was made while
+    // the clock was ahead, and the schedule would wait for that time.
+    let ahead = current.promoted_at.is_some_and(|at| at.signed_duration_since(now) > CLOCK_SLACK);
+    if ahead && state.clock.is_none() {
+        let because = "the clock was set back since the last rotation".to_owned();
+        return Some(Due { since: now, because });
     }
     next_scheduled(policy, state).filter(|at| *at <= now).map(|since| Due {
         since,

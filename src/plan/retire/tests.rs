@@ -58,18 +58,23 @@ fn one_without_a_promoted_successor_is_kept() {
     let verdict = Planner::new(&scene.policy, &scene.state, &scene.seen, scene.now)
         .judge_age(Victim::Ours(&scene.state.generations[&GenerationNo(1)]));
     assert_eq!(verdict, Err(Blocked::NoSuccessor));
-    scene.holds("app", Held::Token(token(1))).listed_by_login([token(1)]).waits_for("its successor is not promoted yet");
+    scene
+        .holds("app", Held::Token(token(1)))
+        .listed_by_login([token(1)])
+        .waits_for("its successor is not promoted yet");
 }
 
 #[test]
 fn one_that_a_file_serves_is_kept() {
     let held = Held::Token(token(1));
     // Not drift but unfinished work: the delivery to this sink is held back.
-    let scene = ripe().holds("app", held).happened(Event::DeliveryIntended {
-        sink: "app".to_owned(),
-        generation: GenerationNo(2),
-    });
-    check_kept(scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed), "sink app still serves it");
+    let scene = ripe()
+        .holds("app", held)
+        .happened(Event::DeliveryIntended { sink: "app".to_owned(), generation: GenerationNo(2) });
+    check_kept(
+        scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed),
+        "sink app still serves it",
+    );
 }
 
 #[test]
@@ -115,7 +120,8 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
     let sent = |scene: Scene| scene.delivered("crm", 2);
     let scene = Scene::new([file("app"), webhook("crm")]).rotated(1).later(days(10)).verified(2);
     // Generation 2 reached the webhook, was never proved there, and vanished; 3 did not reach it.
-    let scene = sent(scene).happened(Event::TokenLost { generation: GenerationNo(2), evidence: String::new() });
+    let scene =
+        sent(scene).happened(Event::TokenLost { generation: GenerationNo(2), evidence: String::new() });
     let scene = scene.verified(3).proved("app", 3).happened(Event::DeliveryFailed {
         sink: "crm".to_owned(),
         generation: GenerationNo(3),
@@ -134,7 +140,8 @@ fn one_is_kept_while_a_required_webhook_was_never_proved() {
     // Taken out of the policy and put back: what it holds from before is not known.
     let scene = ripe().with(|it| it.sinks.truncate(1)).books_kept();
     let scene = scene.with(|it| it.sinks.push(webhook("crm"))).books_kept();
-    let scene = scene.holds("crm", Held::Opaque).failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
+    let scene =
+        scene.holds("crm", Held::Opaque).failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     check_kept(scene, "it is not known what sink crm holds");
 }
 
@@ -150,7 +157,8 @@ fn an_optional_sink_that_cannot_be_read_blocks_nothing() {
     let optional_file = optional(file("extra"));
     let scene = ripe_with([file("app"), optional_file, optional(webhook("crm"))]);
     let scene = scene.holds("extra", Held::Unreadable("permission denied".to_owned()));
-    let scene = scene.happened(Event::DeliveryIntended { sink: "crm".to_owned(), generation: GenerationNo(2) });
+    let scene =
+        scene.happened(Event::DeliveryIntended { sink: "crm".to_owned(), generation: GenerationNo(2) });
     let scene = scene.failed(Lane::Sink("extra".to_owned()), IncidentKind::SinkFailed);
     scene.failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed).does("delete 1");
 }
@@ -186,7 +194,9 @@ fn one_that_is_not_on_the_list_is_not_deleted() {
     // Gone already: that is only written down.
     ripe().listed_as_current([token(2)]).does("record retired");
     // Never seen on a list, it may only be slow to appear: that is waited for.
-    let unseen = |scene: Scene| scene.happened(Event::Abandoned { generation: GenerationNo(3), reason: String::new() });
+    let unseen = |scene: Scene| {
+        scene.happened(Event::Abandoned { generation: GenerationNo(3), reason: String::new() })
+    };
     let scene = unseen(ripe().minted(3)).listed_as_current([token(2)]).books_kept();
     check_kept(scene, "it is not on the server's list");
 }
@@ -277,7 +287,11 @@ fn an_adopted_token_waits_for_a_promotion_after_it_was_seen() {
     let scene = scene.listed_as_current([token(1), foreign(1), foreign(2)]).books_kept();
     let scene = scene.later(days(20)).all_hold(1).listed_as_current([token(1), foreign(2)]).books_kept();
     check_kept(scene.clone(), "its successor is not promoted yet");
-    scene.rotated(2).all_hold(2).listed_as_current([token(1), token(2), foreign(2)]).waits_for("its overlap ends");
+    scene
+        .rotated(2)
+        .all_hold(2)
+        .listed_as_current([token(1), token(2), foreign(2)])
+        .waits_for("its overlap ends");
 }
 
 #[test]

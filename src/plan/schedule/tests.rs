@@ -34,7 +34,12 @@ fn lines_of_five_and_six_fields_names_and_both_sundays_are_read() {
     }
     check(Tz::UTC, "15 30 3 * * *", from, &["11-21 03:30:15 +0000", "11-22 03:30:15 +0000"]);
     check(Tz::UTC, "0 0 1 JAN *", from, &["01-01 00:00:00 +0000"]);
-    check(Tz::UTC, "0 0 * * 5-7", from, &["11-21 00:00:00 +0000", "11-22 00:00:00 +0000", "11-27 00:00:00 +0000"]);
+    check(
+        Tz::UTC,
+        "0 0 * * 5-7",
+        from,
+        &["11-21 00:00:00 +0000", "11-22 00:00:00 +0000", "11-27 00:00:00 +0000"],
+    );
 }
 
 #[test]
@@ -93,7 +98,10 @@ fn leap_days_and_leap_seconds_are_times_like_others() {
     let schedule = cron("* * * * * *", Tz::UTC);
     assert_eq!(next_run(&schedule, "a", leap_second), Some(at("2017-01-01T00:00:00Z")));
     check(Tz::UTC, "0 0 29 2 *", "2026-01-01T00:00:00Z", &["02-29 00:00:00 +0000"]);
-    assert_eq!(next_run(&cron("0 0 29 2 *", Tz::UTC), "a", at("2096-03-01T00:00:00Z")), Some(at("2104-02-29T00:00:00Z")));
+    assert_eq!(
+        next_run(&cron("0 0 29 2 *", Tz::UTC), "a", at("2096-03-01T00:00:00Z")),
+        Some(at("2104-02-29T00:00:00Z"))
+    );
 }
 
 #[test]

@@ -235,9 +235,9 @@ fn check_history(keep_lost: bool, max_live: u32, moves: Vec<Move>) {
     mend(&mut world);
     // What is foreign now stays so.
     world.live(hours(1));
-    let others: Vec<_> =
-        world.alive().into_iter().filter(|it| world.maker(it) == Maker::Another).collect();
-    let guessed: Vec<_> = world.state.generations.values().filter(|it| it.learnt != Learnt::Answered).collect();
+    let others: Vec<_> = world.alive().into_iter().filter(|it| world.maker(it) == Maker::Another).collect();
+    let guessed: Vec<_> =
+        world.state.generations.values().filter(|it| it.learnt != Learnt::Answered).collect();
     let others: Vec<_> =
         others.into_iter().filter(|it| !guessed.iter().any(|guess| guess.fingerprint == *it)).collect();
     world.live(days(5));

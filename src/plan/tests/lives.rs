@@ -7,8 +7,11 @@ use super::world::World;
 fn a_first_pass_makes_a_current_token_in_every_sink() {
     let mut world = World::new(policy([file("app"), webhook("crm")]));
     let (done, _) = world.pass();
-    let deeds: Vec<&str> =
-        done.iter().map(String::as_str).filter(|did| !did.starts_with("record") && !did.contains("look")).collect();
+    let deeds: Vec<&str> = done
+        .iter()
+        .map(String::as_str)
+        .filter(|did| !did.starts_with("record") && !did.contains("look"))
+        .collect();
     assert_eq!(
         deeds,
         ["list by login", "mint 1", "verify 1", "deliver 1 to app, crm", "prove 1 in app, crm", "promote 1"]

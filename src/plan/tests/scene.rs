@@ -51,11 +51,7 @@ pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPoli
             foreign: Foreign::Keep,
             lost_mint: LostMint::Recover,
         },
-        retry: Retry {
-            initial: Duration::from_secs(30),
-            max: minutes(60),
-            rejected_login: hours(6),
-        },
+        retry: Retry { initial: Duration::from_secs(30), max: minutes(60), rejected_login: hours(6) },
         check_every: minutes(15),
         verify_within: minutes(2),
         smoke_test: true,
@@ -76,8 +72,7 @@ pub(crate) fn cron(line: &str, timezone: Tz) -> Schedule {
 
 pub(crate) fn file(name: &str) -> SinkPolicy {
     let path = format!("/run/{name}").into();
-    let kind =
-        SinkKind::File(FileSink { path, access: FileAccess::default(), trailing_newline: false });
+    let kind = SinkKind::File(FileSink { path, access: FileAccess::default(), trailing_newline: false });
     SinkPolicy { name: name.to_owned(), required: true, kind }
 }
 
@@ -309,7 +304,9 @@ pub(crate) fn in_words(next: &Next) -> String {
             Step::Look(Look::ListByLogin) => "list by login".to_owned(),
             Step::Mint { generation, .. } => format!("mint {generation}"),
             Step::Verify(minted) => format!("verify {}", minted.generation()),
-            Step::Deliver { token, sinks } => format!("deliver {} to {}", token.generation(), sinks.join(", ")),
+            Step::Deliver { token, sinks } => {
+                format!("deliver {} to {}", token.generation(), sinks.join(", "))
+            }
             Step::Prove { token, sinks } => format!("prove {} in {}", token.generation(), sinks.join(", ")),
             Step::Promote(proved) => format!("promote {}", proved.generation()),
             Step::Delete(victim) => match victim.generation() {

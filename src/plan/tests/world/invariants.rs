@@ -77,9 +77,10 @@ impl World {
     }
 
     fn check_monotone(&self, name: &str, number: GenerationNo) {
-        let bound = self.journal.iter().rposition(|(_, event)| {
-            matches!(event, Event::SinkBound { sink, .. } if sink == name)
-        });
+        let bound = self
+            .journal
+            .iter()
+            .rposition(|(_, event)| matches!(event, Event::SinkBound { sink, .. } if sink == name));
         let since = &self.journal[bound.expect("only bound sinks are delivered to")..];
         let newest = since.iter().filter_map(|(_, event)| match event {
             Event::DeliveryIntended { sink, generation } if sink == name => Some(*generation),
