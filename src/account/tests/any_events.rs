@@ -154,6 +154,8 @@ fn seen() -> impl Strategy<Value = Seen> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_events_are_folded_and_planned_upon(
         events in prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40),

@@ -18,21 +18,12 @@ fn with_text(mut scene: Scene) -> Scene {
 }
 
 fn refused(scene: Scene, sink: &str, outcome: Outcome, parked: bool) -> Scene {
-    let (sink, generation) = (sink.to_owned(), scene.state.in_use_newest());
+    let newest = scene.state.pending().or(scene.state.current());
+    let (sink, generation) = (sink.to_owned(), newest.unwrap().number);
     let lane = Lane::Sink(sink.clone());
     let scene = scene.happened(Event::DeliveryIntended { sink: sink.clone(), generation });
     let failed = Event::DeliveryFailed { sink, generation, outcome, parked };
     scene.happened(failed).failed(lane, IncidentKind::SinkFailed)
-}
-
-trait Newest {
-    fn in_use_newest(&self) -> GenerationNo;
-}
-
-impl Newest for crate::account::AccountState {
-    fn in_use_newest(&self) -> GenerationNo {
-        self.pending().or(self.current()).map(|it| it.number).unwrap()
-    }
 }
 
 #[test]

@@ -100,6 +100,8 @@ fn unknown() -> Scene {
 #[test]
 fn a_mint_whose_answer_is_missing_is_never_repeated_blind() {
     unknown().does("list by login");
+    let foreseen: Vec<Action> = unknown().decision().steps.iter().map(|step| step.action).collect();
+    assert_eq!(foreseen, [Action::ResolveMint]);
     unknown().restarted().fit().all_hold(1).does("list by login");
     // A list with the current token may come from before.
     unknown().listed_as_current([token(1)]).does("list by login");
@@ -226,6 +228,19 @@ fn a_rotation_made_while_the_clock_was_ahead_is_made_again_once_it_is_right() {
     scene.skew = Some(chrono::TimeDelta::hours(-1));
     let scene = scene.listed_as_current([token(1)]).does("record clock-disagreed").books_kept();
     scene.does("rest");
+}
+
+#[test]
+fn a_healthy_account_is_looked_at_every_check_every_whatever_the_clock_did() {
+    let checked = Scene::with_current([file("app")]);
+    checked.clone().rests_until(checked.now + minutes(15));
+    let mut later = checked.clone();
+    later.now += minutes(15);
+    later.does("list as current");
+    // The clock was a day ahead when it was looked last.
+    let mut back = checked;
+    back.now -= days(1);
+    back.happened(Event::Promoted { generation: GenerationNo(1) }).does("list as current");
 }
 
 fn tag(password: &str) -> SecretTag {

@@ -189,6 +189,8 @@ const ZONES: [Tz; 6] =
     [Tz::UTC, Europe::Berlin, America::New_York, Australia::Lord_Howe, Pacific::Apia, America::Sao_Paulo];
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn runs_come_after_their_anchor_and_in_its_order(
         zone in prop::sample::select(ZONES.to_vec()),

@@ -20,6 +20,8 @@ enum Move {
     Step(Fault),
     /// All that is due, without a fault.
     Pass,
+    /// Passes without a fault for so many hours.
+    Live(u64),
     Crash,
     /// A sink begins to refuse, or works again.
     Refuse(&'static str, Option<Refusal>),
@@ -55,11 +57,14 @@ enum Change {
     User(&'static str),
     /// Another path, or the first one again.
     Move(&'static str),
-    MaxAge(u64),
+    /// Max-age and overlap, in hours.
+    Retention(u64, u64),
     Foreign(Foreign),
 }
 
 const NAMES: [&str; 3] = ["app", "crm", "extra"];
+/// Max-age and overlap, in hours. With none, a sink that serves a token is all that keeps it.
+const RETENTIONS: [(u64, u64); 3] = [(0, 0), (2, 1), (48, 6)];
 const FILES: [&str; 2] = ["app", "extra"];
 
 fn sink(name: &str) -> SinkPolicy {
@@ -89,7 +94,9 @@ fn apply(change: Change, policy: &mut AccountPolicy) {
                 sink.kind = if sink.kind == moved { file(name).kind } else { moved };
             }
         }
-        Change::MaxAge(count) => policy.retention.max_age = days(count),
+        Change::Retention(max_age, overlap) => {
+            (policy.retention.max_age, policy.retention.overlap) = (hours(max_age), hours(overlap));
+        }
         Change::Foreign(foreign) => policy.retention.foreign = foreign,
     }
 }
@@ -101,6 +108,7 @@ fn make(world: &mut World, next: Move) {
             let _: Came = world.step(fault);
         }
         Move::Pass => _ = world.pass(),
+        Move::Live(count) => _ = world.live(hours(count)),
         Move::Crash => world.crash(),
         Move::Refuse(name, refusal) if has(world, name) => world.place(name).refuses = refusal,
         Move::Unreadable(name, is_so) if has(world, name) => world.place(name).unreadable = is_so,
@@ -158,14 +166,15 @@ fn some_move() -> impl Strategy<Value = Move> {
         select(NAMES.to_vec()).prop_map(Change::Demand),
         select(vec!["ivr-bot@example.com", "other@example.com"]).prop_map(Change::User),
         select(FILES.to_vec()).prop_map(Change::Move),
-        select(vec![0_u64, 1, 2]).prop_map(Change::MaxAge),
+        select(RETENTIONS.to_vec()).prop_map(|(max_age, overlap)| Change::Retention(max_age, overlap)),
         select(vec![Foreign::Keep, Foreign::Adopt]).prop_map(Change::Foreign),
     ];
     prop_oneof![
         30 => fault().prop_map(Move::Step),
-        8 => Just(Move::Pass),
+        6 => Just(Move::Pass),
+        6 => select(vec![2_u64, 30, 75]).prop_map(Move::Live),
         3 => Just(Move::Crash),
-        3 => (select(NAMES.to_vec()), refusal).prop_map(|(name, refusal)| Move::Refuse(name, refusal)),
+        4 => (select(NAMES.to_vec()), refusal).prop_map(|(name, refusal)| Move::Refuse(name, refusal)),
         1 => (select(FILES.to_vec()), any::<bool>()).prop_map(|(name, is_so)| Move::Unreadable(name, is_so)),
         1 => select(FILES.to_vec()).prop_map(Move::Lose),
         1 => select(FILES.to_vec()).prop_map(Move::Overwrite),
@@ -177,8 +186,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         2 => any::<bool>().prop_map(Move::ServerDown),
         1 => Just(Move::NewPassword),
         1 => Just(Move::TellPassword),
-        1 => Just(Move::Ask),
-        3 => change.prop_map(Move::Reload),
+        4 => Just(Move::Ask),
+        4 => change.prop_map(Move::Reload),
     ]
 }
 
@@ -192,7 +201,7 @@ fn mend(world: &mut World) {
         (place.refuses, place.unreadable) = (None, false);
     }
     world.reload(|policy| {
-        policy.retention.max_age = days(2);
+        (policy.retention.max_age, policy.retention.overlap) = (days(2), hours(6));
         policy.retention.foreign = Foreign::Keep;
     });
     world.ask();
@@ -220,14 +229,14 @@ fn check_good_end(world: &mut World) {
     }
 }
 
-fn check_history(keep_lost: bool, max_live: u32, moves: Vec<Move>) {
+fn check_history(lost_mint: LostMint, max_live: u32, (max_age, overlap): (u64, u64), moves: Vec<Move>) {
     let mut policy = policy([file("app"), webhook("crm")]);
     policy.schedule = every(days(1));
-    policy.check_every = hours(1);
-    policy.retention.max_age = days(2);
-    policy.retention.overlap = hours(6);
+    policy.check_every = hours(3);
+    policy.retention.max_age = hours(max_age);
+    policy.retention.overlap = hours(overlap);
     policy.retention.max_live = max_live;
-    policy.retention.lost_mint = if keep_lost { LostMint::Keep } else { LostMint::Recover };
+    policy.retention.lost_mint = lost_mint;
     let mut world = World::new(policy);
     for next in moves {
         make(&mut world, next);
@@ -256,10 +265,11 @@ proptest! {
 
     #[test]
     fn every_history_keeps_the_invariants_and_comes_to_a_good_end(
-        keep_lost in prop::bool::weighted(0.2),
+        lost_mint in select(vec![LostMint::Recover, LostMint::Recover, LostMint::Keep]),
         max_live in 4_u32..9,
-        moves in prop::collection::vec(some_move(), 1..60),
+        retention in select(RETENTIONS.to_vec()),
+        moves in prop::collection::vec(some_move(), 1..80),
     ) {
-        check_history(keep_lost, max_live, moves);
+        check_history(lost_mint, max_live, retention, moves);
     }
 }

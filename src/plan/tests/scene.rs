@@ -262,11 +262,7 @@ impl Scene {
         plan(&self.policy, &self.state, &self.seen, self.now)
     }
 
-    /// What is done next, in words: `mint 2`, `deliver 2 to app, crm`, `record drifted`, `rest` …
-    pub fn next(&self) -> String {
-        in_words(&self.decision().next)
-    }
-
+    /// This is done next: `mint 2`, `deliver 2 to app, crm`, `record drifted`, `rest` …
     #[track_caller]
     pub fn does(self, expected: &str) -> Self {
         let decision = self.decision();

@@ -40,18 +40,11 @@ impl World {
         self.holds("one-open-intent", self.state.open_mint.is_none() && self.state.pending().is_none());
         let mut open = None;
         for (_, event) in &self.journal {
-            match event {
-                Event::MintIntended { generation, .. } => {
-                    self.holds("one-open-intent", open.is_none());
-                    self.holds("generations are counted up", open < Some(*generation));
-                    open = Some(*generation);
-                }
-                Event::Minted { .. }
-                | Event::MintFailed { .. }
-                | Event::MintMissing { .. }
-                | Event::MintAmbiguous { .. }
-                | Event::LineStarted { .. } => open = None,
-                _ => {}
+            if let Event::MintIntended { generation, .. } = event {
+                self.holds("one-open-intent", open.is_none());
+                open = Some(*generation);
+            } else if settles_a_mint(event) {
+                open = None;
             }
         }
         self.holds("no-blind-mint", open.is_none());
@@ -70,10 +63,10 @@ impl World {
 
     /// The sinks that were ever sent this generation.
     fn intended(&self, number: GenerationNo) -> impl Iterator<Item = &String> {
-        self.journal.iter().filter_map(move |(_, event)| match event {
-            Event::DeliveryIntended { sink, generation } if *generation == number => Some(sink),
-            _ => None,
-        })
+        self.journal
+            .iter()
+            .filter_map(move |(_, event)| sent(event))
+            .filter_map(move |(sink, generation)| (generation == number).then_some(sink))
     }
 
     fn check_monotone(&self, name: &str, number: GenerationNo) {
@@ -82,10 +75,8 @@ impl World {
             .iter()
             .rposition(|(_, event)| matches!(event, Event::SinkBound { sink, .. } if sink == name));
         let since = &self.journal[bound.expect("only bound sinks are delivered to")..];
-        let newest = since.iter().filter_map(|(_, event)| match event {
-            Event::DeliveryIntended { sink, generation } if sink == name => Some(*generation),
-            _ => None,
-        });
+        let sent = since.iter().filter_map(|(_, event)| sent(event));
+        let newest = sent.filter(|(sink, _)| *sink == name).map(|(_, generation)| generation);
         self.holds("monotone", newest.max() <= Some(number));
     }
 
@@ -120,7 +111,10 @@ impl World {
                     let age = self.now - generation.minted_at;
                     let old_enough = age.to_std().is_ok_and(|age| age >= self.policy.retention.max_age);
                     self.holds("retention: max-age", old_enough);
-                    self.holds("retention: a successor", generation.superseded_at.is_some());
+                    let since = generation.superseded_at.map(|at| self.now - at);
+                    let overlapped = since.and_then(|since| since.to_std().ok());
+                    let is_over = overlapped.is_some_and(|it| it >= self.policy.retention.overlap);
+                    self.holds("retention: overlap", is_over);
                 }
             }
             None => self.holds("own-only", self.policy.retention.foreign == Foreign::Adopt),
@@ -167,6 +161,23 @@ impl World {
         let unfinished = self.state.current().is_none() || self.state.pending().is_some();
         self.holds("what is not done is waited for", !unfinished || !decision.waiting.is_empty());
     }
+}
+
+/// Whether this tells what became of a mint, or that it is nothing to us any more.
+fn settles_a_mint(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Minted { .. }
+            | Event::MintFailed { .. }
+            | Event::MintMissing { .. }
+            | Event::MintAmbiguous { .. }
+            | Event::LineStarted { .. }
+    )
+}
+
+/// What is on its way where, from here on.
+fn sent(event: &Event) -> Option<(&String, GenerationNo)> {
+    if let Event::DeliveryIntended { sink, generation } = event { Some((sink, *generation)) } else { None }
 }
 
 /// A state but for its place in the journal.

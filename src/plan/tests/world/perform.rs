@@ -195,11 +195,10 @@ impl World {
     fn mint(&mut self, generation: GenerationNo, fault: Fault) -> Result<(), Stop> {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
-        let unreached = self.server.down || matches!(fault, Fault::Before);
+        let fault = if self.server.down { Fault::Before } else { fault };
         let token = Fingerprint::of(format!("ours {}", self.server.made.len()).as_bytes());
         let user = self.policy.username.clone();
         match fault {
-            _ if unreached => {}
             Fault::NoEffect | Fault::Denied | Fault::CrashBefore | Fault::Before => {}
             Fault::Late(by) => {
                 self.server.made.insert(token, Maker::Us);
@@ -212,12 +211,12 @@ impl World {
         }
         self.die_if(fault, Fault::CrashAfter)?;
         let error = "it did not work".to_owned();
-        if fault == Fault::None && !unreached {
+        if fault == Fault::None {
             self.texts.insert(token);
             self.note_texts();
             self.record(vec![Event::Minted { generation, fingerprint: token, how: Learnt::Answered }]);
         } else {
-            self.record(vec![match unreached {
+            self.record(vec![match fault == Fault::Before {
                 true => Event::MintFailed { generation, error },
                 false => Event::MintUnknown { generation, error },
             }]);
@@ -350,8 +349,8 @@ impl World {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         let current = self.state.current().expect("nothing is deleted without a current token").fingerprint;
+        let fault = if self.server.down { Fault::Before } else { fault };
         match fault {
-            _ if self.server.down => {}
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
             Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
                 self.server.users.values_mut().for_each(|tokens| {
