@@ -129,13 +129,10 @@ impl Planner<'_> {
                 Stage::Pending | Stage::Current | Stage::Previous | Stage::Retired | Stage::Lost => {}
             }
         }
-        if self
-            .state
-            .open_delete
-            .is_some_and(|victim| !list.tokens.contains(&victim) && self.state.foreign.contains_key(&victim))
-        {
-            let fingerprint = self.state.open_delete.expect("checked just above");
-            events.push(Event::Retired { fingerprint, generation: None, by: Hand::Us });
+        for (fingerprint, _) in self.state.foreign.iter().filter(|(_, token)| token.delete_sent) {
+            if !list.tokens.contains(fingerprint) {
+                events.push(Event::Retired { fingerprint: *fingerprint, generation: None, by: Hand::Us });
+            }
         }
         self.record(events);
     }
@@ -194,11 +191,15 @@ impl Planner<'_> {
     /// A lost mint is looked for once more when its time is up.
     fn await_lost_mints(&mut self) {
         for lost in &self.state.lost_mints {
-            if self.login_held().is_none() && lost.open_until <= self.now {
+            let what = format!("a late arrival of the lost mint of generation {}", lost.generation);
+            if lost.open_until > self.now {
+                self.wait(what, Some(lost.open_until));
+            } else if let Some(until) = self.login_held() {
+                self.wait(what, Some(until));
+            } else if self.state.open_mint.is_none() {
+                // While another mint is open, the look that settles that one comes first.
                 self.look(Look::ListByLogin);
             }
-            let what = format!("a late arrival of the lost mint of generation {}", lost.generation);
-            self.wait(what, Some(lost.open_until.max(self.now)));
         }
     }
 

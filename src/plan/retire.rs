@@ -178,7 +178,7 @@ impl Planner<'_> {
     fn judge_age(&self, victim: Victim<'_>) -> Result<(), Blocked> {
         let (born, superseded) = match victim {
             // Never published: nobody can be using it.
-            Victim::Ours(generation) if generation.promoted_at.is_none() => return Ok(()),
+            Victim::Ours(generation) if !generation.may_be_published() => return Ok(()),
             Victim::Ours(generation) => (generation.minted_at, generation.superseded_at),
             Victim::Foreign(_, Some((first_seen, superseded))) => (first_seen, superseded),
             Victim::Foreign(_, None) => return Err(Blocked::NotOurs),
@@ -255,8 +255,15 @@ impl Planner<'_> {
                         LastDelivery::Never | LastDelivery::Done | LastDelivery::Failed(Outcome::NotDone) => {
                         }
                     }
-                    if number.is_some() && record.proved.map(|(proved, _)| proved) == number {
+                    // The newest that is proved there, and anything sent since, may be in use.
+                    let Some((proved, _)) = record.proved else {
+                        return Err(Blocked::SinkUnknown { sink: name() });
+                    };
+                    if number == Some(proved) {
                         return Err(Blocked::Served { sink: name() });
+                    }
+                    if number > Some(proved) && number <= record.intended {
+                        return Err(Blocked::SinkUnknown { sink: name() });
                     }
                 }
                 Some(Held::Unreadable(_) | Held::Opaque) | None => {}
@@ -268,9 +275,10 @@ impl Planner<'_> {
 
 fn because(victim: Victim<'_>) -> String {
     match victim {
-        Victim::Ours(Generation { promoted_at: None, number, set_aside, .. }) => format!(
-            "generation {number} was never published: {}",
-            set_aside.as_deref().unwrap_or("another took its place"),
+        Victim::Ours(generation) if !generation.may_be_published() => format!(
+            "generation {} was never published: {}",
+            generation.number,
+            generation.set_aside.as_deref().unwrap_or("another took its place"),
         ),
         Victim::Ours(generation) => {
             format!("generation {} is older than max-age and its overlap is over", generation.number)
@@ -296,10 +304,13 @@ pub fn judge_for_operator(
 
 /// When the guards that time alone opens let this generation go: max-age and overlap.
 pub fn retires_after(policy: &AccountPolicy, generation: &Generation) -> Option<DateTime<Utc>> {
-    if generation.promoted_at.is_none() {
+    if !generation.may_be_published() {
         return Some(generation.minted_at);
     }
     let superseded = generation.superseded_at?;
     let old_enough = after(generation.minted_at, policy.retention.max_age);
     Some(old_enough.max(after(superseded, policy.retention.overlap)))
 }
+
+#[cfg(test)]
+mod tests;
