@@ -100,6 +100,8 @@ struct Row {
     logins: usize,
     mints: usize,
     leaked: usize,
+    /// Rotations that met the fault: each may be told of by a mail of its own.
+    met: usize,
 }
 
 /// What the cases share.
@@ -131,7 +133,7 @@ async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
         cases.into_iter().enumerate().map(|(number, case)| (format!("case-{number}"), case)).collect();
     let dir = TempDir::new().unwrap();
     let journal = SqliteJournal::open(&dir.path().join("state")).unwrap();
-    let alerts = policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook").alerts;
+    let alerts = policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook", "1s").alerts;
     let managed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let desk = AlertDesk::start(journal.clone(), alerts, managed, Clock::system()).await.unwrap();
     let hall = Arc::new(Hall { dir, journal, desk, passes: Semaphore::new(PASSES_AT_ONCE) });
@@ -188,10 +190,9 @@ async fn judge(hall: &Hall, rows: &[Row]) {
             mails.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         );
         println!("{line}");
-        let (most, why) = most_mails(row.case);
         let mut faults: Vec<String> = row.outcome.clone().err().into_iter().collect();
-        if mails.len() > most {
-            faults.push(format!("{} mails, at most {most} {why}", mails.len()));
+        if mails.len() > row.met {
+            faults.push(format!("{} mails of {} rotations that met the fault", mails.len(), row.met));
         }
         if open.get(&row.account).is_some_and(|open| *open != 0) {
             faults.push("an incident is still open".to_owned());
@@ -207,12 +208,6 @@ async fn judge(hall: &Hall, rows: &[Row]) {
     println!("{} cases, {} faults found", rows.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!rows.is_empty());
-}
-
-/// How many FIRING mails a case may make, and why it may be more than one.
-fn most_mails(case: Case) -> (usize, &'static str) {
-    let _ = case;
-    (1, "")
 }
 
 async fn play(hall: &Hall, account: String, case: Case) -> Row {
@@ -232,7 +227,7 @@ async fn play(hall: &Hall, account: String, case: Case) -> Row {
     let leaked = alive.iter().filter(|it| !foreign.contains(&it.token) && it.token != current).count();
     let logins = record.logins_in_any_minute(USER);
     stage.ringcx.stop().await;
-    Row { case, account, outcome, logins, mints: record.effects(Call::Mint), leaked }
+    Row { case, account, outcome, logins, mints: record.effects(Call::Mint), leaked, met: stage.met }
 }
 
 /// One case under way.
@@ -240,23 +235,30 @@ struct Stage<'a> {
     hall: &'a Hall,
     case: Case,
     dir: PathBuf,
+    policy: Policy,
     ringcx: Arc<Simulator>,
     receiver: Receiver,
-    driver: AccountDriver<HttpApi, SqliteJournal, Told>,
+    driver: Driver,
+    met: usize,
+}
+
+type Driver = AccountDriver<HttpApi, SqliteJournal, Told>;
+
+async fn open(hall: &Hall, policy: &Policy) -> Driver {
+    let api = HttpApi::try_new(&policy.ringcx, Clock::system()).unwrap();
+    let account = policy.accounts[0].clone();
+    let assignment = Assignment { account, ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
+    let (journal, told) = (hall.journal.clone(), Told(hall.desk.clone()));
+    AccountDriver::open(assignment, Arc::new(api), journal, told, Clock::system()).await.unwrap()
 }
 
 impl<'a> Stage<'a> {
     async fn open(hall: &'a Hall, name: &str, ringcx: Simulator, receiver: Receiver, case: Case) -> Self {
         let dir = hall.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let policy = policy_of(&dir, name, &ringcx.base_url(), &receiver.url());
-        let api = HttpApi::try_new(&policy.ringcx, Clock::system()).unwrap();
-        let account = policy.accounts[0].clone();
-        let assignment = Assignment { account, ringcx: policy.ringcx, alerts: policy.alerts };
-        let (journal, told) = (hall.journal.clone(), Told(hall.desk.clone()));
-        let driver = AccountDriver::open(assignment, Arc::new(api), journal, told, Clock::system());
-        let driver = driver.await.unwrap();
-        Self { hall, case, dir, ringcx: Arc::new(ringcx), receiver, driver }
+        let policy = policy_of(&dir, name, &ringcx.base_url(), &receiver.url(), first_wait(case.fault));
+        let driver = open(hall, &policy).await;
+        Self { hall, case, dir, policy, ringcx: Arc::new(ringcx), receiver, driver, met: 0 }
     }
 
     async fn play(&mut self) -> Result<(), String> {
@@ -275,18 +277,21 @@ impl<'a> Stage<'a> {
             self.rotate().await?;
         }
         self.until_well().await?;
+        self.met = self.hits().min(1);
         // What happened at once needs no second try: the rest of the faults meet the next rotations.
         let wanted = if timing == Timing::Thrice { 3 } else { 1 };
         for _ in 0..3 {
-            if self.hits() < wanted {
+            let before = self.hits();
+            if before < wanted {
                 self.rotate().await?;
                 self.until_well().await?;
+                self.met += usize::from(self.hits() > before);
             }
         }
-        taken_away.await.map_err(|error| error.to_string())?;
         if self.hits() < wanted {
             return Err(format!("the fault came {} times only", self.hits()));
         }
+        taken_away.await.map_err(|error| error.to_string())?;
         // The healthy state works: another rotation goes through.
         self.rotate().await?;
         self.until_well().await
@@ -306,8 +311,11 @@ impl<'a> Stage<'a> {
     }
 
     async fn rotate(&mut self) -> Result<(), String> {
-        if self.case.call == Call::Refresh {
-            self.ringcx.expire_sessions();
+        match self.case.call {
+            Call::Refresh => self.ringcx.expire_sessions(),
+            // Only one that has just started logs in with the password.
+            Call::Login => self.driver = open(self.hall, &self.policy).await,
+            Call::Mint | Call::List | Call::Delete | Call::Accounts => {}
         }
         self.driver.ask_rotation().await.map_err(|error| error.to_string())
     }
@@ -323,7 +331,8 @@ impl<'a> Stage<'a> {
             match report.end {
                 PassEnd::AtRest => {}
                 PassEnd::Stopped | PassEnd::Circling | PassEnd::Journal(_) => {
-                    return Err(format!("a pass ended by {:?}", report.end));
+                    let next = self.driver.decide().next;
+                    return Err(format!("a pass ended by {:?}, about to do {next:?}", report.end));
                 }
             }
             if self.unwell().is_empty() {
@@ -396,7 +405,14 @@ fn hits(record: &Record, case: Case) -> usize {
     record.calls().iter().filter(|it| it.call == case.call && it.fault == Some(case.fault)).count()
 }
 
-fn policy_of(dir: &Path, account: &str, ringcx: &str, receiver: &str) -> Policy {
+/// The first wait after a failure. Where the effect comes late it is longer than that, as any wait of a
+/// real policy is: with several mints under way at once nothing tells whose tokens those are that appear,
+/// and the daemon rightly leaves them alone (`lost_mint` has a test of its own for that).
+fn first_wait(fault: Fault) -> &'static str {
+    if matches!(fault, Fault::LateEffect(_)) { "700ms" } else { "150ms" }
+}
+
+fn policy_of(dir: &Path, account: &str, ringcx: &str, receiver: &str, first_wait: &str) -> Policy {
     write(&dir.join("password"), PASSWORD.as_bytes());
     write(&dir.join("secret"), b"a secret for webhooks");
     write(&dir.join("env"), b"# kept\n");
@@ -415,7 +431,7 @@ requests-per-minute = 100000
 [defaults]
 schedule = {{ every = "10h", jitter = "0s" }}
 retention = {{ max-age = "50ms", overlap = "50ms" }}
-retry = {{ initial = "150ms", max = "400ms", rejected-login = "1s" }}
+retry = {{ initial = "{first_wait}", max = "1s", rejected-login = "1s" }}
 check-every = "1s"
 verify-within = "2s"
 [[account]]

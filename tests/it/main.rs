@@ -8,3 +8,8 @@
 mod rig;
 
 mod fault_table;
+mod frugal;
+mod lost_mint;
+mod reader;
+mod rejected_login;
+mod signals;
