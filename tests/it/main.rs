@@ -8,8 +8,10 @@
 mod rig;
 
 mod fault_table;
+mod fleet;
 mod frugal;
 mod lost_mint;
+mod policy_changes;
 mod reader;
 mod rejected_login;
 mod signals;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringcx_rotator::clock::monotonic;
 use ringcx_rotator::simulate::{Call, Record};
 
-use crate::rig::{House, PATIENCE, install_tls};
+use crate::rig::{House, install_tls, recorded};
 
 /// What a reader found.
 #[derive(Default)]
@@ -49,8 +49,7 @@ async fn a_reader_never_meets_anything_but_a_whole_token_that_works() {
     daemon.kill();
     let daemon = house.start_ready().await;
     tokio::time::sleep(length() / 2).await;
-    let enough = tokio::time::timeout(PATIENCE, house.record().until(|it| it.effects(Call::Delete) >= 2));
-    assert!(enough.await.is_ok(), "nothing was ever deleted:\n{}", daemon.log());
+    recorded(&house.record(), "two deletes", |record| record.effects(Call::Delete) >= 2).await;
 
     stop.store(true, Ordering::Relaxed);
     let read = reader.join().unwrap();
