@@ -78,7 +78,9 @@ async fn systemd_is_told_ready_after_the_first_pass_and_busy_before() {
     let house = House::new().await;
     house.set_policy(&house.usual(""));
     house.ringcx.inject(Call::Mint, Fault::Slow(Duration::from_secs(2)), Times::Once);
-    let mut daemon = house.start_with(|command| drop(command.env("WATCHDOG_USEC", "600000")));
+    let mut daemon = house.start_with(|command| {
+        command.env("WATCHDOG_USEC", "600000");
+    });
     recorded(&house.record(), "a mint", |record| record.count(Call::Mint) == 1).await;
     assert!(!all(&daemon.told()).contains(&"READY=1".to_owned()), "the first pass is under way");
     daemon.ready().await;
