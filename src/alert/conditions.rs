@@ -26,7 +26,23 @@ pub fn conditions(
     }
     found.extend(ward.account_wide());
     found.extend(ward.late(alerts, now));
-    found
+    one_each(found)
+}
+
+/// Two lanes can be in the same trouble: to an operator it is one.
+fn one_each(found: Vec<Condition>) -> Vec<Condition> {
+    let mut kept: Vec<Condition> = Vec::with_capacity(found.len());
+    for condition in found {
+        match kept.iter_mut().find(|known| known.key() == condition.key()) {
+            Some(known) => {
+                known.since = known.since.min(condition.since);
+                known.count = known.count.max(condition.count);
+                known.next_attempt_at = known.next_attempt_at.min(condition.next_attempt_at);
+            }
+            None => kept.push(condition),
+        }
+    }
+    kept
 }
 
 struct Ward<'a> {

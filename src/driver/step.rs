@@ -93,8 +93,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 
     async fn mint_unknown(&mut self, generation: GenerationNo, error: ApiError) -> Result<(), Halt> {
         if error.is_denied() {
-            // Perhaps the access token ended: the look that follows logs in again.
-            self.session.drop_access();
+            // Perhaps the access token ended: the look that follows renews it.
+            self.session.end_access();
         }
         let text = format!("mint: {error}");
         let held = self.trouble(Lane::Rotation, IncidentKind::MintFailed, text, Some(&error));

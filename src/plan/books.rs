@@ -8,6 +8,7 @@ use crate::account::{Generation, LastDelivery, Stage};
 use crate::clock::delta;
 use crate::event::{Event, Hand, IncidentKind, Lane, Learnt, Lifted};
 use crate::plan::backoff::{Trouble, failed};
+use crate::policy::Foreign;
 use crate::secret::Fingerprint;
 
 /// Local and server clock may differ by this much before ages are no longer trusted.
@@ -30,6 +31,7 @@ impl Planner<'_> {
         if let Some(list) = self.fresh_list() {
             self.note_clock(list);
             self.note_own(list);
+            self.note_late_delete();
             self.note_unknown(list);
         }
         self.await_lost_mints();
@@ -135,6 +137,16 @@ impl Planner<'_> {
             }
         }
         self.record(events);
+    }
+
+    /// A delete that failed so far as we could see, and whose token is gone all the same.
+    fn note_late_delete(&mut self) {
+        let adopts = self.policy.retention.foreign == Foreign::Adopt;
+        let ours = self.state.previous().any(|it| it.delete_sent);
+        let adopted = adopts && self.state.foreign.values().any(|it| it.delete_sent);
+        if self.state.trouble(&Lane::Retirement).is_some() && !ours && !adopted {
+            self.record(vec![Event::LaneCleared { lane: Lane::Retirement }]);
+        }
     }
 
     /// A token that no list ever showed may only be slow to appear.

@@ -240,8 +240,9 @@ impl Planner<'_> {
             let name = || sink.name.clone();
             match self.seen.held(&sink.name) {
                 Some(Held::Token(held)) if *held == victim => return Err(Blocked::Served { sink: name() }),
-                Some(Held::Token(_) | Held::Absent | Held::Other(_)) => {}
-                Some(Held::Unreadable(_)) | None if sink.required => {
+                Some(Held::Token(_) | Held::Absent) => {}
+                // What is no token to us, for its mode or a line end too many, may still be read as one.
+                Some(Held::Other(_) | Held::Unreadable(_)) | None if sink.required => {
                     return Err(Blocked::SinkUnknown { sink: name() });
                 }
                 Some(Held::Opaque) if sink.required => {
@@ -266,7 +267,7 @@ impl Planner<'_> {
                         return Err(Blocked::SinkUnknown { sink: name() });
                     }
                 }
-                Some(Held::Unreadable(_) | Held::Opaque) | None => {}
+                Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => {}
             }
         }
         Ok(())

@@ -61,6 +61,15 @@ fn trouble_in_a_lane_is_its_incident_until_the_lane_is_clear() {
 }
 
 #[test]
+fn two_lanes_in_the_same_trouble_are_one_incident() {
+    let scene = healthy().failed(Lane::Login, IncidentKind::LoginFailed);
+    let since = scene.now;
+    let scene = scene.later(minutes(1)).failed(Lane::Server, IncidentKind::LoginFailed);
+    let found = only(&scene, IncidentKind::LoginFailed);
+    assert_eq!((found.since, found.next_attempt_at.is_some()), (since, true));
+}
+
+#[test]
 fn an_incident_counts_its_failures_and_tells_the_first_and_the_next() {
     let scene = healthy().failed(Lane::Login, IncidentKind::LoginFailed);
     let since = scene.now;

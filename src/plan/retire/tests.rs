@@ -153,6 +153,19 @@ fn one_is_kept_while_a_required_file_cannot_be_read() {
 }
 
 #[test]
+fn one_is_kept_while_a_required_file_holds_what_is_no_token_to_us() {
+    let odd = Held::Other("mode is 0644, policy says 0600".to_owned());
+    let scene = ripe().holds("app", odd);
+    let scene = scene.happened(Event::Drifted {
+        sink: "app".to_owned(),
+        generation: GenerationNo(2),
+        found: "mode is 0644, policy says 0600".to_owned(),
+    });
+    let scene = scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    check_kept(scene, "it is not known what sink app holds");
+}
+
+#[test]
 fn an_optional_sink_that_cannot_be_read_blocks_nothing() {
     let optional_file = optional(file("extra"));
     let scene = ripe_with([file("app"), optional_file, optional(webhook("crm"))]);
