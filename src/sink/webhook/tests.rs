@@ -1,3 +1,5 @@
+//! The webhook sink against a server that speaks raw bytes.
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
