@@ -4,7 +4,7 @@
 //! prints them in the order in which things happened. Keeps all that was printed, to be searched for
 //! secrets like any log.
 
-use std::io::Write as _;
+use std::io::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -37,16 +37,21 @@ pub struct Timeline {
     clock: Clock,
     began: DateTime<Utc>,
     held: Vec<Line>,
+    out: Box<dyn Write + Send>,
     printed: String,
     unheard: bool,
 }
 
 impl Timeline {
-    /// Time begins to count now.
+    /// Time begins to count now, and stdout is where it is told.
     pub fn new(palette: Palette) -> Self {
+        Self::onto(Box::new(std::io::stdout()), palette)
+    }
+
+    fn onto(out: Box<dyn Write + Send>, palette: Palette) -> Self {
         let clock = Clock::system();
         let began = clock.now();
-        Self { palette, clock, began, held: Vec::new(), printed: String::new(), unheard: false }
+        Self { palette, clock, began, held: Vec::new(), out, printed: String::new(), unheard: false }
     }
 
     /// How it may mark up.
@@ -183,8 +188,7 @@ impl Timeline {
         }
         self.printed.push_str(plain);
         self.printed.push('\n');
-        let mut out = std::io::stdout().lock();
-        let written = writeln!(out, "{}", shown.trim_end()).and_then(|()| out.flush());
+        let written = writeln!(self.out, "{}", shown.trim_end()).and_then(|()| self.out.flush());
         self.unheard |= written.is_err();
     }
 }
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn lines_come_in_the_order_in_which_things_happened() {
-        let mut timeline = Timeline::new(Palette::Plain);
+        let mut timeline = Timeline::onto(Box::new(std::io::sink()), Palette::Plain);
         let began = timeline.began;
         for (seconds, text) in [(9, "last"), (2, "first"), (5, "middle")] {
             let at = began + TimeDelta::seconds(seconds);
