@@ -411,10 +411,7 @@ fn only_commands_speak_and_exit() {
 
 #[test]
 fn every_file_says_what_it_is_for_and_is_short() {
-    let mute = SOURCES.iter().filter(|it| {
-        !it.text.trim().is_empty()
-            && !it.text.starts_with("//! ")
-    });
+    let mute = SOURCES.iter().filter(|it| !it.text.trim().is_empty() && !it.text.starts_with("//! "));
     check("a file begins with `//!`", mute.map(|it| format!("src/{}", it.path)).collect());
     let long = SOURCES.iter().filter(|it| it.text.lines().count() > 800);
     check("a file has 800 lines at most", long.map(|it| format!("src/{}", it.path)).collect());

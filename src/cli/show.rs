@@ -51,7 +51,13 @@ pub fn journal_error(error: &JournalError, screen: &Screen) -> Exit {
 
 /// The journal, for reading only.
 pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, Exit> {
-    SqliteJournal::open_read_only(&policy.daemon.state_dir).map_err(|error| journal_error(&error, screen))
+    let state_dir = &policy.daemon.state_dir;
+    if !state_dir.exists() {
+        let state_dir = state_dir.display();
+        screen.error(format!("{state_dir} does not exist: the daemon has not run with this policy yet"));
+        return Err(Exit::Failing);
+    }
+    SqliteJournal::open_read_only(state_dir).map_err(|error| journal_error(&error, screen))
 }
 
 /// Everything a daemon has, for a command that works without one: it holds the state directory for as
