@@ -7,6 +7,7 @@
 
 mod rig;
 
+mod canaries;
 mod commands;
 mod fault_table;
 mod fleet;
