@@ -13,6 +13,7 @@ mod fault_table;
 mod fleet;
 mod frugal;
 mod lost_mint;
+mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
