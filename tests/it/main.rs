@@ -7,11 +7,13 @@
 
 mod rig;
 
+mod canaries;
 mod commands;
 mod fault_table;
 mod fleet;
 mod frugal;
 mod lost_mint;
+mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
