@@ -6,6 +6,7 @@ use super::client::Client;
 use super::output::{Exit, Screen, Tone, block_on};
 use super::show;
 use crate::daemon::control::{RotateOutcome, RotateRequest, told};
+use crate::daemon::runner::Opening;
 use crate::policy::Policy;
 
 /// What was asked for.
@@ -48,7 +49,7 @@ async fn alone(policy: &Policy, accounts: Vec<String>, screen: &Screen) -> Resul
     let mut names = Vec::new();
     for account in &policy.accounts {
         let chosen = accounts.is_empty() || accounts.contains(&account.name);
-        if chosen && office.start_account(policy, account).await.is_some() {
+        if chosen && office.start_account(policy, account, Opening::Wait).await.is_some() {
             names.push(account.name.clone());
         }
     }

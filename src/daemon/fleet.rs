@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::board::DeskWitness;
-use super::runner::{Order, Runner, Shared};
+use super::runner::{Opening, Order, Runner, Shared};
 use crate::clock::Clock;
 use crate::driver::{AccountDriver, Assignment, HistoryError};
 use crate::journal::SqliteJournal;
@@ -44,6 +44,7 @@ impl Fleet {
         &mut self,
         assignment: Assignment,
         api: Arc<HttpApi>,
+        opening: Opening,
     ) -> Result<oneshot::Receiver<()>, HistoryError> {
         let name = assignment.account.name.clone();
         let witness = self.witness.clone();
@@ -53,7 +54,7 @@ impl Fleet {
         let (orders, inbox) = mpsc::channel(QUEUE);
         let (first, first_ended) = oneshot::channel();
         let runner = Runner::new(driver, Arc::clone(&self.shared), stop.clone());
-        let task = tokio::spawn(runner.run(inbox, first));
+        let task = tokio::spawn(runner.run(opening, inbox, first));
         self.crews.insert(name, Crew { orders, stop, task });
         Ok(first_ended)
     }

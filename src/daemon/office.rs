@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::alerts::{AlertDesk, AlertHandle};
 use super::board::{Board, DeskWitness};
 use super::fleet::Fleet;
-use super::runner::{Order, Rotation, Shared};
+use super::runner::{Opening, Order, Rotation, Shared};
 use super::systemd::Systemd;
 use super::view::{self, AccountPlanView, DaemonView, PlanView, StatusView, TokensView};
 use super::waker::Waker;
@@ -121,7 +121,7 @@ impl Office {
         let policy = self.policy().await;
         let mut firsts = Vec::new();
         for account in &policy.accounts {
-            firsts.extend(self.start_account(&policy, account).await);
+            firsts.extend(self.start_account(&policy, account, Opening::Pass).await);
         }
         async move {
             for first in firsts {
@@ -136,9 +136,10 @@ impl Office {
         &self,
         policy: &Policy,
         account: &AccountPolicy,
+        opening: Opening,
     ) -> Option<oneshot::Receiver<()>> {
         let api = Arc::clone(&*self.api.read().await);
-        let started = self.fleet.lock().await.start(assignment(policy, account), api).await;
+        let started = self.fleet.lock().await.start(assignment(policy, account), api, opening).await;
         match started {
             Ok(first) => Some(first),
             Err(error) => {
@@ -211,7 +212,7 @@ impl Office {
                     // A task that has ended is ending with the process.
                     let _ended = orders.send(order).await;
                 }
-                None => drop(self.start_account(&new, account).await),
+                None => drop(self.start_account(&new, account, Opening::Pass).await),
             }
         }
         Ok(())

@@ -41,6 +41,15 @@ pub enum Rotation {
     Failing(String),
 }
 
+/// What an account's task begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A pass.
+    Pass,
+    /// Nothing, until it is asked for something: a command that works without a daemon does one thing.
+    Wait,
+}
+
 /// What all account tasks share.
 pub struct Shared {
     /// How many may work at once.
@@ -72,10 +81,15 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
     }
 
     /// Works until told to stop. `first` is told when the first pass has ended, well or badly.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order<A>>, first: oneshot::Sender<()>) {
+    pub async fn run(
+        mut self,
+        opening: Opening,
+        mut orders: mpsc::Receiver<Order<A>>,
+        first: oneshot::Sender<()>,
+    ) {
         self.driver.clean_up().await;
         let mut first = Some(first);
-        let mut due = true;
+        let mut due = opening == Opening::Pass;
         while !self.stop.is_cancelled() {
             if due {
                 let wake_at = self.pass().await;

@@ -105,6 +105,7 @@ async fn rotate_works_through_the_daemon_and_without_one() {
     assert_eq!(alone.code(), 0, "{}", alone.err);
     assert!(alone.out.contains("is current"), "{}", alone.out);
     let mints = house.count(Call::Mint);
+    assert_eq!(mints, 1, "one rotation is one mint, the first one too");
     let before = house.token();
 
     let daemon = house.start_ready().await;
