@@ -8,7 +8,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::books::LARGEST_SKEW_SECONDS;
-use super::seen::{Held, Seen};
+use super::seen::{Doubt, Held, Seen};
 use super::{Action, Look, Next, Planner, Step};
 use crate::account::{AccountState, Generation, LastDelivery, Stage};
 use crate::clock::after;
@@ -166,6 +166,11 @@ impl Planner<'_> {
                     self.step(Action::Delete, Some(name.clone()), because(victim));
                     match self.held(&Lane::Retirement) {
                         Some(until) => self.wait(format!("the next try to delete {name}"), Some(until)),
+                        // What speaks against it is settled first, with a login where need be: asking
+                        // as the current token again and again would go round in circles.
+                        None if self.current_is_in_doubt() => {
+                            self.wait(format!("deleting {name}: the current token is in doubt"), None)
+                        }
                         None => self.look(Look::ListAsCurrent),
                     }
                 }
@@ -173,6 +178,10 @@ impl Planner<'_> {
                 Err(blocked) => self.wait(format!("deleting {name}: {blocked}"), None),
             }
         }
+    }
+
+    fn current_is_in_doubt(&self) -> bool {
+        self.state.current().is_some_and(|it| self.seen.doubt(&it.fingerprint) != Doubt::default())
     }
 
     fn judge_age(&self, victim: Victim<'_>) -> Result<(), Blocked> {

@@ -197,6 +197,17 @@ fn one_is_kept_while_the_list_was_not_had_with_the_current_token() {
 }
 
 #[test]
+fn a_current_token_in_doubt_is_asked_after_with_a_login_before_anything_goes() {
+    // Generation 3 waits for a sink, so nothing else asks after generation 2.
+    let scene = ripe().verified(3).delivered("crm", 3).proved("crm", 3);
+    let mut scene = scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    scene.seen.list = None;
+    scene.seen.saw_refusal(token(2));
+    let scene = scene.does("list by login").waits_for("the current token is in doubt");
+    scene.listed_by_login([token(1), token(3)]).does("record token-lost");
+}
+
+#[test]
 fn one_is_kept_while_the_list_is_stale() {
     ripe().later(std::time::Duration::from_secs(60)).does("delete 1");
     ripe().later(std::time::Duration::from_secs(61)).does("list as current");
