@@ -257,10 +257,16 @@ impl AccountState {
 
     fn bring_back(&mut self, number: GenerationNo) {
         let line = self.line();
+        let published = self.generations.values().filter(|it| it.may_be_published());
+        let newest = published.map(|it| it.number).max();
         self.update(number, |it| {
             it.retired = None;
             it.lost_at = None;
-            // Seen on the list of the login in use, so it is that login's, whoever minted it.
+            // Seen on the list of the login in use, so it is that login's, whoever minted it. One that was
+            // current when the login changed, and to which nothing newer was preferred, is so again.
+            if it.line != line && Some(number) == newest && it.promoted_at.is_some() {
+                it.set_aside = None;
+            }
             it.line = line;
         });
         let is_current = self.current().is_some_and(|current| current.number == number);

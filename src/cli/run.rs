@@ -18,6 +18,7 @@ pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
     };
     screen.policy_warnings(&loaded);
     let relog = logging::start(&loaded.policy.log);
+    crash_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -36,4 +37,14 @@ pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
         }
         Err(error) => show::daemon_error(error, screen),
     }
+}
+
+/// A daemon that lost one of its tasks looks alive and does nothing. It ends instead, is started again,
+/// and goes on from its journal. What the panic said is not shown: it may quote what must not be.
+fn crash_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!(place, "Panic, ending: this is a defect, please report it");
+        std::process::abort();
+    }));
 }

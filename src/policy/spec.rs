@@ -168,7 +168,7 @@ impl ScheduleSpec {
     fn read(table: &mut Table<'_>) -> Self {
         let spec = Self {
             cron: table.value("cron", &value::CRON),
-            every: table.value("every", &value::TIME_SPAN),
+            every: table.value("every", &value::INTERVAL),
             timezone: table.value("timezone", &value::TIMEZONE),
             jitter: table.value("jitter", &value::DURATION),
         };

@@ -17,7 +17,7 @@ mod duration;
 mod web;
 
 pub(super) use cron::{CRON, shortest_gap};
-pub(super) use duration::{DURATION, TIME_SPAN};
+pub(super) use duration::{DURATION, INTERVAL, TIME_SPAN};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub(super) use web::{BASE_URL, HOST, WEBHOOK_URL, header_name, header_value, is_loopback};
 

@@ -167,6 +167,7 @@ fn what_a_sink_writes_is_its_own() {
 #[test]
 fn impossible_values_are_refused() {
     for (line, why) in [
+        ("schedule = { every = \"999ms\" }", "8:22 `every`: must be a second or longer"),
         ("schedule = { every = \"0s\" }", "8:22 `every`: must be longer than zero"),
         ("schedule = { cron = \"0 0 30 2 *\" }", "8:21 `cron`: this never comes due"),
         ("schedule = { timezone = \"Mars/Olympus\" }", "8:25 `timezone`: unknown time zone `Mars/Olympus`"),

@@ -204,14 +204,24 @@ fn another_user_starts_a_new_line_and_deletes_nothing_of_the_old_one() {
 }
 
 #[test]
-fn back_at_the_first_user_its_tokens_are_ours_again() {
+fn back_at_the_first_user_its_current_token_is_so_again() {
     let scene = Scene::with_current([file("app")]).restarted();
     let scene = scene.with(login("other@example.com")).books_kept();
     let scene = scene.with(login("ivr-bot@example.com")).books_kept().all_hold(1);
     let scene = scene.listed_by_login([token(1)]).does("record reappeared").books_kept().fit();
-    let scene = scene.does("mint 2").rotated(2).all_hold(2).next_pass(hours(24 * 30));
+    assert_eq!(scene.state.current().map(|it| it.number), Some(GenerationNo(1)));
+    scene.does("rest");
+}
+
+#[test]
+fn back_at_the_first_user_a_token_that_was_replaced_meanwhile_is_an_old_one() {
+    let scene = Scene::with_current([file("app")]).restarted();
+    let scene = scene.with(login("other@example.com")).books_kept().rotated(2);
+    let scene = scene.with(login("ivr-bot@example.com")).books_kept().all_hold(2);
+    let scene = scene.listed_by_login([token(1)]).does("record reappeared").books_kept().fit();
+    let scene = scene.does("mint 3").rotated(3).all_hold(3).next_pass(hours(24 * 30));
     let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(hours(24 * 365)));
-    scene.listed_as_current([token(1), token(2)]).does("delete 1");
+    scene.listed_as_current([token(1), token(3)]).does("delete 1");
 }
 
 #[test]

@@ -46,14 +46,14 @@ fn one_whose_overlap_is_not_over_is_kept() {
 
 #[test]
 fn one_without_a_promoted_successor_is_kept() {
-    // Another user logged in meanwhile, and the first one is back: generation 1 is ours again, but
-    // nothing took its place yet.
+    // Another user had a token of its own meanwhile, and the first one is back: generation 1 is ours
+    // again, but nothing took its place there yet.
     let login = |username: &str| Event::LineStarted {
         username: username.to_owned(),
         platform_id: "aws80".to_owned(),
     };
     let scene = Scene::new([file("app")]).rotated(1).later(days(20));
-    let scene = scene.happened(login("other@example.com")).happened(login("ivr-bot@example.com"));
+    let scene = scene.happened(login("other@example.com")).rotated(2).happened(login("ivr-bot@example.com"));
     let scene = scene.happened(Event::Reappeared { generation: GenerationNo(1) });
     let verdict = Planner::new(&scene.policy, &scene.state, &scene.seen, scene.now)
         .judge_age(Victim::Ours(&scene.state.generations[&GenerationNo(1)]));

@@ -32,6 +32,10 @@ pub(in crate::policy) const DURATION: Kind<Duration> =
 pub(in crate::policy) const TIME_SPAN: Kind<Duration> =
     Kind { expected: EXPECTED, parse: time_span, integer: Some(without_unit) };
 
+/// The time between two runs: whole seconds are what the waker counts in.
+pub(in crate::policy) const INTERVAL: Kind<Duration> =
+    Kind { expected: EXPECTED, parse: interval, integer: Some(without_unit) };
+
 const EXPECTED: &str = "a duration such as \"30s\"";
 
 /// What a text is not if it is not a duration.
@@ -59,6 +63,14 @@ pub fn format_duration(duration: Duration) -> String {
         }
     }
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+fn interval(text: &str) -> Result<Duration, Refusal> {
+    let interval = time_span(text)?;
+    if interval < Duration::from_secs(1) {
+        return Err(Refusal::new("must be a second or longer"));
+    }
+    Ok(interval)
 }
 
 fn time_span(text: &str) -> Result<Duration, Refusal> {
