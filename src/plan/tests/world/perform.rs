@@ -349,8 +349,10 @@ impl World {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         let current = self.state.current().expect("nothing is deleted without a current token").fingerprint;
-        let fault = if self.server.down { Fault::Before } else { fault };
+        let refused = self.server.down || !self.alive().contains(&current);
+        let fault = if refused && fault != Fault::CrashAfter { Fault::Before } else { fault };
         match fault {
+            Fault::CrashAfter if refused => {}
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
             Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
                 self.server.users.values_mut().for_each(|tokens| {
