@@ -16,7 +16,7 @@ use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::ListedBy;
 use crate::plan::{Retirable, Step};
 use crate::ringcx::{ApiError, Auth, TokenApi};
-use crate::secret::{Fingerprint, Token};
+use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::{Delivery, Previous, ReadBack, Sink};
 
 /// The first wait between two looks at a fresh token; each is twice the one before.
@@ -31,6 +31,28 @@ enum Trial {
     Denied(String),
     /// The server could not say.
     Unclear(String),
+}
+
+/// As whom a token is deleted.
+enum DeletingHand {
+    Current(Token),
+    Login(Secret),
+}
+
+impl DeletingHand {
+    fn auth(&self) -> Auth<'_> {
+        match self {
+            Self::Current(token) => Auth::Token(token),
+            Self::Login(access) => Auth::Bearer(access),
+        }
+    }
+
+    fn listed_by(&self) -> ListedBy {
+        match self {
+            Self::Current(token) => ListedBy::Token(token.fingerprint()),
+            Self::Login(_) => ListedBy::Login,
+        }
+    }
 }
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
@@ -296,11 +318,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 
     /// Irreversible, so last. "Retired" is recorded after a list shows it, by the plan.
     async fn delete(&mut self, victim: Retirable, stop: &CancellationToken) -> Result<(), Halt> {
-        let current = self.state.current().map(|current| current.fingerprint);
-        let current = current.and_then(|current| self.session.text(&current)).cloned();
         let text = self.listing.iter().find(|it| it.fingerprint() == victim.fingerprint()).cloned();
-        // Both were on the list that the guards looked at.
-        let (Some(current), Some(text)) = (current, text) else {
+        // It was on the list that the guards looked at, had as whom it is deleted now.
+        let (Some(text), Some(hand)) = (text, self.deleting_hand()) else {
             self.seen.server_changed();
             return Ok(());
         };
@@ -312,7 +332,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }])
         .await?;
         self.seen.server_changed();
-        let answer = self.api.delete(Auth::Token(&current), &text).await;
+        let answer = self.api.delete(hand.auth(), &text).await;
         self.progress();
         let refusal = match &answer {
             Ok(crate::ringcx::Deletion::Accepted) => "it was accepted".to_owned(),
@@ -321,12 +341,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         };
         // Whatever was answered: the list tells.
         self.pace(stop).await?;
-        let by = ListedBy::Token(current.fingerprint());
-        match self.api.list(Auth::Token(&current)).await {
+        match self.api.list(hand.auth()).await {
             Ok(listing) => {
                 self.progress();
                 let still_there = listing.tokens.iter().any(|it| it.fingerprint() == victim.fingerprint());
-                self.take_listing(listing, by);
+                self.take_listing(listing, hand.listed_by());
                 let event = if still_there {
                     let name = victim.fingerprint().short();
                     let error = format!("{name} is still on the list after its delete ({refusal})");
@@ -346,6 +365,14 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 let held = self.trouble(Lane::Retirement, IncidentKind::RetireFailed, text, Some(&error));
                 Ok(self.record(vec![held]).await?)
             }
+        }
+    }
+
+    /// As the current token; without one, as the login.
+    fn deleting_hand(&self) -> Option<DeletingHand> {
+        match self.state.current() {
+            Some(current) => self.session.text(&current.fingerprint).cloned().map(DeletingHand::Current),
+            None => self.session.bearer().cloned().map(DeletingHand::Login),
         }
     }
 

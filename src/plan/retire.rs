@@ -132,6 +132,14 @@ impl Victim<'_> {
             Self::Foreign(fingerprint, _) => *fingerprint,
         }
     }
+
+    /// Whether anyone can have been given it. Of a foreign token that is not known.
+    fn may_be_published(&self) -> bool {
+        match self {
+            Self::Ours(generation) => generation.may_be_published(),
+            Self::Foreign(..) => true,
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -171,7 +179,11 @@ impl Planner<'_> {
                         None if self.current_is_in_doubt() => {
                             self.wait(format!("deleting {name}: the current token is in doubt"), None)
                         }
-                        None => self.look(Look::ListAsCurrent),
+                        None if self.state.current().is_some() => self.look(Look::ListAsCurrent),
+                        None => match self.login_held() {
+                            Some(until) => self.wait(format!("a login, to delete {name}"), Some(until)),
+                            None => self.look(Look::ListByLogin),
+                        },
                     }
                 }
                 Err(Blocked::SinksUnseen) => self.look(Look::Sinks),
@@ -215,11 +227,15 @@ impl Planner<'_> {
         if used.into_iter().flatten().any(|used| used.fingerprint == fingerprint) {
             return Err(Blocked::InUse);
         }
-        if self.state.current().is_none() {
-            return Err(Blocked::NoCurrent);
-        }
-        self.judge_sinks(fingerprint)?;
-        let list = self.list_as_current().ok_or(Blocked::NoList)?;
+        let list = match self.state.current() {
+            Some(_) => self.list_as_current(),
+            None if victim.may_be_published() => return Err(Blocked::NoCurrent),
+            // Nobody was ever given it, so nobody is left with nothing; and an account that never had a
+            // current token would else keep what it tried in vain, up to the cap and for ever.
+            None => self.list_by_login(),
+        };
+        self.judge_sinks(victim)?;
+        let list = list.ok_or(Blocked::NoList)?;
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);
         }
@@ -240,21 +256,24 @@ impl Planner<'_> {
 
     /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A sink
     /// that is not required and cannot be read is best effort and blocks nothing.
-    fn judge_sinks(&self, victim: Fingerprint) -> Result<(), Blocked> {
+    fn judge_sinks(&self, victim: Victim<'_>) -> Result<(), Blocked> {
         if self.seen.sinks.is_none() {
             return Err(Blocked::SinksUnseen);
         }
-        let number = self.state.by_fingerprint(&victim).map(|generation| generation.number);
+        let fingerprint = victim.fingerprint();
+        let number = self.state.by_fingerprint(&fingerprint).map(|generation| generation.number);
         for sink in &self.policy.sinks {
             let name = || sink.name.clone();
             match self.seen.held(&sink.name) {
-                Some(Held::Token(held)) if *held == victim => return Err(Blocked::Served { sink: name() }),
+                Some(Held::Token(held)) if *held == fingerprint => {
+                    return Err(Blocked::Served { sink: name() });
+                }
                 Some(Held::Token(_) | Held::Absent) => {}
                 // What is no token to us, for its mode or a line end too many, may still be read as one.
                 Some(Held::Other(_) | Held::Unreadable(_)) | None if sink.required => {
                     return Err(Blocked::SinkUnknown { sink: name() });
                 }
-                Some(Held::Opaque) if sink.required => {
+                Some(Held::Opaque) if sink.required && victim.may_be_published() => {
                     let Some(record) = self.state.sinks.get(&sink.name) else {
                         return Err(Blocked::SinkUnknown { sink: name() });
                     };

@@ -272,6 +272,17 @@ fn the_last_one_that_lives_is_never_deleted() {
     scene.waits_for("this may be the last one that works");
 }
 
+#[test]
+fn one_that_was_never_published_goes_without_a_current_token_too() {
+    // A first install at the cap: each token was minted and never worked.
+    let given_up = |number| Event::Abandoned { generation: GenerationNo(number), reason: String::new() };
+    let scene = Scene::new([file("app"), webhook("crm")]).with(|it| it.retention.max_live = 2);
+    let scene = scene.minted(1).happened(given_up(1)).minted(2).happened(given_up(2));
+    let scene = scene.holds("app", Held::Absent).holds("crm", Held::Opaque);
+    scene.clone().does("list by login");
+    scene.listed_by_login([token(1), token(2)]).books_kept().does("delete 1");
+}
+
 fn adopt(policy: &mut AccountPolicy) {
     policy.retention.foreign = Foreign::Adopt;
 }

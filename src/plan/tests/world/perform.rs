@@ -348,8 +348,10 @@ impl World {
     fn delete(&mut self, victim: Fingerprint, fault: Fault) -> Result<(), Stop> {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
-        let current = self.state.current().expect("nothing is deleted without a current token").fingerprint;
-        let refused = self.server.down || !self.alive().contains(&current);
+        // As the current token; without one, as the login.
+        let current = self.state.current().map(|it| it.fingerprint);
+        let hand = current.map_or(ListedBy::Login, ListedBy::Token);
+        let refused = self.server.down || current.is_some_and(|it| !self.alive().contains(&it));
         let fault = if refused && fault != Fault::CrashAfter { Fault::Before } else { fault };
         match fault {
             Fault::CrashAfter if refused => {}
@@ -361,11 +363,11 @@ impl World {
             }
         }
         self.die_if(fault, Fault::CrashAfter)?;
-        if self.server.down || fault == Fault::NoAnswer || !self.alive().contains(&current) {
+        if refused || fault == Fault::NoAnswer {
             self.trouble(Lane::Retirement, IncidentKind::RetireFailed);
             return Ok(());
         }
-        self.take_listing(ListedBy::Token(current));
+        self.take_listing(hand);
         match self.alive().contains(&victim) {
             true => self.trouble(Lane::Retirement, IncidentKind::RetireFailed),
             false => self.clear(Lane::Retirement),
