@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
 use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
-use crate::ringcx::{Auth, TokenApi};
+use crate::ringcx::TokenApi;
 use crate::secret::{Fingerprint, Token};
 use crate::sink::{AnySink, ReadBack, Sink, env_file::EnvFile, file::File};
 
@@ -43,12 +43,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             self.login_allowed()?;
             return self.list_by_login(stop).await;
         };
-        self.pace(stop).await?;
-        let listed = self.api.list(Auth::Token(&text)).await;
-        self.progress();
-        match listed {
-            Ok(listing) => {
-                self.take_listing(listing, ListedBy::Token(current));
+        match self.list_with(&text, stop).await? {
+            Ok(_) => {
                 let cleared = self.cleared(Lane::Server);
                 Ok(self.record(cleared.into_iter().collect()).await?)
             }

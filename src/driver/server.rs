@@ -14,9 +14,17 @@ use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{ListedBy, SeenList};
 use crate::ringcx::{ApiError, Auth, Credentials, Listing, Login, TokenApi};
+use crate::secret::Token;
 
 /// A long wait is made in stretches of this, so that it is seen to be one and not a hang.
 const STRETCH: Duration = Duration::from_secs(5);
+
+/// How a token that may list stands on its own list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Listed,
+    Missing,
+}
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Logs in, with the refresh token where there is one, else with the password. `false`: it failed,
@@ -120,6 +128,23 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 }
             }
         }
+    }
+
+    /// Lists with a permanent token, as its users would.
+    pub(super) async fn list_with(
+        &mut self,
+        token: &Token,
+        stop: &CancellationToken,
+    ) -> Result<Result<Standing, ApiError>, Halt> {
+        self.pace(stop).await?;
+        let listed = self.api.list(Auth::Token(token)).await;
+        self.progress();
+        Ok(listed.map(|listing| {
+            let fingerprint = token.fingerprint();
+            let is_listed = listing.tokens.iter().any(|it| it.fingerprint() == fingerprint);
+            self.take_listing(listing, ListedBy::Token(fingerprint));
+            if is_listed { Standing::Listed } else { Standing::Missing }
+        }))
     }
 
     /// A list that failed: a refused token is evidence, all else is trouble with the server.

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::pass::Halt;
+use super::server::Standing;
 use super::{AccountDriver, Witness};
 use crate::account::{Minted, Proved, Verified};
 use crate::clock::after;
@@ -155,16 +156,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 
     async fn try_token(&mut self, token: &Token, stop: &CancellationToken) -> Result<Trial, Halt> {
-        self.pace(stop).await?;
-        let listed = self.api.list(Auth::Token(token)).await;
-        self.progress();
-        match listed {
-            Ok(listing) => {
-                let listed = listing.tokens.iter().any(|it| it.fingerprint() == token.fingerprint());
-                self.take_listing(listing, ListedBy::Token(token.fingerprint()));
-                if !listed {
-                    return Ok(Trial::Denied("the server's list does not have it".to_owned()));
-                }
+        match self.list_with(token, stop).await? {
+            Ok(Standing::Listed) => {}
+            Ok(Standing::Missing) => {
+                return Ok(Trial::Denied("the server's list does not have it".to_owned()));
             }
             Err(error) if error.is_denied() => return Ok(Trial::Denied(format!("list: {error}"))),
             Err(error) => return Ok(Trial::Unclear(self.unclear("list", &error))),
@@ -292,18 +287,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         Ok(self.record(events).await?)
     }
 
-    /// Uses once what was read from a sink, as the sink's own readers would.
+    /// Uses once what was read from a sink, as the sink's own readers would. Whether it works.
     async fn try_read_back(&mut self, text: &Token, stop: &CancellationToken) -> Result<bool, Halt> {
-        self.pace(stop).await?;
-        let listed = self.api.list(Auth::Token(text)).await;
-        self.progress();
-        match listed {
-            Ok(listing) => {
-                let works = listing.tokens.iter().any(|it| it.fingerprint() == text.fingerprint());
-                self.take_listing(listing, ListedBy::Token(text.fingerprint()));
+        match self.list_with(text, stop).await? {
+            Ok(standing) => {
                 let cleared = self.cleared(Lane::Server);
                 self.record(cleared.into_iter().collect()).await?;
-                Ok(works)
+                Ok(standing == Standing::Listed)
             }
             Err(error) => {
                 self.list_failed(ListedBy::Token(text.fingerprint()), &error).await?;
