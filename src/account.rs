@@ -29,6 +29,9 @@ pub use proof::{Minted, Proved, Verified};
 /// How many retired or lost generations are remembered, to know their tokens again.
 const REMEMBERED: usize = 64;
 
+/// A clock that was set back by less than this makes no difference.
+pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
+
 /// Everything the journal says about an account.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccountState {
@@ -197,6 +200,8 @@ pub struct SinkRecord {
     pub parked: bool,
     /// It no longer held what it should, since then.
     pub drifted: Option<(DateTime<Utc>, String)>,
+    /// The newest delivery was taken, and whether the token is there was not tried yet.
+    pub awaits_proof: bool,
 }
 
 /// What became of the newest delivery.
@@ -275,6 +280,11 @@ impl Generation {
         }
     }
 
+    /// Whether any sink can have been given it: only a verified token ever is.
+    pub fn may_be_published(&self) -> bool {
+        self.verified_at.is_some() || self.promoted_at.is_some()
+    }
+
     /// Whether a list ever showed it. One that never did may only be slow to appear.
     pub fn was_listed(&self) -> bool {
         self.verified_at.is_some() || self.learnt != Learnt::Answered
@@ -343,9 +353,12 @@ impl AccountState {
         self.generations.values().rfind(|generation| generation.fingerprint == *fingerprint)
     }
 
-    /// Until when this lane is held back, if it is.
+    /// Until when this lane is held back, if it is. Where the clock was set back to before the failure,
+    /// the hold would last by as much longer than was meant: it is over.
     pub fn held_until(&self, lane: &Lane, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.lanes.get(lane).map(|failure| failure.next_attempt_at).filter(|until| *until > now)
+        let failure = self.lanes.get(lane)?;
+        let set_back = failure.last.signed_duration_since(now) > CLOCK_SLACK;
+        (failure.next_attempt_at > now && !set_back).then_some(failure.next_attempt_at)
     }
 
     /// How many failures in a row the worst lane has.
@@ -367,8 +380,13 @@ impl AccountState {
 
     /// Logins sent in the minute before `now`.
     pub fn recent_logins(&self, now: DateTime<Utc>) -> usize {
-        self.logins.iter().filter(|at| **at > now - TimeDelta::minutes(1)).count()
+        self.logins.iter().filter(|at| is_recent(**at, now)).count()
     }
+}
+
+/// Within a minute of `now`, on either side: one further ahead is from before the clock was set back.
+fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(at).abs() < TimeDelta::minutes(1)
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub struct AccountDriver<A, J, W> {
     /// The texts behind the last list, kept for as long as the pass.
     listing: Vec<Token>,
     told: Option<Vec<Condition>>,
+    /// An append failed, so the journal may hold more than the state, or less.
+    in_doubt: bool,
 }
 
 /// A journal row that cannot be understood.
@@ -153,6 +155,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             session,
             listing: Vec::new(),
             told: None,
+            in_doubt: false,
         })
     }
 
@@ -223,7 +226,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         let now = self.clock.now();
         let entries = events.iter().map(|event| entry(now, event)).collect();
+        self.in_doubt = true;
         let last = self.journal.append(self.name(), self.state.seq, entries).await?;
+        self.in_doubt = false;
         let first = last + 1 - events.len() as u64;
         for (seq, event) in (first..).zip(&events) {
             self.state.apply(seq, now, event);
@@ -231,6 +236,15 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         self.witness.changed(self.name(), &self.state, &self.seen);
         self.tell_conditions().await;
+        Ok(())
+    }
+
+    /// After an append that failed, what the journal really holds is read again before anything is done.
+    async fn settle_doubt(&mut self) -> Result<(), HistoryError> {
+        if self.in_doubt {
+            self.state = load_state(&self.journal, self.name()).await?;
+            self.in_doubt = false;
+        }
         Ok(())
     }
 

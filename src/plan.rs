@@ -260,7 +260,9 @@ impl<'a> Planner<'a> {
         let Some(current) = self.state.current() else { return };
         let doubt = self.seen.doubt(&current.fingerprint);
         let next_check = self.seen.last_listed_at.map(|at| after(at, self.policy.check_every));
-        let is_due = next_check.is_none_or(|at| at <= self.now);
+        // One further off than a whole turn is from before the clock was set back.
+        let is_due =
+            next_check.is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));
         if let Some(until) = self.server_held() {
             self.wake(until);
             return;
@@ -280,4 +282,4 @@ impl<'a> Planner<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@
 //! network.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -428,8 +428,13 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The directory the main file is in; relative paths of the policy start there.
-    pub fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
+    /// The longest that a single call, to RingCX or to a webhook, may take.
+    pub fn longest_call(&self) -> Duration {
+        let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
+        let hooks = sinks.filter_map(|sink| match &sink.kind {
+            SinkKind::Webhook(hook) => Some(hook.timeout),
+            SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+        });
+        hooks.fold(self.ringcx.request_timeout, Duration::max)
     }
 }

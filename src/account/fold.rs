@@ -1,10 +1,10 @@
 //! How each event changes the state. One arm an event, no decisions.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     AccountState, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery, Line,
-    LostMint, OpenMint, REMEMBERED, SinkRecord, Stage, TokenLoss,
+    LostMint, OpenMint, REMEMBERED, SinkRecord, Stage, TokenLoss, is_recent,
 };
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
 use crate::secret::Fingerprint;
@@ -17,7 +17,7 @@ impl AccountState {
             Event::LineStarted { username, platform_id } => self.start_line(username, platform_id, at),
             Event::RotationAsked => self.asked_at = Some(at),
             Event::LoginAttempted => {
-                self.logins.retain(|earlier| *earlier > at - TimeDelta::minutes(1));
+                self.logins.retain(|earlier| is_recent(*earlier, at));
                 self.logins.push_back(at);
             }
             Event::PasswordReset { required } => {
@@ -77,6 +77,7 @@ impl AccountState {
                         proved: None,
                         parked: false,
                         drifted: None,
+                        awaits_proof: false,
                     },
                 );
             }
@@ -89,12 +90,15 @@ impl AccountState {
             Event::DeliveryIntended { sink, generation } => self.update_sink(sink, |record| {
                 record.intended = record.intended.max(Some(*generation));
                 record.last_delivery = LastDelivery::Open;
+                record.awaits_proof = false;
             }),
-            Event::Delivered { sink, .. } => {
-                self.update_sink(sink, |record| record.last_delivery = LastDelivery::Done);
-            }
+            Event::Delivered { sink, .. } => self.update_sink(sink, |record| {
+                record.last_delivery = LastDelivery::Done;
+                record.awaits_proof = true;
+            }),
             Event::DeliveryFailed { sink, outcome, parked, .. } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Failed(*outcome);
+                record.awaits_proof = false;
                 record.parked = *parked;
             }),
             Event::Proved { sink, generation } => self.update_sink(sink, |record| {
@@ -102,11 +106,13 @@ impl AccountState {
                 record.last_delivery = LastDelivery::Done;
                 record.proved = Some((*generation, at));
                 record.drifted = None;
+                record.awaits_proof = false;
                 record.parked = false;
             }),
-            Event::Drifted { sink, found, .. } => {
-                self.update_sink(sink, |record| record.drifted = Some((at, found.clone())));
-            }
+            Event::Drifted { sink, found, .. } => self.update_sink(sink, |record| {
+                record.drifted = Some((at, found.clone()));
+                record.awaits_proof = false;
+            }),
             Event::Promoted { generation } => self.promote(*generation, at),
             Event::DeleteIntended { fingerprint, generation, .. } => {
                 self.open_delete = Some(*fingerprint);
@@ -135,8 +141,11 @@ impl AccountState {
             }
             Event::Reappeared { generation } => self.bring_back(*generation),
             Event::AttemptFailed { lane, incident, error, failures, next_attempt_at, rejected } => {
-                if *lane == Lane::Retirement {
-                    self.open_delete = None;
+                match lane {
+                    Lane::Retirement => self.open_delete = None,
+                    // It was taken, but could not be seen to be there: it is to be delivered again.
+                    Lane::Sink(sink) => self.update_sink(sink, |record| record.awaits_proof = false),
+                    Lane::Login | Lane::Server | Lane::Rotation => {}
                 }
                 let since = match self.lanes.get(lane) {
                     Some(earlier) if earlier.incident == *incident => earlier.since,

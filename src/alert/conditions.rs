@@ -7,7 +7,7 @@ use crate::account::{AccountState, Failure, SinkRecord};
 use crate::clock::after;
 use crate::event::{IncidentKind, Lane};
 use crate::plan::{due, retires_after};
-use crate::policy::{AccountPolicy, AlertsPolicy};
+use crate::policy::{AccountPolicy, AlertsPolicy, Foreign};
 
 /// Everything that is wrong with the account at this time, in a fixed order.
 pub fn conditions(
@@ -26,7 +26,23 @@ pub fn conditions(
     }
     found.extend(ward.account_wide());
     found.extend(ward.late(alerts, now));
-    found
+    one_each(found)
+}
+
+/// Two lanes can be in the same trouble: to an operator it is one.
+fn one_each(found: Vec<Condition>) -> Vec<Condition> {
+    let mut kept: Vec<Condition> = Vec::with_capacity(found.len());
+    for condition in found {
+        match kept.iter_mut().find(|known| known.key() == condition.key()) {
+            Some(known) => {
+                known.since = known.since.min(condition.since);
+                known.count = known.count.max(condition.count);
+                known.next_attempt_at = known.next_attempt_at.min(condition.next_attempt_at);
+            }
+            None => kept.push(condition),
+        }
+    }
+    kept
 }
 
 struct Ward<'a> {
@@ -120,14 +136,20 @@ impl Ward<'_> {
             };
             found.push(self.condition(IncidentKind::RotationOverdue, since, cause));
         }
-        let retirements = state.previous().filter_map(|generation| {
-            let due = retires_after(policy, generation)?;
-            (after(due, alerts.overdue_after) <= now).then_some((due, generation))
+        let own = state.previous().filter_map(|generation| {
+            Some((retires_after(policy, generation)?, format!("generation {}", generation.number)))
         });
-        if let Some((since, generation)) = retirements.min_by_key(|(due, _)| *due) {
+        let adopted = state.foreign.iter().filter(|_| policy.retention.foreign == Foreign::Adopt);
+        let adopted = adopted.filter_map(|(fingerprint, token)| {
+            let old_enough = after(token.first_seen_at, policy.retention.max_age);
+            let overlapped = after(token.superseded_at?, policy.retention.overlap);
+            Some((old_enough.max(overlapped), format!("the adopted token {}", fingerprint.short())))
+        });
+        let late = own.chain(adopted).filter(|(due, _)| after(*due, alerts.overdue_after) <= now);
+        if let Some((since, victim)) = late.min() {
             let cause = match state.lanes.get(&Lane::Retirement) {
                 Some(failure) => failure.error.clone(),
-                None => format!("generation {} is still alive: see `plan`", generation.number),
+                None => format!("{victim} is still alive: see `plan`"),
             };
             found.push(self.condition(IncidentKind::RetirementOverdue, since, cause));
         }
@@ -163,3 +185,6 @@ impl Ward<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,10 +40,10 @@ pub fn history(config: &Path, asked: Asked, screen: &Screen) -> Exit {
 }
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Vec<HistoryLine>, Exit> {
-    let policy = show::policy(config, screen)?;
-    if let Some(daemon) = show::daemon(&policy, screen)? {
+    if let Some(daemon) = show::running(config, screen)? {
         return daemon.get("/v1/history", accounts).await.map_err(|error| show::refused(&error, screen));
     }
+    let policy = show::policy(config, screen)?;
     let journal = show::read_journal(&policy, screen)?;
     let trails = read_history(&journal, accounts).await.map_err(|error| show::failing(error, screen))?;
     Ok(lines(trails))

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -19,17 +19,23 @@ const OURS: &str = "ringcx_rotator";
 
 /// Starts logging to stderr or the journal, and answers what changes it later.
 pub fn start(policy: &LogPolicy) -> Relog {
-    let (layer, handle) = reload::Layer::new(layer(policy));
+    // Layer and filter are exchanged each for itself: a layer that brings a filter of its own is known to
+    // its subscriber from the start, and panics when it is put into a running one.
+    let (writer, writer_handle) = reload::Layer::new(writer(policy));
+    let (filter, filter_handle) = reload::Layer::new(filter(policy));
+    let ours = filter_fn(|metadata| metadata.target().starts_with(OURS));
     // Fails only if logging was started before.
-    let _started = tracing_subscriber::registry().with(layer).try_init();
+    let _started =
+        tracing_subscriber::registry().with(writer.with_filter(ours).with_filter(filter)).try_init();
     Arc::new(move |policy: &LogPolicy| {
-        if let Err(error) = handle.reload(self::layer(policy)) {
+        let changed = writer_handle.reload(self::writer(policy));
+        if let Err(error) = changed.and_then(|()| filter_handle.reload(self::filter(policy))) {
             tracing::error!(%error, "Logging not changed");
         }
     })
 }
 
-fn layer(policy: &LogPolicy) -> Boxed {
+fn writer(policy: &LogPolicy) -> Boxed {
     let format = match policy.format {
         // Set by systemd for a service whose stderr is the journal.
         LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => LogFormat::Journald,
@@ -37,7 +43,7 @@ fn layer(policy: &LogPolicy) -> Boxed {
         format @ (LogFormat::Text | LogFormat::Json | LogFormat::Journald) => format,
     };
     let plain = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let layer: Boxed = match format {
+    match format {
         LogFormat::Json => plain().json().flatten_event(true).boxed(),
         LogFormat::Journald => match tracing_journald::layer() {
             Ok(journald) => journald.with_field_prefix(None).boxed(),
@@ -47,9 +53,7 @@ fn layer(policy: &LogPolicy) -> Boxed {
         LogFormat::Text | LogFormat::Auto => {
             plain().with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
         }
-    };
-    let ours = tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with(OURS));
-    layer.with_filter(ours).with_filter(filter(policy)).boxed()
+    }
 }
 
 fn filter(policy: &LogPolicy) -> EnvFilter {

@@ -13,7 +13,7 @@ use crate::daemon::office::Office;
 use crate::driver::{AccountDriver, Assignment, Witness};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::plan::seen::Seen;
-use crate::policy::{AccountPolicy, LogPolicy, Policy, load};
+use crate::policy::{AccountPolicy, LogPolicy, Policy, control_socket_of, load};
 use crate::ringcx::http::HttpApi;
 
 /// The policy, or what to exit with.
@@ -30,6 +30,12 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
 /// The daemon, if one runs.
 pub fn daemon(policy: &Policy, screen: &Screen) -> Result<Option<Client>, Exit> {
     Client::connect(&policy.daemon.control_socket).map_err(|error| refused(&error, screen))
+}
+
+/// The daemon, if one runs, found without judging the policy: one that is wrong is what an operator may
+/// have come to read about.
+pub fn running(config: &Path, screen: &Screen) -> Result<Option<Client>, Exit> {
+    Client::connect(&control_socket_of(config)).map_err(|error| refused(&error, screen))
 }
 
 /// Says what the daemon said no to.
@@ -51,7 +57,13 @@ pub fn journal_error(error: &JournalError, screen: &Screen) -> Exit {
 
 /// The journal, for reading only.
 pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, Exit> {
-    SqliteJournal::open_read_only(&policy.daemon.state_dir).map_err(|error| journal_error(&error, screen))
+    let state_dir = &policy.daemon.state_dir;
+    if !state_dir.exists() {
+        let state_dir = state_dir.display();
+        screen.error(format!("{state_dir} does not exist: the daemon has not run with this policy yet"));
+        return Err(Exit::Failing);
+    }
+    SqliteJournal::open_read_only(state_dir).map_err(|error| journal_error(&error, screen))
 }
 
 /// Everything a daemon has, for a command that works without one: it holds the state directory for as

@@ -32,12 +32,11 @@ pub fn status(config: &Path, accounts: &[String], json: bool, screen: &Screen) -
 }
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
-    let policy = show::policy(config, screen)?;
-    match show::daemon(&policy, screen)? {
+    match show::running(config, screen)? {
         Some(daemon) => {
             daemon.get("/v1/status", accounts).await.map_err(|error| show::refused(&error, screen))
         }
-        None => from_journal(&policy, accounts, screen).await,
+        None => from_journal(&show::policy(config, screen)?, accounts, screen).await,
     }
 }
 

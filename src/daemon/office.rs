@@ -91,6 +91,7 @@ impl Office {
         let desk =
             AlertDesk::start(journal.clone(), policy.alerts.clone(), names(&policy), clock.clone()).await?;
         let systemd = Systemd::default();
+        systemd.allow_calls_of(policy.longest_call());
         let board = Arc::new(Board::default());
         let shared = Arc::new(Shared {
             permits: Semaphore::new(policy.daemon.max_concurrent_accounts),
@@ -194,6 +195,7 @@ impl Office {
             *self.api.write().await = Arc::new(api);
         }
         (self.relog)(&new.log);
+        self.systemd().allow_calls_of(new.longest_call());
         *self.policy.write().await = Arc::clone(&new);
         self.desk.policy_changed(new.alerts.clone(), names(&new)).await;
         for gone in self.account_names().await.iter().filter(|name| new.account(name).is_none()) {

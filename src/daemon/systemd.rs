@@ -1,7 +1,7 @@
 //! What systemd is told: ready, busy, alive. Without systemd all of it is silence.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -11,14 +11,19 @@ use crate::clock::monotonic;
 /// While the first pass makes progress, systemd is asked to wait this much longer.
 const EXTEND: Duration = Duration::from_secs(60);
 
-/// An account that is being worked on and shows no progress for so long is stuck. Longer than any
-/// single call may take.
+/// An account that is being worked on and shows no progress for so long is stuck, unless the policy
+/// lets a single call take longer.
 const STUCK: Duration = Duration::from_secs(300);
 
 /// What systemd is told.
 #[derive(Clone, Default)]
-pub struct Systemd {
-    working: Arc<Mutex<BTreeMap<String, Instant>>>,
+pub struct Systemd(Arc<Mutex<Progress>>);
+
+#[derive(Default)]
+struct Progress {
+    /// When each account that is being worked on last made progress.
+    working: BTreeMap<String, Instant>,
+    longest_call: Duration,
 }
 
 impl Systemd {
@@ -51,14 +56,19 @@ impl Systemd {
         tell(&[NotifyState::Status(status)]);
     }
 
+    /// No single call of this policy takes longer than that.
+    pub fn allow_calls_of(&self, longest: Duration) {
+        self.lock().longest_call = longest;
+    }
+
     /// This account is being worked on and has just made progress.
     pub fn progress(&self, account: &str) {
-        self.lock().insert(account.to_owned(), monotonic());
+        self.lock().working.insert(account.to_owned(), monotonic());
     }
 
     /// This account rests.
     pub fn resting(&self, account: &str) {
-        self.lock().remove(account);
+        self.lock().working.remove(account);
     }
 
     /// How often to call [`Systemd::feed`], if systemd watches.
@@ -68,12 +78,7 @@ impl Systemd {
 
     /// Feeds the watchdog, unless an account that is being worked on is stuck.
     pub fn feed(&self) {
-        let stuck: Vec<String> = self
-            .lock()
-            .iter()
-            .filter(|(_, since)| since.elapsed() > STUCK)
-            .map(|(account, _)| account.clone())
-            .collect();
+        let stuck = self.lock().stuck();
         if stuck.is_empty() {
             tell(&[NotifyState::Watchdog]);
         } else {
@@ -81,8 +86,16 @@ impl Systemd {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
-        self.working.lock().expect("no holder of this lock panics")
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Progress {
+    fn stuck(&self) -> Vec<String> {
+        let limit = STUCK.max(self.longest_call.saturating_mul(2));
+        let stuck = self.working.iter().filter(|(_, since)| since.elapsed() > limit);
+        stuck.map(|(account, _)| account.clone()).collect()
     }
 }
 

@@ -19,6 +19,9 @@ use crate::clock::Clock;
 /// The wall clock is looked at no less often than this.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// A bell that is so late will not ring: the scheduler's channels can lose an activation.
+const LATE: TimeDelta = TimeDelta::seconds(2);
+
 /// Rings for each account at its time.
 #[derive(Clone)]
 pub struct Waker {
@@ -68,10 +71,15 @@ impl Waker {
                     armed = arm(&scheduler, &rung, at, clock.now()).await.map(|job| (at, job));
                 }
             }
+            let late = next.map(|at| (at + LATE - clock.now()).to_std().unwrap_or_default());
             tokio::select! {
                 () = rung.notified() => armed = None,
                 () = self.changed.notified() => {}
-                () = tokio::time::sleep(LONGEST) => {}
+                () = tokio::time::sleep(late.unwrap_or(LONGEST).min(LONGEST)) => {
+                    if let Some((_, job)) = armed.take() {
+                        let _gone = scheduler.remove(&job).await;
+                    }
+                }
                 () = stop.cancelled() => break,
             }
         }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountDriver, Witness};
+use super::{AccountDriver, HistoryError, Witness};
 use crate::event::Lane;
 use crate::journal::{Journal, JournalError};
 use crate::plan::{Next, plan};
@@ -31,8 +31,8 @@ pub enum PassEnd {
     Stopped,
     /// It was going round in circles; it is tried again later.
     Circling,
-    /// The journal could not be written, so nothing more was done.
-    Journal(JournalError),
+    /// The journal could not be written or read, so nothing more was done.
+    Journal(HistoryError),
 }
 
 /// Why a step ended without an outcome to record.
@@ -54,6 +54,10 @@ impl From<JournalError> for Halt {
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Does all that is due now. Safe to call at any time and any number of times.
     pub async fn pass(&mut self, stop: &CancellationToken) -> PassReport {
+        if let Err(error) = self.settle_doubt().await {
+            let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.initial);
+            return PassReport { wake_at, end: PassEnd::Journal(error) };
+        }
         self.seen.begin_pass(self.clock.now());
         self.seen.secret_tag = self.tag_held_secret().await;
         self.note_texts();
@@ -83,7 +87,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 }
                 Err(Halt::Journal(error)) => {
                     let wake_at = crate::clock::after(now, self.assignment.account.retry.initial);
-                    return PassReport { wake_at, end: PassEnd::Journal(error) };
+                    return PassReport { wake_at, end: PassEnd::Journal(error.into()) };
                 }
             }
         }

@@ -110,10 +110,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let victim = verdict.map_err(RevokeError::Guarded)?;
         self.perform(Step::Delete(victim), stop).await?;
         let gone = self.seen.list.as_ref().is_some_and(|list| !list.tokens.contains(&fingerprint));
+        let why = self.last_error();
         // The plan writes down what the closing list shows.
         self.work(stop).await;
         self.end_pass().await;
-        if gone { Ok(fingerprint) } else { Err(RevokeError::Failed { why: self.last_error() }) }
+        if gone { Ok(fingerprint) } else { Err(RevokeError::Failed { why }) }
     }
 
     fn last_error(&self) -> String {

@@ -86,6 +86,13 @@ impl Session {
         self.access.take().and_then(|access| access.refresh)
     }
 
+    /// Uses the access token no more; its refresh token stays for the next renewal.
+    pub fn end_access(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.good_until = monotonic();
+        }
+    }
+
     /// Forgets everything of this login.
     pub fn forget(&mut self) {
         self.access = None;

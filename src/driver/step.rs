@@ -93,8 +93,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 
     async fn mint_unknown(&mut self, generation: GenerationNo, error: ApiError) -> Result<(), Halt> {
         if error.is_denied() {
-            // Perhaps the access token ended: the look that follows logs in again.
-            self.session.drop_access();
+            // Perhaps the access token ended: the look that follows renews it.
+            self.session.end_access();
         }
         let text = format!("mint: {error}");
         let held = self.trouble(Lane::Rotation, IncidentKind::MintFailed, text, Some(&error));
@@ -217,7 +217,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     fn replaced_by(&self, generation: GenerationNo) -> Option<Previous> {
         let retention = &self.assignment.account.retention;
         let own = self.state.own().filter(|it| it.number < generation && it.promoted_at.is_some());
-        let old = own.filter(|it| it.is_alive()).last()?;
+        let old = own.rev().find(|it| it.is_alive())?;
         let new = self.state.generations.get(&generation)?;
         // Promotion comes after minting, so the overlap ends no sooner than this.
         let retires_after =
@@ -257,10 +257,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             let error = format!("read back after delivery: {instead}");
             events.push(self.trouble(Lane::Sink(sink), IncidentKind::SinkFailed, error, None));
         }
-        if let Some(text) = text {
-            if self.try_read_back(&text, stop).await? {
-                proved.extend(read);
-            }
+        if let Some(text) = text
+            && self.try_read_back(&text, stop).await?
+        {
+            proved.extend(read);
         }
         for sink in proved {
             events.extend(self.cleared(Lane::Sink(sink.clone())));

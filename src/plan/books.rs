@@ -8,6 +8,7 @@ use crate::account::{Generation, LastDelivery, Stage};
 use crate::clock::delta;
 use crate::event::{Event, Hand, IncidentKind, Lane, Learnt, Lifted};
 use crate::plan::backoff::{Trouble, failed};
+use crate::policy::Foreign;
 use crate::secret::Fingerprint;
 
 /// Local and server clock may differ by this much before ages are no longer trusted.
@@ -30,6 +31,7 @@ impl Planner<'_> {
         if let Some(list) = self.fresh_list() {
             self.note_clock(list);
             self.note_own(list);
+            self.note_late_delete();
             self.note_unknown(list);
         }
         self.await_lost_mints();
@@ -129,15 +131,22 @@ impl Planner<'_> {
                 Stage::Pending | Stage::Current | Stage::Previous | Stage::Retired | Stage::Lost => {}
             }
         }
-        if self
-            .state
-            .open_delete
-            .is_some_and(|victim| !list.tokens.contains(&victim) && self.state.foreign.contains_key(&victim))
-        {
-            let fingerprint = self.state.open_delete.expect("checked just above");
-            events.push(Event::Retired { fingerprint, generation: None, by: Hand::Us });
+        for (fingerprint, _) in self.state.foreign.iter().filter(|(_, token)| token.delete_sent) {
+            if !list.tokens.contains(fingerprint) {
+                events.push(Event::Retired { fingerprint: *fingerprint, generation: None, by: Hand::Us });
+            }
         }
         self.record(events);
+    }
+
+    /// A delete that failed so far as we could see, and whose token is gone all the same.
+    fn note_late_delete(&mut self) {
+        let adopts = self.policy.retention.foreign == Foreign::Adopt;
+        let ours = self.state.previous().any(|it| it.delete_sent);
+        let adopted = adopts && self.state.foreign.values().any(|it| it.delete_sent);
+        if self.state.trouble(&Lane::Retirement).is_some() && !ours && !adopted {
+            self.record(vec![Event::LaneCleared { lane: Lane::Retirement }]);
+        }
     }
 
     /// A token that no list ever showed may only be slow to appear.
@@ -194,11 +203,15 @@ impl Planner<'_> {
     /// A lost mint is looked for once more when its time is up.
     fn await_lost_mints(&mut self) {
         for lost in &self.state.lost_mints {
-            if self.login_held().is_none() && lost.open_until <= self.now {
+            let what = format!("a late arrival of the lost mint of generation {}", lost.generation);
+            if lost.open_until > self.now {
+                self.wait(what, Some(lost.open_until));
+            } else if let Some(until) = self.login_held() {
+                self.wait(what, Some(until));
+            } else if self.state.open_mint.is_none() {
+                // While another mint is open, the look that settles that one comes first.
                 self.look(Look::ListByLogin);
             }
-            let what = format!("a late arrival of the lost mint of generation {}", lost.generation);
-            self.wait(what, Some(lost.open_until.max(self.now)));
         }
     }
 

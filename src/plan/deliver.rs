@@ -111,7 +111,13 @@ impl Planner<'_> {
     fn need(&self, sink: &SinkPolicy, record: &SinkRecord, token: &Verified) -> Need {
         let number = token.generation();
         let proved = record.proved.is_some_and(|(generation, _)| generation == number);
+        // What is there after a delivery is for proving to judge, which backs off where it is something
+        // else. Delivering again at once would go round in circles.
+        let just_taken = record.awaits_proof && record.intended == Some(number);
         match self.seen.held(&sink.name) {
+            Some(Held::Token(_) | Held::Absent | Held::Other(_) | Held::Unreadable(_)) if just_taken => {
+                Need::Proof
+            }
             Some(Held::Token(found)) if *found == token.fingerprint() => {
                 if proved && record.drifted.is_none() { Need::Nothing } else { Need::Proof }
             }
@@ -152,3 +158,6 @@ impl Planner<'_> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::backoff::{Trouble, failed};
 use super::schedule::next_run;
 use super::{Action, Look, Next, Planner, Step};
-use crate::account::AccountState;
+use crate::account::{AccountState, CLOCK_SLACK};
 use crate::clock::after;
 use crate::event::{Event, IncidentKind, Lane, Learnt};
 use crate::policy::{AccountPolicy, LostMint};
@@ -37,6 +37,13 @@ pub fn due(policy: &AccountPolicy, state: &AccountState, now: DateTime<Utc>) -> 
     if let Some(asked_at) = state.asked_at {
         return Some(Due { since: asked_at, because: "an operator asked for it".to_owned() });
     }
+    // The server's clock agrees with ours, and by ours that promotion is yet to come: it was made while
+    // the clock was ahead, and the schedule would wait for that time.
+    let ahead = current.promoted_at.is_some_and(|at| at.signed_duration_since(now) > CLOCK_SLACK);
+    if ahead && state.clock.is_none() {
+        let because = "the clock was set back since the last rotation".to_owned();
+        return Some(Due { since: now, because });
+    }
     next_scheduled(policy, state).filter(|at| *at <= now).map(|since| Due {
         since,
         because: format!("the schedule says so (current since {})", current.minted_at.format("%F %T UTC")),
@@ -62,7 +69,9 @@ impl Planner<'_> {
         if let Some(until) = self.login_held() {
             return self.wait("RingCX, to see what became of the mint", Some(until));
         }
-        let listed = self.list_by_login().filter(|list| list.at >= open.at);
+        // A list from before the intent is dropped when that is written. Where the clock was set back
+        // since, times cannot tell; any list at hand is from after it.
+        let listed = self.list_by_login().filter(|list| list.at >= open.at || open.at > self.now);
         let Some(list) = listed else { return self.look(Look::ListByLogin) };
         let state = self.state;
         let known = |fingerprint: &Fingerprint| {
@@ -138,3 +147,6 @@ impl Planner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

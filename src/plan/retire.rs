@@ -178,7 +178,7 @@ impl Planner<'_> {
     fn judge_age(&self, victim: Victim<'_>) -> Result<(), Blocked> {
         let (born, superseded) = match victim {
             // Never published: nobody can be using it.
-            Victim::Ours(generation) if generation.promoted_at.is_none() => return Ok(()),
+            Victim::Ours(generation) if !generation.may_be_published() => return Ok(()),
             Victim::Ours(generation) => (generation.minted_at, generation.superseded_at),
             Victim::Foreign(_, Some((first_seen, superseded))) => (first_seen, superseded),
             Victim::Foreign(_, None) => return Err(Blocked::NotOurs),
@@ -240,8 +240,9 @@ impl Planner<'_> {
             let name = || sink.name.clone();
             match self.seen.held(&sink.name) {
                 Some(Held::Token(held)) if *held == victim => return Err(Blocked::Served { sink: name() }),
-                Some(Held::Token(_) | Held::Absent | Held::Other(_)) => {}
-                Some(Held::Unreadable(_)) | None if sink.required => {
+                Some(Held::Token(_) | Held::Absent) => {}
+                // What is no token to us, for its mode or a line end too many, may still be read as one.
+                Some(Held::Other(_) | Held::Unreadable(_)) | None if sink.required => {
                     return Err(Blocked::SinkUnknown { sink: name() });
                 }
                 Some(Held::Opaque) if sink.required => {
@@ -255,11 +256,18 @@ impl Planner<'_> {
                         LastDelivery::Never | LastDelivery::Done | LastDelivery::Failed(Outcome::NotDone) => {
                         }
                     }
-                    if number.is_some() && record.proved.map(|(proved, _)| proved) == number {
+                    // The newest that is proved there, and anything sent since, may be in use.
+                    let Some((proved, _)) = record.proved else {
+                        return Err(Blocked::SinkUnknown { sink: name() });
+                    };
+                    if number == Some(proved) {
                         return Err(Blocked::Served { sink: name() });
                     }
+                    if number > Some(proved) && number <= record.intended {
+                        return Err(Blocked::SinkUnknown { sink: name() });
+                    }
                 }
-                Some(Held::Unreadable(_) | Held::Opaque) | None => {}
+                Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => {}
             }
         }
         Ok(())
@@ -268,9 +276,10 @@ impl Planner<'_> {
 
 fn because(victim: Victim<'_>) -> String {
     match victim {
-        Victim::Ours(Generation { promoted_at: None, number, set_aside, .. }) => format!(
-            "generation {number} was never published: {}",
-            set_aside.as_deref().unwrap_or("another took its place"),
+        Victim::Ours(generation) if !generation.may_be_published() => format!(
+            "generation {} was never published: {}",
+            generation.number,
+            generation.set_aside.as_deref().unwrap_or("another took its place"),
         ),
         Victim::Ours(generation) => {
             format!("generation {} is older than max-age and its overlap is over", generation.number)
@@ -296,10 +305,13 @@ pub fn judge_for_operator(
 
 /// When the guards that time alone opens let this generation go: max-age and overlap.
 pub fn retires_after(policy: &AccountPolicy, generation: &Generation) -> Option<DateTime<Utc>> {
-    if generation.promoted_at.is_none() {
+    if !generation.may_be_published() {
         return Some(generation.minted_at);
     }
     let superseded = generation.superseded_at?;
     let old_enough = after(generation.minted_at, policy.retention.max_age);
     Some(old_enough.max(after(superseded, policy.retention.overlap)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! When a rotation comes due.
 //!
 //! A cron line is read in its time zone and follows daylight saving: a time that the clocks skip comes
-//! once, right after the gap; a time that comes twice comes once. Jitter is drawn from the account's
+//! once, right after the gap (several of one line fall together there); a time that comes twice comes
+//! once, the first time. So `*/15 * * * *` pauses for the hour that comes twice. Jitter is drawn from the account's
 //! name and the occurrence, so that every process, before and after a restart, finds the same time.
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{after, delta};
@@ -15,6 +17,9 @@ use crate::policy::{Schedule, Timing};
 /// At most this share of the time between two runs is spread: an hourly schedule with a jitter meant
 /// for a weekly one still runs hourly.
 const WIDEST_SHARE: i32 = 10;
+
+/// Wider than any time zone is off UTC, and than any gap.
+const WIDEST_OFFSET: TimeDelta = TimeDelta::hours(26);
 
 /// The first run after `anchor`, jitter included. `None`: never again.
 pub fn next_run(schedule: &Schedule, account: &str, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -33,10 +38,43 @@ pub fn next_run(schedule: &Schedule, account: &str, anchor: DateTime<Utc>) -> Op
     }
 }
 
+/// The first time after `anchor` at which the line comes due. The line itself is read on a wall clock
+/// that knows no daylight saving; each of its times is then found on the real one. `croner`'s own
+/// reading lets some lines run twice and skips others, and near the end of summer time finds times
+/// that are past.
 fn next_nominal(schedule: &Schedule, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let Timing::Cron(expr) = &schedule.timing else { return None };
-    let local = anchor.with_timezone(&schedule.timezone);
-    expr.cron.find_next_occurrence(&local, false).ok().map(|at| at.with_timezone(&Utc))
+    let zone = schedule.timezone;
+    let offset = zone.offset_from_utc_datetime(&anchor.naive_utc()).fix();
+    let mut wall = anchor.naive_utc().checked_add_offset(offset)?.with_nanosecond(0)?;
+    loop {
+        wall = expr.cron.find_next_occurrence(&wall.and_utc(), false).ok()?.naive_utc();
+        let at = instant(zone, wall)?;
+        // In an hour that comes twice, what came the first time is past the second time.
+        if at > anchor {
+            return Some(at);
+        }
+    }
+}
+
+/// When a wall clock first shows this time, or, where it skips it, the end of the gap.
+fn instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+    match zone.from_local_datetime(&wall) {
+        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
+        LocalResult::None => end_of_gap(zone, wall),
+    }
+}
+
+/// The first second whose wall time is later than this one. No gap is wider than a day.
+fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+    let is_past = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local() > wall;
+    let mut before = wall.and_utc().checked_sub_signed(WIDEST_OFFSET)?;
+    let mut behind = wall.and_utc().checked_add_signed(WIDEST_OFFSET)?;
+    while behind - before > TimeDelta::seconds(1) {
+        let middle = before + TimeDelta::seconds((behind - before).num_seconds() / 2);
+        if is_past(middle) { behind = middle } else { before = middle }
+    }
+    Some(behind)
 }
 
 /// A fixed share of `spread` for this account and this occurrence.
@@ -49,3 +87,6 @@ fn offset(account: &str, nominal: DateTime<Utc>, spread: Duration) -> Duration {
     let share = f64::from(draw) / (f64::from(u32::MAX) + 1.0);
     Duration::from_millis((spread.as_millis() as f64 * share) as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,8 +83,8 @@ impl Doubt {
     /// Two looks, one of them with a login, agree that it is gone. One alone may have asked a node of
     /// the server that lags behind.
     pub fn is_gone(&self) -> bool {
-        let looks = self.missing_by_login + self.missing_by_token + self.refused;
-        self.missing_by_login >= 1 && looks >= 2
+        self.missing_by_login >= 1
+            && (self.missing_by_login >= 2 || self.missing_by_token >= 1 || self.refused >= 1)
     }
 
     /// The server says now this, now that: neither is to be acted on.
@@ -94,12 +94,12 @@ impl Doubt {
 
     /// Asked twice with the token itself, both times in vain.
     pub fn wants_second_look(&self) -> bool {
-        self.refused + self.missing_by_token >= 2
+        self.refused.saturating_add(self.missing_by_token) >= 2
     }
 
     /// Someone should ask with a login.
     pub fn wants_login(&self) -> bool {
-        self.refused + self.missing_by_token > 0 && self.missing_by_login == 0
+        (self.refused > 0 || self.missing_by_token > 0) && self.missing_by_login == 0
     }
 
     /// In words.
@@ -108,7 +108,7 @@ impl Doubt {
         if self.refused > 0 {
             parts.push("RingCX refuses it");
         }
-        if self.missing_by_login + self.missing_by_token > 0 {
+        if self.missing_by_login > 0 || self.missing_by_token > 0 {
             parts.push("it is not on the server's list");
         }
         parts.join(" and ")

@@ -13,20 +13,20 @@
 //! a rotation, and saves the memory of idle connections.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Method, Response, StatusCode, Url};
+use reqwest::header::{self, HeaderName, HeaderValue};
+use reqwest::{Certificate, Method, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::wire::{self, BodyError};
+use self::answer::{Answer, Body, error_status, header_text, read, refusal};
+use super::wire;
 use super::{ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount, scrub};
 use crate::clock::{Clock, monotonic};
 use crate::policy::{LoginEncoding, RingcxPolicy};
 use crate::secret::{Secret, Token};
 
+mod answer;
 mod reason;
 #[cfg(test)]
 mod tests;
@@ -269,71 +269,6 @@ impl TokenApi for HttpApi {
 /// Mint with `POST`, list with `GET`, delete with `DELETE` and the token behind it.
 const TOKEN: [&str; 5] = ["voice", "api", "v1", "admin", "token"];
 
-/// A success.
-struct Answer {
-    status: u16,
-    server_time: Option<DateTime<Utc>>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
-        parsed.map_err(|why| ApiError::Nonsense { status: self.status, why: why.to_string() })
-    }
-}
-
-/// A body, as far as it was taken.
-enum Body {
-    Whole(Vec<u8>),
-    TooLarge(Vec<u8>),
-    Cut(Vec<u8>, reqwest::Error),
-}
-
-impl Body {
-    fn so_far(&self) -> &[u8] {
-        match self {
-            Self::Whole(body) | Self::TooLarge(body) | Self::Cut(body, _) => body,
-        }
-    }
-}
-
-/// Takes a body chunk by chunk, and no more of it than `max` bytes, whatever length was announced.
-async fn read(response: &mut Response, max: usize) -> Body {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(None) => return Body::Whole(body),
-            Ok(Some(chunk)) => {
-                let room = max - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    return Body::TooLarge(body);
-                }
-            }
-            Err(error) => return Body::Cut(body, error),
-        }
-    }
-}
-
-fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) -> ApiError {
-    let (status, said) = (status.as_u16(), said.to_owned());
-    match status {
-        401 | 403 => ApiError::Denied { status, said },
-        429 | 503 => ApiError::Busy { status, retry_after, said },
-        _ => ApiError::Status { status, said },
-    }
-}
-
-fn error_status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::Unreachable { .. } | ApiError::NoAnswer { .. } => None,
-        ApiError::Denied { status, .. }
-        | ApiError::Busy { status, .. }
-        | ApiError::Status { status, .. }
-        | ApiError::Nonsense { status, .. } => Some(*status),
-    }
-}
-
 fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError> {
     let Some(path) = &policy.ca_file else { return Ok(Vec::new()) };
     let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile { path: path.clone(), source })?;
@@ -368,10 +303,6 @@ fn exposed(auth: Auth<'_>) -> &str {
         Auth::Bearer(access) => access.expose(),
         Auth::Token(token) => token.expose(),
     }
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn host_and_port(url: &Url) -> String {

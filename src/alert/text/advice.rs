@@ -204,7 +204,7 @@ impl<'a> Subject<'a> {
         match self.kind {
             IncidentKind::LoginRejected => vec![
                 "Log in to RingCX as this user by hand, to see whether it is the password or the user.".into(),
-                "Put the right password where the policy's `password` points. No restart is needed.".into(),
+                "Put the right password where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
                 rotate,
             ],
             IncidentKind::LoginFailed => vec![
@@ -214,7 +214,7 @@ impl<'a> Subject<'a> {
             ],
             IncidentKind::PasswordResetRequired => vec![
                 "Change the user's password in RingCX.".into(),
-                "Put the new one where the policy's `password` points. No restart is needed.".into(),
+                "Put the new one where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
             ],
             IncidentKind::PreflightFailed => vec![
                 "For a file: its directory must exist, be writable for the daemon and have room, its owner and \

@@ -79,7 +79,7 @@ pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 /// `in 3 minutes`
 pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    format!("in {}", span(at - now))
+    if at - now < TimeDelta::seconds(1) { "at once".to_owned() } else { format!("in {}", span(at - now)) }
 }
 
 /// `3 minutes`: the largest unit that fits, rounded down.

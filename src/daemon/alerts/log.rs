@@ -11,21 +11,23 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
     match event {
         AlertEvent::IncidentOpened { incident, cause, next_attempt_at, .. } => {
             let IncidentKey { account, kind, sink } = incident;
-            let sink = sink.as_deref();
+            let (account, sink) = (account.as_str(), sink.as_deref());
             let next = next_attempt_at.map(|at| at.to_rfc3339());
             let next_attempt_at = next.as_deref();
-            if needs_someone(*kind) || next.is_none() {
-                error!(%account, %kind, sink, cause, next_attempt_at, "Incident opened");
+            // Drift is repaired in the pass that finds it, so it has no next attempt.
+            let parked = next.is_none() && *kind != IncidentKind::SinkDrifted;
+            if needs_someone(*kind) || parked {
+                error!(account, %kind, sink, cause, next_attempt_at, "Incident opened");
             } else {
-                warn!(%account, %kind, sink, cause, next_attempt_at, "Incident opened");
+                warn!(account, %kind, sink, cause, next_attempt_at, "Incident opened");
             }
         }
         AlertEvent::IncidentResolved { incident: IncidentKey { account, kind, sink }, over, .. } => {
-            let sink = sink.as_deref();
+            let (account, sink) = (account.as_str(), sink.as_deref());
             match over {
-                Over::Gone => info!(%account, %kind, sink, "Incident resolved"),
+                Over::Gone => info!(account, %kind, sink, "Incident resolved"),
                 Over::Unmanaged => {
-                    info!(%account, %kind, sink, "Incident closed, the account is no longer managed");
+                    info!(account, %kind, sink, "Incident closed, the account is no longer managed");
                 }
             }
         }

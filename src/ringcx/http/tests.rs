@@ -4,9 +4,11 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -14,6 +16,7 @@ use super::*;
 mod answers;
 mod calls;
 mod failures;
+mod logs;
 mod tls;
 
 const ONE: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
@@ -80,7 +83,7 @@ impl Server {
     /// Gives the same bytes to every request, then closes the connection.
     async fn answering(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        Self::doing(move |mut stream| {
+        Self::doing(move |mut stream, _| {
             let bytes = bytes.clone();
             Box::pin(async move { stream.write_all(&bytes).await })
         })
@@ -88,16 +91,16 @@ impl Server {
     }
 
     /// Does something with every connection once its request is read.
-    async fn doing(act: impl Fn(tokio::net::TcpStream) -> Act + Send + 'static) -> Self {
+    async fn doing(act: impl Fn(TcpStream, String) -> Act + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let (tell, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 if let Ok(request) = read_request(&mut stream).await {
-                    let _ = tell.send(request);
+                    let _ = tell.send(request.clone());
+                    tokio::spawn(act(stream, request));
                 }
-                tokio::spawn(act(stream));
             }
         });
         Self { base_url, requests }

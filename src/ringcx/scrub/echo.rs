@@ -53,19 +53,21 @@ fn is_cut(rest: &str) -> bool {
 fn spellings(text: &str, c: char) -> impl Iterator<Item = usize> {
     let raw = text.starts_with(c).then_some(c.len_utf8());
     let escaped = match text.as_bytes().first() {
-        Some(b'%') => percent_len(text, c),
+        Some(b'%') => percent_len(text, c, "%"),
         Some(b'+') if c == ' ' => Some(1),
         Some(b'\\') => json_len(text, c),
         Some(b'&') => html_len(text, c),
         Some(_) | None => None,
     };
-    raw.into_iter().chain(escaped)
+    // A gateway that encodes the address it was sent encodes the percent signs of it once more.
+    let twice = percent_len(text, c, "%25");
+    raw.into_iter().chain(escaped).chain(twice)
 }
 
-fn percent_len(text: &str, c: char) -> Option<usize> {
+fn percent_len(text: &str, c: char, percent: &str) -> Option<usize> {
     let mut buffer = [0; 4];
     let bytes = c.encode_utf8(&mut buffer).bytes();
-    let encoded: String = bytes.map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: String = bytes.map(|byte| format!("{percent}{byte:02x}")).collect();
     starts_with_any_case(text, &encoded).then_some(encoded.len())
 }
 

@@ -52,6 +52,7 @@ fn an_echoed_password_is_blotted_in_every_spelling() {
         percent_encode(PASSWORD),
         percent_encode(PASSWORD).to_lowercase(),
         percent_encode(PASSWORD).replace("%20", "+"),
+        percent_encode(&percent_encode(PASSWORD)),
         serde_json::to_string(PASSWORD).unwrap().trim_matches('"').to_owned(),
         PASSWORD.replace('é', "\\u00e9").replace('<', "\\u003C"),
         html.to_owned(),

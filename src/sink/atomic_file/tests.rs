@@ -1,3 +1,5 @@
+//! A reader never sees less than a whole file, whatever stands in the way of writing it.
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;

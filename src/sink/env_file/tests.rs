@@ -1,3 +1,5 @@
+//! The env-file sink on real files: modes, owners, two accounts in one file.
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The file sink on real files: exact bytes, modes and what is refused.
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

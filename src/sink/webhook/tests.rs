@@ -1,3 +1,5 @@
+//! The webhook sink against a server that speaks raw bytes.
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
@@ -177,13 +179,8 @@ async fn the_request_is_as_documented_and_its_signature_holds() {
     assert_eq!(header("webhook-signature"), key.sign(id, header("webhook-timestamp"), &request.body));
 }
 
-#[tokio::test]
-async fn without_a_secret_there_is_no_signature_and_without_a_previous_token_there_are_nulls() {
-    let (result, mut server) = outcome(Receipt::Status, answer("204 No Content", "", "")).await;
-    result.unwrap();
-    let request = server.requests.recv().await.unwrap();
-    assert!(!request.headers.contains_key("webhook-signature"));
-
+#[test]
+fn without_a_previous_token_there_are_nulls() {
     let token = Token::try_new(TOKEN).unwrap();
     let delivery = Delivery {
         account: "a",

@@ -108,7 +108,7 @@ async fn a_path_prefix_of_the_base_url_is_kept() {
 
 #[tokio::test]
 async fn no_two_calls_share_a_connection_even_where_the_server_would() {
-    let server = Server::doing(|mut stream| {
+    let server = Server::doing(|mut stream, _| {
         Box::pin(async move {
             stream.write_all(response("200 OK", "Connection: keep-alive\r\n", "[]").as_bytes()).await?;
             // A second request on this connection finds no answer, and would not be counted.

@@ -20,7 +20,7 @@ const ENDLESS: usize = 256 * 1024 * 1024;
 /// Sends a head, then zeros until the client hangs up, and tells how many bytes that took.
 async fn endless(head: &'static str) -> (Server, mpsc::UnboundedReceiver<usize>) {
     let (tell, sent) = mpsc::unbounded_channel();
-    let server = Server::doing(move |mut stream| {
+    let server = Server::doing(move |mut stream, _| {
         let tell = tell.clone();
         Box::pin(async move {
             stream.write_all(head.as_bytes()).await?;
@@ -90,7 +90,7 @@ async fn silence_ends_with_the_request_timeout() {
         ("", "while waiting for an answer"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\naws80:", "in the midst of the answer"),
     ] {
-        let server = Server::doing(move |mut stream| {
+        let server = Server::doing(move |mut stream, _| {
             Box::pin(async move {
                 stream.write_all(said.as_bytes()).await?;
                 stream.read_u8().await.map(|_| ())

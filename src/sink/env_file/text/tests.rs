@@ -1,3 +1,5 @@
+//! The env-file editor: tables, and properties against what a shell and systemd read.
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;

@@ -1,0 +1,180 @@
+//! Any events in any order at any time: the fold takes them all, and what reads it stands them too.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::account::AccountState;
+use crate::alert::conditions;
+use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome};
+use crate::plan::plan;
+use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
+use crate::plan::tests::scene::{file, hours, policy, start, webhook};
+use crate::policy::{AlertsPolicy, Foreign};
+use crate::secret::Fingerprint;
+
+fn number() -> impl Strategy<Value = GenerationNo> {
+    select(vec![0, 1, 2, 3, u64::MAX]).prop_map(GenerationNo)
+}
+
+fn token() -> impl Strategy<Value = Fingerprint> {
+    (0_u8..5).prop_map(|byte| Fingerprint::of(&[byte]))
+}
+
+fn tokens() -> impl Strategy<Value = std::collections::BTreeSet<Fingerprint>> {
+    subsequence((0_u8..5).collect::<Vec<_>>(), 0..5)
+        .prop_map(|bytes| bytes.iter().map(|byte| Fingerprint::of(&[*byte])).collect())
+}
+
+fn sink() -> impl Strategy<Value = String> {
+    select(vec!["app", "crm", "gone"]).prop_map(str::to_owned)
+}
+
+fn lane() -> impl Strategy<Value = Lane> {
+    prop_oneof![
+        select(vec![Lane::Login, Lane::Server, Lane::Rotation, Lane::Retirement]),
+        sink().prop_map(Lane::Sink),
+    ]
+}
+
+fn time() -> impl Strategy<Value = DateTime<Utc>> {
+    prop_oneof![
+        8 => (-2_000_000_i64..2_000_000).prop_map(|seconds| start() + TimeDelta::seconds(seconds)),
+        1 => select(vec![DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC, DateTime::UNIX_EPOCH]),
+    ]
+}
+
+fn words() -> impl Strategy<Value = String> {
+    select(vec!["", "it did not work"]).prop_map(str::to_owned)
+}
+
+fn token_event() -> BoxedStrategy<Event> {
+    let how = select(vec![Learnt::Answered, Learnt::Recovered, Learnt::Late]);
+    let by = select(vec![Hand::Us, Hand::Another]);
+    prop_oneof![
+        select(vec!["a", "b"]).prop_map(|user| Event::LineStarted {
+            username: user.to_owned(),
+            platform_id: "aws80".to_owned(),
+        }),
+        tokens().prop_map(|fingerprints| Event::ForeignSeen { fingerprints }),
+        tokens().prop_map(|fingerprints| Event::ForeignGone { fingerprints }),
+        (number(), tokens()).prop_map(|(generation, baseline)| Event::MintIntended { generation, baseline }),
+        (number(), token(), how).prop_map(|(generation, fingerprint, how)| Event::Minted {
+            generation,
+            fingerprint,
+            how
+        }),
+        (number(), words()).prop_map(|(generation, error)| Event::MintFailed { generation, error }),
+        (number(), words()).prop_map(|(generation, error)| Event::MintUnknown { generation, error }),
+        (number(), time()).prop_map(|(generation, open_until)| Event::MintMissing { generation, open_until }),
+        (number(), tokens())
+            .prop_map(|(generation, candidates)| Event::MintAmbiguous { generation, candidates }),
+        number().prop_map(|generation| Event::LostMintClosed { generation }),
+        number().prop_map(|generation| Event::Verified { generation }),
+        (number(), words()).prop_map(|(generation, reason)| Event::Abandoned { generation, reason }),
+        number().prop_map(|generation| Event::Promoted { generation }),
+        (token(), prop::option::of(number()), words()).prop_map(|(fingerprint, generation, because)| {
+            Event::DeleteIntended { fingerprint, generation, because }
+        }),
+        (token(), prop::option::of(number()), by).prop_map(|(fingerprint, generation, by)| Event::Retired {
+            fingerprint,
+            generation,
+            by
+        }),
+        (number(), words()).prop_map(|(generation, evidence)| Event::TokenLost { generation, evidence }),
+        number().prop_map(|generation| Event::Reappeared { generation }),
+    ]
+    .boxed()
+}
+
+fn other_event() -> BoxedStrategy<Event> {
+    let outcome = select(vec![Outcome::NotDone, Outcome::Unknown]);
+    let by = select(vec![Lifted::Operator, Lifted::Reload, Lifted::SecretChanged]);
+    let incident =
+        select(vec![IncidentKind::LoginFailed, IncidentKind::SinkFailed, IncidentKind::MintFailed]);
+    prop_oneof![
+        Just(Event::RotationAsked),
+        Just(Event::LoginAttempted),
+        any::<bool>().prop_map(|required| Event::PasswordReset { required }),
+        (sink(), select(vec!["file", "webhook", "?"]), words())
+            .prop_map(|(sink, kind, target)| Event::SinkBound { sink, sink_type: kind.to_owned(), target }),
+        sink().prop_map(|sink| Event::SinkReleased { sink }),
+        (sink(), number()).prop_map(|(sink, generation)| Event::DeliveryIntended { sink, generation }),
+        (sink(), number()).prop_map(|(sink, generation)| Event::Delivered { sink, generation }),
+        (sink(), number(), outcome, any::<bool>()).prop_map(|(sink, generation, outcome, parked)| {
+            Event::DeliveryFailed { sink, generation, outcome, parked }
+        }),
+        (sink(), number()).prop_map(|(sink, generation)| Event::Proved { sink, generation }),
+        (sink(), number(), words()).prop_map(|(sink, generation, found)| Event::Drifted {
+            sink,
+            generation,
+            found
+        }),
+        (lane(), incident, words(), any::<u32>(), time()).prop_map(
+            |(lane, incident, error, failures, next_attempt_at)| Event::AttemptFailed {
+                lane,
+                incident,
+                error,
+                failures,
+                next_attempt_at,
+                rejected: None,
+            }
+        ),
+        lane().prop_map(|lane| Event::LaneCleared { lane }),
+        (lane(), by).prop_map(|(lane, by)| Event::HoldLifted { lane, by }),
+        any::<i64>().prop_map(|skew_seconds| Event::ClockDisagreed { skew_seconds }),
+        Just(Event::ClockAgreed),
+    ]
+    .boxed()
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    prop_oneof![
+        token().prop_map(Held::Token),
+        Just(Held::Absent),
+        words().prop_map(Held::Other),
+        words().prop_map(Held::Unreadable),
+        Just(Held::Opaque),
+    ]
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let by = prop_oneof![Just(ListedBy::Login), token().prop_map(ListedBy::Token)];
+    let list = (tokens(), by, -90_i64..90, prop::option::of(-1000_i64..1000));
+    (prop::option::of(list), prop::option::of((held(), held()))).prop_map(|(list, sinks)| {
+        let list = list.map(|(tokens, by, age, skew)| SeenList {
+            at: start() - TimeDelta::seconds(age),
+            tokens,
+            by,
+            skew: skew.map(TimeDelta::seconds),
+        });
+        let sinks = sinks.map(|(app, crm)| [("app".to_owned(), app), ("crm".to_owned(), crm)].into());
+        Seen { list, sinks, ..Seen::default() }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_events_are_folded_and_planned_upon(
+        events in prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40),
+        seen in seen(),
+        adopt in any::<bool>(),
+    ) {
+        let state = AccountState::fold((1..).zip(&events).map(|(seq, (at, event))| (seq, *at, event)));
+        prop_assert_eq!(state.seq, events.len() as u64);
+        let read = |(_, event): &(_, Event)| -> Event {
+            serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap()
+        };
+        prop_assert!(events.iter().all(|row| read(row) == row.1));
+
+        let mut policy = policy([file("app"), webhook("crm")]);
+        policy.retention.foreign = if adopt { Foreign::Adopt } else { Foreign::Keep };
+        let decision = plan(&policy, &state, &seen, start());
+        prop_assert_eq!(&decision, &plan(&policy, &state, &seen, start()));
+        let alerts =
+            AlertsPolicy { repeat_after: hours(24), resolved: true, overdue_after: hours(24), email: None };
+        conditions(&policy, &alerts, &state, start());
+    }
+}

@@ -1,0 +1,148 @@
+//! What became of tokens: how they came, how they went, and whose they were.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use super::super::facts::{AccountFacts, Facts, TokenFact};
+use super::super::stage::SINKS;
+use super::delivery::{carried, was_taken};
+use super::{Check, ROTATIONS, fingerprint, list};
+use crate::driver::Recorded;
+use crate::event::{Event, GenerationNo, Hand, Learnt};
+use crate::secret::Fingerprint;
+use crate::simulate::{Call, DeletedBy, Fault};
+
+/// Of each account's promotions, those that every sink, and every witness beside the journal, knew first.
+pub(super) fn rotations(facts: &Facts) -> Check {
+    let mut passed = true;
+    let mut found = Vec::new();
+    for account in &facts.accounts {
+        let promoted = promoted(account);
+        let through = promoted.iter().filter(|number| went_through(account, **number)).count();
+        let rotations = promoted.len().saturating_sub(1);
+        passed &= through == promoted.len() && rotations >= ROTATIONS;
+        found.push(format!("{}: {rotations} rotations", account.name));
+        if through < promoted.len() {
+            found.push(format!("{} tokens that not every sink had", promoted.len() - through));
+        }
+    }
+    let found = format!("{}; each token in {} before it became current", list(&found), list(&SINKS));
+    Check { what: "Rotated through every sink", passed, found }
+}
+
+fn promoted(account: &AccountFacts) -> Vec<GenerationNo> {
+    let promoted = account.trail.iter().filter_map(|it| {
+        let Event::Promoted { generation } = it.event else { return None };
+        Some(generation)
+    });
+    promoted.collect()
+}
+
+fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
+    let promoted = |event: &Event| matches!(event, Event::Promoted { generation } if *generation == number);
+    let before: Vec<&Event> =
+        account.trail.iter().map(|it| &it.event).take_while(|event| !promoted(event)).collect();
+    let proved = |name: &str| {
+        let proof = |event: &&Event| matches!(event, Event::Proved { sink, generation } if sink == name && *generation == number);
+        before.iter().any(proof)
+    };
+    let Some(token) = fingerprint(account, number) else { return false };
+    let read = account.tally.tokens.contains(&token);
+    let taken = account.deliveries.iter().any(|it| was_taken(it) && carried(it) == Some(token));
+    SINKS.iter().all(|sink| proved(sink)) && read && taken
+}
+
+pub(super) fn mints(facts: &Facts) -> Check {
+    let mut passed = true;
+    let mut found = Vec::new();
+    for account in &facts.accounts {
+        let known: BTreeSet<Fingerprint> = account.trail.iter().filter_map(minted).collect();
+        let there: BTreeSet<Fingerprint> = account.own().map(|token| token.fingerprint).collect();
+        let calls = account.calls.iter().filter(|it| it.call == Call::Mint && it.effect).count();
+        passed &= known == there && calls == there.len() && !there.is_empty();
+        found.push(format!("{}: {calls} mints at the server, {} generations", account.name, known.len()));
+    }
+    Check { what: "No token too many", passed, found: found.join("; ") }
+}
+
+fn minted(recorded: &Recorded) -> Option<Fingerprint> {
+    let Event::Minted { fingerprint, .. } = recorded.event else { return None };
+    Some(fingerprint)
+}
+
+pub(super) fn lost_mint(facts: &Facts) -> Check {
+    let lost: Vec<Fingerprint> = facts
+        .accounts
+        .iter()
+        .flat_map(|account| &account.calls)
+        .filter(|it| it.call == Call::Mint && it.fault == Some(Fault::LostAnswer) && it.effect)
+        .filter_map(|it| it.subject)
+        .collect();
+    let recovered = facts.accounts.iter().flat_map(|account| {
+        account.trail.iter().filter_map(move |it| {
+            let Event::Minted { generation, fingerprint, how: Learnt::Recovered } = it.event else {
+                return None;
+            };
+            Some((account, generation, fingerprint))
+        })
+    });
+    let recovered: Vec<_> = recovered.collect();
+    let fingerprints: Vec<Fingerprint> = recovered.iter().map(|(_, _, fingerprint)| *fingerprint).collect();
+    let used = recovered.iter().filter(|(account, number, _)| promoted(account).contains(number)).count();
+    let passed = lost.len() == 1 && fingerprints == lost && used == 1;
+    let found = format!(
+        "{} answer lost; {} token found on the list, the very one that was made; {used} put to use",
+        lost.len(),
+        recovered.len(),
+    );
+    Check { what: "The lost mint was recovered", passed, found }
+}
+
+pub(super) fn retired(facts: &Facts) -> Check {
+    let mut passed = true;
+    let (mut gone, mut left) = (0, Vec::new());
+    let mut shortest: Option<TimeDelta> = None;
+    for account in &facts.accounts {
+        let state = account.state();
+        let mut gone_here = 0;
+        for token in account.own() {
+            let generation = state.by_fingerprint(&token.fingerprint);
+            let Some((deleted_at, by)) = token.deleted else { continue };
+            gone_here += 1;
+            let known = generation.is_some_and(|it| it.retired.is_some_and(|(_, hand)| hand == Hand::Us));
+            let overlap = generation.and_then(|it| it.superseded_at).map(|at| deleted_at - at);
+            passed &= known && by == Some(DeletedBy::Api) && overlap.is_some_and(|it| it >= facts.overlap);
+            shortest = shortest.into_iter().chain(overlap).min();
+        }
+        let alive = account.own().filter(|token| token.deleted.is_none()).count();
+        let current = account.own().find(|token| {
+            let generation = state.by_fingerprint(&token.fingerprint);
+            state.current().is_some() && generation == state.current()
+        });
+        passed &= gone_here >= ROTATIONS && alive <= 2 && current.is_some_and(|it| it.deleted.is_none());
+        gone += gone_here;
+        left.push(format!("{}: {alive} left", account.name));
+    }
+    let shortest = shortest.unwrap_or_default().num_milliseconds() as f64 / 1000.0;
+    let found = format!(
+        "{gone} old tokens are gone from the server, by our own hand, none sooner than {shortest:.1} s after \
+         its successor was in place (policy: {} s); {}",
+        facts.overlap.num_seconds(),
+        list(&left),
+    );
+    Check { what: "Old tokens are gone", passed, found }
+}
+
+pub(super) fn foreign(facts: &Facts) -> Check {
+    let foreign: Vec<&TokenFact> = facts.accounts.iter().flat_map(AccountFacts::foreign).collect();
+    let alive = foreign.iter().filter(|token| token.deleted.is_none()).count();
+    let calls = facts.accounts.iter().flat_map(|account| &account.calls);
+    let touched = calls
+        .filter(|it| it.call == Call::Delete)
+        .filter(|it| foreign.iter().any(|token| it.subject == Some(token.fingerprint)))
+        .count();
+    let passed = foreign.len() == facts.accounts.len() && alive == foreign.len() && touched == 0;
+    let found = format!("{alive} of {} still work; {touched} attempts to delete one", foreign.len());
+    Check { what: "Tokens of others were left alone", passed, found }
+}

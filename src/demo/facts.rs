@@ -1,0 +1,166 @@
+//! What there is to be seen once all is over, gathered from where it is: RingCX's own record, the
+//! webhooks' far ends, the mailbox, the files, the journal.
+//!
+//! Plain data, so that every check can be shown to fail where it should.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::leaks::{self, LeakReport};
+use super::reader::Tally;
+use super::stage::{ACCOUNTS, Actor, KEY, Stage, env_text};
+use super::story::Ending;
+use crate::account::AccountState;
+use crate::driver::{HistoryError, Recorded, history};
+use crate::journal::{ALERTS, Journal, JournalError, SqliteJournal};
+use crate::policy::PolicyErrors;
+use crate::secret::Fingerprint;
+use crate::simulate::receiver::Delivery;
+use crate::simulate::{CallRecord, DeletedBy, MintedBy};
+
+/// Everything the checks look at.
+#[derive(Clone)]
+pub struct Facts {
+    /// In the order of [`ACCOUNTS`].
+    pub accounts: Vec<AccountFacts>,
+    /// The subjects of all mails, in order.
+    pub mails: Vec<String>,
+    /// How often a secret was found where none should be.
+    pub leaks: LeakReport,
+    /// Rows of the journal, if each is as it was written.
+    pub journal: Result<u64, String>,
+    /// How the daemon ended; `None` if it had to be killed.
+    pub status: Option<ExitStatus>,
+    /// How long that took.
+    pub stopping: Duration,
+    /// Whether its control socket is gone.
+    pub socket_gone: bool,
+    /// What the policy says of old tokens.
+    pub overlap: TimeDelta,
+}
+
+/// What concerns one account.
+#[derive(Clone)]
+pub struct AccountFacts {
+    /// Its name.
+    pub name: &'static str,
+    /// Its journal.
+    pub trail: Vec<Recorded>,
+    /// Every token the server ever had for its user.
+    pub tokens: Vec<TokenFact>,
+    /// Every call its user made.
+    pub calls: Vec<CallRecord>,
+    /// What its webhook was sent.
+    pub deliveries: Vec<Delivery>,
+    /// What its IVR flow read.
+    pub tally: Tally,
+    /// What each sink holds at the end.
+    pub held: Vec<Option<Fingerprint>>,
+    /// Whether its env-file is its owner's but for the token.
+    pub env_file_kept: bool,
+}
+
+/// One token of the server's.
+#[derive(Clone, Debug)]
+pub struct TokenFact {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// By whom it was made.
+    pub minted_by: MintedBy,
+    /// When and by whom it was deleted.
+    pub deleted: Option<(DateTime<Utc>, Option<DeletedBy>)>,
+}
+
+/// Why there are no facts.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal could not be understood.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The policy could not be read again.
+    #[error(transparent)]
+    Policy(#[from] PolicyErrors),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+}
+
+impl AccountFacts {
+    /// What its journal amounts to.
+    pub fn state(&self) -> AccountState {
+        AccountState::fold(self.trail.iter().map(|it| (it.seq, it.at, &it.event)))
+    }
+
+    /// The tokens the daemon made.
+    pub fn own(&self) -> impl Iterator<Item = &TokenFact> {
+        self.tokens.iter().filter(|token| token.minted_by == MintedBy::Api)
+    }
+
+    /// The tokens somebody else made.
+    pub fn foreign(&self) -> impl Iterator<Item = &TokenFact> {
+        self.tokens.iter().filter(|token| token.minted_by == MintedBy::Foreign)
+    }
+}
+
+/// Looks at everything. `printed` is all that the demo itself has said.
+pub async fn gather(stage: &Stage, ending: Ending, printed: &str) -> Result<Facts, FactsError> {
+    let journal = SqliteJournal::open_read_only(&stage.state_dir())?;
+    let mut accounts = Vec::new();
+    for (actor, tally) in stage.actors.iter().zip(ending.tallies) {
+        accounts.push(account(stage, actor, history(&journal, actor.name).await?, tally));
+    }
+    let mut rows = Vec::new();
+    let mut verified = Ok(0);
+    for stream in ACCOUNTS.iter().copied().chain([ALERTS]) {
+        rows.extend(journal.load(stream).await?.into_iter().map(|row| row.entry.body));
+        let counted = journal.verify(stream).await.map_err(|error| error.to_string());
+        verified = verified.and_then(|sum| counted.map(|count| sum + count));
+    }
+    let policy = crate::policy::load(&stage.config())?.policy;
+    let overlap = policy.accounts.iter().map(|account| account.retention.overlap).max().unwrap_or_default();
+    Ok(Facts {
+        accounts,
+        mails: stage.mailbox.mails().iter().map(|mail| mail.subject()).collect(),
+        leaks: leaks::search(stage, &rows, printed)?,
+        journal: verified,
+        status: ending.status,
+        stopping: ending.took,
+        socket_gone: !stage.control_socket().exists(),
+        overlap: crate::clock::delta(overlap),
+    })
+}
+
+fn account(stage: &Stage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> AccountFacts {
+    let record = stage.ringcx.record();
+    let tokens = record.tokens().into_iter().filter(|token| token.user == actor.user);
+    let calls = record.calls().into_iter().filter(|call| call.user.as_deref() == Some(&actor.user));
+    let env = std::fs::read_to_string(&actor.env_file).unwrap_or_default();
+    let in_env = env.lines().find_map(|line| line.strip_prefix(KEY)?.strip_prefix('='));
+    let in_file = std::fs::read_to_string(&actor.file).ok();
+    let of = |text: &str| Fingerprint::of(text.as_bytes());
+    AccountFacts {
+        name: actor.name,
+        trail,
+        tokens: tokens
+            .map(|token| TokenFact {
+                fingerprint: token.fingerprint,
+                minted_by: token.minted_by,
+                deleted: token.deleted_at.map(|at| (at, token.deleted_by)),
+            })
+            .collect(),
+        calls: calls.collect(),
+        deliveries: actor.receiver.deliveries(),
+        tally,
+        held: vec![
+            in_file.as_deref().map(of),
+            in_env.map(of),
+            actor.receiver.held_token().as_deref().map(of),
+        ],
+        env_file_kept: in_env.is_some_and(|token| env == env_text(token)),
+    }
+}

@@ -1,0 +1,74 @@
+//! Looks for every secret of the story in everything that was written: log, journal, policy, mails,
+//! what the commands printed, what the demo itself said.
+//!
+//! The same search is made where the secrets belong, and must find them there: a search that finds
+//! nothing anywhere proves nothing. What it does not know: secrets in another form than their own.
+
+use std::io;
+use std::path::Path;
+
+use super::stage::Stage;
+use crate::simulate::PLANTED_SECRETS;
+
+/// What the search came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeakReport {
+    /// How many secrets were looked for.
+    pub secrets: usize,
+    /// In how many files, mails and texts.
+    pub places: usize,
+    /// Where one was found that should not be there; the place, never the secret.
+    pub found: Vec<String>,
+    /// How many secrets there are in the secrets' own files, and how many the search found.
+    pub control: (usize, usize),
+}
+
+/// Looks everywhere but where secrets belong.
+pub fn search(stage: &Stage, rows: &[String], printed: &str) -> io::Result<LeakReport> {
+    let tokens = stage.ringcx.record().tokens().into_iter().map(|token| token.token);
+    let planted = PLANTED_SECRETS.iter().map(|text| (*text).to_owned());
+    let secrets: Vec<String> = tokens.chain(stage.secrets.iter().cloned()).chain(planted).collect();
+
+    let mut files = Vec::new();
+    read_all(stage.root(), &mut files)?;
+    let secret_files = stage.root().join("secrets");
+    let sinks = stage.actors.iter().flat_map(|actor| [actor.file.clone(), actor.env_file.clone()]);
+    let sinks: Vec<_> = sinks.collect();
+    let belongs = |path: &Path| path.starts_with(&secret_files) || sinks.iter().any(|sink| sink == path);
+    let (kept, open): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| belongs(path));
+
+    let mut places: Vec<(String, Vec<u8>)> =
+        open.into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)).collect();
+    for mail in stage.mailbox.mails() {
+        let text = format!("{}\n{}\n{}", mail.data, mail.subject(), mail.text());
+        places.push((format!("the mail {:?}", mail.subject()), text.into_bytes()));
+    }
+    places.push(("the journal's rows".to_owned(), rows.join("\n").into_bytes()));
+    places.push(("what was printed".to_owned(), printed.as_bytes().to_vec()));
+
+    let holds = |bytes: &[u8]| secrets.iter().any(|secret| contains(bytes, secret.as_bytes()));
+    Ok(LeakReport {
+        secrets: secrets.len(),
+        places: places.len(),
+        found: places.iter().filter(|(_, bytes)| holds(bytes)).map(|(name, _)| name.clone()).collect(),
+        control: (kept.len(), kept.iter().filter(|(_, bytes)| holds(bytes)).count()),
+    })
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn read_all(directory: &Path, files: &mut Vec<(std::path::PathBuf, Vec<u8>)>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let (kind, path) = (entry.file_type()?, entry.path());
+        if kind.is_dir() {
+            read_all(&path, files)?;
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path)?;
+            files.push((path, bytes));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The words around the story: what is said before it, and what was checked after it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Leftovers;
+use super::checks::Check;
+use super::stage::{ACCOUNTS, Stage};
+use super::timeline::Timeline;
+use crate::cli::{Exit, Tone};
+
+/// Lines of the daemon's log that are shown where the story breaks off.
+const LOG_LINES: usize = 12;
+
+/// What there is, and the policy.
+pub fn opening(timeline: &mut Timeline, stage: &Stage) {
+    timeline.verdict(Tone::Strong, "ringcx-rotator, the whole story in under a minute");
+    timeline.blank();
+    timeline.say(
+        "A stand-in for RingCX, the webhooks' far ends and a mail server run on this machine's loopback. \
+         The daemon is the real one, with this policy: seconds where there would be days, and the second \
+         account like the first. Everything is in",
+    );
+    timeline.quote(&stage.root().display().to_string());
+    timeline.blank();
+    timeline.quote(&shown_policy(stage));
+}
+
+/// The policy without its second account and what is the same in every policy. `…` is the directory.
+fn shown_policy(stage: &Stage) -> String {
+    let whole = std::fs::read_to_string(stage.config()).unwrap_or_default();
+    let from = whole.find("[ringcx]").unwrap_or_default();
+    let second = format!("\n[[account]]\nname = \"{}\"", ACCOUNTS[1]);
+    let to = whole.find(&second).unwrap_or(whole.len());
+    whole[from..to].trim_end().replace(&stage.root().display().to_string(), "…")
+}
+
+/// Whether all was as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every check passed.
+    Passed,
+    /// One did not.
+    Failed,
+}
+
+/// What was checked.
+pub fn verdict(timeline: &mut Timeline, checks: &[Check]) -> Verdict {
+    timeline.heading("Checked, against what the stand-ins themselves recorded");
+    for check in checks {
+        timeline.check(check.passed, check.what, &check.found);
+    }
+    if checks.iter().all(|check| check.passed) { Verdict::Passed } else { Verdict::Failed }
+}
+
+/// The end of the daemon's log, where the story broke off.
+pub fn last_log_lines(timeline: &mut Timeline, stage: &Stage) {
+    timeline.heading("The daemon's last words");
+    let log = std::fs::read_to_string(stage.log()).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    timeline.quote(&lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+}
+
+/// How it ended, once the directory is removed or kept.
+pub fn closing(
+    timeline: &mut Timeline,
+    judged: Result<Verdict, String>,
+    root: &Path,
+    leftovers: Leftovers,
+    took: Duration,
+) -> Exit {
+    let removed = !root.exists();
+    let left = match (leftovers, removed) {
+        (Leftovers::Remove, true) => "the directory is gone".to_owned(),
+        (Leftovers::Remove, false) => format!("{} could not be removed", root.display()),
+        (Leftovers::Keep, _) => format!("{} is kept", root.display()),
+    };
+    let mut verdict = match judged {
+        Ok(verdict) => verdict,
+        Err(why) => {
+            eprintln!("error: {why}; {left}");
+            return Exit::Failing;
+        }
+    };
+    match leftovers {
+        Leftovers::Remove => timeline.check(removed, "Nothing is left", &format!("no process, and {left}")),
+        Leftovers::Keep => {
+            timeline.blank();
+            timeline.say(&format!("Policy, log, journal and tokens: {left}"));
+        }
+    }
+    if leftovers == Leftovers::Remove && !removed {
+        verdict = Verdict::Failed;
+    }
+    timeline.blank();
+    let seconds = took.as_secs_f64();
+    match verdict {
+        Verdict::Passed => {
+            timeline.verdict(Tone::Good, &format!("All as it should be, after {seconds:.0} s"));
+            Exit::Done
+        }
+        Verdict::Failed => {
+            timeline.verdict(Tone::Bad, &format!("Not all as it should be, after {seconds:.0} s"));
+            Exit::Failing
+        }
+    }
+}

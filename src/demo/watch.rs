@@ -1,0 +1,71 @@
+//! What has happened so far, from where it is written down: the daemon's journal, read beside it.
+//!
+//! Tells nobody anything; who waits for something asks here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::stage::ACCOUNTS;
+use crate::account::AccountState;
+use crate::driver::{HistoryError, Recorded, history};
+use crate::event::GenerationNo;
+use crate::journal::SqliteJournal;
+
+/// Follows the journal of a daemon.
+pub struct Watch {
+    state_dir: PathBuf,
+    /// There once it may be opened.
+    control_socket: PathBuf,
+    journal: Option<SqliteJournal>,
+    trails: BTreeMap<&'static str, Vec<Recorded>>,
+}
+
+impl Watch {
+    /// Nothing is known yet.
+    pub fn new(state_dir: PathBuf, control_socket: PathBuf) -> Self {
+        Self { state_dir, control_socket, journal: None, trails: BTreeMap::new() }
+    }
+
+    /// Looks again, and answers what is new, each with the account's state just before it.
+    pub async fn look(&mut self) -> Result<Vec<(&'static str, AccountState, Recorded)>, HistoryError> {
+        if self.journal.is_none() {
+            // The daemon opens its journal first and its socket then.
+            if !self.control_socket.exists() {
+                return Ok(Vec::new());
+            }
+            self.journal = Some(SqliteJournal::open_read_only(&self.state_dir)?);
+        }
+        let Some(journal) = &self.journal else { return Ok(Vec::new()) };
+        let mut news = Vec::new();
+        for account in ACCOUNTS {
+            let trail = history(journal, account).await?;
+            let known = self.trails.get(account).map_or(0, Vec::len);
+            let mut state = fold(&trail[..known.min(trail.len())]);
+            for recorded in trail.iter().skip(known) {
+                news.push((account, state.clone(), recorded.clone()));
+                state.apply(recorded.seq, recorded.at, &recorded.event);
+            }
+            self.trails.insert(account, trail);
+        }
+        Ok(news)
+    }
+
+    /// An account's events so far.
+    pub fn trail(&self, account: &str) -> &[Recorded] {
+        self.trails.get(account).map_or(&[], Vec::as_slice)
+    }
+
+    /// What they amount to.
+    pub fn state(&self, account: &str) -> AccountState {
+        fold(self.trail(account))
+    }
+
+    /// The number of the token that is current; 0 before the first.
+    pub fn current(&self, account: &str) -> GenerationNo {
+        self.state(account).current().map_or(GenerationNo(0), |current| current.number)
+    }
+}
+
+fn fold(trail: &[Recorded]) -> AccountState {
+    AccountState::fold(trail.iter().map(|it| (it.seq, it.at, &it.event)))
+}

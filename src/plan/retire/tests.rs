@@ -1,0 +1,378 @@
+//! Each guard against deleting a token, alone: the scene is one in which generation 1 may go, but for
+//! one fact. Taking a guard out of the code makes the test of its name fail.
+
+use super::*;
+use crate::account::Verified;
+use crate::event::{Event, IncidentKind, Learnt};
+use crate::plan::tests::scene::{Scene, days, file, foreign, hours, minutes, optional, token, webhook};
+use crate::policy::AccountPolicy;
+use chrono::TimeDelta;
+
+/// Generation 1 is 20 days old, was superseded by generation 2 ten days ago, and is served nowhere.
+fn ripe() -> Scene {
+    ripe_with([file("app"), webhook("crm")])
+}
+
+fn ripe_with(sinks: impl IntoIterator<Item = crate::policy::SinkPolicy>) -> Scene {
+    let scene = Scene::new(sinks).with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.rotated(1).later(days(10)).rotated(2).later(days(10)).all_hold(2);
+    scene.listed_as_current([token(1), token(2)])
+}
+
+#[track_caller]
+fn check_kept(scene: Scene, why: &str) {
+    scene.does("rest").waits_for(why);
+}
+
+#[test]
+fn a_token_goes_when_every_guard_lets_it_pass() {
+    ripe().does("delete 1");
+}
+
+#[test]
+fn one_younger_than_max_age_is_kept() {
+    let scene = ripe().with(|it| it.retention.max_age = days(20) + hours(1));
+    check_kept(scene.clone(), "it reaches max-age");
+    scene.clone().rests_until(scene.now + minutes(15));
+    scene.next_pass(hours(1)).does("delete 1");
+}
+
+#[test]
+fn one_whose_overlap_is_not_over_is_kept() {
+    let scene = ripe().with(|it| it.retention.overlap = days(10) + hours(1));
+    check_kept(scene.clone(), "its overlap ends");
+    scene.next_pass(hours(1)).does("delete 1");
+}
+
+#[test]
+fn one_without_a_promoted_successor_is_kept() {
+    // Another user logged in meanwhile, and the first one is back: generation 1 is ours again, but
+    // nothing took its place yet.
+    let login = |username: &str| Event::LineStarted {
+        username: username.to_owned(),
+        platform_id: "aws80".to_owned(),
+    };
+    let scene = Scene::new([file("app")]).rotated(1).later(days(20));
+    let scene = scene.happened(login("other@example.com")).happened(login("ivr-bot@example.com"));
+    let scene = scene.happened(Event::Reappeared { generation: GenerationNo(1) });
+    let verdict = Planner::new(&scene.policy, &scene.state, &scene.seen, scene.now)
+        .judge_age(Victim::Ours(&scene.state.generations[&GenerationNo(1)]));
+    assert_eq!(verdict, Err(Blocked::NoSuccessor));
+    scene
+        .holds("app", Held::Token(token(1)))
+        .listed_by_login([token(1)])
+        .waits_for("its successor is not promoted yet");
+}
+
+#[test]
+fn one_that_a_file_serves_is_kept() {
+    let held = Held::Token(token(1));
+    // Not drift but unfinished work: the delivery to this sink is held back.
+    let scene = ripe()
+        .holds("app", held)
+        .happened(Event::DeliveryIntended { sink: "app".to_owned(), generation: GenerationNo(2) });
+    check_kept(
+        scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed),
+        "sink app still serves it",
+    );
+}
+
+#[test]
+fn one_that_an_optional_file_serves_is_kept() {
+    let scene = ripe_with([file("app"), optional(file("extra"))]).holds("extra", Held::Token(token(1)));
+    let scene = scene.failed(Lane::Sink("extra".to_owned()), IncidentKind::SinkFailed).books_kept();
+    check_kept(scene, "sink extra still serves it");
+}
+
+#[test]
+fn one_is_kept_while_a_required_webhook_may_hold_anything() {
+    let sink = || "crm".to_owned();
+    let intended = Event::DeliveryIntended { sink: sink(), generation: GenerationNo(2) };
+    let crashed = ripe().happened(intended.clone()).failed(Lane::Sink(sink()), IncidentKind::SinkFailed);
+    check_kept(crashed, "it is not known what sink crm holds");
+    let unanswered = Event::DeliveryFailed {
+        sink: sink(),
+        generation: GenerationNo(2),
+        outcome: Outcome::Unknown,
+        parked: false,
+    };
+    let unanswered = ripe().happened(intended).happened(unanswered);
+    let scene = unanswered.failed(Lane::Sink(sink()), IncidentKind::SinkFailed);
+    check_kept(scene, "it is not known what sink crm holds");
+}
+
+/// Generation 2 went round without the webhook, which was optional then and is required now.
+fn webhook_left_at(generation: u64) -> Scene {
+    let scene = Scene::new([file("app"), webhook("crm")]).rotated(generation).later(days(10));
+    let scene = scene.verified(2).proved("app", 2).promoted(2).later(days(10)).all_hold(2);
+    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
+    scene.listed_as_current([token(1), token(2)])
+}
+
+#[test]
+fn one_that_is_proved_in_a_required_webhook_is_kept() {
+    check_kept(webhook_left_at(1), "sink crm still serves it");
+}
+
+#[test]
+fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
+    let sent = |scene: Scene| scene.delivered("crm", 2);
+    let scene = Scene::new([file("app"), webhook("crm")]).rotated(1).later(days(10)).verified(2);
+    // Generation 2 reached the webhook, was never proved there, and vanished; 3 did not reach it.
+    let scene =
+        sent(scene).happened(Event::TokenLost { generation: GenerationNo(2), evidence: String::new() });
+    let scene = scene.verified(3).proved("app", 3).happened(Event::DeliveryFailed {
+        sink: "crm".to_owned(),
+        generation: GenerationNo(3),
+        outcome: Outcome::NotDone,
+        parked: false,
+    });
+    let scene = scene.promoted(3).happened(Event::Reappeared { generation: GenerationNo(2) }).later(days(20));
+    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed).all_hold(3);
+    let scene = scene.listed_as_current([1, 2, 3].map(token));
+    check_kept(scene, &format!("deleting {}: it is not known what sink crm holds", token(2).short()));
+}
+
+#[test]
+fn one_is_kept_while_a_required_webhook_was_never_proved() {
+    // Taken out of the policy and put back: what it holds from before is not known.
+    let scene = ripe().with(|it| it.sinks.truncate(1)).books_kept();
+    let scene = scene.with(|it| it.sinks.push(webhook("crm"))).books_kept();
+    let scene =
+        scene.holds("crm", Held::Opaque).failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
+    check_kept(scene, "it is not known what sink crm holds");
+}
+
+#[test]
+fn one_is_kept_while_a_required_file_cannot_be_read() {
+    let scene = ripe().holds("app", Held::Unreadable("permission denied".to_owned()));
+    let scene = scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    check_kept(scene, "it is not known what sink app holds");
+}
+
+#[test]
+fn one_is_kept_while_a_required_file_holds_what_is_no_token_to_us() {
+    let odd = Held::Other("mode is 0644, policy says 0600".to_owned());
+    let scene = ripe().holds("app", odd);
+    let scene = scene.happened(Event::Drifted {
+        sink: "app".to_owned(),
+        generation: GenerationNo(2),
+        found: "mode is 0644, policy says 0600".to_owned(),
+    });
+    let scene = scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    check_kept(scene, "it is not known what sink app holds");
+}
+
+#[test]
+fn an_optional_sink_that_cannot_be_read_blocks_nothing() {
+    let optional_file = optional(file("extra"));
+    let scene = ripe_with([file("app"), optional_file, optional(webhook("crm"))]);
+    let scene = scene.holds("extra", Held::Unreadable("permission denied".to_owned()));
+    let scene =
+        scene.happened(Event::DeliveryIntended { sink: "crm".to_owned(), generation: GenerationNo(2) });
+    let scene = scene.failed(Lane::Sink("extra".to_owned()), IncidentKind::SinkFailed);
+    scene.failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed).does("delete 1");
+}
+
+#[test]
+fn one_is_kept_until_the_sinks_were_looked_at() {
+    let mut scene = ripe();
+    scene.seen.sinks = None;
+    assert_eq!(judge_for_operator_of(&scene, token(1)), Err(Blocked::SinksUnseen));
+    scene.does("look at sinks");
+}
+
+#[test]
+fn one_is_kept_while_the_current_token_is_not_on_the_list() {
+    let mut scene = ripe();
+    scene.seen.list.as_mut().unwrap().tokens.remove(&token(2));
+    scene.does("list as current");
+}
+
+#[test]
+fn one_is_kept_while_the_list_was_not_had_with_the_current_token() {
+    ripe().listed_by_login([token(1), token(2)]).does("list as current");
+}
+
+#[test]
+fn one_is_kept_while_the_list_is_stale() {
+    ripe().later(std::time::Duration::from_secs(60)).does("delete 1");
+    ripe().later(std::time::Duration::from_secs(61)).does("list as current");
+}
+
+#[test]
+fn one_that_is_not_on_the_list_is_not_deleted() {
+    // Gone already: that is only written down.
+    ripe().listed_as_current([token(2)]).does("record retired");
+    // Never seen on a list, it may only be slow to appear: that is waited for.
+    let unseen = |scene: Scene| {
+        scene.happened(Event::Abandoned { generation: GenerationNo(3), reason: String::new() })
+    };
+    let scene = unseen(ripe().minted(3)).listed_as_current([token(2)]).books_kept();
+    check_kept(scene, "it is not on the server's list");
+}
+
+#[test]
+fn one_is_kept_while_the_clocks_are_more_than_five_minutes_apart() {
+    let skewed = |seconds| {
+        let mut scene = ripe();
+        scene.skew = Some(TimeDelta::seconds(seconds));
+        scene.listed_as_current([token(1), token(2)]).books_kept()
+    };
+    skewed(300).does("delete 1");
+    skewed(-300).does("delete 1");
+    check_kept(skewed(301), "the local clock is 301 s off");
+    check_kept(skewed(-301), "the local clock is -301 s off");
+}
+
+#[test]
+fn one_is_kept_while_the_server_does_not_tell_its_time() {
+    let mut scene = ripe();
+    scene.skew = None;
+    check_kept(scene.listed_as_current([token(1), token(2)]), "the server did not tell its time");
+}
+
+fn judge_for_operator_of(scene: &Scene, victim: Fingerprint) -> Result<Retirable, Blocked> {
+    judge_for_operator(&scene.policy, &scene.state, &scene.seen, victim, scene.now)
+}
+
+#[test]
+fn the_current_token_is_never_deleted() {
+    let scene = ripe();
+    assert_eq!(judge_for_operator_of(&scene, token(2)), Err(Blocked::InUse));
+    // Nor where nothing else speaks for it: no sink serves it.
+    let scene = ripe_with([]).listed_as_current([token(2)]);
+    assert_eq!(judge_for_operator_of(&scene, token(2)), Err(Blocked::InUse));
+}
+
+#[test]
+fn the_pending_token_is_never_deleted() {
+    let scene = ripe_with([]).verified(3).listed_as_current([token(2), token(3)]);
+    assert!(Verified::of(scene.state.pending().unwrap()).is_some());
+    assert_eq!(judge_for_operator_of(&scene, token(3)), Err(Blocked::InUse));
+}
+
+#[test]
+fn the_last_one_that_lives_is_never_deleted() {
+    let scene = ripe().happened(Event::TokenLost { generation: GenerationNo(2), evidence: String::new() });
+    assert_eq!(judge_for_operator_of(&scene, token(1)), Err(Blocked::NoCurrent));
+    scene.waits_for("this may be the last one that works");
+}
+
+fn adopt(policy: &mut AccountPolicy) {
+    policy.retention.foreign = Foreign::Adopt;
+}
+
+/// A foreign token that was first seen when the account was, 20 days ago.
+fn with_foreign() -> Scene {
+    let seen = Event::ForeignSeen { fingerprints: [foreign(1)].into() };
+    let scene = Scene::new([file("app")]).happened(seen).rotated(1);
+    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    scene.later(days(20)).all_hold(1).listed_as_current([token(1), foreign(1)])
+}
+
+#[test]
+fn a_foreign_token_is_kept_under_keep_however_old() {
+    with_foreign().later(days(300)).all_hold(1).listed_as_current([token(1), foreign(1)]).does("rest");
+}
+
+#[test]
+fn an_adopted_token_ages_from_when_it_was_first_seen() {
+    let delete = format!("delete foreign {}", foreign(1).short());
+    with_foreign().with(adopt).does(&delete);
+    let young = with_foreign().with(adopt).with(|it| it.retention.max_age = days(20) + hours(1));
+    check_kept(young.clone(), "it reaches max-age");
+    young.next_pass(hours(1)).does(&delete);
+}
+
+#[test]
+fn an_adopted_token_that_a_sink_serves_is_kept() {
+    let scene = with_foreign().with(adopt).holds("app", Held::Token(foreign(1)));
+    let scene = scene.books_kept().failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    check_kept(scene, "sink app still serves it");
+}
+
+#[test]
+fn an_adopted_token_waits_for_a_promotion_after_it_was_seen() {
+    let scene = with_foreign().with(adopt);
+    let scene = scene.listed_as_current([token(1), foreign(1), foreign(2)]).books_kept();
+    let scene = scene.later(days(20)).all_hold(1).listed_as_current([token(1), foreign(2)]).books_kept();
+    check_kept(scene.clone(), "its successor is not promoted yet");
+    scene
+        .rotated(2)
+        .all_hold(2)
+        .listed_as_current([token(1), token(2), foreign(2)])
+        .waits_for("its overlap ends");
+}
+
+#[test]
+fn an_operator_may_delete_a_young_or_foreign_token_under_all_other_guards() {
+    let scene = with_foreign();
+    assert!(judge_for_operator_of(&scene, foreign(1)).is_ok());
+    let served = with_foreign().holds("app", Held::Token(foreign(1)));
+    assert_eq!(judge_for_operator_of(&served, foreign(1)), Err(Blocked::Served { sink: "app".to_owned() }));
+    let young = ripe().with(|it| it.retention.max_age = days(365));
+    assert!(judge_for_operator_of(&young, token(1)).is_ok());
+    assert_eq!(judge_for_operator_of(&scene, foreign(9)), Err(Blocked::NotListed));
+}
+
+#[test]
+fn one_that_was_never_published_goes_at_once() {
+    let scene = Scene::with_current([file("app")]).minted(2);
+    let abandoned = Event::Abandoned { generation: GenerationNo(2), reason: "it was refused".to_owned() };
+    let scene = scene.happened(abandoned).listed_as_current([token(1), token(2)]);
+    scene.does("delete 2");
+}
+
+#[test]
+fn one_that_may_have_been_published_waits_though_it_was_never_promoted() {
+    // Verified and in a sink, then lost, another minted, and back again.
+    let scene = Scene::with_current([file("app")]).verified(2).proved("app", 2);
+    let scene = scene.happened(Event::TokenLost { generation: GenerationNo(2), evidence: String::new() });
+    let scene = scene.rotated(3).happened(Event::Reappeared { generation: GenerationNo(2) }).all_hold(3);
+    let scene = scene.listed_as_current([1, 2, 3].map(token));
+    check_kept(scene, "it reaches max-age");
+}
+
+#[test]
+fn a_delete_that_failed_is_tried_again_after_its_back_off() {
+    let intended = Event::DeleteIntended {
+        fingerprint: token(1),
+        generation: Some(GenerationNo(1)),
+        because: String::new(),
+    };
+    let scene = ripe().happened(intended).failed(Lane::Retirement, IncidentKind::RetireFailed);
+    check_kept(scene.clone(), "the next try to delete");
+    scene.clone().rests_until(scene.now + std::time::Duration::from_secs(30));
+    scene.clone().next_pass(std::time::Duration::from_secs(30)).does("delete 1");
+    // Gone after all, by our hand.
+    let scene = scene.listed_as_current([token(2)]).books_kept();
+    let retired = scene.state.generations[&GenerationNo(1)].retired;
+    assert_eq!(retired.map(|(_, by)| by), Some(crate::event::Hand::Us));
+}
+
+#[test]
+fn an_adopted_token_whose_delete_had_no_known_outcome_is_ours_to_have_deleted() {
+    let intended =
+        Event::DeleteIntended { fingerprint: foreign(1), generation: None, because: String::new() };
+    let scene = with_foreign().with(adopt).happened(intended);
+    let scene = scene.failed(Lane::Retirement, IncidentKind::RetireFailed).listed_as_current([token(1)]);
+    scene.does("record retired");
+}
+
+#[test]
+fn one_deleted_by_another_hand_counts_as_retired() {
+    let scene = ripe().listed_as_current([token(2)]).books_kept();
+    let retired = scene.state.generations[&GenerationNo(1)].retired;
+    assert_eq!(retired.map(|(_, by)| by), Some(crate::event::Hand::Another));
+}
+
+#[test]
+fn a_late_arrival_of_a_lost_mint_goes_at_once() {
+    let late = Event::Minted { generation: GenerationNo(3), fingerprint: token(3), how: Learnt::Late };
+    let scene = ripe().with(|it| it.retention.max_age = days(365)).happened(late);
+    let abandoned = Event::Abandoned { generation: GenerationNo(3), reason: "it arrived late".to_owned() };
+    scene.happened(abandoned).listed_as_current([1, 2, 3].map(token)).does("delete 3");
+}

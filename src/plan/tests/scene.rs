@@ -1,0 +1,320 @@
+//! A made-up moment in an account's life: a policy, what happened so far, what was seen, the time.
+//!
+//! Everything is set by hand, so that a test can change one fact and nothing else. What follows from what
+//! is `tests/world.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::account::AccountState;
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
+use crate::plan::backoff::{Trouble, failed};
+use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
+use crate::plan::{Decision, Look, Next, Step, plan};
+use crate::policy::{
+    AccountPolicy, CronExpr, FileAccess, FileSink, Foreign, LostMint, Receipt, Retention, Retry, Schedule,
+    SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
+};
+use crate::secret::{Fingerprint, SecretSource};
+
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-03-02T00:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+pub(crate) fn hours(count: u64) -> Duration {
+    minutes(60 * count)
+}
+
+pub(crate) fn days(count: u64) -> Duration {
+    hours(24 * count)
+}
+
+/// A policy with the defaults of the manual, but a schedule that is easy to reckon with.
+pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPolicy {
+    AccountPolicy {
+        name: "sales-ivr".to_owned(),
+        username: "ivr-bot@example.com".to_owned(),
+        password: SecretSource::Env("UNUSED".to_owned()),
+        platform_id: "aws80".to_owned(),
+        schedule: every(days(7)),
+        retention: Retention {
+            max_age: days(14),
+            overlap: hours(24),
+            max_live: 8,
+            foreign: Foreign::Keep,
+            lost_mint: LostMint::Recover,
+        },
+        retry: Retry { initial: Duration::from_secs(30), max: minutes(60), rejected_login: hours(6) },
+        check_every: minutes(15),
+        verify_within: minutes(2),
+        smoke_test: true,
+        sinks: sinks.into_iter().collect(),
+    }
+}
+
+pub(crate) fn every(interval: Duration) -> Schedule {
+    Schedule { timing: Timing::Every(interval), timezone: Tz::UTC, jitter: Duration::ZERO }
+}
+
+#[track_caller]
+pub(crate) fn cron(line: &str, timezone: Tz) -> Schedule {
+    let parser = croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Optional).build();
+    let expr = CronExpr { text: line.to_owned(), cron: parser.parse(line).unwrap() };
+    Schedule { timing: Timing::Cron(expr), timezone, jitter: Duration::ZERO }
+}
+
+pub(crate) fn file(name: &str) -> SinkPolicy {
+    let path = format!("/run/{name}").into();
+    let kind = SinkKind::File(FileSink { path, access: FileAccess::default(), trailing_newline: false });
+    SinkPolicy { name: name.to_owned(), required: true, kind }
+}
+
+pub(crate) fn webhook(name: &str) -> SinkPolicy {
+    let kind = SinkKind::Webhook(WebhookSink {
+        url: WebhookUrl::new(format!("https://{name}.example.com/hook").parse().unwrap()),
+        secret: SecretSource::Env("UNUSED".to_owned()),
+        headers: Vec::new(),
+        timeout: Duration::from_secs(10),
+        receipt: Receipt::Status,
+    });
+    SinkPolicy { name: name.to_owned(), required: true, kind }
+}
+
+pub(crate) fn optional(sink: SinkPolicy) -> SinkPolicy {
+    SinkPolicy { required: false, ..sink }
+}
+
+/// The token of this generation.
+pub(crate) fn token(generation: u64) -> Fingerprint {
+    Fingerprint::of(format!("ours {generation}").as_bytes())
+}
+
+/// A token that someone else made.
+pub(crate) fn foreign(number: u64) -> Fingerprint {
+    Fingerprint::of(format!("foreign {number}").as_bytes())
+}
+
+/// A made-up moment.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub policy: AccountPolicy,
+    pub state: AccountState,
+    pub seen: Seen,
+    pub now: DateTime<Utc>,
+    /// Local minus server time, as told with every list.
+    pub skew: Option<TimeDelta>,
+}
+
+impl Scene {
+    /// An account that was seen for the first time, sinks bound, nothing else.
+    pub fn new(sinks: impl IntoIterator<Item = SinkPolicy>) -> Self {
+        let (state, seen) = (AccountState::default(), Seen::default());
+        let skew = Some(TimeDelta::zero());
+        Self { policy: policy(sinks), state, seen, now: start(), skew }.books_kept()
+    }
+
+    /// An account with generation 1, current since the start and in every sink; all was looked at just now.
+    pub fn with_current(sinks: impl IntoIterator<Item = SinkPolicy>) -> Self {
+        Self::new(sinks).rotated(1).all_hold(1).listed_as_current([token(1)])
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut AccountPolicy)) -> Self {
+        change(&mut self.policy);
+        self
+    }
+
+    pub fn later(mut self, by: Duration) -> Self {
+        self.now += by;
+        self
+    }
+
+    /// So much later, in a new pass, in which everything was looked at and is as it was.
+    pub fn next_pass(mut self, by: Duration) -> Self {
+        let (sinks, list) = (self.seen.sinks.clone(), self.seen.list.clone());
+        self.now += by;
+        self.seen.begin_pass(self.now);
+        self.seen.sinks = sinks;
+        match list {
+            Some(SeenList { by: ListedBy::Login, tokens, .. }) => self.listed_by_login(tokens),
+            Some(SeenList { by: ListedBy::Token(_), tokens, .. }) => self.listed_as_current(tokens),
+            None => self,
+        }
+    }
+
+    /// The process ends and another begins: only the journal is left.
+    pub fn restarted(mut self) -> Self {
+        self.seen = Seen::default();
+        self
+    }
+
+    pub fn happened(mut self, event: Event) -> Self {
+        self.state.apply(self.state.seq + 1, self.now, &event);
+        self
+    }
+
+    /// Writes down what the plan says follows.
+    pub fn books_kept(mut self) -> Self {
+        for _ in 0..20 {
+            let Next::Record(events) = self.decision().next else { return self };
+            for event in events {
+                self = self.happened(event);
+            }
+        }
+        panic!("bookkeeping comes to no end");
+    }
+
+    pub fn minted(self, number: u64) -> Self {
+        let generation = GenerationNo(number);
+        self.happened(Event::MintIntended { generation, baseline: BTreeSet::new() }).happened(Event::Minted {
+            generation,
+            fingerprint: token(number),
+            how: Learnt::Answered,
+        })
+    }
+
+    pub fn verified(self, number: u64) -> Self {
+        self.minted(number).happened(Event::Verified { generation: GenerationNo(number) })
+    }
+
+    pub fn delivered(self, sink: &str, number: u64) -> Self {
+        let (sink, generation) = (sink.to_owned(), GenerationNo(number));
+        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation })
+            .happened(Event::Delivered { sink, generation })
+    }
+
+    pub fn proved(self, sink: &str, number: u64) -> Self {
+        let proved = Event::Proved { sink: sink.to_owned(), generation: GenerationNo(number) };
+        self.delivered(sink, number).happened(proved)
+    }
+
+    pub fn promoted(self, number: u64) -> Self {
+        self.happened(Event::Promoted { generation: GenerationNo(number) })
+    }
+
+    /// From mint to promotion.
+    pub fn rotated(mut self, number: u64) -> Self {
+        let sinks: Vec<String> = self.policy.sinks.iter().map(|sink| sink.name.clone()).collect();
+        self = self.verified(number);
+        for sink in sinks {
+            self = self.proved(&sink, number);
+        }
+        self.promoted(number)
+    }
+
+    pub fn failed(self, lane: Lane, incident: IncidentKind) -> Self {
+        let trouble = Trouble::new(lane, incident, "it did not work");
+        let event = failed(&self.state, &self.policy.retry, trouble, self.now);
+        self.happened(event)
+    }
+
+    pub fn holds(mut self, sink: &str, held: Held) -> Self {
+        self.seen.sinks.get_or_insert_with(BTreeMap::new).insert(sink.to_owned(), held);
+        self
+    }
+
+    /// Every sink that can be read holds this generation.
+    pub fn all_hold(mut self, number: u64) -> Self {
+        let sinks = self.policy.sinks.iter().map(|sink| {
+            let held = match sink.kind {
+                SinkKind::File(_) | SinkKind::EnvFile(_) => Held::Token(token(number)),
+                SinkKind::Webhook(_) => Held::Opaque,
+            };
+            (sink.name.clone(), held)
+        });
+        self.seen.sinks = Some(sinks.collect());
+        self
+    }
+
+    fn listed(mut self, by: ListedBy, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
+        let list = SeenList { at: self.now, tokens: tokens.into_iter().collect(), by, skew: self.skew };
+        self.seen.saw_list(list, self.state.in_use());
+        self
+    }
+
+    pub fn listed_as_current(self, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
+        let current = self.state.current().expect("a current token lists").fingerprint;
+        self.listed(ListedBy::Token(current), tokens)
+    }
+
+    pub fn listed_by_login(self, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
+        self.listed(ListedBy::Login, tokens)
+    }
+
+    pub fn fit(mut self) -> Self {
+        self.seen.preflight = Some(BTreeMap::new());
+        self
+    }
+
+    pub fn unfit(mut self, sink: &str) -> Self {
+        let why = (sink.to_owned(), "the disk is full".to_owned());
+        self.seen.preflight = Some(BTreeMap::from([why]));
+        self
+    }
+
+    pub fn decision(&self) -> Decision {
+        plan(&self.policy, &self.state, &self.seen, self.now)
+    }
+
+    /// This is done next: `mint 2`, `deliver 2 to app, crm`, `record drifted`, `rest` …
+    #[track_caller]
+    pub fn does(self, expected: &str) -> Self {
+        let decision = self.decision();
+        assert_eq!(in_words(&decision.next), expected, "{decision:#?}");
+        self
+    }
+
+    /// One line of what is waited for has this in it.
+    #[track_caller]
+    pub fn waits_for(self, expected: &str) -> Self {
+        let decision = self.decision();
+        let found = decision.waiting.iter().any(|waiting| waiting.what.contains(expected));
+        assert!(found, "no wait for `{expected}` in {decision:#?}");
+        self
+    }
+
+    /// Nothing is done, and it is looked again at that time and no sooner.
+    #[track_caller]
+    pub fn rests_until(self, expected: DateTime<Utc>) -> Self {
+        let decision = self.decision();
+        assert_eq!((&decision.next, decision.wake_at), (&Next::Rest, expected), "{decision:#?}");
+        self
+    }
+}
+
+/// What is done next, in words.
+pub(crate) fn in_words(next: &Next) -> String {
+    match next {
+        Next::Rest => "rest".to_owned(),
+        Next::Record(events) => format!("record {}", kinds(events)),
+        Next::Do(step) => match step {
+            Step::Look(Look::Sinks) => "look at sinks".to_owned(),
+            Step::Look(Look::Preflight) => "look whether sinks are fit".to_owned(),
+            Step::Look(Look::ListAsCurrent) => "list as current".to_owned(),
+            Step::Look(Look::ListByLogin) => "list by login".to_owned(),
+            Step::Mint { generation, .. } => format!("mint {generation}"),
+            Step::Verify(minted) => format!("verify {}", minted.generation()),
+            Step::Deliver { token, sinks } => {
+                format!("deliver {} to {}", token.generation(), sinks.join(", "))
+            }
+            Step::Prove { token, sinks } => format!("prove {} in {}", token.generation(), sinks.join(", ")),
+            Step::Promote(proved) => format!("promote {}", proved.generation()),
+            Step::Delete(victim) => match victim.generation() {
+                Some(generation) => format!("delete {generation}"),
+                None => format!("delete foreign {}", victim.fingerprint().short()),
+            },
+        },
+    }
+}
+
+/// The kinds of these events.
+pub(crate) fn kinds(events: &[Event]) -> String {
+    let kind = |event: &Event| serde_json::to_value(event).unwrap()["kind"].as_str().unwrap().to_owned();
+    events.iter().map(kind).collect::<Vec<_>>().join(", ")
+}

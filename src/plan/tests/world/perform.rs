@@ -1,0 +1,373 @@
+//! The steps, as the driver performs them: intent, effect, outcome.
+
+use std::collections::BTreeMap;
+
+use super::{Fault, Maker, Refusal, Stop, World};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
+use crate::plan::backoff::{Trouble, failed};
+use crate::plan::seen::{Held, ListedBy, SeenList};
+use crate::plan::{Look, Step};
+use crate::policy::SinkPolicy;
+use crate::secret::Fingerprint;
+
+impl World {
+    pub(super) fn perform(&mut self, step: Step, fault: Fault) -> Result<(), Stop> {
+        match step {
+            Step::Look(look) => self.look(look, fault),
+            Step::Mint { generation, baseline } => {
+                if !self.logged_in && !self.log_in()? {
+                    return Ok(());
+                }
+                self.record(vec![Event::MintIntended { generation, baseline }]);
+                self.mint(generation, fault)
+            }
+            Step::Verify(minted) => self.verify(minted.generation(), minted.fingerprint(), fault),
+            Step::Deliver { token, sinks } => {
+                self.deliver(token.generation(), token.fingerprint(), &sinks, fault)
+            }
+            Step::Prove { token, sinks } => {
+                self.prove(token.generation(), token.fingerprint(), &sinks, fault)
+            }
+            Step::Promote(proved) => {
+                self.die_if(fault, Fault::CrashBefore)?;
+                self.record(vec![Event::Promoted { generation: proved.generation() }]);
+                self.die_if(fault, Fault::CrashAfter)
+            }
+            Step::Delete(victim) => {
+                let because = victim.because().to_owned();
+                let (fingerprint, generation) = (victim.fingerprint(), victim.generation());
+                self.record(vec![Event::DeleteIntended { fingerprint, generation, because }]);
+                self.delete(fingerprint, fault)
+            }
+        }
+    }
+
+    fn die_if(&self, fault: Fault, deadly: Fault) -> Result<(), Stop> {
+        if fault == deadly { Err(Stop::Crashed) } else { Ok(()) }
+    }
+
+    fn look(&mut self, look: Look, fault: Fault) -> Result<(), Stop> {
+        self.die_if(fault, Fault::CrashBefore)?;
+        match look {
+            Look::Sinks => self.look_at_sinks(),
+            Look::Preflight => {
+                let mut unfit = BTreeMap::new();
+                for sink in self.policy.sinks.clone() {
+                    if Self::is_readable(&sink) && self.place(&sink.name).refuses.is_some() {
+                        unfit.insert(sink.name, "it is no regular file".to_owned());
+                    }
+                }
+                self.seen.preflight = Some(unfit);
+            }
+            Look::ListByLogin => self.list_by_login(fault)?,
+            Look::ListAsCurrent => {
+                let Some(current) = self.state.current().map(|current| current.fingerprint) else {
+                    return Ok(());
+                };
+                match self.texts.contains(&current) {
+                    true => _ = self.list_with(current, fault),
+                    // The text is nowhere at hand: a login has to do.
+                    false => {
+                        self.login_allowed()?;
+                        self.list_by_login(fault)?;
+                    }
+                }
+            }
+        }
+        self.die_if(fault, Fault::CrashAfter)
+    }
+
+    fn look_at_sinks(&mut self) {
+        let mut held = BTreeMap::new();
+        for sink in self.policy.sinks.clone() {
+            held.insert(sink.name.clone(), self.read_back(&sink));
+        }
+        let in_use = self.state.in_use();
+        for found in held.values() {
+            if let Held::Token(token) = found
+                && in_use.contains(token)
+            {
+                self.texts.insert(*token);
+            }
+        }
+        let released = self.state.released_sinks.iter().filter(|(_, record)| record.sink_type != "webhook");
+        let place = |target: &String| self.places.get(target).and_then(|place| place.holds);
+        let released = released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
+        self.seen.released = released.map(|(name, token)| (name, Held::Token(token))).collect();
+        self.seen.sinks = Some(held);
+        self.note_texts();
+    }
+
+    fn read_back(&mut self, sink: &SinkPolicy) -> Held {
+        let place = self.place(&sink.name);
+        match (Self::is_readable(sink), place.unreadable, place.holds) {
+            (false, _, _) => Held::Opaque,
+            (true, true, _) => Held::Unreadable("permission denied".to_owned()),
+            (true, false, Some(token)) => Held::Token(token),
+            (true, false, None) => Held::Absent,
+        }
+    }
+
+    fn trouble(&mut self, lane: Lane, incident: IncidentKind) {
+        let trouble = Trouble::new(lane, incident, "it did not work");
+        let event = failed(&self.state, &self.policy.retry, trouble, self.now);
+        self.record(vec![event]);
+    }
+
+    fn clear(&mut self, lane: Lane) {
+        if self.state.lanes.contains_key(&lane) {
+            self.record(vec![Event::LaneCleared { lane }]);
+        }
+    }
+
+    fn login_allowed(&self) -> Result<(), Stop> {
+        let held = [Lane::Login, Lane::Server];
+        match held.iter().filter_map(|lane| self.state.held_until(lane, self.now)).max() {
+            Some(until) => Err(Stop::NotBefore(until)),
+            None => Ok(()),
+        }
+    }
+
+    /// `false`: it failed, and that is recorded.
+    fn log_in(&mut self) -> Result<bool, Stop> {
+        if self.state.recent_logins(self.now) >= 5 {
+            return Err(Stop::NotBefore(self.now + chrono::TimeDelta::seconds(60)));
+        }
+        self.record(vec![Event::LoginAttempted]);
+        if self.server.down {
+            self.trouble(Lane::Login, IncidentKind::LoginFailed);
+        } else if self.password != self.server.password {
+            let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginRejected, "401");
+            trouble.rejected = Some(self.tag());
+            let event = failed(&self.state, &self.policy.retry, trouble, self.now);
+            self.record(vec![event]);
+        } else {
+            self.clear(Lane::Login);
+            self.logged_in = true;
+        }
+        Ok(self.logged_in)
+    }
+
+    fn list_by_login(&mut self, fault: Fault) -> Result<(), Stop> {
+        if !self.logged_in && !self.log_in()? {
+            return Ok(());
+        }
+        if self.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
+            self.trouble(Lane::Server, IncidentKind::LoginFailed);
+            return Ok(());
+        }
+        self.take_listing(ListedBy::Login);
+        self.clear(Lane::Server);
+        Ok(())
+    }
+
+    /// Lists with a token. `false`: there is no list.
+    fn list_with(&mut self, token: Fingerprint, fault: Fault) -> bool {
+        if self.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
+            self.trouble(Lane::Server, IncidentKind::LoginFailed);
+            return false;
+        }
+        // Some nodes refuse a token that others take.
+        if !self.alive().contains(&token) || fault == Fault::Denied {
+            self.seen.saw_refusal(token);
+            return false;
+        }
+        self.take_listing(ListedBy::Token(token));
+        self.clear(Lane::Server);
+        true
+    }
+
+    fn take_listing(&mut self, by: ListedBy) {
+        let true_now = self.now - self.skew;
+        let (due, late) = std::mem::take(&mut self.server.late).into_iter().partition(|it| it.0 <= true_now);
+        self.server.late = late;
+        for (_, user, token) in due {
+            self.server.users.entry(user).or_default().insert(token);
+        }
+        let tokens = self.server.users.get(&self.policy.username).cloned().unwrap_or_default();
+        let watched = self.state.in_use();
+        self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
+        let list = SeenList { at: self.now, tokens, by, skew: Some(self.skew) };
+        self.seen.saw_list(list, watched);
+        self.note_texts();
+    }
+
+    fn mint(&mut self, generation: GenerationNo, fault: Fault) -> Result<(), Stop> {
+        self.seen.server_changed();
+        self.die_if(fault, Fault::CrashBefore)?;
+        let fault = if self.server.down { Fault::Before } else { fault };
+        let token = Fingerprint::of(format!("ours {}", self.server.made.len()).as_bytes());
+        let user = self.policy.username.clone();
+        match fault {
+            Fault::NoEffect | Fault::Denied | Fault::CrashBefore | Fault::Before => {}
+            Fault::Late(by) => {
+                self.server.made.insert(token, Maker::Us);
+                self.server.late.push((self.now - self.skew + by, user, token));
+            }
+            Fault::None | Fault::NoAnswer | Fault::CrashAfter => {
+                self.server.made.insert(token, Maker::Us);
+                self.server.users.entry(user).or_default().insert(token);
+            }
+        }
+        self.die_if(fault, Fault::CrashAfter)?;
+        let error = "it did not work".to_owned();
+        if fault == Fault::None {
+            self.texts.insert(token);
+            self.note_texts();
+            self.record(vec![Event::Minted { generation, fingerprint: token, how: Learnt::Answered }]);
+        } else {
+            self.record(vec![match fault == Fault::Before {
+                true => Event::MintFailed { generation, error },
+                false => Event::MintUnknown { generation, error },
+            }]);
+            self.trouble(Lane::Rotation, IncidentKind::MintFailed);
+        }
+        Ok(())
+    }
+
+    /// Whether this token's text is at hand, a login's list asked if need be.
+    fn text_of(&mut self, token: Fingerprint) -> Result<bool, Stop> {
+        if !self.texts.contains(&token) {
+            self.login_allowed()?;
+            self.list_by_login(Fault::None)?;
+        }
+        Ok(self.texts.contains(&token))
+    }
+
+    fn abandon(&mut self, generation: GenerationNo) {
+        self.trouble(Lane::Rotation, IncidentKind::VerifyFailed);
+        self.record(vec![Event::Abandoned { generation, reason: "it does not work".to_owned() }]);
+    }
+
+    fn verify(&mut self, number: GenerationNo, token: Fingerprint, fault: Fault) -> Result<(), Stop> {
+        if !self.text_of(token)? {
+            if self.seen.list.is_some() {
+                self.abandon(number);
+            }
+            return Ok(());
+        }
+        self.die_if(fault, Fault::CrashBefore)?;
+        let unclear = matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect);
+        if self.server.down || unclear {
+            self.trouble(Lane::Rotation, IncidentKind::VerifyFailed);
+        } else if !self.list_with(token, fault) {
+            self.abandon(number);
+        } else {
+            self.die_if(fault, Fault::CrashAfter)?;
+            self.record(vec![Event::Verified { generation: number }]);
+            self.clear(Lane::Rotation);
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        generation: GenerationNo,
+        token: Fingerprint,
+        sinks: &[String],
+        fault: Fault,
+    ) -> Result<(), Stop> {
+        if !self.text_of(token)? {
+            return Ok(());
+        }
+        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
+        self.record(intents.collect());
+        self.seen.sinks_changed();
+        self.die_if(fault, Fault::CrashBefore)?;
+        let mut outcomes = Vec::new();
+        for sink in sinks {
+            let policy = self.policy.sinks.iter().find(|it| it.name == *sink).cloned();
+            let is_file = policy.is_some_and(|sink| Self::is_readable(&sink));
+            let place = self.place(sink);
+            let refusal = match fault {
+                Fault::None | Fault::CrashAfter | Fault::CrashBefore => place.refuses,
+                Fault::Before | Fault::Denied => Some(Refusal::NotDone),
+                Fault::NoAnswer | Fault::Late(_) => Some(Refusal::NoAnswer),
+                Fault::NoEffect => Some(Refusal::Silent),
+            };
+            match refusal {
+                None | Some(Refusal::NoAnswer) => place.holds = Some(token),
+                Some(Refusal::NotDone | Refusal::Silent | Refusal::Gone | Refusal::Lies) => {}
+            }
+            outcomes.push((sink.clone(), is_file, refusal));
+        }
+        self.die_if(fault, Fault::CrashAfter)?;
+        for (sink, is_file, refusal) in outcomes {
+            // Only a file can be caught lying; a webhook's receipt is all there is.
+            let (outcome, parked) = match refusal {
+                None => (None, false),
+                Some(Refusal::Lies) if is_file => (None, false),
+                Some(Refusal::NotDone | Refusal::Lies) => (Some(Outcome::NotDone), false),
+                Some(Refusal::Gone) => (Some(Outcome::NotDone), !is_file),
+                // A file's error says that nothing was done, though it may have been: it is read back.
+                Some(Refusal::NoAnswer | Refusal::Silent) if is_file => (Some(Outcome::NotDone), false),
+                Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
+            };
+            match outcome {
+                None => self.record(vec![Event::Delivered { sink, generation }]),
+                Some(outcome) => {
+                    let lane = Lane::Sink(sink.clone());
+                    self.record(vec![Event::DeliveryFailed { sink, generation, outcome, parked }]);
+                    self.trouble(lane, IncidentKind::SinkFailed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn prove(
+        &mut self,
+        generation: GenerationNo,
+        token: Fingerprint,
+        sinks: &[String],
+        fault: Fault,
+    ) -> Result<(), Stop> {
+        self.die_if(fault, Fault::CrashBefore)?;
+        let (mut proved, mut read) = (Vec::new(), Vec::new());
+        for sink in self.policy.sinks.clone().into_iter().filter(|it| sinks.contains(&it.name)) {
+            match self.read_back(&sink) {
+                Held::Token(found) if found == token => read.push(sink.name),
+                Held::Opaque => proved.push(sink.name),
+                Held::Token(_) | Held::Absent | Held::Other(_) | Held::Unreadable(_) => {
+                    self.trouble(Lane::Sink(sink.name), IncidentKind::SinkFailed);
+                }
+            }
+        }
+        if !read.is_empty() && self.list_with(token, fault) {
+            proved.extend(read);
+        }
+        self.die_if(fault, Fault::CrashAfter)?;
+        for sink in proved {
+            self.clear(Lane::Sink(sink.clone()));
+            self.record(vec![Event::Proved { sink, generation }]);
+        }
+        self.seen.sinks_changed();
+        Ok(())
+    }
+
+    fn delete(&mut self, victim: Fingerprint, fault: Fault) -> Result<(), Stop> {
+        self.seen.server_changed();
+        self.die_if(fault, Fault::CrashBefore)?;
+        let current = self.state.current().expect("nothing is deleted without a current token").fingerprint;
+        let fault = if self.server.down { Fault::Before } else { fault };
+        match fault {
+            Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
+            Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
+                self.server.users.values_mut().for_each(|tokens| {
+                    tokens.remove(&victim);
+                });
+            }
+        }
+        self.die_if(fault, Fault::CrashAfter)?;
+        if self.server.down || fault == Fault::NoAnswer || !self.alive().contains(&current) {
+            self.trouble(Lane::Retirement, IncidentKind::RetireFailed);
+            return Ok(());
+        }
+        self.take_listing(ListedBy::Token(current));
+        match self.alive().contains(&victim) {
+            true => self.trouble(Lane::Retirement, IncidentKind::RetireFailed),
+            false => self.clear(Lane::Retirement),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! An answer as it comes in: its body, no more of it than makes sense, and what its status means.
+//!
+//! What this file does not know: what was asked.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Response, StatusCode};
+
+use crate::ringcx::ApiError;
+use crate::ringcx::wire::BodyError;
+
+/// A success.
+pub struct Answer {
+    /// 2xx.
+    pub status: u16,
+    /// Its `Date`.
+    pub server_time: Option<DateTime<Utc>>,
+    /// Whole.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A body that makes no sense makes the success one that does not, either.
+    pub fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
+        parsed.map_err(|why| ApiError::Nonsense { status: self.status, why: why.to_string() })
+    }
+}
+
+/// A body, as far as it was taken.
+pub enum Body {
+    /// To its end.
+    Whole(Vec<u8>),
+    /// As much as was allowed.
+    TooLarge(Vec<u8>),
+    /// Until the connection failed.
+    Cut(Vec<u8>, reqwest::Error),
+}
+
+impl Body {
+    /// What was taken of it.
+    pub fn so_far(&self) -> &[u8] {
+        match self {
+            Self::Whole(body) | Self::TooLarge(body) | Self::Cut(body, _) => body,
+        }
+    }
+}
+
+/// Takes a body chunk by chunk, and no more of it than `max` bytes, whatever length was announced.
+pub async fn read(response: &mut Response, max: usize) -> Body {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Body::Whole(body),
+            Ok(Some(chunk)) => {
+                let room = max - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return Body::TooLarge(body);
+                }
+            }
+            Err(error) => return Body::Cut(body, error),
+        }
+    }
+}
+
+/// What any other status than a success means.
+pub fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) -> ApiError {
+    let (status, said) = (status.as_u16(), said.to_owned());
+    match status {
+        401 | 403 => ApiError::Denied { status, said },
+        429 | 503 => ApiError::Busy { status, retry_after, said },
+        _ => ApiError::Status { status, said },
+    }
+}
+
+/// The status that an error tells, where one came.
+pub fn error_status(error: &ApiError) -> Option<u16> {
+    match error {
+        ApiError::Unreachable { .. } | ApiError::NoAnswer { .. } => None,
+        ApiError::Denied { status, .. }
+        | ApiError::Busy { status, .. }
+        | ApiError::Status { status, .. }
+        | ApiError::Nonsense { status, .. } => Some(*status),
+    }
+}
+
+/// A header's value, where it is plain text.
+pub fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,294 @@
+//! Secrets rest in their sinks and nowhere else, whatever goes wrong.
+//!
+//! One daemon, logging all it can, goes through every fault of every call, wrong passwords, broken sinks
+//! and a refusing mail server. Then every secret that was used is looked for in everything it wrote.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ringcx_rotator::secret::Fingerprint;
+use ringcx_rotator::simulate::mailbox::{MailManner, Mailbox, MailboxSetup};
+use ringcx_rotator::simulate::receiver::{Manner, Receiver, ReceiverSetup, Signature};
+use ringcx_rotator::simulate::{
+    AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, Times,
+};
+
+use crate::rig::{House, PASSWORD, USER, eventually};
+
+const WRONG: &str = "wr0ng canary&password%/+\"";
+const WEBHOOK_SECRET: &str = "canary of the webhook's secret, 32+ bytes";
+const URL_PATH: &str = "canary-in-the-path-51f0";
+const URL_QUERY: &str = "canary-in-the-query-77ab";
+const HEADER: &str = "canary-in-a-header-9c3e";
+const SMTP_PASSWORD: &str = "canary of the mail server's password/&+";
+/// Every JWT begins so: `{"` in base64.
+const JWT: &str = "eyJ";
+
+/// A secret, by name, in every form in which it might get out.
+type Canaries = BTreeMap<String, Vec<String>>;
+
+fn add(canaries: &mut Canaries, name: &str, secret: &str) {
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let percent = form.replace('+', "%20");
+    let json = serde_json::to_string(secret).unwrap();
+    let mut forms = vec![
+        secret.to_owned(),
+        form.to_lowercase(),
+        form,
+        percent.to_lowercase(),
+        percent,
+        json.trim_matches('"').to_owned(),
+        STANDARD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    ];
+    forms.dedup();
+    canaries.insert(name.to_owned(), forms);
+}
+
+/// The names of the canaries that are in there.
+fn caught(canaries: &Canaries, place: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(place);
+    let is_in = |form: &String| text.contains(form.as_str());
+    canaries.iter().filter(|(_, forms)| forms.iter().any(is_in)).map(|(name, _)| name.clone()).collect()
+}
+
+fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
+    let url = receiver.url().replace("/hook", &format!("/{URL_PATH}?key={URL_QUERY}"));
+    let env_path = house.path("env");
+    let hook = format!(
+        "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
+         secret = {{ file = \"webhook-secret\" }}\nheaders = {{ X-Key = \"{HEADER}\" }}\nreceipt = \"fingerprint\"\n\
+         [[account.sink]]\nname = \"env\"\ntype = \"env-file\"\npath = \"{}\"\nkey = \"TOKEN\"\n\
+         [alerts]\nrepeat-after = \"1s\"\n[alerts.email]\nfrom = \"rotator@example.com\"\n\
+         to = [\"oncall@example.com\"]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
+         username = \"mailer\"\npassword = {{ file = \"smtp-password\" }}\n",
+        env_path.display(),
+        mailbox.address().port(),
+    );
+    let defaults = "retention = { max-age = \"1ms\", overlap = \"0s\", max-live = 500 }\ncheck-every = \"1s\"\n\
+                    retry = { initial = \"50ms\", max = \"100ms\", rejected-login = \"10h\" }\nverify-within = \"300ms\"";
+    let account = house.account("ivr", &[house.file_sink("token"), hook]);
+    let text = house.policy(defaults, &account);
+    let quick = "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\"\nlogins-per-minute = 60000";
+    format!("{}\n[log]\nlevel = \"trace\"\n", text.replace("request-timeout = \"20s\"", quick))
+}
+
+/// What commands print, on both of their outputs.
+fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
+    let commands: [&[&str]; 13] = [
+        &["status"],
+        &["status", "ivr"],
+        &["status", "--json"],
+        &["plan"],
+        &["plan", "--json"],
+        &["tokens", "ivr"],
+        &["tokens", "ivr", "--json"],
+        &["history"],
+        &["history", "--json"],
+        &["check"],
+        &["check", "--online"],
+        &["check", "--online", "--json"],
+        &["rotate", "ivr"],
+    ];
+    let run = |args: &&[&str]| {
+        let ran = house.run(*args);
+        (args.join(" "), format!("{}{}", ran.out, ran.err).into_bytes())
+    };
+    commands.iter().map(run).collect()
+}
+
+/// Every file below, by name.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_gets_out_whatever_goes_wrong() {
+    let house = House::new().await;
+    let receiver = Receiver::start(ReceiverSetup {
+        secret: Some(WEBHOOK_SECRET.to_owned()),
+        ..ReceiverSetup::default()
+    });
+    let receiver = receiver.await.unwrap();
+    let credentials = Some(("mailer".to_owned(), SMTP_PASSWORD.to_owned()));
+    let mailbox = Mailbox::start(MailboxSetup { credentials, ..MailboxSetup::default() }).await.unwrap();
+    for (file, text) in [("webhook-secret", WEBHOOK_SECRET), ("smtp-password", SMTP_PASSWORD)] {
+        house.write(file, text);
+    }
+    house.set_policy(&policy(&house, &receiver, &mailbox));
+    let daemon = house.start_ready().await;
+    let mut said = provoke(&house, &receiver, &mailbox).await;
+    let proc = |file: &str| std::fs::read(format!("/proc/{}/{file}", daemon.pid())).unwrap();
+    said.push(("command line".to_owned(), proc("cmdline")));
+    said.push(("environment".to_owned(), proc("environ")));
+    said.extend(outputs(&house));
+    said.extend(files(&house.path("state")));
+    daemon.stop();
+    said.extend(outputs(&house));
+    said.extend(files(&house.path("state")));
+    for number in 0..2 {
+        let name = format!("daemon-{number}.log");
+        if house.path(&name).exists() {
+            said.push((name.clone(), house.read(&name).into_bytes()));
+        }
+    }
+    for mail in mailbox.mails() {
+        said.push((
+            format!("mail `{}`", mail.subject()),
+            format!("{}\n{}", mail.data, mail.text()).into_bytes(),
+        ));
+    }
+
+    used(&house, &receiver, &mailbox);
+    let mut canaries = Canaries::new();
+    for (name, secret) in [
+        ("password", PASSWORD),
+        ("wrong password", WRONG),
+        ("webhook secret", WEBHOOK_SECRET),
+        ("path of the webhook", URL_PATH),
+        ("query of the webhook", URL_QUERY),
+        ("header of the webhook", HEADER),
+        ("SMTP password", SMTP_PASSWORD),
+        ("SMTP login", &format!("\0mailer\0{SMTP_PASSWORD}")),
+        ("secret of an account's object", PLANTED_SECRETS[0]),
+        ("SIP password of an account's object", PLANTED_SECRETS[1]),
+    ] {
+        add(&mut canaries, name, secret);
+    }
+    canaries.insert("access token".to_owned(), vec![JWT.to_owned()]);
+    let tokens = house.record().tokens();
+    for token in &tokens {
+        add(&mut canaries, &format!("token {}", token.fingerprint.short()), &token.token);
+        // Half of one is too much as well.
+        add(&mut canaries, &format!("half of token {}", token.fingerprint.short()), &token.token[6..24]);
+    }
+    the_net_holds(&canaries);
+
+    let bytes: usize = said.iter().map(|(_, text)| text.len()).sum();
+    println!(
+        "canaries: {} secrets ({} tokens) looked for in {} places, {bytes} bytes, {} mails, {} calls",
+        canaries.len(),
+        tokens.len(),
+        said.len(),
+        mailbox.mails().len(),
+        house.record().calls().len(),
+    );
+    let mut out = Vec::new();
+    for (place, text) in &said {
+        out.extend(caught(&canaries, text).into_iter().map(|name| format!("{name} in {place}")));
+    }
+    assert!(out.is_empty(), "{}", out.join("\n"));
+}
+
+/// Everything that can go wrong, goes wrong. What commands said meanwhile.
+async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(String, Vec<u8>)> {
+    let mut said = Vec::new();
+    let mut rotate = |why: &str| {
+        let ran = house.run(["rotate", "ivr"]);
+        said.push((format!("rotate, {why}"), format!("{}{}", ran.out, ran.err).into_bytes()));
+    };
+    // As long as a refresh works nobody logs in.
+    let refused = Fault::Status(401, RetryAfter::Absent, Effect::None);
+    house.ringcx.inject(Call::Refresh, refused, Times::Always);
+    for fault in Fault::ALL {
+        let calls: Vec<Call> = Call::ALL.into_iter().filter(|call| fault.fits(*call)).collect();
+        for call in &calls {
+            house.ringcx.inject(*call, fault, Times::Once);
+        }
+        eventually(&format!("{fault} came to {calls:?}"), || {
+            house.ringcx.expire_sessions();
+            rotate(&fault.to_string());
+            let record = house.record().calls();
+            let came = |call: &Call| record.iter().any(|it| it.call == *call && it.fault == Some(fault));
+            calls.iter().all(came).then_some(())
+        })
+        .await;
+    }
+    for manner in [
+        Manner::Status(500),
+        Manner::WrongReceipt,
+        Manner::EmptyReceipt,
+        Manner::Hang,
+        Manner::LostAnswer,
+        Manner::CutBefore,
+        Manner::Huge,
+        Manner::Redirect,
+        Manner::Status(410),
+    ] {
+        receiver.answer(manner);
+        rotate(&format!("{manner:?}"));
+    }
+    receiver.answer(Manner::Receipt);
+    rotate("the receiver takes it again");
+
+    // A rejected password, a refusing mail server, a sink that drifts, a token that is lost.
+    mailbox.answer(MailManner::RefuseForNow);
+    house.write("password", WRONG);
+    house.ringcx.inject(
+        Call::Refresh,
+        Fault::Status(
+            401,
+            ringcx_rotator::simulate::RetryAfter::Absent,
+            ringcx_rotator::simulate::Effect::None,
+        ),
+        Times::Always,
+    );
+    house.ringcx.expire_sessions();
+    rotate("a wrong password");
+    rotate("a wrong password");
+    house.write("password", PASSWORD);
+    house.ringcx.clear();
+    mailbox.answer(MailManner::Accept);
+    rotate("the right password");
+    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    house.write("token", house.ringcx.mint_foreign(USER));
+    let repaired = || house.status()["sinks"][0]["state"] == "serving" && house.status()["state"] == "ok";
+    eventually("the drift is repaired", || repaired().then_some(())).await;
+    house.ringcx.revoke(Fingerprint::of(house.token().as_bytes()));
+    let replaced = || house.record().is_alive(&house.token()) && house.status()["state"] == "ok";
+    eventually("the lost token is replaced", || replaced().then_some(())).await;
+    let sent = mailbox.until(|mails| mails.iter().any(|mail| mail.subject().contains("RESOLVED")));
+    let sent = tokio::time::timeout(crate::rig::PATIENCE, sent).await;
+    let subjects: Vec<String> = mailbox.mails().iter().map(|mail| mail.subject()).collect();
+    assert!(sent.is_ok(), "{subjects:?}");
+    said
+}
+
+/// The canaries were where they belong: what is not used cannot leak.
+fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
+    let record = house.record();
+    let with_password =
+        |it: &CallRecord| it.call == Call::Login && it.auth == AuthKind::Query && it.fault.is_none();
+    let logins: Vec<_> = record.calls().into_iter().filter(with_password).collect();
+    assert!(logins.iter().any(|it| it.effect) && logins.iter().any(|it| it.status == Some(401)));
+    for call in [Call::Refresh, Call::Mint, Call::Delete] {
+        assert!(record.effects(call) > 10, "{call}");
+    }
+    let token = house.token();
+    assert!(record.is_alive(&token) && house.read("env").contains(&token));
+    assert_eq!(receiver.held_token(), Some(token));
+    let last = receiver.deliveries().pop().unwrap();
+    assert_eq!(last.signature, Signature::Valid);
+    assert_eq!(last.header("x-key"), Some(HEADER));
+    assert_eq!(last.target, format!("/{URL_PATH}?key={URL_QUERY}"));
+    let mails = mailbox.mails();
+    assert!(!mails.is_empty() && mails.iter().all(|mail| mail.user.as_deref() == Some("mailer")));
+    let log = house.read("daemon-0.log");
+    assert!(log.contains("DEBUG") && log.contains("Called RingCX"), "the log says little");
+}
+
+/// Each form of each secret is found in a text that holds it.
+#[track_caller]
+fn the_net_holds(canaries: &Canaries) {
+    for (name, forms) in canaries {
+        for form in forms {
+            let text = [b"some text \xff".as_slice(), form.as_bytes(), b"\x80 and more"].concat();
+            assert!(caught(canaries, &text).contains(name), "{name}");
+        }
+    }
+    assert!(caught(canaries, b"an ordinary text: aws80:\xe2\x80\xa6a0a9, 1f0c2a4b5d6e").is_empty());
+}

@@ -1,0 +1,461 @@
+//! Every fault of the stand-in, in every call it fits: once it is gone, all is well again.
+//!
+//! The real driver, the real HTTP client, real files, a real journal and the real alert desk, one stand-in
+//! and one webhook receiver a case. Each row of the printed table is a case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringcx_rotator::account::AccountState;
+use ringcx_rotator::alert::{AlertEvent, Condition};
+use ringcx_rotator::clock::Clock;
+use ringcx_rotator::daemon::alerts::{AlertDesk, AlertHandle};
+use ringcx_rotator::driver::{AccountDriver, Assignment, PassEnd, Witness};
+use ringcx_rotator::event::IncidentKind;
+use ringcx_rotator::journal::{ALERTS, Journal, SqliteJournal};
+use ringcx_rotator::plan::seen::Seen;
+use ringcx_rotator::policy::{self, Policy};
+use ringcx_rotator::ringcx::http::HttpApi;
+use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
+use ringcx_rotator::simulate::{Call, Fault, Record, Setup, Simulator, Times};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::rig::{PASSWORD, USER, install_tls, user, write};
+
+/// Cases under way at once, so that their sockets stay within the usual limit of open files.
+const AT_ONCE: usize = 120;
+/// Passes under way at once: more would only make time-outs of what is merely slow.
+const PASSES_AT_ONCE: usize = 12;
+/// Only a failsafe.
+const LONGEST_CASE: Duration = Duration::from_secs(240);
+const LOGINS_PER_MINUTE: usize = 5;
+
+/// When the fault comes, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timing {
+    /// At the first such call of the first rotation.
+    First,
+    /// At the first such call of the second rotation.
+    Once,
+    /// At three such calls from the second rotation on.
+    Thrice,
+    /// At every such call from the second rotation on, until it is taken away.
+    Standing,
+}
+
+#[derive(Clone, Copy)]
+struct Case {
+    call: Call,
+    fault: Fault,
+    timing: Timing,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut cases = Vec::new();
+        for call in Call::ALL {
+            for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(call)) {
+                for timing in [Timing::First, Timing::Once, Timing::Thrice, Timing::Standing] {
+                    let case = Self { call, fault, timing };
+                    if case.happens() {
+                        cases.push(case);
+                    }
+                }
+            }
+        }
+        cases
+    }
+
+    /// A first rotation neither refreshes nor deletes anything.
+    fn happens(self) -> bool {
+        self.timing != Timing::First || !matches!(self.call, Call::Refresh | Call::Delete)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let timing = match self.timing {
+            Timing::First => "first",
+            Timing::Once => "once",
+            Timing::Thrice => "thrice",
+            Timing::Standing => "standing",
+        };
+        write!(f, "{:<8} {:<30} {timing:<8}", self.call.to_string(), self.fault.to_string())
+    }
+}
+
+/// What a case came to.
+struct Row {
+    case: Case,
+    account: String,
+    outcome: Result<(), String>,
+    logins: usize,
+    mints: usize,
+    leaked: usize,
+    /// Rotations that met the fault: each may be told of by a mail of its own.
+    met: usize,
+}
+
+/// What the cases share.
+struct Hall {
+    dir: TempDir,
+    journal: SqliteJournal,
+    desk: AlertHandle,
+    passes: Semaphore,
+}
+
+/// Tells the desk and nobody else.
+struct Told(AlertHandle);
+
+impl Witness for Told {
+    async fn conditions(&self, account: &str, conditions: Vec<Condition>) {
+        self.0.report(account, conditions).await;
+    }
+
+    fn changed(&self, _: &str, _: &AccountState, _: &Seen) {}
+
+    fn progress(&self, _: &str) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
+    install_tls();
+    let cases = chosen(Case::all());
+    let named: Vec<(String, Case)> =
+        cases.into_iter().enumerate().map(|(number, case)| (format!("case-{number}"), case)).collect();
+    let dir = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(&dir.path().join("state")).unwrap();
+    let alerts = policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook", "1s").alerts;
+    let managed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
+    let desk = AlertDesk::start(journal.clone(), alerts, managed, Clock::system()).await.unwrap();
+    let hall = Arc::new(Hall { dir, journal, desk, passes: Semaphore::new(PASSES_AT_ONCE) });
+
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (account, case) in named {
+        let (hall, places) = (Arc::clone(&hall), Arc::clone(&places));
+        running.spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            play(&hall, account, case).await
+        });
+    }
+    let mut rows = running.join_all().await;
+    rows.sort_by_key(|row| (row.case.call, row.account[5..].parse::<usize>().unwrap()));
+    judge(&hall, &rows).await;
+}
+
+/// `RINGCX_ROTATOR_TEST_FAULTS=mint/lost-answer` plays only the cases whose name holds all the parts.
+fn chosen(cases: Vec<Case>) -> Vec<Case> {
+    let wanted = std::env::var("RINGCX_ROTATOR_TEST_FAULTS").unwrap_or_default();
+    let fits = |case: &Case| wanted.split('/').all(|part| case.to_string().contains(part));
+    cases.into_iter().filter(fits).collect()
+}
+
+async fn judge(hall: &Hall, rows: &[Row]) {
+    let mut opened: BTreeMap<String, Vec<IncidentKind>> = BTreeMap::new();
+    let mut open: BTreeMap<String, i32> = BTreeMap::new();
+    for row in hall.journal.load(ALERTS).await.unwrap() {
+        match AlertEvent::from_row(&row).unwrap() {
+            AlertEvent::IncidentOpened { incident, .. } => {
+                *open.entry(incident.account.clone()).or_default() += 1;
+                opened.entry(incident.account).or_default().push(incident.kind);
+            }
+            AlertEvent::IncidentResolved { incident, .. } => *open.entry(incident.account).or_default() -= 1,
+            _ => {}
+        }
+    }
+    println!(
+        "{:<48} {:<8} logins mails mints leaked",
+        "call     fault                          timing", "outcome"
+    );
+    let mut wrong = Vec::new();
+    for row in rows {
+        let mails = opened.remove(&row.account).unwrap_or_default();
+        let outcome = if row.outcome.is_ok() { "healthy" } else { "FAILED" };
+        let line = format!(
+            "{} {outcome:<8} {:>6} {:>5} {:>5} {:>6}  {}",
+            row.case,
+            row.logins,
+            mails.len(),
+            row.mints,
+            row.leaked,
+            mails.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        );
+        println!("{line}");
+        let mut faults: Vec<String> = row.outcome.clone().err().into_iter().collect();
+        if mails.len() > row.met {
+            faults.push(format!("{} mails of {} rotations that met the fault", mails.len(), row.met));
+        }
+        if open.get(&row.account).is_some_and(|open| *open != 0) {
+            faults.push("an incident is still open".to_owned());
+        }
+        if row.leaked > 0 {
+            faults.push(format!("{} tokens leaked", row.leaked));
+        }
+        if row.logins > LOGINS_PER_MINUTE {
+            faults.push(format!("{} logins in a minute", row.logins));
+        }
+        wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", row.case)));
+    }
+    println!("{} cases, {} faults found", rows.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!rows.is_empty());
+}
+
+async fn play(hall: &Hall, account: String, case: Case) -> Row {
+    let setup = Setup { users: vec![user(USER, PASSWORD)], ..Setup::default() };
+    let ringcx = Simulator::start(setup).await.unwrap();
+    let receiver = Receiver::start(ReceiverSetup::default()).await.unwrap();
+    let foreign = [ringcx.mint_foreign(USER), ringcx.mint_foreign(USER)];
+    let record = ringcx.record();
+    let mut stage = Stage::open(hall, &account, ringcx, receiver, case).await;
+    let played = tokio::time::timeout(LONGEST_CASE, stage.play()).await;
+    let outcome = match played {
+        Ok(played) => played.and_then(|()| stage.look(&foreign)),
+        Err(_) => Err(format!("not well after {LONGEST_CASE:?}: {:?}", stage.unwell())),
+    };
+    let current = stage.token();
+    let alive = record.alive(USER);
+    let leaked = alive.iter().filter(|it| !foreign.contains(&it.token) && it.token != current).count();
+    let logins = record.logins_in_any_minute(USER);
+    stage.ringcx.stop().await;
+    Row { case, account, outcome, logins, mints: record.effects(Call::Mint), leaked, met: stage.met }
+}
+
+/// One case under way.
+struct Stage<'a> {
+    hall: &'a Hall,
+    case: Case,
+    dir: PathBuf,
+    policy: Policy,
+    ringcx: Arc<Simulator>,
+    receiver: Receiver,
+    driver: Driver,
+    met: usize,
+}
+
+type Driver = AccountDriver<HttpApi, SqliteJournal, Told>;
+
+async fn open(hall: &Hall, policy: &Policy) -> Driver {
+    let api = HttpApi::try_new(&policy.ringcx, Clock::system()).unwrap();
+    let account = policy.accounts[0].clone();
+    let assignment = Assignment { account, ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
+    let (journal, told) = (hall.journal.clone(), Told(hall.desk.clone()));
+    AccountDriver::open(assignment, Arc::new(api), journal, told, Clock::system()).await.unwrap()
+}
+
+impl<'a> Stage<'a> {
+    async fn open(hall: &'a Hall, name: &str, ringcx: Simulator, receiver: Receiver, case: Case) -> Self {
+        let dir = hall.dir.path().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let policy = policy_of(&dir, name, &ringcx.base_url(), &receiver.url(), first_wait(case.fault));
+        let driver = open(hall, &policy).await;
+        Self { hall, case, dir, policy, ringcx: Arc::new(ringcx), receiver, driver, met: 0 }
+    }
+
+    async fn play(&mut self) -> Result<(), String> {
+        let (call, fault, timing) = (self.case.call, self.case.fault, self.case.timing);
+        let times = match timing {
+            Timing::First | Timing::Once => Times::Once,
+            Timing::Thrice => Times::N(3),
+            Timing::Standing => Times::Always,
+        };
+        if timing != Timing::First {
+            self.until_well().await?;
+        }
+        self.ringcx.inject(call, fault, times);
+        let taken_away = self.take_away_later();
+        if timing != Timing::First {
+            self.rotate().await?;
+        }
+        self.until_well().await?;
+        self.met = self.hits().min(1);
+        // What happened at once needs no second try: the rest of the faults meet the next rotations.
+        let wanted = if timing == Timing::Thrice { 3 } else { 1 };
+        for _ in 0..3 {
+            let before = self.hits();
+            if before < wanted {
+                self.rotate().await?;
+                self.until_well().await?;
+                self.met += usize::from(self.hits() > before);
+            }
+        }
+        if self.hits() < wanted {
+            return Err(format!("the fault came {} times only", self.hits()));
+        }
+        taken_away.await.map_err(|error| error.to_string())?;
+        // The healthy state works: another rotation goes through.
+        self.rotate().await?;
+        self.until_well().await
+    }
+
+    fn take_away_later(&self) -> tokio::task::JoinHandle<()> {
+        let (ringcx, record, case) = (Arc::clone(&self.ringcx), self.ringcx.record(), self.case);
+        tokio::spawn(async move {
+            if case.timing == Timing::Standing {
+                let enough = record.until(|record| hits(record, case) >= 4);
+                // A fault that hides the call from us is met only once.
+                let _not_so_often = tokio::time::timeout(Duration::from_secs(3), enough).await;
+                record.until(|record| hits(record, case) >= 1).await;
+                ringcx.clear();
+            }
+        })
+    }
+
+    async fn rotate(&mut self) -> Result<(), String> {
+        match self.case.call {
+            Call::Refresh => self.ringcx.expire_sessions(),
+            // Only one that has just started logs in with the password.
+            Call::Login => self.driver = open(self.hall, &self.policy).await,
+            Call::Mint | Call::List | Call::Delete | Call::Accounts => {}
+        }
+        self.driver.ask_rotation().await.map_err(|error| error.to_string())
+    }
+
+    /// One pass after the other, each when it is due, until all is well.
+    async fn until_well(&mut self) -> Result<(), String> {
+        let stop = CancellationToken::new();
+        loop {
+            let report = {
+                let _permit = self.hall.passes.acquire().await.unwrap();
+                self.driver.pass(&stop).await
+            };
+            match report.end {
+                PassEnd::AtRest => {}
+                PassEnd::Stopped | PassEnd::Circling | PassEnd::Journal(_) => {
+                    let next = self.driver.decide().next;
+                    return Err(format!("a pass ended by {:?}, about to do {next:?}", report.end));
+                }
+            }
+            if self.unwell().is_empty() {
+                return Ok(());
+            }
+            let wait = (report.wake_at - Clock::system().now()).to_std().unwrap_or_default();
+            tokio::time::sleep(wait.max(Duration::from_millis(5))).await;
+        }
+    }
+
+    /// What keeps the journal's account from being well.
+    fn unwell(&self) -> Vec<String> {
+        let state = self.driver.state();
+        let mut unwell: Vec<String> =
+            state.lanes.iter().map(|(lane, it)| format!("{lane}: {}", it.error)).collect();
+        let current = state.current().map(|current| current.number);
+        for (wrong, what) in [
+            (current.is_none(), "no current token"),
+            (state.pending().is_some(), "a pending token"),
+            (state.open_mint.is_some(), "an open mint"),
+            (!state.lost_mints.is_empty(), "a lost mint"),
+            (!state.ambiguous_mints.is_empty(), "an ambiguous mint"),
+            (state.asked_at.is_some(), "a rotation asked for"),
+            (state.previous().next().is_some(), "a token to be deleted"),
+            (state.sinks.values().any(|it| it.proved.map(|(it, _)| it) != current), "a sink that is behind"),
+            (state.sinks.values().any(|it| it.drifted.is_some()), "a sink that drifted"),
+        ] {
+            if wrong {
+                unwell.push(what.to_owned());
+            }
+        }
+        unwell
+    }
+
+    fn hits(&self) -> usize {
+        hits(&self.ringcx.record(), self.case)
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.dir.join("token")).unwrap_or_default()
+    }
+
+    /// The world outside agrees with the journal.
+    fn look(&self, foreign: &[String]) -> Result<(), String> {
+        let token = self.token();
+        let env = std::fs::read_to_string(self.dir.join("env")).map_err(|error| error.to_string())?;
+        let record = self.ringcx.record();
+        let current = self.driver.state().current().map(|current| current.fingerprint);
+        for (wrong, what) in [
+            (!record.is_alive(&token), "the token file holds no living token"),
+            (
+                record.alive(USER).iter().all(|it| Some(it.fingerprint) != current),
+                "the current token is gone",
+            ),
+            (env != format!("# kept\nTOKEN={token}\n"), "the env-file holds another token"),
+            (self.receiver.held_token().as_ref() != Some(&token), "the receiver holds another token"),
+            (foreign.iter().any(|it| !record.is_alive(it)), "a foreign token was deleted"),
+            (self.driver.state().foreign.len() != foreign.len(), "the foreign tokens are miscounted"),
+            (record.strayed() != 0, "a redirect was followed"),
+        ] {
+            if wrong {
+                return Err(what.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hits(record: &Record, case: Case) -> usize {
+    record.calls().iter().filter(|it| it.call == case.call && it.fault == Some(case.fault)).count()
+}
+
+/// The first wait after a failure. Where the effect comes late it is longer than that, as any wait of a
+/// real policy is: with several mints under way at once nothing tells whose tokens those are that appear,
+/// and the daemon rightly leaves them alone (`lost_mint` has a test of its own for that).
+fn first_wait(fault: Fault) -> &'static str {
+    if matches!(fault, Fault::LateEffect(_)) { "700ms" } else { "150ms" }
+}
+
+fn policy_of(dir: &Path, account: &str, ringcx: &str, receiver: &str, first_wait: &str) -> Policy {
+    write(&dir.join("password"), PASSWORD.as_bytes());
+    write(&dir.join("secret"), b"a secret for webhooks");
+    write(&dir.join("env"), b"# kept\n");
+    let path = dir.join("config.toml");
+    let shown = dir.display();
+    let text = format!(
+        r#"
+[daemon]
+state-dir = "{shown}/state"
+[ringcx]
+base-url = "{ringcx}"
+connect-timeout = "1s"
+request-timeout = "1s"
+logins-per-minute = {LOGINS_PER_MINUTE}
+requests-per-minute = 100000
+[defaults]
+schedule = {{ every = "10h", jitter = "0s" }}
+retention = {{ max-age = "50ms", overlap = "50ms" }}
+retry = {{ initial = "{first_wait}", max = "1s", rejected-login = "1s" }}
+check-every = "1s"
+verify-within = "2s"
+[[account]]
+name = "{account}"
+username = "{USER}"
+password = {{ file = "password" }}
+platform-id = "aws80"
+[[account.sink]]
+name = "file"
+type = "file"
+path = "{shown}/token"
+[[account.sink]]
+name = "env"
+type = "env-file"
+path = "{shown}/env"
+key = "TOKEN"
+[[account.sink]]
+name = "hook"
+type = "webhook"
+url = "{receiver}"
+secret = {{ file = "secret" }}
+receipt = "fingerprint"
+"#
+    );
+    File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    policy::load(&path).unwrap_or_else(|errors| panic!("{errors}")).policy
+}

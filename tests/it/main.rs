@@ -1,0 +1,20 @@
+//! The daemon from end to end: the real binary or the real driver, the stand-in over real HTTP, real
+//! files, real signals. Each module proves one promise, and prints what it counted.
+//!
+//! Everything listens on loopback only, lives in a temporary directory, and ends with its test.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod rig;
+
+mod canaries;
+mod commands;
+mod fault_table;
+mod fleet;
+mod frugal;
+mod lost_mint;
+mod mails;
+mod policy_changes;
+mod reader;
+mod rejected_login;
+mod signals;
