@@ -65,8 +65,7 @@ pub fn demo(options: DemoOptions, palette: Palette) -> Exit {
         return exit;
     }
     let leftovers = if options.keep { Leftovers::Keep } else { Leftovers::Remove };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime needs only what every process has");

@@ -186,7 +186,10 @@ impl Mailer {
             SmtpTls::Implicit | SmtpTls::None => {}
         }
         if let Some(username) = username {
-            let password = password.as_ref().map_or_else(|| Ok(Secret::new("")), |source| source.read())?;
+            let password = match password {
+                Some(source) => source.read_aside().await?,
+                None => Secret::new(""),
+            };
             let credentials = Credentials::new(username.clone(), password.expose().to_owned());
             if let Err(error) = connection.auth(DEFAULT_MECHANISMS, &credentials).await {
                 connection.abort().await;

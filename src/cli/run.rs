@@ -19,8 +19,9 @@ pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
     screen.policy_warnings(&loaded);
     let relog = logging::start(&loaded.policy.log);
     crash_on_panic();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: a rotation is a few milliseconds of work and much waiting, and files are written, the
+    // journal kept and names resolved on threads of their own. A second worker would cost half a megabyte.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime needs only what every process has");

@@ -59,7 +59,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             return PassReport { wake_at, end: PassEnd::Journal(error) };
         }
         self.seen.begin_pass(self.clock.now());
-        self.seen.secret_tag = self.tag_held_secret();
+        self.seen.secret_tag = self.tag_held_secret().await;
         self.note_texts();
         let report = self.work(stop).await;
         self.end_pass().await;
@@ -106,10 +106,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 
     /// The tag of the password, while a rejected login is held back: another password lifts the hold.
-    fn tag_held_secret(&self) -> Option<SecretTag> {
+    async fn tag_held_secret(&self) -> Option<SecretTag> {
         let held = self.state.lanes.get(&Lane::Login)?;
         held.rejected?;
-        let password = self.assignment.account.password.read().ok()?;
+        let password = self.assignment.account.password.read_aside().await.ok()?;
         Some(self.tag_secret(&password))
     }
 

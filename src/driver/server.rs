@@ -39,7 +39,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 Err(error) => tracing::debug!(account = self.name(), %error, "Refresh failed, logging in"),
             }
         }
-        let password = match self.assignment.account.password.read() {
+        let password = match self.assignment.account.password.read_aside().await {
             Ok(password) => password,
             Err(error) => {
                 let error = format!("password: {error}");

@@ -85,6 +85,19 @@ impl SecretSource {
         }
     }
 
+    /// The same, away from the runtime's thread: on a mount that hangs, only the one who asked waits.
+    pub async fn read_aside(&self) -> Result<Secret, SecretError> {
+        let source = self.clone();
+        match tokio::task::spawn_blocking(move || source.read()).await {
+            Ok(read) => read,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only a runtime that is being torn down cancels such work; the caller goes with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// What is wrong with how the secret is kept, for `check`. Systemd's own directory is not looked at.
     pub fn warning(&self) -> Option<SecretWarning> {
         let Self::File(path) = self else { return None };
