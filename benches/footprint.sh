@@ -4,7 +4,7 @@
 #
 #     benches/footprint.sh
 #
-# Prints a table; exits 1 if a limit is exceeded, 2 if it could not be measured. Takes about three
+# Prints a table; exits 1 if a limit is exceeded, 2 if it could not be measured. Takes about two
 # minutes, after the release build that it makes unless RINGCX_ROTATOR_BIN names a binary. Needs Linux,
 # bash, curl and jq. Everything happens on loopback and in a temporary directory that goes with it.
 #

@@ -20,7 +20,8 @@ pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
     let relog = logging::start(&loaded.policy.log);
     crash_on_panic();
     // One thread: a rotation is a few milliseconds of work and much waiting, and files are written, the
-    // journal kept and names resolved on threads of their own. A second worker would cost half a megabyte.
+    // journal kept, passwords read and names resolved on threads of their own. More threads here would cost
+    // most of a megabyte.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
