@@ -97,9 +97,9 @@ pub enum Blocked {
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooYoung { until } => write!(f, "it reaches max-age at {}", until.format("%F %T UTC")),
+            Self::TooYoung { .. } => f.write_str("it reaches max-age"),
             Self::NoSuccessor => f.write_str("its successor is not promoted yet"),
-            Self::Overlap { until } => write!(f, "its overlap ends at {}", until.format("%F %T UTC")),
+            Self::Overlap { .. } => f.write_str("its overlap ends"),
             Self::InUse => f.write_str("it is the current or the pending token"),
             Self::NotOurs => f.write_str("it is foreign, and the policy keeps foreign tokens"),
             Self::NoCurrent => f.write_str("there is no current token, this may be the last one that works"),
