@@ -86,10 +86,10 @@ fn blot_by_look(word: &str) -> String {
     blot_runs(&blot_runs(&word, jwt_len), token_len)
 }
 
-/// Replaces every run whose length `len_at` tells for the rest of the word that begins there.
-fn blot_runs(word: &str, len_at: fn(&str) -> Option<usize>) -> String {
-    let mut clean = String::with_capacity(word.len());
-    let mut rest = word;
+/// Replaces every run whose length `len_at` tells for the rest of the text that begins there.
+fn blot_runs(text: &str, len_at: impl Fn(&str) -> Option<usize>) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let len = match len_at(rest) {
             Some(len) => {

@@ -3,29 +3,14 @@
 //! A server that repeats the request may repeat it raw, percent-encoded, JSON-escaped, HTML-escaped or
 //! in any mixture, so the secret is matched character by character, each in all of its spellings.
 
-use super::BLOT;
+use super::blot_runs;
 
 /// A secret's beginning at the end of a text is the secret, cut: from this many characters on.
 const TELLING: usize = 4;
 
 /// Replaces each of the secrets, none of them empty, wherever it stands.
 pub fn blot(text: &str, secrets: &[&str]) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let len = match secrets.iter().find_map(|secret| echo_len(rest, secret)) {
-            Some(len) => {
-                clean.push_str(BLOT);
-                len
-            }
-            None => {
-                clean.push(first);
-                first.len_utf8()
-            }
-        };
-        rest = &rest[len..];
-    }
-    clean
+    blot_runs(text, |rest| secrets.iter().find_map(|secret| echo_len(rest, secret)))
 }
 
 /// How many bytes at the start of `text` spell the secret, or its beginning where the text ends.
