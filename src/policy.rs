@@ -16,6 +16,7 @@ use crate::secret::{Fingerprint, SecretSource};
 mod diagnostic;
 mod faults;
 mod load;
+mod login;
 mod reader;
 mod source;
 mod spec;
@@ -25,6 +26,7 @@ mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
+pub use login::{AdminLogin, LoginPolicy};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -114,12 +116,8 @@ pub enum LoginEncoding {
 pub struct AccountPolicy {
     /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: String,
-    /// The RingCX user.
-    pub username: String,
-    /// Where its password is.
-    pub password: SecretSource,
-    /// Such as `aws80`.
-    pub platform_id: String,
+    /// How it logs in, and as whom.
+    pub login: LoginPolicy,
     /// When to rotate.
     pub schedule: Schedule,
     /// What happens to old tokens.
@@ -428,13 +426,14 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX or to a webhook, may take.
+    /// The longest that a single call, to RingCX, to a webhook or of a command, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout),
+            SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
             SinkKind::File(_) | SinkKind::EnvFile(_) => None,
         });
-        hooks.fold(self.ringcx.request_timeout, Duration::max)
+        let logins = self.accounts.iter().map(|account| account.login.longest_read());
+        hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }
 }

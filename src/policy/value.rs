@@ -134,6 +134,12 @@ pub(super) const CREDENTIAL: Kind<String> = kind("the name of a systemd credenti
         .help(Some("it is the name before the colon of the unit's `LoadCredential=`".to_owned())))
 });
 
+/// One word of a command.
+pub(super) const ARGUMENT: Kind<String> = kind("a word of a command", |text| match text.contains('\0') {
+    true => Err(Refusal::new("no command can be given this")),
+    false => Ok(text.to_owned()),
+});
+
 /// A path to something the daemon reads; relative ones start at the main file's directory.
 pub(super) const PATH: Kind<PathBuf> = kind("a path", |text| {
     if text.is_empty() || text.contains('\0') {
