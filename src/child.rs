@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -250,10 +250,7 @@ fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Ze
 
 /// What was collected; nothing, where somebody outside of the group holds the output open.
 fn received(output: &Receiver<Zeroizing<Vec<u8>>>) -> Zeroizing<Vec<u8>> {
-    match output.recv_timeout(LINGER) {
-        Ok(bytes) => bytes,
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Zeroizing::default(),
-    }
+    output.recv_timeout(LINGER).unwrap_or_default()
 }
 
 fn aside(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
