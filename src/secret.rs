@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 mod command;
 pub mod scrub;
 mod source;
-pub use command::{CommandError, PASSED_ON, SecretCommand};
+pub use command::{CommandError, SecretCommand};
 pub use source::{SecretError, SecretWarning};
 
 /// A password, a webhook key, an access token: text that must never be shown.

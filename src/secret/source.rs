@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{CommandError, Secret, SecretSource};
 
 /// No secret is longer than this; a larger file is not a secret but a mistake.
-pub(super) const LARGEST: u64 = 64 * 1024;
+const LARGEST: u64 = 64 * 1024;
 
 /// Why a secret could not be read. Never says what it is.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,8 @@ impl SecretSource {
                 let program = command.program().to_owned();
                 let place = format!("command `{program}`");
                 let printed = command.run().map_err(|source| SecretError::Command { program, source })?;
-                let text =
-                    String::from_utf8(printed).map_err(|_| SecretError::NotText { place: place.clone() })?;
+                let text = std::str::from_utf8(&printed);
+                let text = text.map_err(|_| SecretError::NotText { place: place.clone() })?.to_owned();
                 non_empty(text, &place)
             }
         }

@@ -67,7 +67,7 @@ async fn a_command_that_fails_is_an_incident_without_what_it_printed() {
     let status = house.status();
     assert_eq!(status["incidents"][0]["kind"], "login-failed");
     let error = status["last_error"].as_str().unwrap();
-    assert_eq!(error, "password: command `sh`: exit status: 2: gpg: [redacted]: no agent");
+    assert_eq!(error, "password: command `sh`: exit code 2: gpg: [redacted]: no agent");
     let history = house.run(["history", "--json"]);
     let online = house.run(["check", "--online"]);
     assert!(online.err.contains("no agent"), "{}", online.err);
