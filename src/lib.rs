@@ -4,6 +4,7 @@
 //! [`plan`], which decides; the [`driver`] performs one step and appends what came of it.
 
 pub mod clock;
+pub mod effect;
 pub mod secret;
 
 pub mod event;
