@@ -17,4 +17,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;
