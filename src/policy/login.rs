@@ -14,11 +14,23 @@ pub enum LoginPolicy {
 }
 
 impl LoginPolicy {
-    /// How long reading its secrets may take, where that is limited.
-    pub fn longest_read(&self) -> Duration {
+    /// Where its secrets are.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
         match self {
-            Self::Admin(login) => login.password.longest_read(),
+            Self::Admin(login) => vec![&login.password],
         }
+    }
+
+    /// The same, to be changed.
+    pub fn secrets_mut(&mut self) -> Vec<&mut SecretSource> {
+        match self {
+            Self::Admin(login) => vec![&mut login.password],
+        }
+    }
+
+    /// How long reading them may take, where that is limited: they are read side by side.
+    pub fn longest_read(&self) -> Duration {
+        self.secrets().into_iter().map(SecretSource::longest_read).max().unwrap_or_default()
     }
 }
 

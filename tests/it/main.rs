@@ -7,9 +7,11 @@
 
 mod rig;
 mod secret_commands;
+mod truth;
 
 mod canaries;
 mod commands;
+mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
@@ -18,4 +20,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;
