@@ -20,6 +20,7 @@ use crate::ringcx::TokenApi;
 use crate::secret::Token;
 use crate::sink::AnySink;
 
+mod apps;
 mod log;
 mod login;
 mod look;
@@ -29,6 +30,8 @@ mod server;
 mod session;
 mod step;
 
+pub use apps::RingexApps;
+pub use login::{RefusedBy, explain};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
 pub use revoke::RevokeError;
@@ -69,6 +72,7 @@ pub struct AccountDriver<A, J, W> {
     state: AccountState,
     seen: Seen,
     session: Session,
+    apps: Arc<RingexApps>,
     /// The texts behind the last list, kept for as long as the pass.
     listing: Vec<Token>,
     told: Option<Vec<Condition>>,
@@ -144,6 +148,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let state = load_state(&journal, &assignment.account.name).await?;
         let sinks = build_sinks(&assignment.account);
         let session = Session::new(&assignment.ringcx);
+        let apps = Arc::new(RingexApps::default());
+        apps.remember(&state.ringex);
         Ok(Self {
             assignment,
             sinks,
@@ -154,10 +160,18 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             state,
             seen: Seen::default(),
             session,
+            apps,
             listing: Vec::new(),
             told: None,
             in_doubt: false,
         })
+    }
+
+    /// Shares the limits of RingEX apps with other accounts; what the journal says of this one's use of them
+    /// is known there.
+    pub fn sharing(mut self, apps: Arc<RingexApps>) -> Self {
+        self.apps = apps;
+        self
     }
 
     /// The account's name.
@@ -190,7 +204,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub async fn reload(&mut self, assignment: Assignment, api: Arc<A>) -> Result<(), JournalError> {
         self.sinks = build_sinks(&assignment.account);
         self.session.limit_to(&assignment.ringcx);
-        if self.state.login_differs(&assignment.account) {
+        let differs = self.state.login_differs(&assignment.account)
+            || assignment.account.login != self.assignment.account.login
+            || assignment.ringcx.ringex_url != self.assignment.ringcx.ringex_url;
+        if differs {
             self.session.forget();
         }
         self.assignment = assignment;

@@ -10,10 +10,13 @@ use super::unit::needs::{Needs, System};
 use super::{credentials, show};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
-use crate::policy::{AccountPolicy, Diagnostic, Loaded, LoginPolicy, Policy, load};
+use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
 use crate::ringcx::http::HttpApi;
-use crate::ringcx::{Auth, Credentials, TokenApi};
+use crate::ringcx::{Auth, TokenApi};
 use crate::sink::{AnySink, Sink};
+
+mod login;
+use login::LogIn;
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +120,9 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let api = HttpApi::try_new(&policy.ringcx, Clock::system());
     let api = api.map_err(|error| show::failing(error, screen))?;
     let mut probes = Vec::new();
+    let logins = LogIn::new(&api, &policy.ringcx, screen);
     for account in &policy.accounts {
-        probes.extend(probe_login(&api, account).await);
+        probes.extend(probe_login(&logins, &api, account).await);
         for sink in &account.sinks {
             let looked = AnySink::new(sink).preflight().await;
             let found = looked.as_ref().err().map(ToString::to_string);
@@ -142,20 +146,13 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
 }
 
 /// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it.
-async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
+async fn probe_login(logins: &LogIn<'_, HttpApi>, api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
     let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
-    let LoginPolicy::Admin(login) = &account.login;
-    let password = match login.password.read() {
-        Ok(password) => password,
-        Err(error) => return vec![probe(false, format!("password: {error}"))],
+    let (login, who) = match logins.attempt(account).await {
+        Ok(opened) => opened,
+        Err(error) => return vec![probe(false, error)],
     };
-    let username = &login.username;
-    let who = Credentials { username, password: &password, platform_id: &login.platform_id };
-    let login = match api.login(who).await {
-        Ok(login) => login,
-        Err(error) => return vec![probe(false, format!("login: {error}"))],
-    };
-    let mut probes = vec![probe(true, format!("logged in as {username}"))];
+    let mut probes = vec![probe(true, format!("logged in as {who}"))];
     if login.password_reset {
         probes.push(probe(false, "RingCX wants the password changed: it may stop working soon".to_owned()));
     }

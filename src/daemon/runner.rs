@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, DeskWitness};
 use super::systemd::Systemd;
 use super::waker::Waker;
-use crate::driver::{AccountDriver, Assignment, PassEnd, RevokeError};
+use crate::driver::{AccountDriver, Assignment, PassEnd, RevokeError, RingexApps};
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Decision;
@@ -60,6 +60,8 @@ pub struct Shared {
     pub board: Arc<Board>,
     /// Who watches over progress.
     pub systemd: Systemd,
+    /// The limits of RingEX apps.
+    pub apps: Arc<RingexApps>,
 }
 
 /// One account's task.

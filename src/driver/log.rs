@@ -14,6 +14,10 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
             info!(account, username, platform_id, "Account taken under management");
         }
         Event::RotationAsked => info!(account, "Rotation asked for"),
+        Event::RingexAttempted { client_id } => debug!(account, client_id, "Logging in to RingEX"),
+        Event::RingexQuiet { client_id, until } => {
+            warn!(account, client_id, %until, "RingEX asks to be left alone, no account of this app logs in");
+        }
         Event::LoginAttempted => debug!(account, "Logging in"),
         Event::PasswordReset { required: true } => {
             error!(account, "RingCX wants the password changed: it may stop working soon");

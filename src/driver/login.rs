@@ -16,6 +16,9 @@ use crate::policy::{AdminLogin, LoginPolicy};
 use crate::ringcx::{Credentials, Login, TokenApi};
 use crate::secret::{Secret, SecretTag};
 
+mod ringex;
+pub use ringex::{RefusedBy, explain};
+
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Logs in. `false`: it failed, and that is recorded.
     pub(super) async fn renew_access(&mut self, stop: &CancellationToken) -> Result<bool, Halt> {
@@ -30,6 +33,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         match self.assignment.account.login.clone() {
             LoginPolicy::Admin(login) => self.login_as_admin(&login, stop).await,
+            LoginPolicy::RingEx(login) => self.login_by_ringex(&login, stop).await,
         }
     }
 
@@ -95,6 +99,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 let password = login.password.read_aside().await.ok()?;
                 Some(self.tag_of_admin(login, &password))
             }
+            LoginPolicy::RingEx(login) => self.tag_secrets_of(login).await,
         }
     }
 

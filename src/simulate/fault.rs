@@ -14,12 +14,16 @@ mod plan;
 pub(super) use plan::FaultPlan;
 pub use plan::{FaultSpec, FaultSpecError, Times};
 
-/// The calls of the RingCX API.
+/// The calls of the RingCX API, and RingEX's one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
     /// `POST /api/auth/login/admin`
     Login,
+    /// `POST /restapi/oauth/token`, on RingEX's own port
+    RingexToken,
+    /// `POST /api/auth/login/rc/accesstoken`
+    RingexLogin,
     /// `POST /api/auth/token/refresh`
     Refresh,
     /// `POST /voice/api/v1/admin/token`
@@ -34,13 +38,26 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 6] =
-        [Self::Login, Self::Refresh, Self::Mint, Self::List, Self::Delete, Self::Accounts];
+    pub const ALL: [Self; 8] = [
+        Self::Login,
+        Self::RingexToken,
+        Self::RingexLogin,
+        Self::Refresh,
+        Self::Mint,
+        Self::List,
+        Self::Delete,
+        Self::Accounts,
+    ];
 
     /// Whether the call changes something on the server.
     pub fn changes(self) -> bool {
         match self {
-            Self::Login | Self::Refresh | Self::Mint | Self::Delete => true,
+            Self::Login
+            | Self::RingexToken
+            | Self::RingexLogin
+            | Self::Refresh
+            | Self::Mint
+            | Self::Delete => true,
             Self::List | Self::Accounts => false,
         }
     }
@@ -50,6 +67,8 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Login => "login",
+            Self::RingexToken => "ringex-token",
+            Self::RingexLogin => "ringex-login",
             Self::Refresh => "refresh",
             Self::Mint => "mint",
             Self::List => "list",
@@ -61,7 +80,10 @@ impl fmt::Display for Call {
 
 /// The text names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{got}` is no call: expected login, refresh, mint, list, delete or accounts")]
+#[error(
+    "`{got}` is no call: expected login, ringex-token, ringex-login, refresh, mint, list, \
+     delete or accounts"
+)]
 pub struct UnknownCall {
     /// The text found.
     pub got: String,

@@ -2,13 +2,13 @@
 
 use super::tuning::Tuning;
 use super::{Context, doubt, or, secs};
-use crate::policy::source::At;
+use crate::policy::source::{At, Span};
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, EnvFileSpec, FileSpec, LoginSpec, SinkKindSpec, SinkSpec, WebhookSpec,
 };
 use crate::policy::{
     AccountPolicy, AdminLogin, EnvFileSink, FileAccess, FileSink, HeaderSecret, LoginPolicy, Receipt,
-    SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
+    RingExLogin, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -21,20 +21,15 @@ pub(super) fn account(
 ) -> Option<AccountPolicy> {
     doubt::every_sets_no_timezone(&spec, context);
     doubt::sinks(&spec, context);
-    let AccountSpec { span, name, username, password, platform_id, tuning, sinks } = spec;
+    let AccountSpec { span, name, login, tuning, sinks } = spec;
     let tuning = defaults.clone().with(tuning);
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
-    let file = name.as_ref().map(|name| name.value.clone());
-    let password = context.own_secret(password, "password", file, span);
+    let login = login.and_then(|spec| self::login(spec, name.as_ref(), span, context));
     let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
-        login: LoginPolicy::Admin(AdminLogin {
-            username: username?.value,
-            password: password?,
-            platform_id: platform_id?.value,
-        }),
+        login: login?,
         schedule: tuning.schedule(),
         retention: tuning.retention(),
         retry: tuning.retry(),
@@ -43,6 +38,34 @@ pub(super) fn account(
         smoke_test: tuning.smoke_test.value,
         sinks,
     })
+}
+
+fn login(
+    spec: LoginSpec,
+    account: Option<&At<String>>,
+    span: Span,
+    context: &mut Context<'_>,
+) -> Option<LoginPolicy> {
+    let file = account.map(|name| format!("{}{}", name.value, spec.own_secret().1));
+    match spec {
+        LoginSpec::Admin { username, password, platform_id } => {
+            let password = context.own_secret(password, "password", file, span);
+            Some(LoginPolicy::Admin(AdminLogin {
+                username: username?.value,
+                password: password?,
+                platform_id: platform_id?.value,
+            }))
+        }
+        LoginSpec::RingEx { client_id, client_secret, jwt } => {
+            let client_secret = client_secret.map(|at| context.secret(at));
+            let jwt = context.own_secret(jwt, "jwt", file, span);
+            Some(LoginPolicy::RingEx(RingExLogin {
+                client_id: client_id?.value,
+                client_secret: client_secret?,
+                jwt: jwt?,
+            }))
+        }
+    }
 }
 
 fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, OwnSecret, SinkKindSpec};
+use crate::policy::spec::{AccessSpec, AccountSpec, LoginSpec, OwnSecret, SinkKindSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -128,7 +128,7 @@ fn read_paths(
             Some(SinkKindSpec::Webhook(hook)) => hook.secret.as_ref(),
             Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) | None => None,
         });
-        own(&account.password).into_iter().chain(sinks)
+        account.login.iter().flat_map(LoginSpec::sources).chain(sinks)
     });
     for secret in secrets {
         match &secret.value {
@@ -139,17 +139,13 @@ fn read_paths(
         }
     }
     if let Some(directory) = &context.passwords_dir {
-        let absent = |account: &&&AccountSpec| matches!(account.password, OwnSecret::Absent);
-        for name in accounts.iter().filter(absent).filter_map(|account| account.name.as_ref()) {
-            read.insert(directory.value.join(&name.value), "where a secret is read from");
+        for account in accounts {
+            let Some((name, login)) = account.name.as_ref().zip(account.login.as_ref()) else { continue };
+            if let (OwnSecret::Absent, more) = login.own_secret() {
+                let path = directory.value.join(format!("{}{more}", name.value));
+                read.insert(path, "where a secret is read from");
+            }
         }
     }
     read
-}
-
-fn own(secret: &OwnSecret) -> Option<&At<SecretSource>> {
-    match secret {
-        OwnSecret::Source(source) => Some(source),
-        OwnSecret::Absent | OwnSecret::Faulty => None,
-    }
 }
