@@ -14,6 +14,7 @@ mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
+mod kills;
 mod lost_mint;
 mod mails;
 mod policy_changes;
