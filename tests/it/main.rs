@@ -12,6 +12,7 @@ mod commands;
 mod fault_table;
 mod fleet;
 mod frugal;
+mod init;
 mod lost_mint;
 mod mails;
 mod policy_changes;
