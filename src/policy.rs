@@ -17,6 +17,7 @@ mod diagnostic;
 mod faults;
 mod load;
 mod reader;
+mod sinks;
 mod source;
 mod spec;
 mod suggest;
@@ -25,6 +26,7 @@ mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
+pub use sinks::{CommandInput, CommandSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -242,6 +244,8 @@ pub enum SinkKind {
     EnvFile(EnvFileSink),
     /// `type = "webhook"`
     Webhook(WebhookSink),
+    /// `type = "command"`
+    Command(CommandSink),
 }
 
 impl SinkKind {
@@ -251,6 +255,15 @@ impl SinkKind {
             Self::File(_) => "file",
             Self::EnvFile(_) => "env-file",
             Self::Webhook(_) => "webhook",
+            Self::Command(_) => "command",
+        }
+    }
+
+    /// Whether it can be looked at, so that what it holds need not be taken on trust.
+    pub fn can_be_read(&self) -> bool {
+        match self {
+            Self::File(_) | Self::EnvFile(_) => true,
+            Self::Webhook(_) | Self::Command(_) => false,
         }
     }
 
@@ -264,6 +277,7 @@ impl SinkKind {
                 let address = Fingerprint::of(hook.url.expose().as_str().as_bytes()).to_string();
                 format!("{} ({})", hook.url, &address[..8])
             }
+            Self::Command(command) => command.target(),
         }
     }
 }
@@ -428,11 +442,12 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX or to a webhook, may take.
+    /// The longest that a single call, to RingCX, a webhook or a command, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let hooks = sinks.filter_map(|sink| match &sink.kind {
             SinkKind::Webhook(hook) => Some(hook.timeout),
+            SinkKind::Command(command) => Some(command.timeout),
             SinkKind::File(_) | SinkKind::EnvFile(_) => None,
         });
         hooks.fold(self.ringcx.request_timeout, Duration::max)

@@ -16,7 +16,7 @@ use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
 use crate::secret::SecretSource;
 
 mod sink;
-pub(super) use sink::{AccessSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
+pub(super) use sink::{AccessSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
 
 /// The main file.
 pub(super) struct PolicySpec {

@@ -88,6 +88,17 @@ pub(super) const LINE: Kind<String> = kind("a string", |text| {
     }
 });
 
+/// A program's argument: whatever a program can be given.
+pub(super) const ARGUMENT: Kind<String> = kind("a string", environment_value);
+
+/// What an environment variable can hold.
+pub(super) fn environment_value(text: &str) -> Result<String, Refusal> {
+    match text.contains('\0') {
+        true => Err(Refusal::new("holds a NUL, which no program can be given")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Such as `aws80`.
 pub(super) const PLATFORM: Kind<String> = kind("a platform such as \"aws80\"", |text| {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);

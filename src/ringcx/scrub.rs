@@ -31,12 +31,21 @@ pub fn said(body: &[u8], secrets: &[&str]) -> String {
             return line(&parts.join(": "), secrets);
         }
     }
-    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_LOOKED_AT)]);
+    let text = beginning(body);
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if start.starts_with('<') {
         return "an HTML page".to_owned();
     }
     line(start, secrets)
+}
+
+/// What a program printed, in one line.
+pub fn heard(output: &[u8], secrets: &[&str]) -> String {
+    line(&beginning(output), secrets)
+}
+
+fn beginning(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LOOKED_AT)])
 }
 
 /// A foreign text in one line of at most 200 characters, blotted.

@@ -22,7 +22,7 @@ fn refused(scene: Scene, sink: &str, outcome: Outcome, parked: bool) -> Scene {
     let (sink, generation) = (sink.to_owned(), newest.unwrap().number);
     let lane = Lane::Sink(sink.clone());
     let scene = scene.happened(Event::DeliveryIntended { sink: sink.clone(), generation });
-    let failed = Event::DeliveryFailed { sink, generation, outcome, parked };
+    let failed = Event::DeliveryFailed { sink, generation, outcome, parked, note: None };
     scene.happened(failed).failed(lane, IncidentKind::SinkFailed)
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::account::AccountState;
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::{Decision, Look, Next, Step, plan};
@@ -185,8 +185,11 @@ impl Scene {
 
     pub fn delivered(self, sink: &str, number: u64) -> Self {
         let (sink, generation) = (sink.to_owned(), GenerationNo(number));
-        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation })
-            .happened(Event::Delivered { sink, generation })
+        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation }).happened(Event::Delivered {
+            sink,
+            generation,
+            taken: Taken::default(),
+        })
     }
 
     pub fn proved(self, sink: &str, number: u64) -> Self {
@@ -222,10 +225,7 @@ impl Scene {
     /// Every sink that can be read holds this generation.
     pub fn all_hold(mut self, number: u64) -> Self {
         let sinks = self.policy.sinks.iter().map(|sink| {
-            let held = match sink.kind {
-                SinkKind::File(_) | SinkKind::EnvFile(_) => Held::Token(token(number)),
-                SinkKind::Webhook(_) => Held::Opaque,
-            };
+            let held = if sink.kind.can_be_read() { Held::Token(token(number)) } else { Held::Opaque };
             (sink.name.clone(), held)
         });
         self.seen.sinks = Some(sinks.collect());

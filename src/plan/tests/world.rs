@@ -14,7 +14,7 @@ use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
 use crate::plan::{Next, plan};
-use crate::policy::{AccountPolicy, SinkKind, SinkPolicy};
+use crate::policy::{AccountPolicy, SinkPolicy};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 mod invariants;
@@ -337,10 +337,7 @@ impl World {
     }
 
     fn is_readable(sink: &SinkPolicy) -> bool {
-        match sink.kind {
-            SinkKind::File(_) | SinkKind::EnvFile(_) => true,
-            SinkKind::Webhook(_) => false,
-        }
+        sink.kind.can_be_read()
     }
 
     /// What happened so far.

@@ -37,7 +37,7 @@ pub(super) fn check<'s>(
             Some(SinkKindSpec::EnvFile(file)) => {
                 (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
             }
-            Some(SinkKindSpec::Webhook(_)) | None => continue,
+            Some(SinkKindSpec::Webhook(_) | SinkKindSpec::Command(_)) | None => continue,
         };
         let Some(At { value: path, span }) = path else { continue };
         if let Some(what) = read.get(path.as_path()) {
@@ -126,7 +126,7 @@ fn read_paths(
     let secrets = accounts.iter().flat_map(|account| {
         let sinks = account.sinks.iter().filter_map(|sink| match &sink.kind {
             Some(SinkKindSpec::Webhook(hook)) => hook.secret.as_ref(),
-            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) | None => None,
+            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_) | SinkKindSpec::Command(_)) | None => None,
         });
         account.password.as_ref().into_iter().chain(sinks)
     });

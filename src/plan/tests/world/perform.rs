@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Fault, Maker, Refusal, Stop, World};
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
 use crate::plan::{Look, Step};
@@ -304,10 +304,16 @@ impl World {
                 Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
             };
             match outcome {
-                None => self.record(vec![Event::Delivered { sink, generation }]),
+                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }]),
                 Some(outcome) => {
                     let lane = Lane::Sink(sink.clone());
-                    self.record(vec![Event::DeliveryFailed { sink, generation, outcome, parked }]);
+                    self.record(vec![Event::DeliveryFailed {
+                        sink,
+                        generation,
+                        outcome,
+                        parked,
+                        note: None,
+                    }]);
                     self.trouble(lane, IncidentKind::SinkFailed);
                 }
             }
