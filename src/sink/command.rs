@@ -70,8 +70,11 @@ impl Inner {
     /// Runs it to its end. Blocks.
     fn deliver(&self, stdin: Zeroizing<Vec<u8>>, token: &Token) -> Result<Taken, SinkError> {
         let policy = &self.policy;
-        let environment: Vec<(String, String)> =
-            policy.environment.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let environment: Vec<(String, String)> = policy
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
         let ran = child::run(Program {
             argv: &policy.argv,
             environment: &environment,
@@ -92,7 +95,8 @@ impl Inner {
 
     fn judge(&self, ended: &Ended, token: &Token) -> Result<Taken, SinkError> {
         let note = self.note([ended.stderr.as_slice(), ended.stdout.as_slice()], token);
-        let refused = |how: String, note| SinkError::Program { program: self.program().to_owned(), how, note };
+        let refused =
+            |how: String, note| SinkError::Program { program: self.program().to_owned(), how, note };
         if !ended.status.success() {
             return Err(refused(format!("ended with {}", child::ending(ended.status)), note));
         }

@@ -8,6 +8,7 @@
 mod rig;
 
 mod canaries;
+mod command_sink;
 mod commands;
 mod fault_table;
 mod fleet;

@@ -50,7 +50,7 @@ fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
     assert_eq!(policy.accounts.len(), 2);
-    assert_eq!(policy.accounts[0].sinks.len(), 3);
+    assert_eq!(policy.accounts[0].sinks.len(), 4);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
@@ -91,6 +91,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "url",
             "secret",
             "headers",
+            "name",
+            "type",
+            "argv",
+            "environment",
             // Of the second account.
             "name",
             "username",
@@ -113,9 +117,14 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 
 #[test]
 fn the_examples_load() {
-    for name in
-        ["minimal.toml", "sink-file.toml", "sink-env-file.toml", "sink-webhook.toml", "several-accounts.toml"]
-    {
+    for name in [
+        "minimal.toml",
+        "sink-command.toml",
+        "sink-file.toml",
+        "sink-env-file.toml",
+        "sink-webhook.toml",
+        "several-accounts.toml",
+    ] {
         let loaded = policy::load(&example("examples").join(name)).unwrap_or_else(|errors| {
             panic!("{}", errors.render(policy::Color::Never, None));
         });
@@ -139,6 +148,7 @@ fn every_example_is_tested() {
             "accounts.d",
             "minimal.toml",
             "several-accounts.toml",
+            "sink-command.toml",
             "sink-env-file.toml",
             "sink-file.toml",
             "sink-webhook.toml"

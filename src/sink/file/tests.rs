@@ -94,7 +94,10 @@ async fn a_changed_mode_is_drift_and_the_next_delivery_mends_it() {
     let sink = sink(&path, false);
     deliver(&sink).await;
     chmod(&path, 0o644);
-    assert_eq!(words(sink.read_back(Around::default()).await), "other: its mode is 0644, the policy says 0600");
+    assert_eq!(
+        words(sink.read_back(Around::default()).await),
+        "other: its mode is 0644, the policy says 0600"
+    );
     deliver(&sink).await;
     assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));
 }

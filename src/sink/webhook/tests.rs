@@ -190,7 +190,6 @@ fn without_a_previous_token_there_are_nulls() {
         previous: None,
         now: at(NOW),
     };
-    let sink = Webhook::new("crm".to_owned(), policy("https://x.example", Receipt::Status));
     let body: serde_json::Value = serde_json::from_slice(&message::json("crm", &delivery)).unwrap();
     for name in ["previous_fingerprint", "previous_retires_after"] {
         assert_eq!(body["data"].get(name), Some(&serde_json::Value::Null));
