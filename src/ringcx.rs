@@ -13,7 +13,7 @@ use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
 pub mod http;
-pub(crate) mod scrub;
+mod scrub;
 mod wire;
 
 /// What `login` and `refresh` give.

@@ -1,7 +1,8 @@
 //! The shipped policy and the examples: they load, and what they say of defaults is so.
 
 use super::{Setup, accepted, example};
-use ringcx_rotator::policy;
+use ringcx_rotator::policy::{self, LoginPolicy};
+use ringcx_rotator::secret::SecretSource;
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
 
@@ -31,7 +32,8 @@ fn load(text: &str) -> Result<policy::Loaded, policy::PolicyErrors> {
         .accounts_dir
         .map(|path| path.strip_prefix(setup.directory.path()).unwrap().to_owned());
     for account in &mut loaded.policy.accounts {
-        if let ringcx_rotator::secret::SecretSource::File(path) = &mut account.password {
+        let LoginPolicy::Admin(login) = &mut account.login;
+        if let SecretSource::File(path) = &mut login.password {
             *path = path.file_name().unwrap().into();
         }
     }
