@@ -22,6 +22,7 @@ use crate::sink::AnySink;
 
 mod log;
 mod look;
+mod notify;
 mod pass;
 mod revoke;
 mod server;

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 
 use crate::secret::{Fingerprint, SecretSource};
 
+mod consumer;
 mod diagnostic;
 mod faults;
 mod load;
@@ -23,6 +24,7 @@ mod suggest;
 mod validate;
 mod value;
 
+pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
 pub use value::{DurationError, format_duration, parse_duration};
@@ -231,6 +233,10 @@ pub struct SinkPolicy {
     pub required: bool,
     /// What it is.
     pub kind: SinkKind,
+    /// What is run once its file is proved.
+    pub notify: Option<Notify>,
+    /// Where its consumer says which token it uses.
+    pub acknowledge: Option<Acknowledge>,
 }
 
 /// The kinds of sink.
@@ -428,13 +434,16 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX or to a webhook, may take.
+    /// The longest that a single call, to RingCX, a webhook or another program, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
-        let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout),
-            SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+        let calls = sinks.flat_map(|sink| {
+            let kind = match &sink.kind {
+                SinkKind::Webhook(hook) => Some(hook.timeout),
+                SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+            };
+            [kind, sink.notify.as_ref().map(|notify| notify.timeout)]
         });
-        hooks.fold(self.ringcx.request_timeout, Duration::max)
+        calls.flatten().fold(self.ringcx.request_timeout, Duration::max)
     }
 }

@@ -177,8 +177,11 @@ impl Painter {
             let error = sink.last_error.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
             let state = self.palette.paint(tone(&sink.state), &sink.state);
             let optional = if sink.required { "" } else { ", optional" };
+            let told = if sink.notified == Some(false) { ", consumer not told" } else { "" };
+            let uses = sink.acknowledged.map(|it| format!(", consumer uses generation {it}"));
+            let uses = uses.unwrap_or_default();
             lines.push(format!(
-                "  sink {} ({}{optional}): {state}, {holds}{error}",
+                "  sink {} ({}{optional}): {state}, {holds}{told}{uses}{error}",
                 sink.name, sink.sink_type
             ));
         }

@@ -74,6 +74,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             }
         }
         let released = still_held.into_iter().map(|(name, look)| (name, self.take_read_back(look))).collect();
+        self.seen.claims = self.hear_consumers().await;
         self.seen.sinks = Some(held);
         self.seen.released = released;
         self.note_texts();

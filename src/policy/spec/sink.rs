@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::consumer::{CONSUMER_KEYS, ConsumerSpec};
 use super::{At, SecretSource, Table, value};
 use crate::policy::Receipt;
 
@@ -13,6 +14,7 @@ pub(in crate::policy) struct SinkSpec {
     pub name: Option<At<String>>,
     pub required: Option<At<bool>>,
     pub kind: Option<SinkKindSpec>,
+    pub consumer: ConsumerSpec,
 }
 
 /// What follows from `type`.
@@ -56,10 +58,19 @@ impl SinkSpec {
                 table.ignore(&["path", "key", "trailing-newline"]);
                 table.ignore(&ACCESS_KEYS);
                 table.ignore(&WEBHOOK_KEYS);
+                table.ignore(&CONSUMER_KEYS);
                 None
             }
         };
-        Self { name, required, kind }
+        let consumer = match &kind {
+            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) => ConsumerSpec::read(table),
+            Some(SinkKindSpec::Webhook(_)) => {
+                table.elsewhere(&CONSUMER_KEYS, "it belongs to a sink that is a file");
+                ConsumerSpec::default()
+            }
+            None => ConsumerSpec::default(),
+        };
+        Self { name, required, kind, consumer }
     }
 }
 

@@ -4,11 +4,12 @@ use super::tuning::Tuning;
 use super::{Context, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, AcknowledgeSpec, ConsumerSpec, EnvFileSpec, FileSpec, NotifySpec, SinkKindSpec,
+    SinkSpec, WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, EnvFileSink, FileAccess, FileSink, HeaderSecret, Receipt, SinkKind, SinkPolicy,
-    WebhookSink, WebhookUrl,
+    AccountPolicy, Acknowledge, EnvFileSink, FileAccess, FileSink, HeaderSecret, Notify, NotifyWhat, Receipt,
+    SinkKind, SinkPolicy, UnitAction, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -43,13 +44,36 @@ pub(super) fn account(
 }
 
 fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
-    let SinkSpec { name, required, kind } = spec;
+    let SinkSpec { name, required, kind, consumer } = spec;
+    let ConsumerSpec { notify: told, acknowledge: heard } = consumer;
+    // Looked at before a kind that is absent ends it.
+    let (told, heard) = (told.map(notify), heard.map(acknowledge));
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
     };
-    Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
+    // What is there but wrong was told; without it the sink would be another one.
+    let (notify, acknowledge) =
+        (told.map_or(Some(None), |it| it.map(Some))?, heard.map_or(Some(None), |it| it.map(Some))?);
+    Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
+}
+
+fn notify(spec: NotifySpec) -> Option<Notify> {
+    let NotifySpec { unit, action, argv, timeout } = spec;
+    let what = match (unit, argv) {
+        (Some(unit), None) => {
+            NotifyWhat::Unit { unit: unit.value, action: or(action, UnitAction::TryReloadOrRestart) }
+        }
+        (None, Some(argv)) => NotifyWhat::Program(argv.value),
+        (Some(_), Some(_)) | (None, None) => return None,
+    };
+    Some(Notify { what, timeout: or(timeout, secs(60)) })
+}
+
+fn acknowledge(spec: AcknowledgeSpec) -> Option<Acknowledge> {
+    let AcknowledgeSpec { path, within } = spec;
+    Some(Acknowledge { path: path?.value, within: or(within, secs(2 * 60 * 60)) })
 }
 
 fn file(spec: FileSpec, context: &mut Context<'_>) -> Option<FileSink> {
