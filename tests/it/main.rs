@@ -9,6 +9,7 @@ mod rig;
 
 mod canaries;
 mod commands;
+mod consumers;
 mod fault_table;
 mod fleet;
 mod frugal;
