@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod truth;
 
 mod canaries;
 mod commands;
 mod consumers;
+mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
@@ -18,4 +20,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;
