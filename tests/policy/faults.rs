@@ -136,7 +136,7 @@ fn how_a_consumer_is_told_is_said_in_one_way() {
     );
     check(
         &sink("notify = { argv = [\"b\"], action = \"restart\" }"),
-        &["13:36 `action` is what systemd does to a `unit`"],
+        &["13:35 `action` is what systemd does to a `unit`"],
     );
     check(&sink("notify = { argv = [] }"), &["13:19 `argv` is empty"]);
     check(&sink("notify = { unit = \"dialer\" }"), &["13:19 `unit`: not the name of a unit"]);

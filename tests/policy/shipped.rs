@@ -82,6 +82,8 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             // Of the sinks.
             "owner",
             "group",
+            "notify",
+            "acknowledge",
             "name",
             "type",
             "path",
