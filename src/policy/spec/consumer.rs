@@ -6,9 +6,6 @@ use std::time::Duration;
 use super::{At, Table, value};
 use crate::policy::UnitAction;
 
-/// The keys of a sink that is a file and has a reader.
-pub(super) const CONSUMER_KEYS: [&str; 2] = ["notify", "acknowledge"];
-
 /// What a sink says of those who read it.
 #[derive(Default)]
 pub(in crate::policy) struct ConsumerSpec {
@@ -45,7 +42,7 @@ impl NotifySpec {
         let spec = Self {
             unit: table.value("unit", &value::UNIT),
             action: table.choice("action", &UnitAction::WORDS),
-            argv: table.has("argv").then(|| table.required_list("argv", &value::LINE)).flatten(),
+            argv: table.has("argv").then(|| table.required_list("argv", &value::ARGUMENT)).flatten(),
             timeout: table.value("timeout", &value::TIME_SPAN),
         };
         let help =

@@ -1,15 +1,14 @@
 //! One account and its sinks.
 
 use super::tuning::Tuning;
-use super::{Context, doubt, or, secs};
+use super::{Context, consumer, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, AcknowledgeSpec, ConsumerSpec, EnvFileSpec, FileSpec, NotifySpec, SinkKindSpec,
-    SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, Acknowledge, EnvFileSink, FileAccess, FileSink, HeaderSecret, Notify, NotifyWhat, Receipt,
-    SinkKind, SinkPolicy, UnitAction, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret,
+    LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -26,13 +25,16 @@ pub(super) fn account(
     let tuning = defaults.clone().with(tuning);
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
-    let password = password.map(|at| context.secret(at));
+    let file = name.as_ref().map(|name| name.value.clone());
+    let password = context.own_secret(password, "password", file, span);
     let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
-        username: username?.value,
-        password: password?,
-        platform_id: platform_id?.value,
+        login: LoginPolicy::Admin(AdminLogin {
+            username: username?.value,
+            password: password?,
+            platform_id: platform_id?.value,
+        }),
         schedule: tuning.schedule(),
         retention: tuning.retention(),
         retry: tuning.retry(),
@@ -45,35 +47,14 @@ pub(super) fn account(
 
 fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
     let SinkSpec { name, required, kind, consumer } = spec;
-    let ConsumerSpec { notify: told, acknowledge: heard } = consumer;
-    // Looked at before a kind that is absent ends it.
-    let (told, heard) = (told.map(notify), heard.map(acknowledge));
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
+        SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
     };
-    // What is there but wrong was told; without it the sink would be another one.
-    let (notify, acknowledge) =
-        (told.map_or(Some(None), |it| it.map(Some))?, heard.map_or(Some(None), |it| it.map(Some))?);
+    let (notify, acknowledge) = consumer::consumer(consumer)?;
     Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
-}
-
-fn notify(spec: NotifySpec) -> Option<Notify> {
-    let NotifySpec { unit, action, argv, timeout } = spec;
-    let what = match (unit, argv) {
-        (Some(unit), None) => {
-            NotifyWhat::Unit { unit: unit.value, action: or(action, UnitAction::TryReloadOrRestart) }
-        }
-        (None, Some(argv)) => NotifyWhat::Program(argv.value),
-        (Some(_), Some(_)) | (None, None) => return None,
-    };
-    Some(Notify { what, timeout: or(timeout, secs(60)) })
-}
-
-fn acknowledge(spec: AcknowledgeSpec) -> Option<Acknowledge> {
-    let AcknowledgeSpec { path, within } = spec;
-    Some(Acknowledge { path: path?.value, within: or(within, secs(2 * 60 * 60)) })
 }
 
 fn file(spec: FileSpec, context: &mut Context<'_>) -> Option<FileSink> {
@@ -113,8 +94,30 @@ fn webhook(spec: WebhookSpec, context: &mut Context<'_>) -> Option<WebhookSink> 
     Some(WebhookSink {
         url: WebhookUrl::new(url?.value),
         secret: secret?,
-        headers: headers.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect(),
+        headers: hidden(headers),
         timeout: or(timeout, secs(10)),
         receipt: or(receipt, Receipt::Status),
     })
+}
+
+fn command(spec: CommandSpec, context: &mut Context<'_>) -> Option<CommandSink> {
+    let CommandSpec { argv, stdin, environment, timeout, receipt } = spec;
+    let At { value: argv, span } = argv?;
+    let program = argv.first()?;
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        let help = "write its whole path, such as \"/usr/local/bin/push-token\"; there is no shell";
+        context.faults.error(span, "the program of `argv` has no absolute path").help(help.to_owned());
+        return None;
+    }
+    Some(CommandSink {
+        argv,
+        stdin: or(stdin, CommandInput::Json),
+        environment: hidden(or(environment, Vec::new())),
+        timeout: or(timeout, secs(30)),
+        receipt: or(receipt, Receipt::Status),
+    })
+}
+
+fn hidden(pairs: Vec<(String, String)>) -> Vec<(String, HeaderSecret)> {
+    pairs.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect()
 }
