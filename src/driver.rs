@@ -23,6 +23,7 @@ use crate::sink::AnySink;
 mod log;
 mod login;
 mod look;
+mod notify;
 mod pass;
 mod revoke;
 mod server;

@@ -13,7 +13,7 @@ use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
 pub mod http;
-mod scrub;
+pub(crate) mod scrub;
 mod wire;
 
 /// What `login` and `refresh` give.

@@ -16,7 +16,7 @@ use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::ListedBy;
-use crate::plan::{Retirable, Step};
+use crate::plan::{Retirable, Step, notifications_owed};
 use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::{Delivery, Previous, ReadBack, Sink};
@@ -65,6 +65,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             Step::Verify(minted) => self.verify(minted, stop).await,
             Step::Deliver { token, sinks } => self.deliver(token, sinks, stop).await,
             Step::Prove { token, sinks } => self.prove(token, sinks, stop).await,
+            Step::Notify { sinks } => self.notify(sinks).await,
             Step::Promote(proved) => self.promote(proved).await,
             Step::Delete(victim) => self.delete(victim, stop).await,
         }
@@ -193,8 +194,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let Some(text) = self.text_of(token.fingerprint(), stop).await? else {
             return self.without_text(generation, token.fingerprint()).await;
         };
-        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
-        self.record(intents.collect()).await?;
+        let mut intents: Vec<Event> =
+            sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation }).collect();
+        let account = &self.assignment.account;
+        intents.extend(notifications_owed(account, &self.state, &sinks, generation));
+        self.record(intents).await?;
         self.seen.sinks_changed();
         let minted_at = self.state.generations.get(&generation).map(|it| it.minted_at);
         let delivery = Delivery {

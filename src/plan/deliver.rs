@@ -119,7 +119,9 @@ impl Planner<'_> {
                 Need::Proof
             }
             Some(Held::Token(found)) if *found == token.fingerprint() => {
-                if proved && record.drifted.is_none() { Need::Nothing } else { Need::Proof }
+                // A delivery without a known outcome may have come there: what is there is proved afresh.
+                let settled = record.drifted.is_none() && record.last_delivery == LastDelivery::Done;
+                if proved && settled { Need::Nothing } else { Need::Proof }
             }
             Some(Held::Token(found)) => Need::Delivery(match self.state.by_fingerprint(found) {
                 Some(old) => format!("it holds generation {}", old.number),

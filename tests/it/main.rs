@@ -12,6 +12,7 @@ mod truth;
 mod canaries;
 mod command_sink;
 mod commands;
+mod consumers;
 mod crash_matrix;
 mod fault_table;
 mod fleet;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::consumer::ConsumerSpec;
 use super::{At, SecretSource, Table, value};
 use crate::policy::{CommandInput, Receipt};
 
@@ -13,6 +14,7 @@ pub(in crate::policy) struct SinkSpec {
     pub name: Option<At<String>>,
     pub required: Option<At<bool>>,
     pub kind: Option<SinkKindSpec>,
+    pub consumer: ConsumerSpec,
 }
 
 /// What follows from `type`.
@@ -41,13 +43,13 @@ struct Type {
 const TYPES: [Type; 4] = [
     Type {
         name: "file",
-        keys: &["path", "mode", "owner", "group", "trailing-newline"],
+        keys: &["path", "mode", "owner", "group", "trailing-newline", "notify", "acknowledge"],
         belongs: "it belongs to a sink of type \"file\"",
         read: |table| SinkKindSpec::File(FileSpec::read(table)),
     },
     Type {
         name: "env-file",
-        keys: &["path", "mode", "owner", "group", "key"],
+        keys: &["path", "mode", "owner", "group", "key", "notify", "acknowledge"],
         belongs: "it belongs to a sink of type \"env-file\"",
         read: |table| SinkKindSpec::EnvFile(EnvFileSpec::read(table)),
     },
@@ -67,7 +69,7 @@ const TYPES: [Type; 4] = [
 
 /// Keys that several types have, and what is said of them where none of those is meant.
 const SHARED: [(&[&str], &str); 2] = [
-    (&["path", "mode", "owner", "group"], "it belongs to a sink that is a file"),
+    (&["path", "mode", "owner", "group", "notify", "acknowledge"], "it belongs to a sink that is a file"),
     (&["timeout", "receipt"], "it belongs to a sink of type \"webhook\" or \"command\""),
 ];
 
@@ -79,11 +81,15 @@ impl SinkSpec {
         let name = table.required("name", &value::NAME);
         let required = table.flag("required");
         let words: [(&'static str, usize); TYPES.len()] = std::array::from_fn(|at| (TYPES[at].name, at));
+        let mut consumer = ConsumerSpec::default();
         let kind = match table.choice("type", &words).map(|at| at.value) {
             Some(at) => {
                 // What it does have is known by then, so only what it has not is told to be elsewhere.
                 SHARED.iter().for_each(|(keys, help)| table.elsewhere(keys, help));
                 TYPES.iter().for_each(|other| table.elsewhere(other.keys, other.belongs));
+                if TYPES[at].keys.contains(&"notify") {
+                    consumer = ConsumerSpec::read(table);
+                }
                 Some((TYPES[at].read)(table))
             }
             None => {
@@ -99,7 +105,7 @@ impl SinkSpec {
                 None
             }
         };
-        Self { name, required, kind }
+        Self { name, required, kind, consumer }
     }
 }
 

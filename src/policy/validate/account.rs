@@ -1,7 +1,7 @@
 //! One account and its sinks.
 
 use super::tuning::Tuning;
-use super::{Context, doubt, or, secs};
+use super::{Context, consumer, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
     AccessSpec, AccountSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
@@ -46,14 +46,15 @@ pub(super) fn account(
 }
 
 fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
-    let SinkSpec { name, required, kind } = spec;
+    let SinkSpec { name, required, kind, consumer } = spec;
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
         SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
     };
-    Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
+    let (notify, acknowledge) = consumer::consumer(consumer)?;
+    Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
 }
 
 fn file(spec: FileSpec, context: &mut Context<'_>) -> Option<FileSink> {

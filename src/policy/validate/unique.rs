@@ -130,6 +130,11 @@ fn read_paths(
         });
         own(&account.password).into_iter().chain(sinks)
     });
+    for sink in accounts.iter().flat_map(|account| &account.sinks) {
+        if let Some(path) = sink.consumer.acknowledge.as_ref().and_then(|it| it.path.as_ref()) {
+            read.insert(path.value.clone(), "where a consumer acknowledges its token");
+        }
+    }
     for secret in secrets {
         match &secret.value {
             SecretSource::File(path) => {
