@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::DaemonError;
 use super::office::{Office, OfficeError, ReloadError};
 use super::runner::Rotation;
-use crate::driver::{Recorded, RevokeError};
+use crate::driver::{Compacted, RevokeError, Trail};
 use crate::event::GenerationNo;
 use crate::policy::Diagnostic;
 use crate::secret::Fingerprint;
@@ -74,9 +74,32 @@ pub struct HistoryLine {
     pub at: chrono::DateTime<chrono::Utc>,
     /// Whose.
     pub account: String,
-    /// `kind` and the event's own fields.
+    /// `kind` and what belongs to it.
     #[serde(flatten)]
-    pub event: crate::event::Event,
+    pub told: Told,
+}
+
+/// What a line of the history tells.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// One event, with its own fields.
+    Event(crate::event::Event),
+    /// What came before the first event that is still there.
+    Earlier(Earlier),
+}
+
+/// Stands for earlier events.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Earlier {
+    /// So many were compacted, of which the last is the line's `seq`.
+    Checkpoint {
+        /// How many.
+        rows: u64,
+        /// When the first of them happened.
+        since: chrono::DateTime<chrono::Utc>,
+    },
 }
 
 /// An answer that is not what was asked for.
@@ -185,19 +208,16 @@ async fn history(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -
     office.history(&chosen(query)).await.map(|trails| Json(lines(trails))).into_response()
 }
 
-/// One line an event.
-pub fn lines(trails: Vec<(String, Vec<Recorded>)>) -> Vec<HistoryLine> {
-    let mut lines: Vec<HistoryLine> = trails
-        .into_iter()
-        .flat_map(|(account, trail)| {
-            trail.into_iter().map(move |it| HistoryLine {
-                seq: it.seq,
-                at: it.at,
-                account: account.clone(),
-                event: it.event,
-            })
-        })
-        .collect();
+/// One line an event, and one for those that were compacted.
+pub fn lines(trails: Vec<(String, Trail)>) -> Vec<HistoryLine> {
+    let mut lines = Vec::new();
+    for (account, Trail { compacted, events }) in trails {
+        let line = |seq, at, told| HistoryLine { seq, at, account: account.clone(), told };
+        lines.extend(compacted.map(|Compacted { rows, since, until }| {
+            line(rows, until, Told::Earlier(Earlier::Checkpoint { rows, since }))
+        }));
+        lines.extend(events.into_iter().map(|it| line(it.seq, it.at, Told::Event(it.event))));
+    }
     lines.sort_by(|a, b| (a.at, &a.account, a.seq).cmp(&(b.at, &b.account, b.seq)));
     lines
 }

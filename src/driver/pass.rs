@@ -101,6 +101,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let wanted = self.state.in_use();
         self.session.keep_only(&wanted);
         self.tell_conditions().await;
+        self.compact_if_long().await;
         self.witness.changed(self.name(), &self.state, &self.seen);
         self.progress();
     }
