@@ -75,6 +75,8 @@ pub struct AccountDriver<A, J, W> {
     told: Option<Vec<Condition>>,
     /// An append failed, so the journal may hold more than the state, or less.
     in_doubt: bool,
+    /// How many passes in a row the journal has ended.
+    refusals: u32,
     /// How much the journal holds of this account beside its checkpoint.
     length: Length,
 }
@@ -104,6 +106,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             listing: Vec::new(),
             told: None,
             in_doubt: false,
+            refusals: 0,
             length,
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::output::{Exit, Palette, Screen, Tone, block_on, stamp};
 use super::show;
-use crate::daemon::control::{HistoryLine, lines};
+use crate::daemon::control::{Earlier, HistoryLine, Told, lines};
 use crate::daemon::office::read_history;
 use crate::journal::Verified;
 
@@ -82,6 +82,12 @@ fn compact(line: &HistoryLine) -> String {
 
 /// One event for people: its kind, and its fields as `name=value`.
 fn told(line: &HistoryLine, palette: Palette) -> String {
+    let at = palette.paint(Tone::Dim, &stamp(line.at));
+    if let Told::Earlier(Earlier::Checkpoint { rows, since }) = &line.told {
+        let (account, since) = (&line.account, stamp(*since));
+        let kind = palette.paint(Tone::Strong, "checkpoint");
+        return format!("{at}  {account} #{rows}  {kind}  {rows} earlier events since {since} are compacted");
+    }
     let body = serde_json::to_value(&line.told).expect("events are plain data");
     let mut fields = Vec::new();
     let mut kind = String::new();
@@ -103,6 +109,5 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
         _ => Tone::Strong,
     };
     let kind = palette.paint(tone, &kind);
-    let at = palette.paint(Tone::Dim, &stamp(line.at));
     format!("{at}  {} #{}  {kind}  {}", line.account, line.seq, fields.join(" ")).trim_end().to_owned()
 }

@@ -3,7 +3,8 @@
 //! Whoever may write to the socket may rotate, reload and revoke, so its group decides who operates the
 //! daemon. Answers hold fingerprints, never tokens. `curl --unix-socket` works as well as our commands.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,20 +123,31 @@ pub struct Fault {
 /// Serves until dropped; then the socket is removed.
 pub struct Socket {
     path: PathBuf,
+    /// Device and inode: what is at the path by then may be another's.
+    ours: Option<(u64, u64)>,
     task: JoinHandle<()>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         self.task.abort();
-        let _gone = std::fs::remove_file(&self.path);
+        if self.ours.is_some() && self.ours == inode(&self.path) {
+            let _gone = std::fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Makes the socket, in place of any left over, and serves it. The state directory is locked, so there
-/// is no other daemon behind it.
+/// Makes the socket and serves it, in place of one that a killed daemon left. One that somebody listens on,
+/// which can only be a daemon with another state directory, and what is no socket are left alone.
 pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> {
+    match std::fs::symlink_metadata(&path) {
+        Ok(there) if !there.file_type().is_socket() => return Err(DaemonError::NotASocket { path }),
+        Ok(_) if UnixStream::connect(&path).is_ok() => return Err(DaemonError::SocketTaken { path }),
+        // What cannot be looked at cannot be made either, and that error tells more.
+        Ok(_) | Err(_) => {}
+    }
     let listener = bind(&path).map_err(|source| DaemonError::Socket { path: path.clone(), source })?;
+    let ours = inode(&path);
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
@@ -152,7 +164,11 @@ pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> 
             tracing::error!(%error, "Control socket ended");
         }
     });
-    Ok(Socket { path, task })
+    Ok(Socket { path, ours, task })
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
 fn bind(path: &Path) -> std::io::Result<UnixListener> {

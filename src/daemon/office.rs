@@ -144,6 +144,7 @@ impl Office {
             Ok(first) => Some(first),
             Err(error) => {
                 tracing::error!(account = account.name, %error, "Account is not worked on");
+                self.shared.board.journal_error(&account.name, Some(error.to_string()));
                 None
             }
         }

@@ -61,11 +61,8 @@ pub struct Recorded {
 /// An account's audit trail.
 pub async fn history(journal: &impl Journal, account: &str) -> Result<Trail, HistoryError> {
     let stream = journal.load(account).await?;
-    let compacted = stream.checkpoint.as_ref().map(|it| Compacted {
-        rows: it.seq,
-        since: it.since,
-        until: it.until,
-    });
+    let compacted =
+        stream.checkpoint.as_ref().map(|it| Compacted { rows: it.seq, since: it.since, until: it.until });
     let events = stream.rows.iter().map(|row| read_row(account, row)).collect::<Result<_, _>>()?;
     Ok(Trail { compacted, events })
 }
@@ -140,7 +137,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         match compact(&self.journal, self.name()).await {
             Ok(length) => self.length = length,
-            Err(error) => tracing::warn!(account = self.name(), %error, "History not compacted, trying again"),
+            Err(error) => {
+                tracing::warn!(account = self.name(), %error, "History not compacted, trying again")
+            }
         }
     }
 }

@@ -141,7 +141,9 @@ mod tests {
         let error = read::<Vec<u8>>(2, r#"{"form":3,"state":{"another":"shape"}}"#).unwrap_err();
         assert!(matches!(error, FormError::Newer { got: 3, known: 2 }));
         assert!(error.to_string().contains("was it downgraded?"), "{error}");
-        for body in ["", "[]", "{}", r#"{"form":1}"#, r#"{"form":-1,"state":[]}"#, r#"{"form":1,"state":"x"}"#] {
+        for body in
+            ["", "[]", "{}", r#"{"form":1}"#, r#"{"form":-1,"state":[]}"#, r#"{"form":1,"state":"x"}"#]
+        {
             assert!(matches!(read::<Vec<u8>>(2, body), Err(FormError::Unreadable(_))), "{body}");
         }
     }

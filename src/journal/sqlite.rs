@@ -14,8 +14,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Entry, Journal, JournalError, Stream};
-use store::{Append, Store};
 pub use store::Verified;
+use store::{Append, Store};
 
 mod store;
 

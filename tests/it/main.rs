@@ -7,12 +7,15 @@
 
 mod rig;
 
+mod broken_journal;
 mod canaries;
 mod commands;
+mod disks;
 mod fault_table;
 mod fleet;
 mod frugal;
 mod lost_mint;
+mod machines;
 mod mails;
 mod policy_changes;
 mod reader;

@@ -108,8 +108,11 @@ fn a_checkpoint_of_a_newer_form_is_refused() {
 /// give it the next number, and go on reading this one.
 #[test]
 fn the_form_of_a_checkpoint_stays_what_it_is() {
-    let incident =
-        |account: &str| IncidentKey { account: account.into(), kind: IncidentKind::SinkFailed, sink: Some("crm".into()) };
+    let incident = |account: &str| IncidentKey {
+        account: account.into(),
+        kind: IncidentKind::SinkFailed,
+        sink: Some("crm".into()),
+    };
     let opened = |account: &str| AlertEvent::IncidentOpened {
         incident: incident(account),
         since: start(),

@@ -243,8 +243,8 @@ fn walk(
         last = Head { seq: checkpoint.seq, hash: last_hash };
         see(Found::Checkpoint(checkpoint), &last.hash);
     }
-    let mut select = snapshot
-        .prepare("SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq")?;
+    let mut select =
+        snapshot.prepare("SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq")?;
     let mut found = select.query([stream])?;
     while let Some(row) = found.next()? {
         let seq = last.seq.saturating_add(1);
@@ -269,15 +269,10 @@ fn walk(
 }
 
 /// What stands in for a stream's oldest rows, and the hash of the last of them.
-fn checkpoint(
-    snapshot: &Transaction<'_>,
-    stream: &str,
-) -> Result<Option<(Checkpoint, Hash)>, JournalError> {
+fn checkpoint(snapshot: &Transaction<'_>, stream: &str) -> Result<Option<(Checkpoint, Hash)>, JournalError> {
     type Columns = (u64, String, String, String, Hash, Hash);
     let columns: rusqlite::Result<Option<Columns>> = snapshot
-        .prepare_cached(
-            "SELECT seq, since, until, body, last_hash, hash FROM checkpoints WHERE stream = ?1",
-        )?
+        .prepare_cached("SELECT seq, since, until, body, last_hash, hash FROM checkpoints WHERE stream = ?1")?
         .query_row([stream], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
         })

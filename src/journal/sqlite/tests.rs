@@ -215,8 +215,11 @@ async fn a_row_that_was_changed_is_found() {
         ("UPDATE heads SET seq = 3", 4),
         ("DELETE FROM heads", 1),
         // Two rows that changed places, and a tail cut off with the head put right.
-        ("UPDATE rows SET seq = 9 WHERE seq = 2; UPDATE rows SET seq = 2 WHERE seq = 3;
-          UPDATE rows SET seq = 3 WHERE seq = 9", 2),
+        (
+            "UPDATE rows SET seq = 9 WHERE seq = 2; UPDATE rows SET seq = 2 WHERE seq = 3;
+          UPDATE rows SET seq = 3 WHERE seq = 9",
+            2,
+        ),
         ("DELETE FROM rows WHERE seq > 2; UPDATE heads SET seq = 2", 2),
         ("UPDATE rows SET stream = 'other' WHERE seq = 4", 4),
     ] {
@@ -224,7 +227,10 @@ async fn a_row_that_was_changed_is_found() {
         filled(dir.path(), 4).await;
         raw(dir.path()).execute_batch(change).unwrap();
         let journal = SqliteJournal::open(dir.path()).unwrap();
-        assert!(journal.streams().await.unwrap().contains(&"sales-ivr".to_owned()), "{change}: not looked at");
+        assert!(
+            journal.streams().await.unwrap().contains(&"sales-ivr".to_owned()),
+            "{change}: not looked at"
+        );
         for damaged in [journal.verify("sales-ivr").await.err(), journal.load("sales-ivr").await.err()] {
             assert!(
                 matches!(&damaged, Some(JournalError::Damaged { seq, .. }) if *seq == found_at),
