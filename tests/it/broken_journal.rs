@@ -11,7 +11,7 @@ use ringcx_rotator::simulate::Call;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::rig::{House, Ran, USER, eventually, user};
+use crate::rig::{House, Ran, USER, eventually, user, write};
 
 fn file(house: &House) -> PathBuf {
     house.path("state/journal.sqlite")
@@ -54,10 +54,10 @@ async fn a_garbled_or_truncated_journal_is_refused_named_and_left_alone() {
     let mut scribbled = whole.clone();
     scribbled[4096..8192].fill(0xa5);
     for broken in [b"this is no journal at all".repeat(400), whole[..whole.len() / 2].to_vec(), scribbled] {
-        std::fs::write(file(&house), broken).unwrap();
+        write(&file(&house), &broken);
         refuses_to_start(&house, &["journal.sqlite", "cannot be read as a journal"]);
     }
-    std::fs::write(file(&house), whole).unwrap();
+    write(&file(&house), &whole);
     assert_eq!(house.run(["run", "--once"]).code(), 0);
     assert_eq!(house.count(Call::Mint), 1, "put back, it goes on as if nothing had been");
 }
@@ -162,7 +162,7 @@ async fn what_was_changed_by_hand_in_the_audit_trail_is_named_with_its_row() {
         ),
         ("without its head", "DELETE FROM heads WHERE stream = 'ivr'", "row 1: it was never committed"),
     ] {
-        std::fs::write(file(&house), &whole).unwrap();
+        write(&file(&house), &whole);
         sql(&house, change);
         let bad = verify(&house);
         assert_eq!(bad.code(), 1, "{what}: {}{}", bad.out, bad.err);

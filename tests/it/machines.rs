@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ringcx_rotator::clock::Clock;
 use ringcx_rotator::simulate::Call;
 
-use crate::rig::{Daemon, House, eventually, user};
+use crate::rig::{Daemon, House, eventually, user, write};
 
 /// Moves the wall clock of a daemon.
 struct FakeClock {
@@ -35,7 +35,7 @@ impl FakeClock {
     /// So many seconds ahead of the truth.
     fn set(&self, seconds: i64) {
         let beside = self.offset.with_extension("new");
-        std::fs::write(&beside, format!("{seconds:+}")).unwrap();
+        write(&beside, format!("{seconds:+}").as_bytes());
         std::fs::rename(beside, &self.offset).unwrap();
     }
 

@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod truth;
 
 mod broken_journal;
 mod canaries;
 mod commands;
+mod crash_matrix;
 mod disks;
 mod fault_table;
 mod fleet;
@@ -20,4 +22,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;

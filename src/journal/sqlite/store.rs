@@ -15,6 +15,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
 use sha2::{Digest, Sha256};
 
+use crate::effect;
 use crate::journal::{Checkpoint, Entry, JournalError, Row, Stream};
 
 /// "RcxR": tells `file` and us whose database this is.
@@ -154,7 +155,7 @@ impl Store {
         // Past this point a failing disk may keep what it could not confirm: SQLite reports the error
         // and forgets the rows, but a power cut before the next commit can bring them back. Whoever
         // opens the journal then sees them as done, which is what an intent without an outcome is for.
-        transaction.commit()?;
+        effect::act("commit", || transaction.commit())?;
         Ok(results)
     }
 
@@ -214,8 +215,7 @@ impl Store {
             params![stream, upto, since, until, body, &last_hash[..], &hash[..]],
         )?;
         transaction.execute("DELETE FROM rows WHERE stream = ?1 AND seq <= ?2", params![stream, upto])?;
-        transaction.commit()?;
-        Ok(())
+        Ok(effect::act("commit", || transaction.commit())?)
     }
 
     /// Folds the write-ahead log into the file, which SQLite does when its last connection closes.
@@ -359,7 +359,7 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), JournalError> {
         transaction.execute_batch(&format!("CREATE {CHECKPOINTS}"))?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA)?;
-    Ok(transaction.commit()?)
+    Ok(effect::act("commit", || transaction.commit())?)
 }
 
 fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Result<u64, JournalError>> {

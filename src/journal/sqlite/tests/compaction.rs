@@ -121,6 +121,10 @@ async fn a_journal_from_before_checkpoints_opens_and_can_be_compacted() {
     assert_eq!(version(dir.path()), Ok(2));
 }
 
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::File::create(path).unwrap().write_all(bytes).unwrap();
+}
+
 /// What a power cut leaves is some beginning of the write-ahead log. Every one of them is tried.
 #[tokio::test]
 async fn a_crash_at_any_point_of_a_compaction_leaves_the_journal_before_or_after() {
@@ -135,8 +139,8 @@ async fn a_crash_at_any_point_of_a_compaction_leaves_the_journal_before_or_after
     let (mut as_before, mut as_after) = (0, 0);
     for cut in (0..=log.len()).step_by(512).chain([log.len()]) {
         let copy = tempfile::tempdir().unwrap();
-        std::fs::write(journal_path(copy.path()), &database).unwrap();
-        std::fs::write(copy.path().join("journal.sqlite-wal"), &log[..cut]).unwrap();
+        write(&journal_path(copy.path()), &database);
+        write(&copy.path().join("journal.sqlite-wal"), &log[..cut]);
         let found = SqliteJournal::open(copy.path()).unwrap().load("sales-ivr").await.unwrap();
         if found == before {
             as_before += 1;
