@@ -158,3 +158,27 @@ async fn what_is_no_socket_is_not_replaced_by_one() {
     daemon.stop();
     assert_eq!(house.read("control.sock"), "somebody's file");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_too_large_is_refused_by_the_control_socket() {
+    use std::io::{Read, Write};
+    let house = House::new().await;
+    house.set_policy(&house.usual(""));
+    let daemon = house.start_ready().await;
+    // 64 KiB and one byte, of which nothing need be sent for it to be refused.
+    for (length, status) in [(65_536, "422"), (65_537, "413")] {
+        let mut socket = std::os::unix::net::UnixStream::connect(house.path("control.sock")).unwrap();
+        let head = format!(
+            "POST /v1/revoke HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        let body = format!("{{\"x\":\"{}\"}}", "y".repeat(length - 8));
+        // It may have hung up by then.
+        let _hung_up = socket.write_all(body.as_bytes());
+        let mut answer = String::new();
+        let _hung_up = socket.read_to_string(&mut answer);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{length}: {answer}");
+    }
+    daemon.stop();
+}

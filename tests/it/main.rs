@@ -8,6 +8,7 @@
 mod rig;
 mod truth;
 
+mod bad_day;
 mod broken_journal;
 mod canaries;
 mod commands;
