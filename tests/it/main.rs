@@ -6,17 +6,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod secret_commands;
 mod truth;
 
 mod bad_day;
 mod broken_journal;
 mod canaries;
+mod command_sink;
 mod commands;
 mod crash_matrix;
 mod disks;
 mod fault_table;
 mod fleet;
 mod frugal;
+mod init;
 mod lost_mint;
 mod machines;
 mod mails;
