@@ -74,15 +74,19 @@ fn innermost(error: &reqwest::Error) -> String {
     }
 }
 
-/// The wait that 429 and 503 ask for: seconds, or a date, of which one in the past is no wait.
+/// No receiver may hold up a sink for longer than this by its wish alone; RingCX may not either.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The wait that 429 and 503 ask for: seconds, or a date, of which one in the past is no wait. At most 24 h.
 pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         return None;
     }
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // So many digits that they overflow still ask for a long wait.
+        return Some(text.parse().map_or(LONGEST_WISH, Duration::from_secs).min(LONGEST_WISH));
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    Some(until.duration_since(SystemTime::from(now)).unwrap_or_default())
+    Some(until.duration_since(SystemTime::from(now)).unwrap_or_default().min(LONGEST_WISH))
 }
