@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use super::fair::{ailment, go_on_fairly, heed_incidents, mend};
 use super::moves::text::{span, to_span};
-use super::moves::{Move, SINKS, sink_of, user_of};
-use super::scene::{days, every, hours, policy};
+use super::moves::{Move, SINKS, first_user_of, sink_of};
+use super::scene::{days, every, hours, login, policy};
 use super::world::{Broken, Invariant, Maker, Outside, World, broken};
 use crate::event::Learnt;
 use crate::policy::{AccountPolicy, Foreign, LostMint};
@@ -60,7 +60,7 @@ impl Setup {
     fn policy(&self, account: usize) -> AccountPolicy {
         let name = format!("account-{account}");
         let mut policy = policy(self.sinks.iter().map(|sink| sink_of(&name, sink)));
-        policy.username = user_of(&name);
+        policy.login = login(&first_user_of(&name));
         policy.name = name;
         policy.schedule = every(self.every);
         policy.check_every = self.check;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::scene::{file, optional, webhook};
+use super::scene::{file, login, optional, user_of, webhook};
 use super::world::{Broken, Fault, Refusal, World};
 use crate::policy::{AccountPolicy, EnvFileSink, FileAccess, Foreign, SinkKind, SinkPolicy};
 
@@ -186,8 +186,9 @@ impl Change {
                 }
             }
             Self::User => {
-                let other = format!("other-{}", user_of(&name));
-                policy.username = if policy.username == other { user_of(&name) } else { other };
+                let other = format!("other-{}", first_user_of(&name));
+                let next = if user_of(policy) == other { first_user_of(&name) } else { other };
+                policy.login = login(&next);
             }
             Self::MaxAge(max_age) => policy.retention.max_age = max_age,
             Self::Overlap(overlap) => policy.retention.overlap = overlap,
@@ -198,7 +199,7 @@ impl Change {
 }
 
 /// The first user of this account.
-pub(crate) fn user_of(account: &str) -> String {
+pub(crate) fn first_user_of(account: &str) -> String {
     format!("{account}@example.com")
 }
 

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::scene::{in_words, start};
+use super::scene::{in_words, start, user_of};
 use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
 use crate::plan::{Next, plan};
-use crate::policy::{AccountPolicy, SinkKind, SinkPolicy};
+use crate::policy::{AccountPolicy, SinkPolicy};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 mod invariants;
@@ -311,7 +311,7 @@ impl World {
     /// Someone else makes a token for the account's user.
     pub fn mint_foreign(&mut self) -> Fingerprint {
         let token = self.out.server.make(Maker::Another);
-        self.out.server.users.entry(self.policy.username.clone()).or_default().insert(token);
+        self.out.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
         token
     }
 
@@ -358,7 +358,7 @@ impl World {
         let target = sink.kind.target();
         let file = match &sink.kind {
             SinkKind::EnvFile(file) => Some(format!("{} ", file.path.display())),
-            SinkKind::File(_) | SinkKind::Webhook(_) => None,
+            SinkKind::File(_) | SinkKind::Webhook(_) | SinkKind::Command(_) => None,
         };
         self.out.places.entry(target.clone()).or_default();
         let beside = |at: &str| file.as_ref().is_some_and(|file| at.starts_with(file.as_str()));
@@ -374,7 +374,7 @@ impl World {
 
     /// The living tokens of the user in use, those that lists do not show yet included.
     pub fn alive(&self) -> BTreeSet<Fingerprint> {
-        let user = &self.policy.username;
+        let user = user_of(&self.policy);
         let late = self.out.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
         self.out.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
     }
@@ -413,10 +413,7 @@ impl World {
     }
 
     pub(super) fn is_readable(sink: &SinkPolicy) -> bool {
-        match sink.kind {
-            SinkKind::File(_) | SinkKind::EnvFile(_) => true,
-            SinkKind::Webhook(_) => false,
-        }
+        sink.kind.can_be_read()
     }
 
     /// Notes what is done, if anyone is to read it.

@@ -247,7 +247,7 @@ impl World {
                 holds(Invariant::Order, everywhere, "it is promoted before each required sink is proved")
             }
             Event::Retired { fingerprint, by, .. } => {
-                let user = self.out.server.users.get(&self.policy.username);
+                let user = self.out.server.users.get(super::super::scene::user_of(&self.policy));
                 let listed = user.is_some_and(|tokens| tokens.contains(fingerprint));
                 holds(Invariant::IrreversibleLast, !listed, "it is called retired and is on the list")?;
                 let announced = *by == Hand::Another || self.ledger.deletes.contains(fingerprint);

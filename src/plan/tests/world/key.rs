@@ -10,6 +10,7 @@ use super::{Outside, Server, World};
 use crate::account::{AccountState, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord};
 use crate::event::Outcome;
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
+use crate::plan::tests::scene::user_of;
 use crate::policy::AccountPolicy;
 
 /// Equal for worlds with the same future. Two that differ have the same one once in 2^128.
@@ -99,7 +100,7 @@ impl Digest {
 
     /// What a reload may change in a made-up world.
     fn policy(&mut self, policy: &AccountPolicy) {
-        self.put((&policy.username, policy.retention.max_age, policy.retention.overlap));
+        self.put((user_of(policy), policy.retention.max_age, policy.retention.overlap));
         self.put((policy.retention.max_live, discriminant(&policy.retention.foreign)));
         self.put(discriminant(&policy.retention.lost_mint));
         for sink in &policy.sinks {
@@ -203,9 +204,11 @@ impl Digest {
             parked,
             drifted,
             awaits_proof,
+            taken,
         } = record;
         self.put((name, target, intended, parked, drifted.is_some(), awaits_proof));
         self.put(proved.map(|(generation, _)| generation));
+        self.put(taken.as_ref().map(|(generation, _)| generation));
         self.put(match last_delivery {
             LastDelivery::Never => 0,
             LastDelivery::Open => 1,

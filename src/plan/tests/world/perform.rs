@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::super::scene::user_of;
 use super::{Broken, Fault, Maker, Refusal, Stop, World};
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
 use crate::plan::{Look, Step};
@@ -186,7 +187,7 @@ impl World {
         for (_, user, token) in due {
             server.users.entry(user).or_default().insert(token);
         }
-        let tokens = server.users.get(&self.policy.username).cloned().unwrap_or_default();
+        let tokens = server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
         self.ledger.looked_since_mint |= by == ListedBy::Login;
         let watched = self.state.in_use();
         self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
@@ -199,7 +200,7 @@ impl World {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         let fault = if self.out.server.down { Fault::Before } else { fault };
-        let (user, true_now) = (self.policy.username.clone(), self.out.now - self.out.skew);
+        let (user, true_now) = (user_of(&self.policy).to_owned(), self.out.now - self.out.skew);
         let server = &mut self.out.server;
         let mut minted = None;
         match fault {
@@ -310,10 +311,16 @@ impl World {
                 Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
             };
             match outcome {
-                None => self.record(vec![Event::Delivered { sink, generation }])?,
+                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }])?,
                 Some(outcome) => {
                     let lane = Lane::Sink(sink.clone());
-                    self.record(vec![Event::DeliveryFailed { sink, generation, outcome, parked }])?;
+                    self.record(vec![Event::DeliveryFailed {
+                        sink,
+                        generation,
+                        outcome,
+                        parked,
+                        note: None,
+                    }])?;
                     self.trouble(lane, IncidentKind::SinkFailed)?;
                 }
             }
@@ -364,7 +371,7 @@ impl World {
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
             Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
                 // Of this login's tokens, that is: another's it does not know.
-                let own = self.out.server.users.get_mut(&self.policy.username);
+                let own = self.out.server.users.get_mut(user_of(&self.policy));
                 own.into_iter().for_each(|tokens| _ = tokens.remove(&victim));
             }
         }
