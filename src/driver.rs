@@ -116,7 +116,7 @@ pub async fn load_state(journal: &impl Journal, account: &str) -> Result<Account
     Ok(AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event))))
 }
 
-fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
+pub(crate) fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
     let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
         stream: account.to_owned(),
         seq: row.seq,

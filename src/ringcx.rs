@@ -13,8 +13,8 @@ use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
 pub mod http;
-mod scrub;
-mod wire;
+pub(crate) mod scrub;
+pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
 pub struct Login {

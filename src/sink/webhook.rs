@@ -20,6 +20,8 @@ use signature::Key;
 
 mod client;
 mod signature;
+#[cfg(any(test, fuzzing))]
+pub(crate) use client::wait_asked_for as retry_after;
 #[cfg(test)]
 mod tests;
 
@@ -210,8 +212,17 @@ async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'sta
         }
         body.extend_from_slice(&chunk);
     }
-    let answer: Answer =
-        serde_json::from_slice(&body).map_err(|_| "its answer is not JSON with a `fingerprint`")?;
+    receipt(&body, expected)
+}
+
+/// Whether an answer with this body proves that the receiver holds the token.
+pub(crate) fn receipt(body: &[u8], expected: &Fingerprint) -> Result<(), &'static str> {
+    const NOT_THAT: &str = "its answer is not JSON with a `fingerprint`";
+    // serde would take the fields of an array in their order, and so any list that begins with it.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(NOT_THAT);
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {
         Ok(got) if got == *expected => Ok(()),
         Ok(_) => Err("its answer has another fingerprint"),

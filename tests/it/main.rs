@@ -9,6 +9,7 @@ mod rig;
 
 mod canaries;
 mod commands;
+mod control_socket;
 mod fault_table;
 mod fleet;
 mod frugal;
