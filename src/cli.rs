@@ -10,8 +10,10 @@ use crate::simulate::options::SimulateOptions;
 
 mod check;
 pub(crate) mod client;
+mod credentials;
 mod generate;
 mod history;
+mod init;
 mod logging;
 mod output;
 mod plan;
@@ -21,8 +23,10 @@ mod rotate;
 mod run;
 mod show;
 mod status;
+mod systemd_dropin;
 mod test_alert;
 mod tokens;
+mod unit;
 
 pub use output::{Exit, Palette, Tone};
 
@@ -87,6 +91,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Set it up: write a policy, keep the password, try both
+    Init(Box<init::InitOptions>),
     /// Validate the policy
     Check {
         /// Also log in, list, look at every sink and greet the SMTP server; changes nothing
@@ -160,6 +166,15 @@ enum Command {
     },
     /// Send a test mail
     TestAlert,
+    /// Print what the systemd unit must be told so that it can do what the policy wants, and why
+    SystemdDropin {
+        /// Write it instead, for systemd to find
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = systemd_dropin::PLACE)]
+        write: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long, conflicts_with = "write")]
+        json: bool,
+    },
     /// Stand in for RingCX on loopback, with faults, for trying things out
     Simulate(SimulateOptions),
     /// Show the whole story in under a minute: no account, no set-up
@@ -189,6 +204,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run { once } => {
             run::run(&globals.config, if once { Mode::Once } else { Mode::Forever }, &screen)
         }
+        Command::Init(options) => init::init(&globals.config, *options, &screen),
         Command::Check { online, json } => {
             let reach = if online { check::Reach::Online } else { check::Reach::File };
             check::check(&globals.config, reach, json.json, &screen)
@@ -206,6 +222,14 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Revoke { account, fingerprint, yes, json } => {
             let asked = revoke::Asked { account, fingerprint, yes, json: json.json };
             revoke::revoke(&globals.config, asked, &screen)
+        }
+        Command::SystemdDropin { write, json } => {
+            let to = match write {
+                Some(path) => systemd_dropin::To::File(path),
+                None if json => systemd_dropin::To::Json,
+                None => systemd_dropin::To::Stdout,
+            };
+            systemd_dropin::systemd_dropin(&globals.config, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
         Command::Simulate(options) => output::block_on(crate::simulate::options::run(options)).map_or_else(

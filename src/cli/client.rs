@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::daemon::control::Refusal;
-use crate::ringcx::scrub;
+use crate::secret::scrub;
 
 /// No answer of the daemon's is larger.
 const LARGEST: usize = 64 * 1024 * 1024;

@@ -1,17 +1,17 @@
-//! What a webhook's receiver answers, as any bytes: only our fingerprint is a receipt.
+//! What the receiver of a webhook or a command answers, as any bytes: only our fingerprint is a receipt.
 
 use serde_json::Value;
 
 use crate::secret::Fingerprint;
-use crate::sink::webhook;
+use crate::sink::message;
 
 /// The token of the seeds, whose fingerprint is a receipt.
 pub const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
-/// The body of an answer under `receipt = "fingerprint"`.
+/// An answer under `receipt = "fingerprint"`.
 pub fn receipt(body: &[u8]) {
     let ours = Fingerprint::of(TOKEN.as_bytes());
-    let proved = match webhook::receipt(body, &ours) {
+    let proved = match message::proves(body, &ours) {
         Ok(()) => true,
         Err(why) => {
             super::is_one_short_line(why);

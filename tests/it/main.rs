@@ -6,16 +6,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod secret_commands;
+mod truth;
 
 mod canaries;
+mod command_sink;
 mod commands;
 mod control_socket;
+mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
+mod init;
 mod lost_mint;
 mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;

@@ -13,14 +13,12 @@ use reqwest::{Client, ClientBuilder, StatusCode};
 use url::Url;
 
 use crate::policy::WebhookUrl;
+use crate::ringcx::wire;
 use crate::sink::SinkError;
 
 /// Shorter than a sink's default time-out, so that one who does not answer the door is known not to have
 /// been sent anything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A receiver that asks for more is asked again all the same: it must not put its token off for ever.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One client for every webhook of its scheme, made at first use.
 ///
@@ -77,21 +75,10 @@ fn innermost(error: &reqwest::Error) -> String {
     }
 }
 
-/// The wait that 429 and 503 ask for.
+/// The wait that 429 and 503 ask for: a day at most, for a receiver must not put its token off for ever.
 pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         return None;
     }
-    wait_asked_for(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
-}
-
-/// What a `Retry-After` means: seconds, or a date, of which one in the past is no wait; a day at most.
-pub(crate) fn wait_asked_for(text: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // So many digits that they overflow still ask for a long wait.
-        return Some(text.parse().map_or(LONGEST_WAIT, Duration::from_secs).min(LONGEST_WAIT));
-    }
-    let until = DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?);
-    Some((until - now).to_std().unwrap_or_default().min(LONGEST_WAIT))
+    wire::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
