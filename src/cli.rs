@@ -9,7 +9,7 @@ use crate::daemon::Mode;
 use crate::simulate::options::SimulateOptions;
 
 mod check;
-mod client;
+pub(crate) mod client;
 mod credentials;
 mod generate;
 mod history;

@@ -28,7 +28,7 @@ mod revoke;
 mod server;
 mod session;
 mod step;
-mod trail;
+pub(crate) mod trail;
 
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};

@@ -14,7 +14,7 @@ use crate::secret::{Secret, Token};
 
 pub mod http;
 pub(crate) mod scrub;
-mod wire;
+pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
 pub struct Login {

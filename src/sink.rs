@@ -19,7 +19,7 @@ pub mod atomic_file;
 pub mod command;
 pub mod env_file;
 pub mod file;
-mod message;
+pub(crate) mod message;
 pub mod webhook;
 
 /// A token on its way to a sink.

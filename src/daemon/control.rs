@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, RawQuery, State};
+use axum::extract::{Path as UrlPath, RawQuery, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -24,6 +25,8 @@ use crate::driver::{Compacted, RevokeError, Trail};
 use crate::event::GenerationNo;
 use crate::policy::Diagnostic;
 use crate::secret::Fingerprint;
+
+pub(crate) mod connection;
 
 /// Commands are short; a longer body is a mistake.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -148,7 +151,13 @@ pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> 
     }
     let listener = bind(&path).map_err(|source| DaemonError::Socket { path: path.clone(), source })?;
     let ours = inode(&path);
-    let routes = Router::new()
+    let task = tokio::spawn(connection::accept(listener, routes(office)));
+    Ok(Socket { path, ours, task })
+}
+
+/// Everything that can be asked for.
+pub(crate) fn routes(office: Arc<Office>) -> Router {
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
         .route("/v1/tokens/{account}", get(tokens))
@@ -157,14 +166,21 @@ pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> 
         .route("/v1/reload", post(reload))
         .route("/v1/revoke", post(revoke))
         .route("/v1/test-alert", post(test_alert))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(office);
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "Control socket ended");
+        .layer(axum::middleware::from_fn(with_whole_body))
+        .with_state(office)
+}
+
+/// Takes the body in before anything is done: all of it, in time, and no more than a command needs.
+async fn with_whole_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(connection::PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(_)) => {
+            let error = format!("the request breaks off, or is longer than {} KiB", LARGEST_BODY / 1024);
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, error)
         }
-    });
-    Ok(Socket { path, ours, task })
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the request did not come to an end".to_owned()),
+    }
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {

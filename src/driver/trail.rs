@@ -98,7 +98,7 @@ fn fold(account: &str, mut state: AccountState, rows: &[Row]) -> Result<AccountS
     Ok(state)
 }
 
-fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
+pub(crate) fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
     let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
         stream: account.to_owned(),
         seq: row.seq,

@@ -15,6 +15,7 @@ mod canaries;
 mod command_sink;
 mod commands;
 mod consumers;
+mod control_socket;
 mod crash_matrix;
 mod disks;
 mod fault_table;

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -13,6 +13,7 @@ use reqwest::{Client, ClientBuilder, StatusCode};
 use url::Url;
 
 use crate::policy::WebhookUrl;
+use crate::ringcx::wire;
 use crate::sink::SinkError;
 
 /// Shorter than a sink's default time-out, so that one who does not answer the door is known not to have
@@ -74,19 +75,10 @@ fn innermost(error: &reqwest::Error) -> String {
     }
 }
 
-/// No receiver may hold up a sink for longer than this by its wish alone; RingCX may not either.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The wait that 429 and 503 ask for: seconds, or a date, of which one in the past is no wait. At most 24 h.
+/// The wait that 429 and 503 ask for: a day at most, for a receiver must not put its token off for ever.
 pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         return None;
     }
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // So many digits that they overflow still ask for a long wait.
-        return Some(text.parse().map_or(LONGEST_WISH, Duration::from_secs).min(LONGEST_WISH));
-    }
-    let until = httpdate::parse_http_date(text).ok()?;
-    Some(until.duration_since(SystemTime::from(now)).unwrap_or_default().min(LONGEST_WISH))
+    wire::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
