@@ -3,6 +3,8 @@
 //! Requests go to the real routes over a pipe in memory, with a real daemon's office behind them that has
 //! one account, a secret in each place, and no server that answers.
 
+#![expect(clippy::disallowed_methods, reason = "files of a test, which nobody reads while they are written")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! A policy of any bytes: taken, or refused with everything that is wrong, in bounded words without secrets.
 
+#![expect(clippy::disallowed_methods, reason = "files of a test, which nobody reads while they are written")]
+
 use std::path::Path;
 
 use crate::policy::{self, Color, Severity};

@@ -277,7 +277,10 @@ impl Journal for Memory {
 
 /// What was told to the desk since it looked last, in order.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<(String, Vec<Condition>)>>>);
+struct Inbox(Arc<Mutex<Vec<Report>>>);
+
+/// An account, and everything that is wrong with it.
+type Report = (String, Vec<Condition>);
 
 impl Inbox {
     /// In rounds, with one report of an account in each: what opened and ended in one pass is seen to.

@@ -2,6 +2,8 @@
 //!
 //! What is not there (a shell, systemd's generator, systemd as process 1) is said to be so, and passed over.
 
+#![expect(clippy::disallowed_methods, reason = "files of a test, which nobody reads while they are written")]
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;

@@ -297,8 +297,7 @@ impl History {
         }
         // What is foreign now stays so, unless it is adopted.
         fleet.live(hours(1), heed_incidents)?;
-        let others: Vec<_> =
-            (0..fleet.worlds.len()).map(|account| fleet.with(account, |it| foreign(it))).collect();
+        let others: Vec<_> = (0..fleet.worlds.len()).map(|account| fleet.with(account, foreign)).collect();
         let longest = fleet.worlds.iter().map(|it| it.policy.retention.max_age + it.policy.retention.overlap);
         fleet.live(longest.max().unwrap_or_default() + days(3), heed_incidents)?;
         for (account, others) in others.into_iter().enumerate() {
