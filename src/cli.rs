@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::daemon::Mode;
 use crate::simulate::options::SimulateOptions;
 
+mod auth_configs;
 mod check;
 mod client;
 mod generate;
@@ -132,6 +133,13 @@ enum Command {
         #[command(flatten)]
         json: Json,
     },
+    /// Show the external auth configs of RingCX that an account's login can see, without their values
+    AuthConfigs {
+        /// The account
+        account: String,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Show the journal as an audit trail
     History {
         /// Only these accounts
@@ -200,6 +208,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Reload => reload::reload(&globals.config, &screen),
         Command::Status { accounts, json } => status::status(&globals.config, &accounts, json.json, &screen),
         Command::Tokens { account, json } => tokens::tokens(&globals.config, &account, json.json, &screen),
+        Command::AuthConfigs { account, json } => {
+            auth_configs::auth_configs(&globals.config, &account, json.json, &screen)
+        }
         Command::History { accounts, last, json, verify } => {
             history::history(&globals.config, history::Asked { accounts, last, json, verify }, &screen)
         }

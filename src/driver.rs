@@ -20,6 +20,7 @@ use crate::ringcx::TokenApi;
 use crate::secret::Token;
 use crate::sink::AnySink;
 
+mod configs;
 mod log;
 mod look;
 mod pass;
@@ -28,6 +29,7 @@ mod server;
 mod session;
 mod step;
 
+pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
 pub use revoke::RevokeError;

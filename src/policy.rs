@@ -26,7 +26,7 @@ mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
-pub use sinks::{CommandInput, CommandSink};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -246,6 +246,8 @@ pub enum SinkKind {
     Webhook(WebhookSink),
     /// `type = "command"`
     Command(CommandSink),
+    /// `type = "ringcx-auth-config"`
+    AuthConfig(AuthConfigSink),
 }
 
 impl SinkKind {
@@ -256,14 +258,23 @@ impl SinkKind {
             Self::EnvFile(_) => "env-file",
             Self::Webhook(_) => "webhook",
             Self::Command(_) => "command",
+            Self::AuthConfig(_) => "ringcx-auth-config",
         }
     }
 
     /// Whether it can be looked at, so that what it holds need not be taken on trust.
     pub fn can_be_read(&self) -> bool {
         match self {
-            Self::File(_) | Self::EnvFile(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) => true,
             Self::Webhook(_) | Self::Command(_) => false,
+        }
+    }
+
+    /// Whether it is inside RingCX, so that whatever holds back calls to RingCX holds it back too.
+    pub fn is_in_ringcx(&self) -> bool {
+        match self {
+            Self::AuthConfig(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) => false,
         }
     }
 
@@ -278,6 +289,7 @@ impl SinkKind {
                 format!("{} ({})", hook.url, &address[..8])
             }
             Self::Command(command) => command.target(),
+            Self::AuthConfig(config) => format!("{} {}", config.account_id, config.auth_config_id),
         }
     }
 }
@@ -448,7 +460,7 @@ impl Policy {
         let hooks = sinks.filter_map(|sink| match &sink.kind {
             SinkKind::Webhook(hook) => Some(hook.timeout),
             SinkKind::Command(command) => Some(command.timeout),
-            SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+            SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::AuthConfig(_) => None,
         });
         hooks.fold(self.ringcx.request_timeout, Duration::max)
     }

@@ -12,8 +12,10 @@ use chrono::{DateTime, Utc};
 use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
+pub mod auth_config;
 pub mod http;
-pub(crate) mod scrub;
+mod scrub;
+pub use scrub::plain;
 mod wire;
 
 /// What `login` and `refresh` give.
@@ -165,7 +167,7 @@ pub struct Credentials<'a> {
 }
 
 /// The RingCX calls.
-pub trait TokenApi: Send + Sync {
+pub trait TokenApi: auth_config::AuthConfigs + 'static {
     /// `POST /api/auth/login/admin`
     fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
 

@@ -15,12 +15,12 @@ use super::board::{Board, DeskWitness};
 use super::fleet::Fleet;
 use super::runner::{Opening, Order, Rotation, Shared};
 use super::systemd::Systemd;
-use super::view::{self, AccountPlanView, DaemonView, PlanView, StatusView, TokensView};
+use super::view::{self, AccountPlanView, AuthConfigsView, DaemonView, PlanView, StatusView, TokensView};
 use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, HistoryError, Recorded, RevokeError};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Recorded, RevokeError};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, Policy, PolicyErrors};
@@ -58,6 +58,9 @@ pub enum OfficeError {
     /// The token was not deleted.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
+    /// The auth configs could not be listed.
+    #[error(transparent)]
+    Configs(#[from] ConfigsError),
     /// The journal could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -272,6 +275,15 @@ impl Office {
         let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
         let card = self.shared.board.card(account).unwrap_or_default();
         Ok(view::tokens(account, &card.state, &card.sinks, &listed))
+    }
+
+    /// The auth configs that an account's login can see.
+    pub async fn auth_configs(&self, account: &str) -> Result<AuthConfigsView, OfficeError> {
+        let reply = self.order(account, Order::AuthConfigs).await?;
+        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let policy = self.policy().await;
+        let own = policy.account(account).ok_or_else(|| OfficeError::Ended(account.to_owned()))?;
+        Ok(view::auth_configs(own, listed))
     }
 
     /// Deletes one token.

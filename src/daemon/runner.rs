@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, DeskWitness};
 use super::systemd::Systemd;
 use super::waker::Waker;
-use crate::driver::{AccountDriver, Assignment, PassEnd, RevokeError};
+use crate::driver::{AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, RevokeError};
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Decision;
@@ -26,6 +26,8 @@ pub enum Order<A> {
     Plan(oneshot::Sender<Decision>),
     /// What is on the server?
     Tokens(oneshot::Sender<Result<Vec<(Fingerprint, String)>, RevokeError>>),
+    /// Which auth configs can be seen?
+    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ConfigsError>>),
     /// Delete one token.
     Revoke(String, oneshot::Sender<Result<Fingerprint, RevokeError>>),
     /// A pass now.
@@ -158,6 +160,12 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 let tokens = self.driver.list_tokens(&self.stop).await;
                 self.shared.systemd.resting(self.driver.name());
                 let _gone = reply.send(tokens);
+                false
+            }
+            Order::AuthConfigs(reply) => {
+                let listed = self.driver.list_auth_configs(&self.stop).await;
+                self.shared.systemd.resting(self.driver.name());
+                let _gone = reply.send(listed);
                 false
             }
             Order::Revoke(prefix, reply) => {

@@ -92,8 +92,12 @@ impl Planner<'_> {
         if let Some(until) = self.server_held() {
             // Proving means using what was read; a token whose text is not at hand must be asked for.
             let asks_nobody = |sink: &String| self.seen.held(sink) == Some(&Held::Opaque);
+            let is_elsewhere = |name: &String| {
+                !self.policy.sinks.iter().any(|sink| sink.name == *name && sink.kind.is_in_ringcx())
+            };
             let all = deliver.len() + prove.len();
             prove.retain(asks_nobody);
+            deliver.retain(is_elsewhere);
             if !self.seen.values.contains(&token.fingerprint()) {
                 deliver.clear();
             }

@@ -42,3 +42,12 @@ impl CommandSink {
         format!("{} ({})", self.argv.first().map_or("", String::as_str), &whole[..8])
     }
 }
+
+/// `type = "ringcx-auth-config"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthConfigSink {
+    /// The RingCX account that has it.
+    pub account_id: String,
+    /// Which of that account's auth configs.
+    pub auth_config_id: String,
+}

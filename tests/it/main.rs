@@ -7,6 +7,7 @@
 
 mod rig;
 
+mod auth_config_sink;
 mod canaries;
 mod command_sink;
 mod commands;

@@ -25,6 +25,8 @@ pub(in crate::policy) enum SinkKindSpec {
     Webhook(WebhookSpec),
     /// `type = "command"`
     Command(CommandSpec),
+    /// `type = "ringcx-auth-config"`
+    AuthConfig(AuthConfigSpec),
 }
 
 /// One type of sink: all that tells it from the others.
@@ -38,7 +40,7 @@ struct Type {
 }
 
 /// In the order in which they are named to people.
-const TYPES: [Type; 4] = [
+const TYPES: [Type; 5] = [
     Type {
         name: "file",
         keys: &["path", "mode", "owner", "group", "trailing-newline"],
@@ -62,6 +64,12 @@ const TYPES: [Type; 4] = [
         keys: &["argv", "stdin", "environment", "timeout", "receipt"],
         belongs: "it belongs to a sink of type \"command\"",
         read: |table| SinkKindSpec::Command(CommandSpec::read(table)),
+    },
+    Type {
+        name: "ringcx-auth-config",
+        keys: &["account-id", "auth-config-id"],
+        belongs: "it belongs to a sink of type \"ringcx-auth-config\"",
+        read: |table| SinkKindSpec::AuthConfig(AuthConfigSpec::read(table)),
     },
 ];
 
@@ -192,6 +200,21 @@ impl CommandSpec {
             environment: table.pairs("environment", value::VARIABLE.parse, value::environment_value),
             timeout: table.value("timeout", &value::TIME_SPAN),
             receipt: table.choice("receipt", &RECEIPTS),
+        }
+    }
+}
+
+/// `type = "ringcx-auth-config"`
+pub(in crate::policy) struct AuthConfigSpec {
+    pub account_id: Option<At<String>>,
+    pub auth_config_id: Option<At<String>>,
+}
+
+impl AuthConfigSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            account_id: table.required("account-id", &value::ID),
+            auth_config_id: table.required("auth-config-id", &value::ID),
         }
     }
 }

@@ -4,10 +4,10 @@ use super::tuning::Tuning;
 use super::{Context, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret, Receipt,
+    AccountPolicy, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret, Receipt,
     SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
@@ -49,6 +49,10 @@ fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
         SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
+        SinkKindSpec::AuthConfig(AuthConfigSpec { account_id, auth_config_id }) => {
+            let (account_id, auth_config_id) = (account_id?.value, auth_config_id?.value);
+            SinkKind::AuthConfig(AuthConfigSink { account_id, auth_config_id })
+        }
     };
     Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
 }
