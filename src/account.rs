@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome, Taken};
-use crate::policy::AccountPolicy;
+use crate::policy::{AccountPolicy, LoginPolicy};
 use crate::secret::{Fingerprint, SecretTag};
 
 mod fold;
@@ -376,9 +376,10 @@ impl AccountState {
 
     /// Whether this policy logs in as someone else than the journal says.
     pub fn login_differs(&self, policy: &AccountPolicy) -> bool {
+        let LoginPolicy::Admin(login) = &policy.login;
         self.lines
             .last()
-            .is_none_or(|line| line.username != policy.username || line.platform_id != policy.platform_id)
+            .is_none_or(|line| line.username != login.username || line.platform_id != login.platform_id)
     }
 
     /// Logins sent in the minute before `now`.

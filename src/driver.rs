@@ -22,6 +22,7 @@ use crate::sink::AnySink;
 
 mod configs;
 mod log;
+mod login;
 mod look;
 mod pass;
 mod revoke;

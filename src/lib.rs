@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod clock;
+pub mod effect;
 pub mod secret;
 
 pub mod event;

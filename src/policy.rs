@@ -16,6 +16,7 @@ use crate::secret::{Fingerprint, SecretSource};
 mod diagnostic;
 mod faults;
 mod load;
+mod login;
 mod reader;
 mod sinks;
 mod source;
@@ -26,6 +27,7 @@ mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
+pub use login::{AdminLogin, LoginPolicy};
 pub use sinks::{AuthConfigSink, CommandInput, CommandSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
@@ -116,12 +118,8 @@ pub enum LoginEncoding {
 pub struct AccountPolicy {
     /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: String,
-    /// The RingCX user.
-    pub username: String,
-    /// Where its password is.
-    pub password: SecretSource,
-    /// Such as `aws80`.
-    pub platform_id: String,
+    /// How it logs in, and as whom.
+    pub login: LoginPolicy,
     /// When to rotate.
     pub schedule: Schedule,
     /// What happens to old tokens.
@@ -454,14 +452,15 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX, a webhook or a command, may take.
+    /// The longest that a single call, to RingCX, to a webhook or of a command, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout),
+            SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
             SinkKind::Command(command) => Some(command.timeout),
             SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::AuthConfig(_) => None,
         });
-        hooks.fold(self.ringcx.request_timeout, Duration::max)
+        let logins = self.accounts.iter().map(|account| account.login.longest_read());
+        hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }
 }

@@ -15,7 +15,6 @@ use crate::secret::{Secret, Token};
 pub mod auth_config;
 pub mod http;
 mod scrub;
-pub use scrub::plain;
 mod wire;
 
 /// What `login` and `refresh` give.

@@ -262,9 +262,11 @@ impl SinkError {
         match self {
             Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
             Self::AuthConfig { outcome, .. } | Self::NoApiKey { outcome, .. } => *outcome,
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } | Self::Program { .. } | Self::NotShown { .. } => {
-                Outcome::Unknown
-            }
+            Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Unproved { .. }
+            | Self::Program { .. }
+            | Self::NotShown { .. } => Outcome::Unknown,
             Self::Target { .. }
             | Self::UnknownName { .. }
             | Self::Io { .. }

@@ -42,9 +42,8 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConf
     // A login has to be written down, so that the limits hold across processes.
     let (mut driver, journal) = show::driver(&policy, own, screen).await?;
     let listed = driver.list_auth_configs(&tokio_util::sync::CancellationToken::new()).await;
-    let view = listed
-        .map(|listed| view::auth_configs(own, listed))
-        .map_err(|error| show::failing(error, screen));
+    let view =
+        listed.map(|listed| view::auth_configs(own, listed)).map_err(|error| show::failing(error, screen));
     show::close(&journal, screen).await;
     view
 }

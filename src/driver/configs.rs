@@ -8,7 +8,9 @@ use super::pass::Halt;
 use super::{AccountDriver, Witness};
 use crate::event::Lane;
 use crate::journal::{Journal, JournalError};
+use crate::ringcx::auth_config::AuthConfig;
 use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
+use crate::secret::scrub;
 
 /// One auth config, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +115,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 }
 
-fn listed(config: crate::ringcx::auth_config::AuthConfig) -> ListedConfig {
-    let plain = |text: &str| crate::ringcx::plain(text, LONGEST_TEXT);
+fn listed(config: AuthConfig) -> ListedConfig {
+    let plain = |text: &str| scrub::plain(text, LONGEST_TEXT);
     ListedConfig {
         provider: plain(&config.provider),
         description: plain(config.description.as_deref().unwrap_or_default()),

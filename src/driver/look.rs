@@ -172,10 +172,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         record: Option<&'a SinkRecord>,
         asker: Option<&'a Asker>,
     ) -> Around<'a> {
-        Around {
-            ringcx: asker.map(|asker| Asking { api: &*self.api, auth: asker.auth() }),
-            ..around(record)
-        }
+        Around { ringcx: asker.map(|asker| Asking { api: &*self.api, auth: asker.auth() }), ..around(record) }
     }
 
     fn take_read_back(&mut self, sink: &str, look: &ReadBack) -> Held {

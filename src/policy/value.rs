@@ -102,9 +102,6 @@ pub(super) const ID: Kind<String> = Kind {
     integer: Some(|digits| (ID.parse)(digits)),
 };
 
-/// A program's argument: whatever a program can be given.
-pub(super) const ARGUMENT: Kind<String> = kind("a string", environment_value);
-
 /// What an environment variable can hold.
 pub(super) fn environment_value(text: &str) -> Result<String, Refusal> {
     match text.contains('\0') {
@@ -157,6 +154,12 @@ pub(super) const CREDENTIAL: Kind<String> = kind("the name of a systemd credenti
     }
     Err(Refusal::new("not the name of a systemd credential")
         .help(Some("it is the name before the colon of the unit's `LoadCredential=`".to_owned())))
+});
+
+/// One word of a command.
+pub(super) const ARGUMENT: Kind<String> = kind("a word of a command", |text| match text.contains('\0') {
+    true => Err(Refusal::new("no command can be given this")),
+    false => Ok(text.to_owned()),
 });
 
 /// A path to something the daemon reads; relative ones start at the main file's directory.

@@ -10,8 +10,8 @@ use std::pin::Pin;
 use serde_json::{Map, Value};
 
 use super::wire::{BodyError, json, text};
-use super::{ApiError, Auth, scrub};
-use crate::secret::{Secret, Token};
+use super::{ApiError, Auth};
+use crate::secret::{Secret, Token, scrub};
 
 #[cfg(test)]
 mod tests;
@@ -108,9 +108,7 @@ impl ShownKey {
 /// a row of one and the same character that stands for others.
 fn mask(text: &str) -> Option<(usize, usize)> {
     let stands_for_others = |c: char| "*•·…●".contains(c) || c.is_whitespace();
-    if let (Some(start), Some(end)) =
-        (text.find(stands_for_others), text.rfind(stands_for_others))
-    {
+    if let (Some(start), Some(end)) = (text.find(stands_for_others), text.rfind(stands_for_others)) {
         let last = text[end..].chars().next().map_or(1, char::len_utf8);
         return Some((start, end + last));
     }

@@ -187,7 +187,10 @@ fn unquote(text: &str) -> &str {
 }
 
 /// serde_json's own error can quote the body, so it is dropped.
-pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, expected: &'static str) -> Result<T, BodyError> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    text: &str,
+    expected: &'static str,
+) -> Result<T, BodyError> {
     serde_json::from_str(text).map_err(|_| BodyError::NotThat { expected })
 }
 

@@ -246,9 +246,7 @@ fn over_limit(state: &mut State, now: DateTime<Utc>, call: Call, caller: &Caller
         | Call::Accounts
         | Call::ConfigList
         | Call::ConfigRead
-        | Call::ConfigWrite => {
-            (Metered::Requests, state.settings.requests_per_minute)
-        }
+        | Call::ConfigWrite => (Metered::Requests, state.settings.requests_per_minute),
     };
     let (Some(limit), Some(user)) = (limit, &caller.user) else { return false };
     if state.meters.len() >= MOST_OF_ANYTHING {

@@ -78,7 +78,9 @@ pub struct ConfigSpec {
 
 /// The text is no [`ConfigSpec`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{got}`: expected ACCOUNT/CONFIG or ACCOUNT/CONFIG=TYPE, with a TYPE of APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH")]
+#[error(
+    "`{got}`: expected ACCOUNT/CONFIG or ACCOUNT/CONFIG=TYPE, with a TYPE of APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH"
+)]
 pub struct ConfigSpecError {
     /// The text found.
     pub got: String,

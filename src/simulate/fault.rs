@@ -79,7 +79,9 @@ impl fmt::Display for Call {
 
 /// The text names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{got}` is no call: expected login, refresh, mint, list, delete, accounts, config-list, config-read or config-write")]
+#[error(
+    "`{got}` is no call: expected login, refresh, mint, list, delete, accounts, config-list, config-read or config-write"
+)]
 pub struct UnknownCall {
     /// The text found.
     pub got: String,

@@ -51,9 +51,7 @@ impl AuthConfig {
             ApiError::Denied { status: 403, .. } if doing == "read" => {
                 "give the account's user READ and UPDATE on External Auth Config"
             }
-            ApiError::Denied { status: 403, .. } => {
-                "give the account's user UPDATE on External Auth Config"
-            }
+            ApiError::Denied { status: 403, .. } => "give the account's user UPDATE on External Auth Config",
             ApiError::Status { status: 404, .. } => {
                 "see `ringcx-rotator auth-configs` for those there are, and correct account-id or auth-config-id"
             }
@@ -76,7 +74,9 @@ impl AuthConfig {
         match (&after.key, after.key.likeness(token)) {
             (ShownKey::Whole(_), Likeness::Fits) => Ok("the whole key"),
             (_, Likeness::Differs) => Err(self.not_shown("it shows another key than the one just set")),
-            (_, Likeness::Fits | Likeness::Tells) if after.updated.is_some() && after.updated != before.updated => {
+            (_, Likeness::Fits | Likeness::Tells)
+                if after.updated.is_some() && after.updated != before.updated =>
+            {
                 Ok("the change's answer, and an updatedTime that moved")
             }
             // The same key set again may leave the time as it was; as much as can be seen of it is ours.
@@ -127,9 +127,9 @@ impl Sink for AuthConfig {
             (ShownKey::Masked { .. } | ShownKey::Absent, Some(updated)) if around.left_it_as(updated) => {
                 ReadBack::AsDelivered
             }
-            (ShownKey::Masked { .. } | ShownKey::Absent, _) => {
-                ReadBack::Other("an auth config that was changed since, with a key that is not shown".to_owned())
-            }
+            (ShownKey::Masked { .. } | ShownKey::Absent, _) => ReadBack::Other(
+                "an auth config that was changed since, with a key that is not shown".to_owned(),
+            ),
         }
     }
 }

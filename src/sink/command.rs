@@ -12,16 +12,19 @@ use secrecy::zeroize::Zeroizing;
 
 use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
 use crate::child::{self, ChildError, Ended, Program};
+use crate::effect;
 use crate::event::Taken;
 use crate::policy::{CommandInput, CommandSink, Receipt};
-use crate::ringcx::scrub;
-use crate::secret::{Fingerprint, Token};
+use crate::secret::{Fingerprint, Token, scrub};
 
 #[cfg(test)]
 mod tests;
 
 /// A value of the environment shorter than this is no secret, and blotting it out would hide plain words.
 const SHORTEST_SECRET: usize = 8;
+
+/// No more of an output is looked at: the first words tell.
+const LONGEST_LOOK: usize = 4 * 1024;
 
 /// A sink of `type = "command"`.
 pub struct Command(Arc<Inner>);
@@ -75,12 +78,9 @@ impl Inner {
             .iter()
             .map(|(name, value)| (name.clone(), value.expose().to_owned()))
             .collect();
-        let ran = child::run(Program {
-            argv: &policy.argv,
-            environment: &environment,
-            stdin,
-            timeout: policy.timeout,
-        });
+        let program =
+            Program { argv: &policy.argv, environment: &environment, stdin, timeout: policy.timeout };
+        let ran = effect::act("command", || child::run(program));
         match ran {
             Ok(ended) => self.judge(&ended, token),
             Err(error) => {
@@ -126,7 +126,10 @@ impl Inner {
             .chain(encoded.iter().map(|text| text.as_str()))
             .chain(values.filter(|value| value.len() >= SHORTEST_SECRET))
             .collect();
-        let said = outputs.map(|output| scrub::heard(output, &secrets));
+        let said = outputs.map(|output| {
+            let beginning = &output[..output.len().min(LONGEST_LOOK)];
+            scrub::line(&String::from_utf8_lossy(beginning), &secrets)
+        });
         let said: Vec<String> = said.into_iter().filter(|text| !text.is_empty()).collect();
         (!said.is_empty()).then(|| said.join(" | "))
     }

@@ -11,6 +11,7 @@ use reqwest::{Response, StatusCode};
 use url::Host;
 
 use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
+use crate::effect;
 use crate::event::Taken;
 use crate::policy::{Receipt, WebhookSink};
 use crate::secret::{Fingerprint, Secret};
@@ -73,12 +74,12 @@ impl Sink for Webhook {
         headers.insert(TIMESTAMP, header(&timestamp));
 
         let url = inner.policy.url.expose();
-        let answer = client::for_url(url)?
+        let request = client::for_url(url)?
             .post(url.clone())
             .timeout(inner.policy.timeout)
             .headers(headers)
-            .body(body.to_vec())
-            .send()
+            .body(body.to_vec());
+        let answer = effect::acting("webhook", request.send())
             .await
             .map_err(|error| client::failure(&error, &inner.policy.url))?;
         inner.judge(answer, delivery).await?;

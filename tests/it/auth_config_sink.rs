@@ -42,7 +42,12 @@ async fn a_flow_never_calls_with_a_key_that_fails_however_the_key_is_shown() {
         recorded(&house.record(), "four deletes", |record| record.effects(Call::Delete) >= 4).await;
         daemon.stop();
         let flow = house.record().flow(CONFIG).unwrap();
-        println!("flow, key shown {form:?}: {} calls with {} keys, {} failed", flow.calls, flow.keys.len(), flow.failed);
+        println!(
+            "flow, key shown {form:?}: {} calls with {} keys, {} failed",
+            flow.calls,
+            flow.keys.len(),
+            flow.failed
+        );
         assert_eq!((flow.failed, flow.first_failed_at), (0, None), "{form:?}");
         assert!(flow.keys.len() >= 4 && flow.calls > 50, "{form:?}: {flow:?}");
         let minted = |it: &Fingerprint| house.record().token(*it).is_some();

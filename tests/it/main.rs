@@ -6,11 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod secret_commands;
+mod truth;
 
 mod auth_config_sink;
 mod canaries;
 mod command_sink;
 mod commands;
+mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
@@ -19,4 +22,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;

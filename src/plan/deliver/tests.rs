@@ -189,7 +189,7 @@ fn a_sink_with_another_target_is_another_sink() {
 }
 
 fn login(username: &'static str) -> impl FnOnce(&mut crate::policy::AccountPolicy) {
-    |policy| policy.username = username.to_owned()
+    |policy| policy.login = crate::plan::tests::scene::login(username)
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::{Decision, Look, Next, Step, plan};
 use crate::policy::{
-    AccountPolicy, CronExpr, FileAccess, FileSink, Foreign, LostMint, Receipt, Retention, Retry, Schedule,
-    SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint, Receipt,
+    Retention, Retry, Schedule, SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
@@ -36,13 +36,26 @@ pub(crate) fn days(count: u64) -> Duration {
     hours(24 * count)
 }
 
+/// The login of this user.
+pub(crate) fn login(username: &str) -> LoginPolicy {
+    LoginPolicy::Admin(AdminLogin {
+        username: username.to_owned(),
+        password: SecretSource::Env("UNUSED".to_owned()),
+        platform_id: "aws80".to_owned(),
+    })
+}
+
+/// The user that a policy logs in as.
+pub(crate) fn user_of(policy: &AccountPolicy) -> &str {
+    let LoginPolicy::Admin(AdminLogin { username, .. }) = &policy.login;
+    username
+}
+
 /// A policy with the defaults of the manual, but a schedule that is easy to reckon with.
 pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPolicy {
     AccountPolicy {
         name: "sales-ivr".to_owned(),
-        username: "ivr-bot@example.com".to_owned(),
-        password: SecretSource::Env("UNUSED".to_owned()),
-        platform_id: "aws80".to_owned(),
+        login: login("ivr-bot@example.com"),
         schedule: every(days(7)),
         retention: Retention {
             max_age: days(14),

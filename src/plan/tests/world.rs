@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::scene::{in_words, start};
+use super::scene::{in_words, start, user_of};
 use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
@@ -268,7 +268,7 @@ impl World {
         let token = Fingerprint::of(format!("foreign {}", self.server.made.len()).as_bytes());
         self.trail.push(format!("foreign mint {}", token.short()));
         self.server.made.insert(token, Maker::Another);
-        self.server.users.entry(self.policy.username.clone()).or_default().insert(token);
+        self.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
         token
     }
 
@@ -307,7 +307,7 @@ impl World {
 
     /// The living tokens of the user in use, those that lists do not show yet included.
     pub fn alive(&self) -> BTreeSet<Fingerprint> {
-        let user = &self.policy.username;
+        let user = user_of(&self.policy);
         let late = self.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
         self.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
     }

@@ -4,11 +4,12 @@ use super::tuning::Tuning;
 use super::{Context, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec,
+    WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret, Receipt,
-    SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink,
+    HeaderSecret, LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -25,13 +26,16 @@ pub(super) fn account(
     let tuning = defaults.clone().with(tuning);
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
-    let password = password.map(|at| context.secret(at));
+    let file = name.as_ref().map(|name| name.value.clone());
+    let password = context.own_secret(password, "password", file, span);
     let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
-        username: username?.value,
-        password: password?,
-        platform_id: platform_id?.value,
+        login: LoginPolicy::Admin(AdminLogin {
+            username: username?.value,
+            password: password?,
+            platform_id: platform_id?.value,
+        }),
         schedule: tuning.schedule(),
         retention: tuning.retention(),
         retry: tuning.retry(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, SinkKindSpec};
+use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, OwnSecret, SinkKindSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -159,15 +159,28 @@ fn read_paths(
             )
             | None => None,
         });
-        account.password.as_ref().into_iter().chain(sinks)
+        own(&account.password).into_iter().chain(sinks)
     });
     for secret in secrets {
         match &secret.value {
             SecretSource::File(path) => {
                 read.insert(context.directory.join(path), "where a secret is read from");
             }
-            SecretSource::Credential(_) | SecretSource::Env(_) => {}
+            SecretSource::Credential(_) | SecretSource::Env(_) | SecretSource::Command(_) => {}
+        }
+    }
+    if let Some(directory) = &context.passwords_dir {
+        let absent = |account: &&&AccountSpec| matches!(account.password, OwnSecret::Absent);
+        for name in accounts.iter().filter(absent).filter_map(|account| account.name.as_ref()) {
+            read.insert(directory.value.join(&name.value), "where a secret is read from");
         }
     }
     read
+}
+
+fn own(secret: &OwnSecret) -> Option<&At<SecretSource>> {
+    match secret {
+        OwnSecret::Source(source) => Some(source),
+        OwnSecret::Absent | OwnSecret::Faulty => None,
+    }
 }

@@ -62,7 +62,8 @@ fn a_list_is_understood_whole_or_not_at_all() {
     let two = format!("{{\"records\":[{},{}]}}", body(""), body(""));
     assert_eq!(many(two.as_bytes()).ok().unwrap().len(), 2);
     assert!(many(b"{\"records\":[]}").ok().unwrap().is_empty());
-    for bad in ["[]", "{}", "{\"records\":{}}", "{\"records\":[7]}", "{\"records\":[{\"authType\":\"JWT\"}]}"] {
+    for bad in ["[]", "{}", "{\"records\":{}}", "{\"records\":[7]}", "{\"records\":[{\"authType\":\"JWT\"}]}"]
+    {
         assert!(many(bad.as_bytes()).is_err(), "{bad}");
     }
     for bad in ["", "<html>", "[]", "{}", "\"text\""] {

@@ -3,8 +3,8 @@
 use reqwest::{Method, header};
 
 use super::{HttpApi, MAX_BODY, MAX_LIST, exposed};
-use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigs, Place};
 use crate::ringcx::Auth;
+use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigs, Place};
 use crate::secret::Token;
 
 /// The path of an account's auth configs; segments, so that no id can lead elsewhere.
@@ -47,4 +47,3 @@ impl AuthConfigs for HttpApi {
         })
     }
 }
-

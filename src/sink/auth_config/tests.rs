@@ -3,10 +3,9 @@
 use super::*;
 use crate::clock::Clock;
 use crate::event::GenerationNo;
+use crate::ringcx::auth_config::AuthConfigs as _;
 use crate::ringcx::http::HttpApi;
-use crate::simulate::{
-    Call, ConfigAccess, Effect, Fault, KeyForm, RetryAfter, Setup, Simulator, Times,
-};
+use crate::simulate::{Call, ConfigAccess, Effect, Fault, KeyForm, RetryAfter, Setup, Simulator, Times};
 
 const GENERATION: GenerationNo = GenerationNo(7);
 
@@ -52,7 +51,9 @@ impl Bench {
     async fn look(&self, last: &Taken) -> String {
         let around = Around { last: Some((GENERATION, last)), ..self.around() };
         match self.sink.read_back(around).await {
-            ReadBack::Holds(token) if token.fingerprint() == self.token.fingerprint() => "holds it".to_owned(),
+            ReadBack::Holds(token) if token.fingerprint() == self.token.fingerprint() => {
+                "holds it".to_owned()
+            }
             ReadBack::Holds(_) => "holds another".to_owned(),
             ReadBack::AsDelivered => "as delivered".to_owned(),
             ReadBack::Absent => "absent".to_owned(),
@@ -159,10 +160,9 @@ async fn one_that_is_not_there_or_holds_no_key_is_refused_and_not_touched() {
         ("21170001", "other", "is of type OAUTH, not APIKEY: choose one of type APIKEY"),
     ] {
         let bench = Bench { sink: sink(account, config), ..Bench::new(KeyForm::Whole).await };
-        for error in [
-            bench.sink.preflight(bench.around()).await.unwrap_err(),
-            bench.deliver().await.unwrap_err(),
-        ] {
+        for error in
+            [bench.sink.preflight(bench.around()).await.unwrap_err(), bench.deliver().await.unwrap_err()]
+        {
             assert!(error.to_string().contains(why), "{error}");
             assert_eq!(error.outcome(), Outcome::NotDone);
         }

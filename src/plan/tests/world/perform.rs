@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::scene::user_of;
 use super::{Fault, Maker, Refusal, Stop, World};
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
@@ -184,7 +185,7 @@ impl World {
         for (_, user, token) in due {
             self.server.users.entry(user).or_default().insert(token);
         }
-        let tokens = self.server.users.get(&self.policy.username).cloned().unwrap_or_default();
+        let tokens = self.server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
         let watched = self.state.in_use();
         self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
         let list = SeenList { at: self.now, tokens, by, skew: Some(self.skew) };
@@ -197,7 +198,7 @@ impl World {
         self.die_if(fault, Fault::CrashBefore)?;
         let fault = if self.server.down { Fault::Before } else { fault };
         let token = Fingerprint::of(format!("ours {}", self.server.made.len()).as_bytes());
-        let user = self.policy.username.clone();
+        let user = user_of(&self.policy).to_owned();
         match fault {
             Fault::NoEffect | Fault::Denied | Fault::CrashBefore | Fault::Before => {}
             Fault::Late(by) => {
