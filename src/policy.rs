@@ -28,7 +28,7 @@ mod value;
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy};
-pub use sinks::{AuthConfigSink, CommandInput, CommandSink};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -134,6 +134,8 @@ pub struct AccountPolicy {
     pub smoke_test: bool,
     /// Where tokens go.
     pub sinks: Vec<SinkPolicy>,
+    /// Required template sinks of other accounts that hold a token of this one too.
+    pub served_elsewhere: Vec<SinkElsewhere>,
 }
 
 /// When to rotate.
@@ -246,6 +248,8 @@ pub enum SinkKind {
     Command(CommandSink),
     /// `type = "ringcx-auth-config"`
     AuthConfig(AuthConfigSink),
+    /// `type = "template"`
+    Template(TemplateSink),
 }
 
 impl SinkKind {
@@ -257,13 +261,14 @@ impl SinkKind {
             Self::Webhook(_) => "webhook",
             Self::Command(_) => "command",
             Self::AuthConfig(_) => "ringcx-auth-config",
+            Self::Template(_) => "template",
         }
     }
 
     /// Whether it can be looked at, so that what it holds need not be taken on trust.
     pub fn can_be_read(&self) -> bool {
         match self {
-            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) | Self::Template(_) => true,
             Self::Webhook(_) | Self::Command(_) => false,
         }
     }
@@ -272,7 +277,19 @@ impl SinkKind {
     pub fn is_in_ringcx(&self) -> bool {
         match self {
             Self::AuthConfig(_) => true,
-            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) => false,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::Template(_) => {
+                false
+            }
+        }
+    }
+
+    /// The other accounts whose tokens it holds too.
+    pub fn peers(&self) -> &[String] {
+        match self {
+            Self::Template(file) => &file.accounts,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => {
+                &[]
+            }
         }
     }
 
@@ -288,6 +305,11 @@ impl SinkKind {
             }
             Self::Command(command) => command.target(),
             Self::AuthConfig(config) => format!("{} {}", config.account_id, config.auth_config_id),
+            // Another template makes another file of it.
+            Self::Template(file) => {
+                let template = file.template.fingerprint().to_string();
+                format!("{} ({})", file.path.display(), &template[..8])
+            }
         }
     }
 }
@@ -458,7 +480,9 @@ impl Policy {
         let hooks = sinks.filter_map(|sink| match &sink.kind {
             SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
             SinkKind::Command(command) => Some(command.timeout),
-            SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::AuthConfig(_) => None,
+            SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::AuthConfig(_) | SinkKind::Template(_) => {
+                None
+            }
         });
         let logins = self.accounts.iter().map(|account| account.login.longest_read());
         hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)

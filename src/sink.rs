@@ -4,6 +4,7 @@
 //! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
 //! table in the policy.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::policy::{SinkKind, SinkPolicy};
 use crate::ringcx::auth_config::AuthConfigs;
 use crate::ringcx::{ApiError, Auth};
 use crate::secret::{Fingerprint, SecretError, Token};
+use crate::template::Shown;
 
 pub mod atomic_file;
 pub mod auth_config;
@@ -23,6 +25,7 @@ pub mod command;
 pub mod env_file;
 pub mod file;
 mod message;
+pub mod template;
 pub mod webhook;
 
 /// A token on its way to a sink.
@@ -51,12 +54,21 @@ pub struct Previous {
 }
 
 /// What a sink may need beside its policy.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Around<'a> {
     /// The last delivery it took, and what it said of that.
     pub last: Option<(GenerationNo, &'a Taken)>,
     /// A way to ask RingCX; `None` where it may not be asked now.
     pub ringcx: Option<Asking<'a>>,
+    /// The tokens of the other accounts that the sink names, as far as they are at hand.
+    pub peers: &'a BTreeMap<String, Shown>,
+}
+
+impl Default for Around<'_> {
+    fn default() -> Self {
+        static NO_PEERS: BTreeMap<String, Shown> = BTreeMap::new();
+        Self { last: None, ringcx: None, peers: &NO_PEERS }
+    }
 }
 
 /// A way to ask RingCX. Whoever hands it out has seen to the limits.
@@ -176,6 +188,18 @@ pub enum SinkError {
         /// Scheme, host and port.
         host: String,
     },
+    /// Another account that the template names has no token yet. Try again when it has.
+    #[error("there is no token of account {account} yet")]
+    NoPeer {
+        /// Which.
+        account: String,
+    },
+    /// The template cannot be rendered. An operator must act.
+    #[error("template: {why}")]
+    Template {
+        /// Where and why, without any value.
+        why: String,
+    },
     /// RingCX may not be asked now, or there is nobody to ask as. Try again later.
     #[error("RingCX cannot be asked just now")]
     NotAsked,
@@ -274,6 +298,8 @@ impl SinkError {
             | Self::Secret(_)
             | Self::Setup { .. }
             | Self::Unreachable { .. }
+            | Self::NoPeer { .. }
+            | Self::Template { .. }
             | Self::NotAsked
             | Self::NoProgram { .. }
             | Self::NotRun { .. }
@@ -345,6 +371,8 @@ pub enum AnySink {
     Command(command::Command),
     /// See [`auth_config::AuthConfig`].
     AuthConfig(auth_config::AuthConfig),
+    /// See [`template::Template`].
+    Template(template::Template),
 }
 
 /// The same of whichever kind it is.
@@ -356,6 +384,7 @@ macro_rules! whichever {
             AnySink::Webhook($sink) => $what,
             AnySink::Command($sink) => $what,
             AnySink::AuthConfig($sink) => $what,
+            AnySink::Template($sink) => $what,
         }
     };
 }
@@ -370,6 +399,7 @@ impl AnySink {
             SinkKind::Webhook(kind) => Self::Webhook(webhook::Webhook::new(name(), kind)),
             SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
             SinkKind::AuthConfig(kind) => Self::AuthConfig(auth_config::AuthConfig::new(kind)),
+            SinkKind::Template(kind) => Self::Template(template::Template::new(kind)),
         }
     }
 }

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 8] = [
     &["plan", "alert"],
     &["account"],
     &["policy", "sink", "ringcx", "journal"],
-    &["event", "secret", "child", "clock", "effect"],
+    &["event", "secret", "child", "clock", "template", "effect"],
 ];
 
 /// Who may import a neighbour on the same floor.
@@ -47,7 +47,13 @@ const FORBIDDEN: [(&str, &str); 6] = [
 ];
 
 /// Also to the side: `event` names fingerprints, a secret may be another program's output, and that takes time.
-const AT_THE_BOTTOM: [(&str, &str); 3] = [("event", "secret"), ("secret", "child"), ("child", "clock")];
+const AT_THE_BOTTOM: [(&str, &str); 5] = [
+    ("event", "secret"),
+    ("secret", "child"),
+    ("child", "clock"),
+    ("template", "event"),
+    ("template", "secret"),
+];
 
 /// A source file below `src/`.
 struct Source {

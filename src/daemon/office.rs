@@ -20,7 +20,7 @@ use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, ConfigsError, HistoryError, Recorded, RevokeError};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, Recorded, RevokeError};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, Policy, PolicyErrors};
@@ -100,6 +100,7 @@ impl Office {
             permits: Semaphore::new(policy.daemon.max_concurrent_accounts),
             waker,
             board: Arc::clone(&board),
+            peers: Peers::default(),
             systemd: systemd.clone(),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
@@ -150,6 +151,11 @@ impl Office {
                 None
             }
         }
+    }
+
+    /// Resolves when no account has anything to do because of another.
+    pub async fn peers_at_rest(&self) {
+        self.shared.peers.at_rest().await;
     }
 
     /// The policy in force.

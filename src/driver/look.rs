@@ -101,6 +101,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         self.seen.sinks = Some(found);
         self.seen.released = still_held;
         self.note_texts();
+        self.tell_held();
         self.progress();
         Ok(())
     }
@@ -248,7 +249,7 @@ pub async fn look_at(sinks: &[SinkPolicy], state: &AccountState) -> BTreeMap<Str
 /// What a sink is told that has nobody to ask.
 fn around(record: Option<&SinkRecord>) -> Around<'_> {
     let taken = record.and_then(|record| record.taken.as_ref());
-    Around { last: taken.map(|(generation, taken)| (*generation, taken)), ringcx: None }
+    Around { last: taken.map(|(generation, taken)| (*generation, taken)), ringcx: None, ..Around::default() }
 }
 
 /// The look without the token's text. A sink that shows no token but what was left there holds the token

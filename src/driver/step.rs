@@ -1,6 +1,6 @@
 //! The steps. Each has the same shape: intent, effect, outcome.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,6 +21,7 @@ use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::auth_config::{CALLS_OF_A_DELIVERY, CALLS_OF_A_LOOK};
 use crate::sink::{Delivery, Previous, ReadBack, Sink};
+use crate::template::Shown;
 
 /// The first wait between two looks at a fresh token; each is twice the one before.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
@@ -210,9 +211,17 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             now: self.clock.now(),
         };
         let asker = Asker::Token(text.clone());
+        let peers: BTreeMap<String, BTreeMap<String, Shown>> = sinks
+            .iter()
+            .map(|sink| (sink.clone(), self.peers.take_for(self.name(), sink, self.peers_of(sink))))
+            .collect();
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
         let outcomes = join_all(targets.map(|(name, sink)| {
-            let (delivery, around) = (&delivery, self.around(self.state.sinks.get(name), Some(&asker)));
+            let mut around = self.around(self.state.sinks.get(name), Some(&asker));
+            if let Some(peers) = peers.get(name) {
+                around.peers = peers;
+            }
+            let delivery = &delivery;
             async move { (name.clone(), sink.deliver(delivery, around).await) }
         }))
         .await;
@@ -235,6 +244,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             }
         }
         Ok(self.record(events).await?)
+    }
+
+    fn peers_of(&self, sink: &str) -> &[String] {
+        let sinks = &self.assignment.account.sinks;
+        sinks.iter().find(|it| it.name == sink).map_or(&[], |it| it.kind.peers())
     }
 
     fn count_in_ringcx(&self, names: &[String]) -> u32 {

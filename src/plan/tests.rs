@@ -6,3 +6,4 @@ pub(crate) mod world;
 
 mod histories;
 mod lives;
+mod peers;

@@ -17,7 +17,8 @@ use crate::secret::SecretSource;
 
 mod sink;
 pub(super) use sink::{
-    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
+    WebhookSpec,
 };
 
 /// The main file.

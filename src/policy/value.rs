@@ -88,6 +88,9 @@ pub(super) const LINE: Kind<String> = kind("a string", |text| {
     }
 });
 
+/// A text of any number of lines.
+pub(super) const TEXT: Kind<String> = kind("a string", |text| Ok(text.to_owned()));
+
 /// An id of RingCX's: it stands in a path, and must not lead out of it.
 pub(super) const ID: Kind<String> = Kind {
     expected: "an id",

@@ -24,3 +24,4 @@ mod reader;
 mod rejected_login;
 mod service;
 mod signals;
+mod template_sink;

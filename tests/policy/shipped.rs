@@ -52,7 +52,7 @@ fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
     assert_eq!(policy.accounts.len(), 2);
-    assert_eq!(policy.accounts[0].sinks.len(), 5);
+    assert_eq!(policy.accounts[0].sinks.len(), 6);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
@@ -101,6 +101,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "type",
             "account-id",
             "auth-config-id",
+            "name",
+            "type",
+            "path",
+            "inline",
             // Of the second account.
             "name",
             "username",
@@ -128,6 +132,7 @@ fn the_examples_load() {
         "sink-auth-config.toml",
         "sink-command.toml",
         "sink-file.toml",
+        "sink-template.toml",
         "sink-env-file.toml",
         "sink-webhook.toml",
         "several-accounts.toml",
@@ -159,7 +164,9 @@ fn every_example_is_tested() {
             "sink-command.toml",
             "sink-env-file.toml",
             "sink-file.toml",
-            "sink-webhook.toml"
+            "sink-template.toml",
+            "sink-webhook.toml",
+            "templates",
         ]
     );
 }

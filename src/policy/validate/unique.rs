@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, OwnSecret, SinkKindSpec};
+use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, OwnSecret, SinkKindSpec, TemplateSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -35,6 +35,7 @@ pub(super) fn check<'s>(
     for sink in accounts.iter().flat_map(|account| &account.sinks) {
         let (path, writer) = match &sink.kind {
             Some(SinkKindSpec::File(file)) => (&file.path, Writer::File),
+            Some(SinkKindSpec::Template(file)) => (&file.path, Writer::File),
             Some(SinkKindSpec::EnvFile(file)) => {
                 (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
             }
@@ -155,12 +156,18 @@ fn read_paths(
                 SinkKindSpec::File(_)
                 | SinkKindSpec::EnvFile(_)
                 | SinkKindSpec::Command(_)
-                | SinkKindSpec::AuthConfig(_),
+                | SinkKindSpec::AuthConfig(_)
+                | SinkKindSpec::Template(_),
             )
             | None => None,
         });
         own(&account.password).into_iter().chain(sinks)
     });
+    for sink in accounts.iter().flat_map(|account| &account.sinks) {
+        if let Some(SinkKindSpec::Template(TemplateSpec { template: Some(path), .. })) = &sink.kind {
+            read.insert(context.directory.join(&path.value), "a template");
+        }
+    }
     for secret in secrets {
         match &secret.value {
             SecretSource::File(path) => {
