@@ -202,6 +202,10 @@ pub struct SinkRecord {
     pub drifted: Option<(DateTime<Utc>, String)>,
     /// The newest delivery was taken, and whether the token is there was not tried yet.
     pub awaits_proof: bool,
+    /// Those who read it are to be told of this generation, once it is proved.
+    pub notify_owed: Option<GenerationNo>,
+    /// The generation its consumer says it uses, and when it was first seen to say so.
+    pub acknowledged: Option<(GenerationNo, DateTime<Utc>)>,
     /// The last delivery that was taken, and what the sink said of it. One that was begun since, and whose
     /// outcome is unknown, leaves it as it is: the sink then tells which of the two states it is in.
     pub taken: Option<(GenerationNo, Taken)>,

@@ -26,6 +26,7 @@ mod configs;
 mod log;
 mod login;
 mod look;
+mod notify;
 mod pass;
 mod peers;
 mod revoke;

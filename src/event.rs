@@ -177,6 +177,30 @@ pub enum Event {
         /// What was found, in words without secrets.
         found: String,
     },
+    /// Those who read this sink are to be told, once it is seen to hold this generation.
+    NotifyOwed {
+        /// Which sink.
+        sink: String,
+        /// What.
+        generation: GenerationNo,
+    },
+    /// They were told.
+    Notified {
+        /// Which sink.
+        sink: String,
+        /// Of what.
+        generation: GenerationNo,
+        /// What was printed, cut short and without secrets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The consumer of this sink says which generation it uses.
+    Acknowledged {
+        /// Which sink.
+        sink: String,
+        /// What.
+        generation: GenerationNo,
+    },
     /// Every required sink is proved: this generation is the current one.
     Promoted {
         /// Which.
@@ -341,6 +365,8 @@ pub enum Lane {
     Retirement,
     /// Delivering to, and proving, one sink.
     Sink(String),
+    /// Telling those who read one sink.
+    Notify(String),
 }
 
 impl fmt::Display for Lane {
@@ -351,6 +377,7 @@ impl fmt::Display for Lane {
             Self::Rotation => f.write_str("rotation"),
             Self::Retirement => f.write_str("retirement"),
             Self::Sink(name) => write!(f, "sink:{name}"),
+            Self::Notify(name) => write!(f, "notify:{name}"),
         }
     }
 }
@@ -364,12 +391,13 @@ impl FromStr for Lane {
     type Err = UnknownLane;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (text, text.strip_prefix("sink:")) {
+        match (text, text.split_once(':')) {
             ("login", _) => Ok(Self::Login),
             ("server", _) => Ok(Self::Server),
             ("rotation", _) => Ok(Self::Rotation),
             ("retirement", _) => Ok(Self::Retirement),
-            (_, Some(name)) => Ok(Self::Sink(name.to_owned())),
+            (_, Some(("sink", name))) => Ok(Self::Sink(name.to_owned())),
+            (_, Some(("notify", name))) => Ok(Self::Notify(name.to_owned())),
             _ => Err(UnknownLane(text.to_owned())),
         }
     }
@@ -411,6 +439,10 @@ pub enum IncidentKind {
     SinkFailed,
     /// A sink no longer held the token.
     SinkDrifted,
+    /// Those who read a sink could not be told of its new token.
+    NotifyFailed,
+    /// The consumer of a sink has not said in time that it uses the new token.
+    AcknowledgementLate,
     /// The current token vanished.
     TokenLost,
     /// An old token could not be deleted.
@@ -438,6 +470,8 @@ impl fmt::Display for IncidentKind {
             Self::VerifyFailed => "verify-failed",
             Self::SinkFailed => "sink-failed",
             Self::SinkDrifted => "sink-drifted",
+            Self::NotifyFailed => "notify-failed",
+            Self::AcknowledgementLate => "acknowledgement-late",
             Self::TokenLost => "token-lost",
             Self::RetireFailed => "retire-failed",
             Self::RotationOverdue => "rotation-overdue",

@@ -16,12 +16,14 @@ use crate::secret::Fingerprint;
 
 pub mod backoff;
 mod books;
+mod consumers;
 mod deliver;
 mod mint;
 mod retire;
 pub mod schedule;
 pub mod seen;
 
+pub use consumers::{Unacknowledged, notifications_owed, unacknowledged};
 pub use mint::{Due, due, next_scheduled};
 pub use retire::{Blocked, Reason, Retirable, judge_for_operator, retires_after};
 use seen::{Doubt, ListedBy, Seen, SeenList};
@@ -85,6 +87,11 @@ pub enum Step {
         /// Their names.
         sinks: Vec<String>,
     },
+    /// Tell those who read these sinks, which are all told in the same way and at once.
+    Notify {
+        /// Their names.
+        sinks: Vec<String>,
+    },
     /// Make the pending token the current one.
     Promote(Proved),
     /// Delete a token and see that it is gone.
@@ -128,6 +135,8 @@ pub enum Action {
     Deliver,
     /// A sink is seen to hold it.
     Prove,
+    /// Those who read a sink are told.
+    Notify,
     /// It becomes the current one.
     Promote,
     /// An old one is deleted.
@@ -143,6 +152,7 @@ impl Action {
             Self::Verify => "verify",
             Self::Deliver => "deliver",
             Self::Prove => "prove",
+            Self::Notify => "notify",
             Self::Promote => "promote",
             Self::Delete => "delete",
         }
@@ -165,6 +175,8 @@ pub fn plan(policy: &AccountPolicy, state: &AccountState, seen: &Seen, now: Date
     planner.settle_open_mint();
     planner.finish_pending();
     planner.repair_sinks();
+    planner.tell_consumers();
+    planner.await_acknowledgements();
     planner.rotate();
     planner.retire();
     planner.check();

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 
 use crate::secret::{Fingerprint, SecretSource};
 
+mod consumer;
 mod diagnostic;
 mod faults;
 mod load;
@@ -25,6 +26,7 @@ mod suggest;
 mod validate;
 mod value;
 
+pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy};
@@ -233,6 +235,10 @@ pub struct SinkPolicy {
     pub required: bool,
     /// What it is.
     pub kind: SinkKind,
+    /// What is run once its file is proved.
+    pub notify: Option<Notify>,
+    /// Where its consumer says which token it uses.
+    pub acknowledge: Option<Acknowledge>,
 }
 
 /// The kinds of sink.
@@ -474,17 +480,21 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX, to a webhook or of a command, may take.
+    /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
-        let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
-            SinkKind::Command(command) => Some(command.timeout),
-            SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::AuthConfig(_) | SinkKind::Template(_) => {
-                None
-            }
+        let calls = sinks.flat_map(|sink| {
+            let kind = match &sink.kind {
+                SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
+                SinkKind::Command(command) => Some(command.timeout),
+                SinkKind::File(_)
+                | SinkKind::EnvFile(_)
+                | SinkKind::AuthConfig(_)
+                | SinkKind::Template(_) => None,
+            };
+            [kind, sink.notify.as_ref().map(|notify| notify.timeout)]
         });
         let logins = self.accounts.iter().map(|account| account.login.longest_read());
-        hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)
+        calls.flatten().chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }
 }

@@ -14,7 +14,7 @@ use crate::secret::{Secret, Token};
 
 pub mod auth_config;
 pub mod http;
-mod scrub;
+pub(crate) mod scrub;
 mod wire;
 
 /// What `login` and `refresh` give.

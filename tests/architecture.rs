@@ -47,10 +47,11 @@ const FORBIDDEN: [(&str, &str); 6] = [
 ];
 
 /// Also to the side: `event` names fingerprints, a secret may be another program's output, and that takes time.
-const AT_THE_BOTTOM: [(&str, &str); 5] = [
+const AT_THE_BOTTOM: [(&str, &str); 6] = [
     ("event", "secret"),
     ("secret", "child"),
     ("child", "clock"),
+    ("child", "effect"),
     ("template", "event"),
     ("template", "secret"),
 ];

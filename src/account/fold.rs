@@ -65,7 +65,7 @@ impl AccountState {
             }
             Event::SinkBound { sink, sink_type, target } => {
                 self.released_sinks.remove(sink);
-                self.lanes.remove(&Lane::Sink(sink.clone()));
+                self.leave_sink_lanes(sink);
                 self.sinks.insert(
                     sink.clone(),
                     SinkRecord {
@@ -78,12 +78,14 @@ impl AccountState {
                         parked: false,
                         drifted: None,
                         awaits_proof: false,
+                        notify_owed: None,
+                        acknowledged: None,
                         taken: None,
                     },
                 );
             }
             Event::SinkReleased { sink } => {
-                self.lanes.remove(&Lane::Sink(sink.clone()));
+                self.leave_sink_lanes(sink);
                 if let Some(record) = self.sinks.remove(sink) {
                     self.released_sinks.insert(sink.clone(), record);
                 }
@@ -115,6 +117,15 @@ impl AccountState {
                 record.drifted = Some((at, found.clone()));
                 record.awaits_proof = false;
             }),
+            Event::NotifyOwed { sink, generation } => {
+                self.update_sink(sink, |record| record.notify_owed = Some(*generation));
+            }
+            Event::Notified { sink, generation, .. } => self.update_sink(sink, |record| {
+                record.notify_owed.take_if(|owed| *owed <= *generation);
+            }),
+            Event::Acknowledged { sink, generation } => {
+                self.update_sink(sink, |record| record.acknowledged = Some((*generation, at)));
+            }
             Event::Promoted { generation } => self.promote(*generation, at),
             Event::DeleteIntended { fingerprint, generation, .. } => {
                 self.open_delete = Some(*fingerprint);
@@ -147,7 +158,7 @@ impl AccountState {
                     Lane::Retirement => self.open_delete = None,
                     // It was taken, but could not be seen to be there: it is to be delivered again.
                     Lane::Sink(sink) => self.update_sink(sink, |record| record.awaits_proof = false),
-                    Lane::Login | Lane::Server | Lane::Rotation => {}
+                    Lane::Login | Lane::Server | Lane::Rotation | Lane::Notify(_) => {}
                 }
                 let since = match self.lanes.get(lane) {
                     Some(earlier) if earlier.incident == *incident => earlier.since,
@@ -287,6 +298,11 @@ impl AccountState {
         if let Some(record) = self.sinks.get_mut(name) {
             change(record);
         }
+    }
+
+    fn leave_sink_lanes(&mut self, name: &str) {
+        self.lanes.remove(&Lane::Sink(name.to_owned()));
+        self.lanes.remove(&Lane::Notify(name.to_owned()));
     }
 
     fn forget_long_gone(&mut self) {

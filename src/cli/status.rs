@@ -179,8 +179,11 @@ impl Painter {
             let proof = sink.proof.as_ref().map(|it| format!(", proved by {it}")).unwrap_or_default();
             let note = sink.note.as_ref().map(|it| format!(", said: {it}")).unwrap_or_default();
             let optional = if sink.required { "" } else { ", optional" };
+            let told = if sink.notified == Some(false) { ", consumer not told" } else { "" };
+            let uses = sink.acknowledged.map(|it| format!(", consumer uses generation {it}"));
+            let uses = uses.unwrap_or_default();
             lines.push(format!(
-                "  sink {} ({}{optional}): {state}, {holds}{proof}{note}{error}",
+                "  sink {} ({}{optional}): {state}, {holds}{told}{uses}{proof}{note}{error}",
                 sink.name, sink.sink_type
             ));
         }

@@ -114,6 +114,12 @@ pub struct SinkView {
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,
+    /// Whether its consumer was told of what it holds, where the policy has it told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub notified: Option<bool>,
+    /// The generation its consumer says it uses, where the policy has it say so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub acknowledged: Option<GenerationNo>,
     /// How it is known that it took the last token, where a sink of its kind has more than one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
@@ -146,7 +152,7 @@ pub struct AccountPlanView {
 /// One step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepView {
-    /// `mint`, `resolve-mint`, `verify`, `deliver`, `prove`, `promote`, `delete`.
+    /// `mint`, `resolve-mint`, `verify`, `deliver`, `prove`, `notify`, `promote`, `delete`.
     pub action: String,
     /// To what.
     pub target: Option<String>,
@@ -316,7 +322,8 @@ fn last_error(state: &AccountState) -> Option<String> {
 fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkView {
     let record = state.sinks.get(&policy.name);
     let lane = Lane::Sink(policy.name.clone());
-    let error = state.lanes.get(&lane).map(|failure| failure.error.clone());
+    let told = Lane::Notify(policy.name.clone());
+    let error = state.lanes.get(&lane).or(state.lanes.get(&told)).map(|failure| failure.error.clone());
     let seen = match held {
         Some(Held::Token(fingerprint)) => Some(*fingerprint),
         Some(Held::Absent | Held::Other(_) | Held::Unreadable(_)) => None,
@@ -334,10 +341,12 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
         name: policy.name.clone(),
         sink_type: policy.kind.type_name().to_owned(),
         required: policy.required,
-        state: sink_state(record, held, serves, error.is_some()).to_owned(),
+        state: sink_state(record, held, serves, state.lanes.contains_key(&lane)).to_owned(),
         generation: known.map(|generation| generation.number),
         fingerprint: seen,
         last_error: error,
+        notified: policy.notify.as_ref().and(record).map(|record| record.notify_owed.is_none()),
+        acknowledged: policy.acknowledge.as_ref().and(record).and_then(|it| it.acknowledged).map(|it| it.0),
         proof: taken.and_then(|taken| taken.proof.clone()),
         note: taken.and_then(|taken| taken.note.clone()),
     }

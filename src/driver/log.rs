@@ -62,6 +62,15 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
         Event::Drifted { sink, generation, found } => {
             warn!(account, sink, %generation, found, "Sink no longer holds the token");
         }
+        Event::NotifyOwed { sink, generation } => {
+            debug!(account, sink, %generation, "Consumer is to be told");
+        }
+        Event::Notified { sink, generation, note } => {
+            info!(account, sink, %generation, note, "Consumer told");
+        }
+        Event::Acknowledged { sink, generation } => {
+            info!(account, sink, %generation, "Consumer says that it uses this token");
+        }
         Event::Promoted { generation } => {
             let fingerprint = state.generations.get(generation).map(|it| it.fingerprint.short());
             info!(account, %generation, fingerprint, "Token is current");

@@ -98,6 +98,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 still_held.insert(name.clone(), held(&look, &self.state, Some(record)));
             }
         }
+        self.seen.claims = self.hear_consumers().await;
         self.seen.sinks = Some(found);
         self.seen.released = still_held;
         self.note_texts();

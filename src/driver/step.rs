@@ -16,7 +16,7 @@ use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::ListedBy;
-use crate::plan::{Retirable, Step};
+use crate::plan::{Retirable, Step, notifications_owed};
 use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::auth_config::{CALLS_OF_A_DELIVERY, CALLS_OF_A_LOOK};
@@ -67,6 +67,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             Step::Verify(minted) => self.verify(minted, stop).await,
             Step::Deliver { token, sinks } => self.deliver(token, sinks, stop).await,
             Step::Prove { token, sinks } => self.prove(token, sinks, stop).await,
+            Step::Notify { sinks } => self.notify(sinks).await,
             Step::Promote(proved) => self.promote(proved).await,
             Step::Delete(victim) => self.delete(victim, stop).await,
         }
@@ -198,8 +199,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         // Whoever stops now has not begun.
         let asked = self.count_in_ringcx(&sinks);
         self.pace_calls(asked * CALLS_OF_A_DELIVERY, stop).await?;
-        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
-        self.record(intents.collect()).await?;
+        let mut intents: Vec<Event> =
+            sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation }).collect();
+        let account = &self.assignment.account;
+        intents.extend(notifications_owed(account, &self.state, &sinks, generation));
+        self.record(intents).await?;
         self.seen.sinks_changed();
         let minted_at = self.state.generations.get(&generation).map(|it| it.minted_at);
         let delivery = Delivery {

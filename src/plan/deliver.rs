@@ -126,9 +126,11 @@ impl Planner<'_> {
                 Need::Proof
             }
             Some(Held::Token(found)) if *found == token.fingerprint() => {
+                // A delivery without a known outcome may have come there: what is there is proved afresh.
+                let settled = record.drifted.is_none() && record.last_delivery == LastDelivery::Done;
                 match self.newer_peer(sink, record) {
                     Some(peer) => Need::Delivery(format!("account {peer} has a newer token")),
-                    None if proved && record.drifted.is_none() => Need::Nothing,
+                    None if proved && settled => Need::Nothing,
                     None => Need::Proof,
                 }
             }

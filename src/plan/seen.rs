@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::PeerToken;
+use crate::event::{GenerationNo, PeerToken};
 use crate::policy::SinkElsewhere;
 use crate::secret::{Fingerprint, SecretTag};
 
@@ -13,6 +13,8 @@ use crate::secret::{Fingerprint, SecretTag};
 pub struct Seen {
     /// What each readable sink holds; `None`: not looked yet, or something was delivered since.
     pub sinks: Option<BTreeMap<String, Held>>,
+    /// What the consumers of sinks say they use; those that say nothing are not in it.
+    pub claims: BTreeMap<String, Claim>,
     /// What each sink that was taken out of the policy still holds, where it can be looked at.
     pub released: BTreeMap<String, Held>,
     /// The last list, unless something was changed on the server since.
@@ -59,6 +61,17 @@ pub enum Held {
     Unreadable(String),
     /// Sinks of this kind cannot be looked at.
     Opaque,
+}
+
+/// What the consumer of a sink says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It uses the token with this fingerprint.
+    Uses(Fingerprint),
+    /// It uses the token of this generation.
+    UsesGeneration(GenerationNo),
+    /// Nothing that could be understood; the text says what is wrong with it.
+    Odd(String),
 }
 
 /// One list of the server's.

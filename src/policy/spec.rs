@@ -15,7 +15,9 @@ use super::value;
 use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
 use crate::secret::SecretSource;
 
+mod consumer;
 mod sink;
+pub(super) use consumer::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
 pub(super) use sink::{
     AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
     WebhookSpec,

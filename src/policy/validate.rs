@@ -23,6 +23,7 @@ use super::{
 use crate::secret::SecretSource;
 
 mod account;
+mod consumer;
 mod doubt;
 mod template;
 mod tuning;

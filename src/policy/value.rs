@@ -149,6 +149,17 @@ pub(super) const VARIABLE: Kind<String> = kind("a name such as \"RINGCX_API_TOKE
         .help(Some("it has letters, digits and _, and does not begin with a digit".to_owned())))
 });
 
+/// The name of a unit of systemd.
+pub(super) const UNIT: Kind<String> = kind("the name of a unit such as \"dialer.service\"", |text| {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    let endings = ["service", "socket", "target", "timer", "path"];
+    let ended = text.rsplit_once('.').is_some_and(|(name, end)| !name.is_empty() && endings.contains(&end));
+    if ended && text.len() <= 255 && text.bytes().all(good) && !text.starts_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::new("not the name of a unit").help(Some("write it in full: \"dialer.service\"".to_owned())))
+});
+
 /// The name of a systemd credential: a file name.
 pub(super) const CREDENTIAL: Kind<String> = kind("the name of a systemd credential", |text| {
     let good = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b':';

@@ -84,6 +84,8 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             // Of the sinks.
             "owner",
             "group",
+            "notify",
+            "acknowledge",
             "name",
             "type",
             "path",

@@ -130,6 +130,18 @@ fn samples() -> Vec<(Event, Value)> {
             Event::Drifted { sink: text("s"), generation: GENERATION, found: text("nothing") },
             json!({"kind": "drifted", "sink": "s", "generation": 7, "found": "nothing"}),
         ),
+        (
+            Event::NotifyOwed { sink: text("s"), generation: GENERATION },
+            json!({"kind": "notify-owed", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Notified { sink: text("s"), generation: GENERATION, note: None },
+            json!({"kind": "notified", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Acknowledged { sink: text("s"), generation: GENERATION },
+            json!({"kind": "acknowledged", "sink": "s", "generation": 7}),
+        ),
         (Event::Promoted { generation: GENERATION }, json!({"kind": "promoted", "generation": 7})),
         (
             Event::DeleteIntended { fingerprint: a(), generation: None, because: text("b") },
@@ -194,6 +206,9 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::DeliveryFailed { .. }
         | Event::Proved { .. }
         | Event::Drifted { .. }
+        | Event::NotifyOwed { .. }
+        | Event::Notified { .. }
+        | Event::Acknowledged { .. }
         | Event::Promoted { .. }
         | Event::DeleteIntended { .. }
         | Event::Retired { .. }
@@ -203,7 +218,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 32,
+        | Event::ClockAgreed => 35,
     }
 }
 

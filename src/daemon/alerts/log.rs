@@ -76,6 +76,7 @@ fn needs_someone(kind: IncidentKind) -> bool {
         | IncidentKind::PasswordResetRequired
         | IncidentKind::MintUnknown
         | IncidentKind::MintCapped
+        | IncidentKind::AcknowledgementLate
         | IncidentKind::TokenLost
         | IncidentKind::RotationOverdue
         | IncidentKind::RetirementOverdue
@@ -87,6 +88,7 @@ fn needs_someone(kind: IncidentKind) -> bool {
         | IncidentKind::VerifyFailed
         | IncidentKind::SinkFailed
         | IncidentKind::SinkDrifted
+        | IncidentKind::NotifyFailed
         | IncidentKind::RetireFailed => false,
     }
 }

@@ -23,7 +23,7 @@ fn template(name: &str) -> SinkPolicy {
         template: Template::try_new("{{ token }}{{ accounts.crm.token }}".to_owned()).unwrap(),
         accounts: vec!["crm".to_owned()],
     });
-    SinkPolicy { name: name.to_owned(), required: true, kind }
+    SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None }
 }
 
 /// The file holds generation 1 and that token of crm's; crm tells of another.

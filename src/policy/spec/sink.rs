@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::consumer::ConsumerSpec;
 use super::{At, SecretSource, Span, Table, value};
 use crate::policy::{CommandInput, Receipt};
 
@@ -13,6 +14,7 @@ pub(in crate::policy) struct SinkSpec {
     pub name: Option<At<String>>,
     pub required: Option<At<bool>>,
     pub kind: Option<SinkKindSpec>,
+    pub consumer: ConsumerSpec,
 }
 
 /// What follows from `type`.
@@ -45,13 +47,13 @@ struct Type {
 const TYPES: [Type; 6] = [
     Type {
         name: "file",
-        keys: &["path", "mode", "owner", "group", "trailing-newline"],
+        keys: &["path", "mode", "owner", "group", "trailing-newline", "notify", "acknowledge"],
         belongs: "it belongs to a sink of type \"file\"",
         read: |table| SinkKindSpec::File(FileSpec::read(table)),
     },
     Type {
         name: "env-file",
-        keys: &["path", "mode", "owner", "group", "key"],
+        keys: &["path", "mode", "owner", "group", "key", "notify", "acknowledge"],
         belongs: "it belongs to a sink of type \"env-file\"",
         read: |table| SinkKindSpec::EnvFile(EnvFileSpec::read(table)),
     },
@@ -75,7 +77,7 @@ const TYPES: [Type; 6] = [
     },
     Type {
         name: "template",
-        keys: &["path", "mode", "owner", "group", "template", "inline", "accounts"],
+        keys: &["path", "mode", "owner", "group", "template", "inline", "accounts", "notify", "acknowledge"],
         belongs: "it belongs to a sink of type \"template\"",
         read: |table| SinkKindSpec::Template(TemplateSpec::read(table)),
     },
@@ -83,7 +85,7 @@ const TYPES: [Type; 6] = [
 
 /// Keys that several types have, and what is said of them where none of those is meant.
 const SHARED: [(&[&str], &str); 2] = [
-    (&["path", "mode", "owner", "group"], "it belongs to a sink that is a file"),
+    (&["path", "mode", "owner", "group", "notify", "acknowledge"], "it belongs to a sink that is a file"),
     (&["timeout", "receipt"], "it belongs to a sink of type \"webhook\" or \"command\""),
 ];
 
@@ -95,11 +97,15 @@ impl SinkSpec {
         let name = table.required("name", &value::NAME);
         let required = table.flag("required");
         let words: [(&'static str, usize); TYPES.len()] = std::array::from_fn(|at| (TYPES[at].name, at));
+        let mut consumer = ConsumerSpec::default();
         let kind = match table.choice("type", &words).map(|at| at.value) {
             Some(at) => {
                 // What it does have is known by then, so only what it has not is told to be elsewhere.
                 SHARED.iter().for_each(|(keys, help)| table.elsewhere(keys, help));
                 TYPES.iter().for_each(|other| table.elsewhere(other.keys, other.belongs));
+                if TYPES[at].keys.contains(&"notify") {
+                    consumer = ConsumerSpec::read(table);
+                }
                 Some((TYPES[at].read)(table))
             }
             None => {
@@ -115,7 +121,7 @@ impl SinkSpec {
                 None
             }
         };
-        Self { name, required, kind }
+        Self { name, required, kind, consumer }
     }
 }
 

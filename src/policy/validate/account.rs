@@ -1,7 +1,7 @@
 //! One account and its sinks.
 
 use super::tuning::Tuning;
-use super::{Context, doubt, or, secs, template};
+use super::{Context, consumer, doubt, or, secs, template};
 use crate::policy::source::At;
 use crate::policy::spec::{
     AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec,
@@ -49,7 +49,7 @@ pub(super) fn account(
 }
 
 fn sink(spec: SinkSpec, account: Option<&str>, context: &mut Context<'_>) -> Option<SinkPolicy> {
-    let SinkSpec { name, required, kind } = spec;
+    let SinkSpec { name, required, kind, consumer } = spec;
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
@@ -61,7 +61,8 @@ fn sink(spec: SinkSpec, account: Option<&str>, context: &mut Context<'_>) -> Opt
         }
         SinkKindSpec::Template(spec) => SinkKind::Template(template::template(spec, account, context)?),
     };
-    Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
+    let (notify, acknowledge) = consumer::consumer(consumer)?;
+    Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
 }
 
 fn file(spec: FileSpec, context: &mut Context<'_>) -> Option<FileSink> {

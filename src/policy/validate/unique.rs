@@ -167,6 +167,9 @@ fn read_paths(
         if let Some(SinkKindSpec::Template(TemplateSpec { template: Some(path), .. })) = &sink.kind {
             read.insert(context.directory.join(&path.value), "a template");
         }
+        if let Some(path) = sink.consumer.acknowledge.as_ref().and_then(|it| it.path.as_ref()) {
+            read.insert(path.value.clone(), "where a consumer acknowledges its token");
+        }
     }
     for secret in secrets {
         match &secret.value {

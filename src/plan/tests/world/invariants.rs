@@ -31,6 +31,13 @@ impl World {
                 }
             }
             Step::Prove { .. } => {}
+            Step::Notify { sinks } => {
+                for sink in sinks {
+                    let record = self.state.sinks.get(sink);
+                    let proved = record.is_some_and(|it| it.notify_owed == it.proved.map(|it| it.0));
+                    self.holds("order: proved before told", proved);
+                }
+            }
             Step::Promote(proved) => self.check_promotion(proved.generation()),
             Step::Delete(victim) => self.check_delete(victim.fingerprint(), victim.generation()),
         }

@@ -7,7 +7,7 @@ use super::{Fault, Maker, Refusal, Stop, World};
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
-use crate::plan::{Look, Step};
+use crate::plan::{Look, Step, notifications_owed};
 use crate::policy::SinkPolicy;
 use crate::secret::Fingerprint;
 
@@ -28,6 +28,11 @@ impl World {
             }
             Step::Prove { token, sinks } => {
                 self.prove(token.generation(), token.fingerprint(), &sinks, fault)
+            }
+            Step::Notify { sinks } => {
+                self.die_if(fault, Fault::CrashBefore)?;
+                self.notify(&sinks, fault);
+                Ok(())
             }
             Step::Promote(proved) => {
                 self.die_if(fault, Fault::CrashBefore)?;
@@ -272,7 +277,8 @@ impl World {
             return Ok(());
         }
         let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
-        self.record(intents.collect());
+        let owed = notifications_owed(&self.policy, &self.state, sinks, generation);
+        self.record(intents.chain(owed).collect());
         self.seen.sinks_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         let mut outcomes = Vec::new();
@@ -350,6 +356,19 @@ impl World {
         }
         self.seen.sinks_changed();
         Ok(())
+    }
+
+    fn notify(&mut self, sinks: &[String], fault: Fault) {
+        for sink in sinks {
+            let (lane, owed) = (Lane::Notify(sink.clone()), self.state.sinks[sink].notify_owed);
+            match (fault, owed) {
+                (Fault::None, Some(generation)) => {
+                    self.record(vec![Event::Notified { sink: sink.clone(), generation, note: None }]);
+                    self.clear(lane);
+                }
+                _ => self.trouble(lane, IncidentKind::NotifyFailed),
+            }
+        }
     }
 
     fn delete(&mut self, victim: Fingerprint, fault: Fault) -> Result<(), Stop> {
