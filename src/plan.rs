@@ -301,6 +301,20 @@ impl<'a> Planner<'a> {
         if let Some(at) = next_check.filter(|at| *at > self.now) {
             self.wake(at);
         }
+        self.try_login_again();
+    }
+
+    /// A login that failed is tried again when its time has come, even where what it was for needs none any
+    /// more: its incident says so, and only a login can tell that it is over.
+    fn try_login_again(&mut self) {
+        if self.state.trouble(&Lane::Login).is_none() {
+            return;
+        }
+        match self.login_held() {
+            Some(until) => self.wake(until),
+            None if self.list_by_login().is_none() => self.look(Look::ListByLogin),
+            None => {}
+        }
     }
 }
 

@@ -110,6 +110,10 @@ impl Planner<'_> {
             return;
         }
         let Some(due) = due(self.policy, self.state, self.now) else {
+            // Another schedule moved it: what failed is not wanted now, and nothing else would say that it is over.
+            if self.state.trouble(&Lane::Rotation).is_some() {
+                self.record(vec![Event::LaneCleared { lane: Lane::Rotation }]);
+            }
             if let Some(at) = next_scheduled(self.policy, self.state) {
                 self.wait("the next rotation", Some(at));
             }

@@ -19,6 +19,7 @@ mod fault_table;
 mod fleet;
 mod frugal;
 mod init;
+mod kills;
 mod lost_mint;
 mod mails;
 mod policy_changes;

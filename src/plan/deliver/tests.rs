@@ -151,7 +151,7 @@ fn a_sink_never_goes_back_to_an_older_token() {
     let lost = Event::TokenLost { generation: GenerationNo(2), evidence: String::new() };
     let scene =
         pending([file("app"), file("b")]).proved("app", 2).happened(lost).holds("app", Held::Token(token(2)));
-    let scene = scene.happened(Event::AttemptFailed {
+    let scene = scene.happened(Event::RotationAsked).happened(Event::AttemptFailed {
         lane: Lane::Rotation,
         incident: IncidentKind::MintFailed,
         error: String::new(),

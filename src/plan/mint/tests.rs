@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{GenerationNo, Lifted};
 use crate::plan::seen::Held;
-use crate::plan::tests::scene::{Scene, days, file, foreign, hours, minutes, optional, token};
+use crate::plan::tests::scene::{Scene, days, every, file, foreign, hours, minutes, optional, token};
 use crate::plan::tests::world::{Came, Fault, Maker, World};
 use crate::secret::{Secret, SecretTag};
 
@@ -59,6 +59,22 @@ fn an_unfit_required_sink_stops_the_rotation_before_a_token_is_minted() {
     let again = scene.now + std::time::Duration::from_secs(30);
     let scene = scene.does("rest").waits_for("the next try of the rotation").rests_until(again);
     scene.next_pass(std::time::Duration::from_secs(30)).does("look whether sinks are fit");
+}
+
+#[test]
+fn a_rotation_that_failed_and_is_not_due_any_more_is_no_trouble() {
+    let scene = ready().failed(Lane::Rotation, IncidentKind::MintFailed);
+    let scene = scene.with(|it| it.schedule = every(days(30))).does("record lane-cleared").books_kept();
+    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
+    scene.does("rest").waits_for("the next rotation");
+}
+
+#[test]
+fn a_login_that_failed_is_tried_again_though_nothing_needs_it_any_more() {
+    let scene = Scene::with_current([file("app")]).failed(Lane::Login, IncidentKind::LoginFailed);
+    let again = scene.state.lanes[&Lane::Login].next_attempt_at;
+    let scene = scene.next_pass(minutes(0)).rests_until(again);
+    scene.next_pass(minutes(1)).does("list by login").listed_by_login([token(1)]).does("rest");
 }
 
 #[test]
