@@ -16,6 +16,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 fn text(value: &Value) -> Result<String, Error> {
     match value.as_str() {
         Some(text) => Ok(text.to_owned()),
+        None if value.is_undefined() => Err(ErrorKind::UndefinedError.into()),
         None if value.is_number() => Ok(value.to_string()),
         None => Err(refuse("only texts and numbers can be escaped")),
     }
