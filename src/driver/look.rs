@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
 use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
-use crate::ringcx::{Auth, TokenApi};
+use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::auth_config::CALLS_OF_A_LOOK;
 use crate::sink::{AnySink, Around, Asking, ReadBack, Sink, SinkError, env_file::EnvFile, file::File};
@@ -48,24 +48,37 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 
     async fn preflight(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
-        // It is asked as the login that mints: before the first mint there is no token to ask with.
-        let asker = match self.sinks_in_ringcx() {
-            0 => None,
-            count => {
+        let inside = self.sinks_in_ringcx();
+        let mut renewed = false;
+        let looks = loop {
+            // It is asked as the login that mints: before the first mint there is no token to ask with.
+            if inside > 0 {
                 self.login_allowed()?;
-                if self.session.bearer().is_none() && !self.renew_access(stop).await? {
-                    return Ok(());
+                if self.session.bearer().is_none() {
+                    renewed = true;
+                    if !self.renew_access(stop).await? {
+                        return Ok(());
+                    }
                 }
-                self.pace_calls(count * CALLS_OF_A_LOOK, stop).await?;
-                self.session.bearer().cloned().map(Asker::Login)
+                self.pace_calls(inside * CALLS_OF_A_LOOK, stop).await?;
+            }
+            let asker = self.session.bearer().filter(|_| inside > 0).cloned().map(Asker::Login);
+            let all = self.sinks.iter();
+            let looks = join_all(all.map(async |(name, sink)| {
+                let around = self.around(self.state.sinks.get(name), asker.as_ref());
+                (name.clone(), sink.preflight(around).await)
+            }))
+            .await;
+            let ended = looks.iter().any(|(_, look)| look.as_ref().is_err_and(says_login_ended));
+            if !ended || renewed {
+                break looks;
+            }
+            // The server takes the login for ended, whatever our clock says: it is renewed once.
+            renewed = true;
+            if !self.renew_access(stop).await? {
+                return Ok(());
             }
         };
-        let all = self.sinks.iter();
-        let looks = join_all(all.map(async |(name, sink)| {
-            let around = self.around(self.state.sinks.get(name), asker.as_ref());
-            (name.clone(), sink.preflight(around).await)
-        }))
-        .await;
         let mut unfit = BTreeMap::new();
         for (name, look) in looks {
             if let Err(error) = look {
@@ -217,6 +230,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             None => Ok(()),
         }
     }
+}
+
+fn says_login_ended(error: &SinkError) -> bool {
+    matches!(error.of_ringcx(), Some(ApiError::Denied { status: 401, .. }))
 }
 
 /// As whom RingCX is asked.
