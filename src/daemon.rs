@@ -112,6 +112,7 @@ async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Tol
             () = &mut first_passes, if !ready => {
                 ready = true;
                 if mode == Mode::Once {
+                    office.peers_at_rest().await;
                     return office.failing().await;
                 }
                 office.systemd().ready(&office.summary().await);

@@ -6,32 +6,39 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::account::AccountState;
 use crate::alert::Condition;
 use crate::clock::Clock;
-use crate::event::{Event, Lane, Lifted};
+use crate::event::{Event, Lane, Lifted, PeerToken};
 use crate::journal::checkpoint::Length;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::plan::seen::Seen;
+use crate::plan::seen::{Held, Seen, SeenPeers};
 use crate::plan::{Decision, plan};
 use crate::policy::{AccountPolicy, AlertsPolicy, RingcxPolicy};
 use crate::ringcx::TokenApi;
 use crate::secret::Token;
 use crate::sink::AnySink;
+use crate::template::Shown;
 
+mod configs;
 mod log;
 mod login;
 mod look;
 mod notify;
 mod pass;
+mod peers;
 mod revoke;
 mod server;
 mod session;
 mod step;
 pub(crate) mod trail;
 
+pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
+pub use peers::Peers;
 pub use revoke::RevokeError;
 pub use session::Access;
 use session::Session;
@@ -75,6 +82,7 @@ pub struct AccountDriver<A, J, W> {
     /// The texts behind the last list, kept for as long as the pass.
     listing: Vec<Token>,
     told: Option<Vec<Condition>>,
+    peers: Peers,
     /// An append failed, so the journal may hold more than the state, or less.
     in_doubt: bool,
     /// How many passes in a row the journal has ended.
@@ -107,10 +115,25 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             session,
             listing: Vec::new(),
             told: None,
+            peers: Peers::default(),
             in_doubt: false,
             refusals: 0,
             length,
         })
+    }
+
+    /// Tells and hears on this board what accounts have to tell each other. Answers the bell that wakes the
+    /// account when it is concerned.
+    pub fn join(&mut self, peers: Peers) -> Arc<Notify> {
+        let bell = peers.join(self.name());
+        self.peers = peers;
+        self.tell_peers();
+        bell
+    }
+
+    /// Other accounts whose token this one waits for, as the last pass left it.
+    pub fn awaits(&self) -> std::collections::BTreeSet<String> {
+        self.decide().awaits
     }
 
     /// The account's name.
@@ -148,6 +171,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         self.assignment = assignment;
         self.api = api;
+        self.tell_peers();
         self.lift_holds(Lifted::Reload).await
     }
 
@@ -191,6 +215,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             self.state.apply(seq, now, event);
             log::event(&self.assignment.account.name, &self.state, event);
         }
+        self.tell_peers();
         self.witness.changed(self.name(), &self.state, &self.seen);
         self.tell_conditions().await;
         Ok(())
@@ -213,6 +238,58 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             self.witness.conditions(&self.assignment.account.name, conditions.clone()).await;
             self.told = Some(conditions);
         }
+    }
+
+    /// The token that templates of other accounts are to use: the current one; as long as there is none, the
+    /// verified one on its way, so that two accounts that name each other can begin.
+    fn tell_peers(&self) {
+        if self.assignment.account.served_elsewhere.is_empty() {
+            return;
+        }
+        let on_its_way = self.state.pending().filter(|pending| pending.verified_at.is_some());
+        let told = self.state.current().or(on_its_way).map(|it| {
+            let token = PeerToken { generation: it.number, fingerprint: it.fingerprint };
+            let text = self.session.text(&it.fingerprint).map(|text| Shown {
+                token: text.clone(),
+                generation: it.number,
+                minted_at: it.minted_at,
+            });
+            (token, text)
+        });
+        let readers = self.assignment.account.served_elsewhere.iter().map(|it| it.account.as_str());
+        self.peers.publish(self.name(), told, readers);
+    }
+
+    /// Takes down what others have told by now.
+    fn hear_peers(&mut self) {
+        let account = &self.assignment.account;
+        let held_elsewhere = account.served_elsewhere.iter().filter_map(|it| {
+            let held = self.peers.held_by(&it.account, &it.sink, &account.name)?;
+            Some((it.clone(), held))
+        });
+        self.seen.peers = SeenPeers {
+            tokens: self.peers.tokens(),
+            at_hand: self.peers.texts(),
+            held_elsewhere: held_elsewhere.collect(),
+            is_wanted: self.peers.is_wanted(&account.name),
+        };
+    }
+
+    /// Tells what the templates of this account were just seen to hold of others' tokens.
+    fn tell_held(&self) {
+        let sinks = self.assignment.account.sinks.iter().filter(|sink| !sink.kind.peers().is_empty());
+        let held = sinks.map(|sink| {
+            let taken = self.state.sinks.get(&sink.name).and_then(|record| record.taken.as_ref());
+            let holds = match (self.seen.held(&sink.name), taken) {
+                (Some(Held::Absent), _) => Some(BTreeMap::new()),
+                (Some(Held::Token(_)), Some((_, taken))) => Some(taken.peers.clone()),
+                (Some(Held::Token(_) | Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None, _) => {
+                    None
+                }
+            };
+            (sink.name.clone(), holds)
+        });
+        self.peers.saw(self.name(), held.collect());
     }
 
     fn progress(&self) {

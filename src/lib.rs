@@ -9,6 +9,7 @@ pub mod effect;
 pub mod secret;
 
 pub mod event;
+pub mod template;
 
 pub mod journal;
 pub mod policy;

@@ -42,6 +42,8 @@ pub struct Decision {
     pub waiting: Vec<Waiting>,
     /// What an operator should know though nothing is wrong.
     pub notices: Vec<String>,
+    /// Other accounts whose token a sink of this one waits for.
+    pub awaits: BTreeSet<String>,
     /// When to plan again at the latest.
     pub wake_at: DateTime<Utc>,
 }
@@ -197,6 +199,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             waiting: Vec::new(),
             notices: Vec::new(),
+            awaits: BTreeSet::new(),
             wake_at: after(now, policy.check_every),
         };
         Self { policy, state, seen, now, decision }
@@ -281,6 +284,14 @@ impl<'a> Planner<'a> {
         }
         // A rotation that is being tried again asks the server often enough.
         let busy = self.state.trouble(&Lane::Rotation).is_some();
+        // Another account needs the token's text, which a login's list has.
+        if self.seen.peers.is_wanted
+            && !self.seen.values.contains(&current.fingerprint)
+            && self.login_held().is_none()
+            && self.list_by_login().is_none()
+        {
+            self.look(Look::ListByLogin);
+        }
         if (is_due && !busy) || doubt != Doubt::default() {
             // A doubt is settled by asking as the other: two looks of the same kind prove less.
             let by_login =

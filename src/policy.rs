@@ -30,7 +30,7 @@ pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy};
-pub use sinks::{CommandInput, CommandSink};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -136,6 +136,8 @@ pub struct AccountPolicy {
     pub smoke_test: bool,
     /// Where tokens go.
     pub sinks: Vec<SinkPolicy>,
+    /// Required template sinks of other accounts that hold a token of this one too.
+    pub served_elsewhere: Vec<SinkElsewhere>,
 }
 
 /// When to rotate.
@@ -250,6 +252,10 @@ pub enum SinkKind {
     Webhook(WebhookSink),
     /// `type = "command"`
     Command(CommandSink),
+    /// `type = "ringcx-auth-config"`
+    AuthConfig(AuthConfigSink),
+    /// `type = "template"`
+    Template(TemplateSink),
 }
 
 impl SinkKind {
@@ -260,14 +266,36 @@ impl SinkKind {
             Self::EnvFile(_) => "env-file",
             Self::Webhook(_) => "webhook",
             Self::Command(_) => "command",
+            Self::AuthConfig(_) => "ringcx-auth-config",
+            Self::Template(_) => "template",
         }
     }
 
     /// Whether it can be looked at, so that what it holds need not be taken on trust.
     pub fn can_be_read(&self) -> bool {
         match self {
-            Self::File(_) | Self::EnvFile(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) | Self::Template(_) => true,
             Self::Webhook(_) | Self::Command(_) => false,
+        }
+    }
+
+    /// Whether it is inside RingCX, so that whatever holds back calls to RingCX holds it back too.
+    pub fn is_in_ringcx(&self) -> bool {
+        match self {
+            Self::AuthConfig(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::Template(_) => {
+                false
+            }
+        }
+    }
+
+    /// The other accounts whose tokens it holds too.
+    pub fn peers(&self) -> &[String] {
+        match self {
+            Self::Template(file) => &file.accounts,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => {
+                &[]
+            }
         }
     }
 
@@ -282,6 +310,12 @@ impl SinkKind {
                 format!("{} ({})", hook.url, &address[..8])
             }
             Self::Command(command) => command.target(),
+            Self::AuthConfig(config) => format!("{} {}", config.account_id, config.auth_config_id),
+            // Another template makes another file of it.
+            Self::Template(file) => {
+                let template = file.template.fingerprint().to_string();
+                format!("{} ({})", file.path.display(), &template[..8])
+            }
         }
     }
 }
@@ -453,7 +487,10 @@ impl Policy {
             let kind = match &sink.kind {
                 SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
                 SinkKind::Command(command) => Some(command.timeout),
-                SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+                SinkKind::File(_)
+                | SinkKind::EnvFile(_)
+                | SinkKind::AuthConfig(_)
+                | SinkKind::Template(_) => None,
             };
             [kind, sink.notify.as_ref().map(|notify| notify.timeout)]
         });

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
+pub mod auth_config;
 pub mod http;
 pub(crate) mod scrub;
 pub(crate) mod wire;
@@ -165,7 +166,7 @@ pub struct Credentials<'a> {
 }
 
 /// The RingCX calls.
-pub trait TokenApi: Send + Sync {
+pub trait TokenApi: auth_config::AuthConfigs + 'static {
     /// `POST /api/auth/login/admin`
     fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
 

@@ -4,6 +4,7 @@
 //! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
 //! table in the policy.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,13 +14,18 @@ use chrono::{DateTime, Utc};
 use crate::child::ChildError;
 use crate::event::{GenerationNo, Outcome, Taken};
 use crate::policy::{SinkKind, SinkPolicy};
+use crate::ringcx::auth_config::AuthConfigs;
+use crate::ringcx::{ApiError, Auth};
 use crate::secret::{Fingerprint, SecretError, Token};
+use crate::template::Shown;
 
 pub mod atomic_file;
+pub mod auth_config;
 pub mod command;
 pub mod env_file;
 pub mod file;
 pub(crate) mod message;
+pub mod template;
 pub mod webhook;
 
 /// A token on its way to a sink.
@@ -47,14 +53,39 @@ pub struct Previous {
     pub retires_after: DateTime<Utc>,
 }
 
-/// What a sink needs to know, beside its policy, to look at what is there.
-#[derive(Clone, Copy, Default)]
+/// What a sink may need beside its policy.
+#[derive(Clone, Copy)]
 pub struct Around<'a> {
     /// The last delivery it took, and what it said of that.
     pub last: Option<(GenerationNo, &'a Taken)>,
+    /// A way to ask RingCX; `None` where it may not be asked now.
+    pub ringcx: Option<Asking<'a>>,
+    /// The tokens of the other accounts that the sink names, as far as they are at hand.
+    pub peers: &'a BTreeMap<String, Shown>,
 }
 
-impl Around<'_> {
+impl Default for Around<'_> {
+    fn default() -> Self {
+        static NO_PEERS: BTreeMap<String, Shown> = BTreeMap::new();
+        Self { last: None, ringcx: None, peers: &NO_PEERS }
+    }
+}
+
+/// A way to ask RingCX. Whoever hands it out has seen to the limits.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The calls.
+    pub api: &'a dyn AuthConfigs,
+    /// As whom.
+    pub auth: Auth<'a>,
+}
+
+impl<'a> Around<'a> {
+    /// The way to ask RingCX, for a sink that cannot do without.
+    pub fn ringcx(&self) -> Result<Asking<'a>, SinkError> {
+        self.ringcx.ok_or(SinkError::NotAsked)
+    }
+
     /// Whether its last delivery left it in this state.
     pub fn left_it_as(&self, version: &str) -> bool {
         self.last.is_some_and(|(_, taken)| taken.version.as_deref() == Some(version))
@@ -157,6 +188,53 @@ pub enum SinkError {
         /// Scheme, host and port.
         host: String,
     },
+    /// Another account that the template names has no token yet. Try again when it has.
+    #[error("there is no token of account {account} yet")]
+    NoPeer {
+        /// Which.
+        account: String,
+    },
+    /// The template cannot be rendered. An operator must act.
+    #[error("template: {why}")]
+    Template {
+        /// Where and why, without any value.
+        why: String,
+    },
+    /// RingCX may not be asked now, or there is nobody to ask as. Try again later.
+    #[error("RingCX cannot be asked just now")]
+    NotAsked,
+    /// RingCX refused or failed a call about an auth config.
+    #[error("auth config {config} cannot be {doing}: {error}{}", advice(help))]
+    AuthConfig {
+        /// Its id.
+        config: String,
+        /// `read` or `changed`.
+        doing: &'static str,
+        /// What RingCX said.
+        error: ApiError,
+        /// What to do, where something can be done.
+        help: &'static str,
+        /// Whether it may hold the token all the same.
+        outcome: Outcome,
+    },
+    /// The auth config is not one that holds a key. An operator must act.
+    #[error("auth config {config} is of type {got}, not APIKEY: choose one of type APIKEY")]
+    NoApiKey {
+        /// Its id.
+        config: String,
+        /// Its type.
+        got: String,
+        /// Whether it may hold the token all the same.
+        outcome: Outcome,
+    },
+    /// The auth config was changed, and does not show it.
+    #[error("auth config {config} was changed, but {why}")]
+    NotShown {
+        /// Its id.
+        config: String,
+        /// What is missing.
+        why: &'static str,
+    },
     /// There is no such program, or we may not run it. An operator must act.
     #[error("{program}: no such program, or it may not be run")]
     NoProgram {
@@ -193,6 +271,10 @@ pub enum SinkError {
     },
 }
 
+fn advice(help: &str) -> String {
+    if help.is_empty() { String::new() } else { format!(": {help}") }
+}
+
 fn said(note: Option<&str>) -> String {
     note.map_or_else(String::new, |note| format!(": {note}"))
 }
@@ -203,9 +285,12 @@ impl SinkError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } | Self::Program { .. } => {
-                Outcome::Unknown
-            }
+            Self::AuthConfig { outcome, .. } | Self::NoApiKey { outcome, .. } => *outcome,
+            Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Unproved { .. }
+            | Self::Program { .. }
+            | Self::NotShown { .. } => Outcome::Unknown,
             Self::Target { .. }
             | Self::UnknownName { .. }
             | Self::Io { .. }
@@ -213,9 +298,20 @@ impl SinkError {
             | Self::Secret(_)
             | Self::Setup { .. }
             | Self::Unreachable { .. }
+            | Self::NoPeer { .. }
+            | Self::Template { .. }
+            | Self::NotAsked
             | Self::NoProgram { .. }
             | Self::NotRun { .. }
             | Self::Gone { .. } => Outcome::NotDone,
+        }
+    }
+
+    /// What RingCX said, where it was RingCX that failed.
+    pub fn of_ringcx(&self) -> Option<&ApiError> {
+        match self {
+            Self::AuthConfig { error, .. } => Some(error),
+            _ => None,
         }
     }
 
@@ -236,6 +332,7 @@ impl SinkError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
+            Self::AuthConfig { error, .. } => error.retry_after(),
             _ => None,
         }
     }
@@ -244,10 +341,14 @@ impl SinkError {
 /// What every sink can do.
 pub trait Sink: Send + Sync {
     /// Whether a delivery can be expected to work, found out without changing anything.
-    fn preflight(&self) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn preflight(&self, around: Around<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Puts the token there. Doing it twice is the same as doing it once.
-    fn deliver(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<Taken, SinkError>> + Send;
+    fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        around: Around<'_>,
+    ) -> impl Future<Output = Result<Taken, SinkError>> + Send;
 
     /// Looks at what is there.
     fn read_back(&self, around: Around<'_>) -> impl Future<Output = ReadBack> + Send;
@@ -268,6 +369,10 @@ pub enum AnySink {
     Webhook(webhook::Webhook),
     /// See [`command::Command`].
     Command(command::Command),
+    /// See [`auth_config::AuthConfig`].
+    AuthConfig(auth_config::AuthConfig),
+    /// See [`template::Template`].
+    Template(template::Template),
 }
 
 /// The same of whichever kind it is.
@@ -278,6 +383,8 @@ macro_rules! whichever {
             AnySink::EnvFile($sink) => $what,
             AnySink::Webhook($sink) => $what,
             AnySink::Command($sink) => $what,
+            AnySink::AuthConfig($sink) => $what,
+            AnySink::Template($sink) => $what,
         }
     };
 }
@@ -291,17 +398,19 @@ impl AnySink {
             SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind)),
             SinkKind::Webhook(kind) => Self::Webhook(webhook::Webhook::new(name(), kind)),
             SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
+            SinkKind::AuthConfig(kind) => Self::AuthConfig(auth_config::AuthConfig::new(kind)),
+            SinkKind::Template(kind) => Self::Template(template::Template::new(kind)),
         }
     }
 }
 
 impl Sink for AnySink {
-    async fn preflight(&self) -> Result<(), SinkError> {
-        whichever!(self, sink => sink.preflight().await)
+    async fn preflight(&self, around: Around<'_>) -> Result<(), SinkError> {
+        whichever!(self, sink => sink.preflight(around).await)
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
-        whichever!(self, sink => sink.deliver(delivery).await)
+    async fn deliver(&self, delivery: &Delivery<'_>, around: Around<'_>) -> Result<Taken, SinkError> {
+        whichever!(self, sink => sink.deliver(delivery, around).await)
     }
 
     async fn read_back(&self, around: Around<'_>) -> ReadBack {

@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 9] = [
     &["plan", "alert"],
     &["account"],
     &["policy", "sink", "ringcx", "journal"],
-    &["event", "secret", "child", "clock", "effect"],
+    &["event", "secret", "child", "clock", "template", "effect"],
 ];
 
 /// Who may import a neighbour on the same floor.
@@ -48,8 +48,14 @@ const FORBIDDEN: [(&str, &str); 6] = [
 ];
 
 /// Also to the side: `event` names fingerprints, a secret may be another program's output, and that takes time.
-const AT_THE_BOTTOM: [(&str, &str); 4] =
-    [("event", "secret"), ("secret", "child"), ("child", "clock"), ("child", "effect")];
+const AT_THE_BOTTOM: [(&str, &str); 6] = [
+    ("event", "secret"),
+    ("secret", "child"),
+    ("child", "clock"),
+    ("child", "effect"),
+    ("template", "event"),
+    ("template", "secret"),
+];
 
 /// A source file below `src/`.
 struct Source {

@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::policy::{AccountPolicy, Diagnostic, Loaded, LoginPolicy, Policy, load};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, Credentials, TokenApi};
-use crate::sink::{AnySink, Sink};
+use crate::secret::Secret;
+use crate::sink::{AnySink, Around, Asking, Sink};
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,9 +119,11 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let api = api.map_err(|error| show::failing(error, screen))?;
     let mut probes = Vec::new();
     for account in &policy.accounts {
-        probes.extend(probe_login(&api, account).await);
+        let (said, access) = probe_login(&api, account).await;
+        probes.extend(said);
+        let ringcx = access.as_ref().map(|access| Asking { api: &api, auth: Auth::Bearer(access) });
         for sink in &account.sinks {
-            let looked = AnySink::new(sink).preflight().await;
+            let looked = AnySink::new(sink).preflight(Around { ringcx, ..Around::default() }).await;
             let found = looked.as_ref().err().map(ToString::to_string);
             probes.push(Probe {
                 what: format!("{}/{}", account.name, sink.name),
@@ -141,19 +144,20 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     Ok(probes)
 }
 
-/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it.
-async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
+/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it; what it
+/// gave is for the sinks that are inside RingCX.
+async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> (Vec<Probe>, Option<Secret>) {
     let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
     let LoginPolicy::Admin(login) = &account.login;
     let password = match login.password.read() {
         Ok(password) => password,
-        Err(error) => return vec![probe(false, format!("password: {error}"))],
+        Err(error) => return (vec![probe(false, format!("password: {error}"))], None),
     };
     let username = &login.username;
     let who = Credentials { username, password: &password, platform_id: &login.platform_id };
     let login = match api.login(who).await {
         Ok(login) => login,
-        Err(error) => return vec![probe(false, format!("login: {error}"))],
+        Err(error) => return (vec![probe(false, format!("login: {error}"))], None),
     };
     let mut probes = vec![probe(true, format!("logged in as {username}"))];
     if login.password_reset {
@@ -171,5 +175,5 @@ async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
         }
         Err(error) => probe(false, format!("accounts: {error}")),
     });
-    probes
+    (probes, Some(login.access))
 }

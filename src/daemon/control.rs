@@ -161,6 +161,7 @@ pub(crate) fn routes(office: Arc<Office>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
         .route("/v1/tokens/{account}", get(tokens))
+        .route("/v1/auth-configs/{account}", get(auth_configs))
         .route("/v1/history", get(history))
         .route("/v1/rotate", post(rotate))
         .route("/v1/reload", post(reload))
@@ -206,7 +207,7 @@ impl IntoResponse for OfficeError {
             Self::NoAccount { .. } => StatusCode::NOT_FOUND,
             Self::Ended(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Revoke(RevokeError::NoMatch { .. }) => StatusCode::NOT_FOUND,
-            Self::Revoke(_) => StatusCode::CONFLICT,
+            Self::Revoke(_) | Self::Configs(_) => StatusCode::CONFLICT,
             Self::History(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         refuse(status, self.to_string())
@@ -234,6 +235,10 @@ async fn plan(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> R
 
 async fn tokens(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
     office.tokens(&account).await.map(Json).into_response()
+}
+
+async fn auth_configs(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
+    office.auth_configs(&account).await.map(Json).into_response()
 }
 
 async fn history(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {

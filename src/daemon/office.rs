@@ -15,12 +15,12 @@ use super::board::{Board, DeskWitness};
 use super::fleet::Fleet;
 use super::runner::{Opening, Order, Rotation, Shared};
 use super::systemd::Systemd;
-use super::view::{self, AccountPlanView, DaemonView, PlanView, StatusView, TokensView};
+use super::view::{self, AccountPlanView, AuthConfigsView, DaemonView, PlanView, StatusView, TokensView};
 use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, HistoryError, RevokeError, Trail};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, Trail};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, Policy, PolicyErrors};
@@ -58,6 +58,9 @@ pub enum OfficeError {
     /// The token was not deleted.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
+    /// The auth configs could not be listed.
+    #[error(transparent)]
+    Configs(#[from] ConfigsError),
     /// The journal could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -97,6 +100,7 @@ impl Office {
             permits: Semaphore::new(policy.daemon.max_concurrent_accounts),
             waker,
             board: Arc::clone(&board),
+            peers: Peers::default(),
             systemd: systemd.clone(),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
@@ -148,6 +152,11 @@ impl Office {
                 None
             }
         }
+    }
+
+    /// Resolves when no account has anything to do because of another.
+    pub async fn peers_at_rest(&self) {
+        self.shared.peers.at_rest().await;
     }
 
     /// The policy in force.
@@ -273,6 +282,15 @@ impl Office {
         let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
         let card = self.shared.board.card(account).unwrap_or_default();
         Ok(view::tokens(account, &card.state, &card.sinks, &listed))
+    }
+
+    /// The auth configs that an account's login can see.
+    pub async fn auth_configs(&self, account: &str) -> Result<AuthConfigsView, OfficeError> {
+        let reply = self.order(account, Order::AuthConfigs).await?;
+        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let policy = self.policy().await;
+        let own = policy.account(account).ok_or_else(|| OfficeError::Ended(account.to_owned()))?;
+        Ok(view::auth_configs(own, listed))
     }
 
     /// Deletes one token.

@@ -1,6 +1,7 @@
 //! One task an account: a pass when it is due or somebody asks, and rest in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -9,12 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, DeskWitness};
 use super::systemd::Systemd;
 use super::waker::Waker;
-use crate::driver::{AccountDriver, Assignment, PassEnd, RevokeError};
+use crate::clock::monotonic;
+use crate::driver::{AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, Peers, RevokeError};
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Decision;
 use crate::ringcx::TokenApi;
 use crate::secret::Fingerprint;
+
+/// How long the first try of a rotation that was asked for waits for other accounts.
+const LONGEST_WAIT_FOR_PEERS: Duration = Duration::from_secs(30);
 
 /// Asks an account's task for something.
 pub enum Order<A> {
@@ -26,6 +31,8 @@ pub enum Order<A> {
     Plan(oneshot::Sender<Decision>),
     /// What is on the server?
     Tokens(oneshot::Sender<Result<Vec<(Fingerprint, String)>, RevokeError>>),
+    /// Which auth configs can be seen?
+    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ConfigsError>>),
     /// Delete one token.
     Revoke(String, oneshot::Sender<Result<Fingerprint, RevokeError>>),
     /// A pass now.
@@ -58,6 +65,8 @@ pub struct Shared {
     pub waker: Waker,
     /// What is known of all of them.
     pub board: Arc<Board>,
+    /// What they tell each other.
+    pub peers: Peers,
     /// Who watches over progress.
     pub systemd: Systemd,
 }
@@ -67,17 +76,20 @@ pub struct Runner<A, J> {
     driver: AccountDriver<A, J, DeskWitness>,
     shared: Arc<Shared>,
     bell: Arc<Notify>,
+    /// Rings when another account has something to tell.
+    peers: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl<A: TokenApi, J: Journal> Runner<A, J> {
     /// Ready to run.
     pub fn new(
-        driver: AccountDriver<A, J, DeskWitness>,
+        mut driver: AccountDriver<A, J, DeskWitness>,
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Self {
-        Self { driver, shared, bell: Arc::default(), stop }
+        let peers = driver.join(shared.peers.clone());
+        Self { driver, shared, bell: Arc::default(), peers, stop }
     }
 
     /// Works until told to stop. `first` is told when the first pass has ended, well or badly.
@@ -101,6 +113,7 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
             due = tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = self.bell.notified() => true,
+                () = self.peers.notified() => true,
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order).await,
                     None => break,
@@ -164,6 +177,12 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 let _gone = reply.send(tokens);
                 false
             }
+            Order::AuthConfigs(reply) => {
+                let listed = self.driver.list_auth_configs(&self.stop).await;
+                self.shared.systemd.resting(self.driver.name());
+                let _gone = reply.send(listed);
+                false
+            }
             Order::Revoke(prefix, reply) => {
                 let outcome = self.driver.revoke(&prefix, &self.stop).await;
                 self.shared.systemd.resting(self.driver.name());
@@ -178,7 +197,19 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
             self.complain(&error);
             return Rotation::Failing(error.to_string());
         }
-        let wake_at = self.pass().await;
+        let mut wake_at = self.pass().await;
+        // A sink that names other accounts may have to wait for one of them to have its token at hand.
+        let since = monotonic();
+        while self.driver.state().asked_at.is_some()
+            && !self.driver.awaits().is_empty()
+            && since.elapsed() < LONGEST_WAIT_FOR_PEERS
+        {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = self.peers.notified() => wake_at = self.pass().await,
+                () = tokio::time::sleep(LONGEST_WAIT_FOR_PEERS) => break,
+            }
+        }
         self.shared.waker.set(self.driver.name(), wake_at, &self.bell);
         let state = self.driver.state();
         match (state.asked_at, state.current()) {

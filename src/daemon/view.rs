@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountState, Generation, LastDelivery, SinkRecord};
 use crate::alert::Incident;
+use crate::driver::ConfigsOfAccount;
 use crate::event::{GenerationNo, IncidentKind, Lane, Outcome};
 use crate::plan::seen::Held;
 use crate::plan::{Decision, next_scheduled, retires_after};
-use crate::policy::{AccountPolicy, SinkPolicy};
+use crate::policy::{AccountPolicy, AuthConfigSink, SinkKind, SinkPolicy};
 use crate::secret::Fingerprint;
 
 /// `status --json`
@@ -195,6 +196,46 @@ pub struct TokenView {
     pub first_seen_at: Option<DateTime<Utc>>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
+}
+
+/// `auth-configs --json`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthConfigsView {
+    /// The account.
+    pub account: String,
+    /// Every RingCX account that its login can see.
+    pub ringcx_accounts: Vec<RingcxAccountView>,
+}
+
+/// One RingCX account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RingcxAccountView {
+    /// Its id: `account-id` of the policy.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its external auth configs.
+    pub auth_configs: Vec<AuthConfigView>,
+    /// Why they cannot be seen.
+    pub error: Option<String>,
+}
+
+/// One external auth config, without the value of its key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthConfigView {
+    /// Its id: `auth-config-id` of the policy.
+    pub id: String,
+    /// Its type; only one of type `APIKEY` can hold a token.
+    #[serde(rename = "type")]
+    pub auth_type: String,
+    /// Whose service it is for.
+    pub provider: String,
+    /// What it is for.
+    pub description: String,
+    /// When it was last changed, as RingCX writes it.
+    pub updated: String,
+    /// The sink of this account that puts its token there.
+    pub sink: Option<String>,
 }
 
 /// What is known of what sinks hold.
@@ -385,6 +426,32 @@ pub fn tokens(
         .collect();
     tokens.sort_by_key(|token| (token.generation.is_none(), token.generation, token.first_seen_at));
     TokensView { account: account.to_owned(), tokens }
+}
+
+/// What the login can see, joined with the sinks of the policy.
+pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> AuthConfigsView {
+    let sink_of = |account: &str, config: &str| {
+        // Such a target is written in one way only, and no other kind of sink has one like it.
+        let target = SinkKind::AuthConfig(AuthConfigSink {
+            account_id: account.to_owned(),
+            auth_config_id: config.to_owned(),
+        });
+        policy.sinks.iter().find(|sink| sink.kind == target).map(|sink| sink.name.clone())
+    };
+    let ringcx_accounts = listed.into_iter().map(|ConfigsOfAccount { account, configs }| {
+        let error = configs.as_ref().err().map(ToString::to_string);
+        let auth_configs = configs.unwrap_or_default().into_iter().map(|config| AuthConfigView {
+            sink: sink_of(&account.id, &config.id),
+            id: config.id,
+            auth_type: config.auth_type,
+            provider: config.provider,
+            description: config.description,
+            updated: config.updated,
+        });
+        let auth_configs = auth_configs.collect();
+        RingcxAccountView { id: account.id, name: account.name, auth_configs, error }
+    });
+    AuthConfigsView { account: policy.name.clone(), ringcx_accounts: ringcx_accounts.collect() }
 }
 
 /// Why a rotation that was asked for is not done.

@@ -62,11 +62,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         if let Err(error) = self.settle_doubt().await {
             return self.refused(error);
         }
+        self.peers.begins_pass(self.name());
         self.seen.begin_pass(self.clock.now());
         self.seen.secret_tag = self.tag_held_secret().await;
         self.note_texts();
         let report = self.work(stop).await;
         self.end_pass().await;
+        self.peers.ends_pass(self.name());
         match report.end {
             PassEnd::AtRest | PassEnd::Stopped | PassEnd::Circling => self.refusals = 0,
             PassEnd::Journal(error) => return self.refused(error),
@@ -87,11 +89,15 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
         for _ in 0..MOST_STEPS {
             self.progress();
+            self.hear_peers();
             let now = self.clock.now();
             let decision = plan(&self.assignment.account, &self.state, &self.seen, now);
             let wake_at = decision.wake_at;
             let done = match decision.next {
-                Next::Rest => return PassReport { wake_at, end: PassEnd::AtRest },
+                Next::Rest => {
+                    decision.awaits.iter().for_each(|account| self.peers.want(account));
+                    return PassReport { wake_at, end: PassEnd::AtRest };
+                }
                 // What was seen is written down even when stopping; nothing new is begun.
                 Next::Record(events) => self.record(events).await.map_err(Halt::Journal),
                 Next::Do(_) if stop.is_cancelled() => Err(Halt::Stopped),
@@ -133,5 +139,6 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 
     pub(super) fn note_texts(&mut self) {
         self.seen.values = self.session.texts().collect();
+        self.tell_peers();
     }
 }

@@ -1,12 +1,12 @@
 //! The steps. Each has the same shape: intent, effect, outcome.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::look::around;
+use super::look::Asker;
 use super::pass::Halt;
 use super::server::Standing;
 use super::{AccountDriver, Witness};
@@ -19,7 +19,9 @@ use crate::plan::seen::ListedBy;
 use crate::plan::{Retirable, Step, notifications_owed};
 use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
+use crate::sink::auth_config::{CALLS_OF_A_DELIVERY, CALLS_OF_A_LOOK};
 use crate::sink::{Delivery, Previous, ReadBack, Sink};
+use crate::template::Shown;
 
 /// The first wait between two looks at a fresh token; each is twice the one before.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
@@ -194,6 +196,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let Some(text) = self.text_of(token.fingerprint(), stop).await? else {
             return self.without_text(generation, token.fingerprint()).await;
         };
+        // Whoever stops now has not begun.
+        let asked = self.count_in_ringcx(&sinks);
+        self.pace_calls(asked * CALLS_OF_A_DELIVERY, stop).await?;
         let mut intents: Vec<Event> =
             sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation }).collect();
         let account = &self.assignment.account;
@@ -209,10 +214,19 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             previous: self.replaced_by(generation),
             now: self.clock.now(),
         };
+        let asker = Asker::Token(text.clone());
+        let peers: BTreeMap<String, BTreeMap<String, Shown>> = sinks
+            .iter()
+            .map(|sink| (sink.clone(), self.peers.take_for(self.name(), sink, self.peers_of(sink))))
+            .collect();
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
         let outcomes = join_all(targets.map(|(name, sink)| {
+            let mut around = self.around(self.state.sinks.get(name), Some(&asker));
+            if let Some(peers) = peers.get(name) {
+                around.peers = peers;
+            }
             let delivery = &delivery;
-            async move { (name.clone(), sink.deliver(delivery).await) }
+            async move { (name.clone(), sink.deliver(delivery, around).await) }
         }))
         .await;
         self.progress();
@@ -221,6 +235,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             match outcome {
                 Ok(taken) => events.push(Event::Delivered { sink, generation, taken }),
                 Err(error) => {
+                    self.heed(&error);
                     let lane = Lane::Sink(sink.clone());
                     let mut trouble = Trouble::new(lane, IncidentKind::SinkFailed, error.to_string());
                     trouble.retry_after = error.retry_after();
@@ -233,6 +248,17 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             }
         }
         Ok(self.record(events).await?)
+    }
+
+    fn peers_of(&self, sink: &str) -> &[String] {
+        let sinks = &self.assignment.account.sinks;
+        sinks.iter().find(|it| it.name == sink).map_or(&[], |it| it.kind.peers())
+    }
+
+    fn count_in_ringcx(&self, names: &[String]) -> u32 {
+        let sinks = &self.assignment.account.sinks;
+        let inside = sinks.iter().filter(|sink| sink.kind.is_in_ringcx() && names.contains(&sink.name));
+        u32::try_from(inside.count()).unwrap_or(u32::MAX)
     }
 
     /// The token that this one takes the place of, and how long it works at least.
@@ -254,9 +280,18 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<(), Halt> {
         let generation = token.generation();
+        let asker = match self.count_in_ringcx(&sinks) {
+            0 => None,
+            asked => {
+                let text = self.text_of(token.fingerprint(), stop).await?;
+                self.pace_calls(asked * CALLS_OF_A_LOOK, stop).await?;
+                text.map(Asker::Token)
+            }
+        };
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
-        let looks = join_all(targets.map(|(name, sink)| async {
-            (name.clone(), sink.read_back(around(self.state.sinks.get(name))).await)
+        let looks = join_all(targets.map(async |(name, sink)| {
+            let around = self.around(self.state.sinks.get(name), asker.as_ref());
+            (name.clone(), sink.read_back(around).await)
         }))
         .await;
         let (mut proved, mut read, mut events) = (Vec::new(), Vec::new(), Vec::new());
@@ -268,9 +303,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                     read.push(sink);
                     continue;
                 }
-                // What it holds is what was put there, and that was this token: its text is at hand.
+                // What it holds is what was put there, and that was this token.
                 ReadBack::AsDelivered if self.last_taken(&sink) == Some(generation) => {
-                    text = text.or_else(|| self.session.text(&token.fingerprint()).cloned());
                     read.push(sink);
                     continue;
                 }
@@ -283,10 +317,19 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 ReadBack::Holds(held) => format!("another token ({})", held.fingerprint().short()),
                 ReadBack::Absent => "nothing".to_owned(),
                 ReadBack::Other(what) => what,
-                ReadBack::Unreadable(error) => error.to_string(),
+                ReadBack::Unreadable(error) => {
+                    self.heed(&error);
+                    error.to_string()
+                }
             };
             let error = format!("read back after delivery: {instead}");
             events.push(self.trouble(Lane::Sink(sink), IncidentKind::SinkFailed, error, None));
+        }
+        if text.is_none() && !read.is_empty() {
+            text = self.text_of(token.fingerprint(), stop).await?;
+            if text.is_none() {
+                return self.without_text(generation, token.fingerprint()).await;
+            }
         }
         if let Some(text) = text
             && self.try_read_back(&text, stop).await?

@@ -315,6 +315,17 @@ impl Planner<'_> {
                 Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => {}
             }
         }
+        if !victim.may_be_published() {
+            return Ok(());
+        }
+        for elsewhere in &self.policy.served_elsewhere {
+            let sink = elsewhere.to_string();
+            match self.seen.peers.held_elsewhere.get(elsewhere) {
+                Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
+                Some(_) => {}
+                None => return Err(Blocked::SinkUnknown { sink }),
+            }
+        }
         Ok(())
     }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::GenerationNo;
+use crate::event::{GenerationNo, PeerToken};
+use crate::policy::SinkElsewhere;
 use crate::secret::{Fingerprint, SecretTag};
 
 /// What was seen so far in this pass, and a little of the one before.
@@ -30,6 +31,21 @@ pub struct Seen {
     pub secret_tag: Option<SecretTag>,
     /// The server asked to be left alone until then.
     pub quiet_until: Option<DateTime<Utc>>,
+    /// What other accounts tell.
+    pub peers: SeenPeers,
+}
+
+/// What other accounts tell: their tokens, and what templates of theirs hold of this account's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenPeers {
+    /// The token of each that is to be used now.
+    pub tokens: BTreeMap<String, PeerToken>,
+    /// Those whose token's text is at hand.
+    pub at_hand: BTreeSet<String>,
+    /// What each template of another account holds; one that is not here may hold anything.
+    pub held_elsewhere: BTreeMap<SinkElsewhere, BTreeSet<Fingerprint>>,
+    /// Another account waits for the text of this one's token.
+    pub is_wanted: bool,
 }
 
 /// What a sink was seen to hold.

@@ -11,3 +11,4 @@ mod histories;
 mod history;
 mod lives;
 mod moves;
+mod peers;

@@ -1,9 +1,11 @@
 //! The kinds of sink beyond files and webhooks, as the policy has them, checked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{HeaderSecret, Receipt};
+use super::{FileAccess, HeaderSecret, Receipt};
 use crate::secret::Fingerprint;
+use crate::template::Template;
 
 /// `type = "command"`
 #[derive(Clone, Debug, PartialEq)]
@@ -40,5 +42,42 @@ impl CommandSink {
         }
         let whole = Fingerprint::of(&parts).to_string();
         format!("{} ({})", self.argv.first().map_or("", String::as_str), &whole[..8])
+    }
+}
+
+/// `type = "ringcx-auth-config"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthConfigSink {
+    /// The RingCX account that has it.
+    pub account_id: String,
+    /// Which of that account's auth configs.
+    pub auth_config_id: String,
+}
+
+/// `type = "template"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateSink {
+    /// Absolute.
+    pub path: PathBuf,
+    /// `mode` is 0600 where the policy is silent.
+    pub access: FileAccess,
+    /// Parsed, and tried out with made-up tokens.
+    pub template: Template,
+    /// The other accounts whose tokens it may name.
+    pub accounts: Vec<String>,
+}
+
+/// A template sink of another account that names this one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SinkElsewhere {
+    /// The account whose sink it is.
+    pub account: String,
+    /// Its name.
+    pub sink: String,
+}
+
+impl std::fmt::Display for SinkElsewhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.account, self.sink)
     }
 }

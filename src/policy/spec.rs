@@ -18,7 +18,10 @@ use crate::secret::SecretSource;
 mod consumer;
 mod sink;
 pub(super) use consumer::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
-pub(super) use sink::{AccessSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
+pub(super) use sink::{
+    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
+    WebhookSpec,
+};
 
 /// The main file.
 pub(super) struct PolicySpec {

@@ -88,6 +88,23 @@ pub(super) const LINE: Kind<String> = kind("a string", |text| {
     }
 });
 
+/// A text of any number of lines.
+pub(super) const TEXT: Kind<String> = kind("a string", |text| Ok(text.to_owned()));
+
+/// An id of RingCX's: it stands in a path, and must not lead out of it.
+pub(super) const ID: Kind<String> = Kind {
+    expected: "an id",
+    parse: |text| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+            return Ok(text.to_owned());
+        }
+        Err(Refusal::new("not an id of RingCX")
+            .help(Some("`ringcx-rotator auth-configs ACCOUNT` shows the ids there are".to_owned())))
+    },
+    integer: Some(|digits| (ID.parse)(digits)),
+};
+
 /// What an environment variable can hold.
 pub(super) fn environment_value(text: &str) -> Result<String, Refusal> {
     match text.contains('\0') {

@@ -30,18 +30,33 @@ pub enum Call {
     Delete,
     /// `GET /voice/api/v1/admin/accounts`
     Accounts,
+    /// `GET …/external/authConfigs`
+    ConfigList,
+    /// `GET …/external/authConfigs/{authConfigId}`
+    ConfigRead,
+    /// `PATCH …/external/authConfigs/{authConfigId}/apiKey`
+    ConfigWrite,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 6] =
-        [Self::Login, Self::Refresh, Self::Mint, Self::List, Self::Delete, Self::Accounts];
+    pub const ALL: [Self; 9] = [
+        Self::Login,
+        Self::Refresh,
+        Self::Mint,
+        Self::List,
+        Self::Delete,
+        Self::Accounts,
+        Self::ConfigList,
+        Self::ConfigRead,
+        Self::ConfigWrite,
+    ];
 
     /// Whether the call changes something on the server.
     pub fn changes(self) -> bool {
         match self {
-            Self::Login | Self::Refresh | Self::Mint | Self::Delete => true,
-            Self::List | Self::Accounts => false,
+            Self::Login | Self::Refresh | Self::Mint | Self::Delete | Self::ConfigWrite => true,
+            Self::List | Self::Accounts | Self::ConfigList | Self::ConfigRead => false,
         }
     }
 }
@@ -55,13 +70,18 @@ impl fmt::Display for Call {
             Self::List => "list",
             Self::Delete => "delete",
             Self::Accounts => "accounts",
+            Self::ConfigList => "config-list",
+            Self::ConfigRead => "config-read",
+            Self::ConfigWrite => "config-write",
         })
     }
 }
 
 /// The text names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{got}` is no call: expected login, refresh, mint, list, delete or accounts")]
+#[error(
+    "`{got}` is no call: expected login, refresh, mint, list, delete, accounts, config-list, config-read or config-write"
+)]
 pub struct UnknownCall {
     /// The text found.
     pub got: String,
@@ -170,10 +190,10 @@ impl Fault {
     ];
 
     /// Whether the fault says anything about this call. One that differs from its sibling only in that
-    /// the call was carried out fits none that changes nothing; `late-effect` is about tokens only.
+    /// the call was carried out fits none that changes nothing; `late-effect` is about tokens, and the places that hold one.
     pub fn fits(self, call: Call) -> bool {
         match self {
-            Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete),
+            Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete | Call::ConfigWrite),
             Self::Status(_, _, Effect::Done) => call.changes(),
             Self::Html(status, Effect::Done) => call.changes() || (200..300).contains(&status),
             Self::Status(_, _, Effect::None)

@@ -42,7 +42,7 @@ impl Command {
 }
 
 impl Sink for Command {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         let inner = Arc::clone(&self.0);
         blocking(move || match child::find(inner.program()) {
             Some(_) => Ok(()),
@@ -51,7 +51,7 @@ impl Sink for Command {
         .await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let stdin = match self.0.policy.stdin {
             CommandInput::Json => message::json(&self.0.name, delivery),
             CommandInput::Token => Zeroizing::new(delivery.token.expose().as_bytes().to_vec()),

@@ -30,12 +30,12 @@ impl EnvFile {
 }
 
 impl Sink for EnvFile {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || preflight(&policy)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
         blocking(move || deliver(&policy, &token)).await?;

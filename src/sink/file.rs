@@ -32,12 +32,12 @@ impl File {
 }
 
 impl Sink for File {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.expose();
         let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));

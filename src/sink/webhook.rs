@@ -55,13 +55,13 @@ impl Webhook {
 }
 
 impl Sink for Webhook {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         self.0.check_address()?;
         self.0.own_headers()?;
         self.key().await.map(drop)
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let inner = &self.0;
         inner.check_address()?;
         let body = message::json(&inner.name, delivery);

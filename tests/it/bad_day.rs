@@ -22,6 +22,7 @@ use ringcx_rotator::journal::checkpoint::{self, Length};
 use ringcx_rotator::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
 use ringcx_rotator::plan::seen::Seen;
 use ringcx_rotator::policy::{self, AlertsPolicy, Policy};
+use ringcx_rotator::ringcx::auth_config::{Answering, AuthConfig, AuthConfigs, Place};
 use ringcx_rotator::ringcx::{
     ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount,
 };
@@ -154,6 +155,27 @@ fn no_answer() -> ApiError {
 
 fn failed(status: u16) -> ApiError {
     ApiError::Status { status, said: "x".repeat(200) }
+}
+
+/// No account of that day has a sink of this kind.
+impl AuthConfigs for Server {
+    fn auth_config<'a>(&'a self, _: Auth<'a>, _: Place<'a>) -> Answering<'a, AuthConfig> {
+        Box::pin(async { Err(no_answer()) })
+    }
+
+    fn set_api_key<'a>(
+        &'a self,
+        _: Auth<'a>,
+        _: Place<'a>,
+        _: &'a AuthConfig,
+        _: &'a Token,
+    ) -> Answering<'a, AuthConfig> {
+        Box::pin(async { Err(no_answer()) })
+    }
+
+    fn auth_configs<'a>(&'a self, _: Auth<'a>, _: &'a str) -> Answering<'a, Vec<AuthConfig>> {
+        Box::pin(async { Err(no_answer()) })
+    }
 }
 
 impl TokenApi for Server {

@@ -9,6 +9,7 @@ mod rig;
 mod secret_commands;
 mod truth;
 
+mod auth_config_sink;
 mod bad_day;
 mod broken_journal;
 mod canaries;
@@ -31,3 +32,4 @@ mod reader;
 mod rejected_login;
 mod service;
 mod signals;
+mod template_sink;

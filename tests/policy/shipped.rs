@@ -52,7 +52,7 @@ fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
     assert_eq!(policy.accounts.len(), 2);
-    assert_eq!(policy.accounts[0].sinks.len(), 4);
+    assert_eq!(policy.accounts[0].sinks.len(), 6);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
@@ -99,6 +99,14 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "type",
             "argv",
             "environment",
+            "name",
+            "type",
+            "account-id",
+            "auth-config-id",
+            "name",
+            "type",
+            "path",
+            "inline",
             // Of the second account.
             "name",
             "username",
@@ -123,8 +131,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 fn the_examples_load() {
     for name in [
         "minimal.toml",
+        "sink-auth-config.toml",
         "sink-command.toml",
         "sink-file.toml",
+        "sink-template.toml",
         "sink-env-file.toml",
         "sink-webhook.toml",
         "several-accounts.toml",
@@ -152,10 +162,13 @@ fn every_example_is_tested() {
             "accounts.d",
             "minimal.toml",
             "several-accounts.toml",
+            "sink-auth-config.toml",
             "sink-command.toml",
             "sink-env-file.toml",
             "sink-file.toml",
-            "sink-webhook.toml"
+            "sink-template.toml",
+            "sink-webhook.toml",
+            "templates",
         ]
     );
 }

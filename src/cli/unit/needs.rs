@@ -116,6 +116,9 @@ impl Needs {
                 SinkKind::Webhook(hook) => self.secret(&hook.secret, &whose),
                 // What the program needs is known to nobody here.
                 SinkKind::Command(_) => {}
+                SinkKind::Template(file) => self.file(&file.path, &file.access, &whose, user, machine),
+                // It is reached as RingCX itself is.
+                SinkKind::AuthConfig(_) => {}
             }
         }
     }

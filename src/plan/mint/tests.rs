@@ -78,6 +78,17 @@ fn a_login_that_failed_is_tried_again_though_nothing_needs_it_any_more() {
 }
 
 #[test]
+fn an_unfit_sink_that_is_told_of_already_is_not_told_of_twice() {
+    let lane = Lane::Sink("app".to_owned());
+    let scene = ready().holds("app", Held::Unreadable("gone".to_owned()));
+    let scene = scene.failed(lane, IncidentKind::SinkFailed).unfit("app");
+    let again = scene.now + std::time::Duration::from_secs(30);
+    let scene =
+        scene.does("rest").waits_for("sinks that fail (sink app: the disk is full)").rests_until(again);
+    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
+}
+
+#[test]
 fn an_unfit_optional_sink_stops_nothing() {
     let scene = Scene::with_current([file("app"), optional(file("extra"))]).next_pass(days(7));
     scene.unfit("extra").does("mint 2");

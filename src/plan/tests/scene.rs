@@ -70,6 +70,7 @@ pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPoli
         verify_within: minutes(2),
         smoke_test: true,
         sinks: sinks.into_iter().collect(),
+        served_elsewhere: Vec::new(),
     }
 }
 

@@ -358,7 +358,11 @@ impl World {
         let target = sink.kind.target();
         let file = match &sink.kind {
             SinkKind::EnvFile(file) => Some(format!("{} ", file.path.display())),
-            SinkKind::File(_) | SinkKind::Webhook(_) | SinkKind::Command(_) => None,
+            SinkKind::File(_)
+            | SinkKind::Webhook(_)
+            | SinkKind::Command(_)
+            | SinkKind::AuthConfig(_)
+            | SinkKind::Template(_) => None,
         };
         self.out.places.entry(target.clone()).or_default();
         let beside = |at: &str| file.as_ref().is_some_and(|file| at.starts_with(file.as_str()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::consumer::ConsumerSpec;
-use super::{At, SecretSource, Table, value};
+use super::{At, SecretSource, Span, Table, value};
 use crate::policy::{CommandInput, Receipt};
 
 /// `[[account.sink]]`
@@ -27,6 +27,10 @@ pub(in crate::policy) enum SinkKindSpec {
     Webhook(WebhookSpec),
     /// `type = "command"`
     Command(CommandSpec),
+    /// `type = "ringcx-auth-config"`
+    AuthConfig(AuthConfigSpec),
+    /// `type = "template"`
+    Template(TemplateSpec),
 }
 
 /// One type of sink: all that tells it from the others.
@@ -40,7 +44,7 @@ struct Type {
 }
 
 /// In the order in which they are named to people.
-const TYPES: [Type; 4] = [
+const TYPES: [Type; 6] = [
     Type {
         name: "file",
         keys: &["path", "mode", "owner", "group", "trailing-newline", "notify", "acknowledge"],
@@ -64,6 +68,18 @@ const TYPES: [Type; 4] = [
         keys: &["argv", "stdin", "environment", "timeout", "receipt"],
         belongs: "it belongs to a sink of type \"command\"",
         read: |table| SinkKindSpec::Command(CommandSpec::read(table)),
+    },
+    Type {
+        name: "ringcx-auth-config",
+        keys: &["account-id", "auth-config-id"],
+        belongs: "it belongs to a sink of type \"ringcx-auth-config\"",
+        read: |table| SinkKindSpec::AuthConfig(AuthConfigSpec::read(table)),
+    },
+    Type {
+        name: "template",
+        keys: &["path", "mode", "owner", "group", "template", "inline", "accounts", "notify", "acknowledge"],
+        belongs: "it belongs to a sink of type \"template\"",
+        read: |table| SinkKindSpec::Template(TemplateSpec::read(table)),
     },
 ];
 
@@ -198,6 +214,59 @@ impl CommandSpec {
             environment: table.pairs("environment", value::VARIABLE.parse, value::environment_value),
             timeout: table.value("timeout", &value::TIME_SPAN),
             receipt: table.choice("receipt", &RECEIPTS),
+        }
+    }
+}
+
+/// `type = "ringcx-auth-config"`
+pub(in crate::policy) struct AuthConfigSpec {
+    pub account_id: Option<At<String>>,
+    pub auth_config_id: Option<At<String>>,
+}
+
+impl AuthConfigSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            account_id: table.required("account-id", &value::ID),
+            auth_config_id: table.required("auth-config-id", &value::ID),
+        }
+    }
+}
+
+/// `type = "template"`
+pub(in crate::policy) struct TemplateSpec {
+    pub span: Span,
+    pub path: Option<At<PathBuf>>,
+    pub access: AccessSpec,
+    pub template: Option<At<PathBuf>>,
+    pub inline: Option<At<String>>,
+    pub accounts: Option<At<Vec<String>>>,
+}
+
+impl TemplateSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        let span = table.span();
+        match (table.has("template"), table.has("inline")) {
+            (true, false) | (false, true) => {}
+            (false, false) => {
+                table.faults().error(span, "the sink has no template").help(
+                    "add `template = \"/path/to/file.j2\"`, or `inline = \"…\"` with its text".to_owned(),
+                );
+            }
+            (true, true) => {
+                table
+                    .faults()
+                    .error(span, "`template` and `inline` exclude each other")
+                    .help("keep the one that is meant".to_owned());
+            }
+        }
+        Self {
+            span,
+            path: table.required("path", &value::FILE_PATH),
+            access: AccessSpec::read(table),
+            template: table.value("template", &value::PATH),
+            inline: table.value("inline", &value::TEXT),
+            accounts: table.list("accounts", &value::NAME),
         }
     }
 }

@@ -1,18 +1,19 @@
 //! One account and its sinks.
 
 use super::tuning::Tuning;
-use super::{Context, consumer, doubt, or, secs};
+use super::{Context, consumer, doubt, or, secs, template};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec,
+    WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, AdminLogin, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret,
-    LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink,
+    HeaderSecret, LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
-const DEFAULT_MODE: u32 = 0o600;
+pub(super) const DEFAULT_MODE: u32 = 0o600;
 
 pub(super) fn account(
     spec: AccountSpec,
@@ -27,7 +28,8 @@ pub(super) fn account(
     // Every part is looked at before one that is absent ends it: they have more to say.
     let file = name.as_ref().map(|name| name.value.clone());
     let password = context.own_secret(password, "password", file, span);
-    let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
+    let own = name.as_ref().map(|name| name.value.as_str());
+    let sinks = sinks.into_iter().filter_map(|spec| sink(spec, own, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
         login: LoginPolicy::Admin(AdminLogin {
@@ -42,16 +44,22 @@ pub(super) fn account(
         verify_within: tuning.verify_within.value,
         smoke_test: tuning.smoke_test.value,
         sinks,
+        served_elsewhere: Vec::new(),
     })
 }
 
-fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
+fn sink(spec: SinkSpec, account: Option<&str>, context: &mut Context<'_>) -> Option<SinkPolicy> {
     let SinkSpec { name, required, kind, consumer } = spec;
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
         SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
+        SinkKindSpec::AuthConfig(AuthConfigSpec { account_id, auth_config_id }) => {
+            let (account_id, auth_config_id) = (account_id?.value, auth_config_id?.value);
+            SinkKind::AuthConfig(AuthConfigSink { account_id, auth_config_id })
+        }
+        SinkKindSpec::Template(spec) => SinkKind::Template(template::template(spec, account, context)?),
     };
     let (notify, acknowledge) = consumer::consumer(consumer)?;
     Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
@@ -70,7 +78,7 @@ fn env_file(spec: EnvFileSpec, context: &mut Context<'_>) -> Option<EnvFileSink>
     Some(EnvFileSink { path: path?.value, key: key?.value, access })
 }
 
-fn file_access(spec: AccessSpec, context: &mut Context<'_>) -> FileAccess {
+pub(super) fn file_access(spec: AccessSpec, context: &mut Context<'_>) -> FileAccess {
     let AccessSpec { mode, owner, group } = spec;
     if let Some(At { value: mode, span }) = mode
         && mode & 0o004 != 0

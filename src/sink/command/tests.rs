@@ -61,7 +61,7 @@ impl Bench {
         // A file that was written a moment ago may still be open for writing in a child that another test
         // is just starting: then the system is asked again.
         loop {
-            match self.sink().deliver(&delivery).await {
+            match self.sink().deliver(&delivery, Around::default()).await {
                 Err(SinkError::NotRun { source: ChildError::Start { source, .. }, .. })
                     if source.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
                 outcome => return outcome,
@@ -181,13 +181,13 @@ async fn the_token_is_in_neither_its_arguments_nor_its_environment() {
 #[tokio::test]
 async fn before_a_mint_it_is_seen_whether_the_program_can_be_run() {
     let bench = Bench::new("");
-    bench.sink().preflight().await.unwrap();
+    bench.sink().preflight(Around::default()).await.unwrap();
     let program = std::path::PathBuf::from(&bench.policy.argv[0]);
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o600)).unwrap();
     let directory = bench.dir.path().display().to_string();
     for unfit in [program.display().to_string(), format!("{}x", program.display()), directory] {
         let sink = Bench::new("").with(|it| it.argv[0].clone_from(&unfit)).sink();
-        let error = sink.preflight().await.unwrap_err().to_string();
+        let error = sink.preflight(Around::default()).await.unwrap_err().to_string();
         assert_eq!(error, format!("{unfit}: no such program, or it may not be run"));
     }
 }

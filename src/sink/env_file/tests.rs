@@ -25,7 +25,7 @@ async fn deliver(sink: &EnvFile, token: &str) -> Result<(), SinkError> {
         previous: None,
         now: DateTime::UNIX_EPOCH,
     };
-    sink.deliver(&delivery).await.map(drop)
+    sink.deliver(&delivery, Around::default()).await.map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "puts a file in place for a test")]
@@ -51,7 +51,7 @@ async fn a_delivery_changes_the_value_and_keeps_the_mode() {
     let sink = sink(&path, "RINGCX_API_TOKEN");
     put(&path, "# dialer\r\nRINGCX_API_TOKEN=old\r\nPORT=1");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-    sink.preflight().await.unwrap();
+    sink.preflight(Around::default()).await.unwrap();
     deliver(&sink, TOKEN).await.unwrap();
     let content = std::fs::read_to_string(&path).unwrap();
     assert_eq!(content, format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\r\nPORT=1"));
@@ -64,7 +64,7 @@ async fn a_missing_file_is_made_and_private() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dialer.env");
     let sink = sink(&path, "KEY");
-    sink.preflight().await.unwrap();
+    sink.preflight(Around::default()).await.unwrap();
     assert_eq!(words(sink.read_back(Around::default()).await), "absent");
     assert!(!path.exists(), "preflight or reading made it");
     deliver(&sink, TOKEN).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_file_that_cannot_be_edited_is_refused_before_anything_is_minted() {
     {
         put(&path, content);
         let sink = sink(&path, "KEY");
-        for result in [sink.preflight().await, deliver(&sink, TOKEN).await] {
+        for result in [sink.preflight(Around::default()).await, deliver(&sink, TOKEN).await] {
             let error = result.expect_err("unfit").to_string();
             assert!(error.contains(why) && !error.contains("canary"), "{error}");
         }

@@ -25,7 +25,7 @@ async fn deliver(sink: &File) {
         previous: None,
         now: DateTime::UNIX_EPOCH,
     };
-    sink.deliver(&delivery).await.unwrap();
+    sink.deliver(&delivery, Around::default()).await.unwrap();
 }
 
 #[expect(clippy::disallowed_methods, reason = "puts a file in place for a test")]
@@ -55,7 +55,7 @@ async fn the_file_holds_the_token_and_nothing_else() {
     let path = home.path().join("token");
     for (trailing_newline, content) in [(false, TOKEN.to_owned()), (true, format!("{TOKEN}\n"))] {
         let sink = sink(&path, trailing_newline);
-        sink.preflight().await.unwrap();
+        sink.preflight(Around::default()).await.unwrap();
         deliver(&sink).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
         assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));

@@ -124,7 +124,7 @@ async fn deliver(policy: WebhookSink, now: &str) -> Result<(), SinkError> {
         }),
         now: at(now),
     };
-    Webhook::new("crm".to_owned(), policy).deliver(&delivery).await.map(drop)
+    Webhook::new("crm".to_owned(), policy).deliver(&delivery, Around::default()).await.map(drop)
 }
 
 const NOW: &str = "2026-11-22T03:31:00Z";
@@ -364,7 +364,7 @@ async fn preflight_finds_what_would_fail_without_a_request() {
     ] {
         let headers = vec![(header.0.to_owned(), HeaderSecret::new(header.1.to_owned()))];
         let policy = WebhookSink { secret, headers, ..policy(url, Receipt::Status) };
-        let preflight = Webhook::new("crm".to_owned(), policy.clone()).preflight().await;
+        let preflight = Webhook::new("crm".to_owned(), policy.clone()).preflight(Around::default()).await;
         match (preflight, why) {
             (Ok(()), None) => {}
             (Err(error), Some(why)) => {

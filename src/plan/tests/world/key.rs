@@ -225,6 +225,7 @@ impl Digest {
         let Seen {
             sinks,
             claims: _,
+            peers: _,
             released,
             list,
             preflight,
