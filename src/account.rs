@@ -16,8 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome};
+use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::policy::{AccountPolicy, LoginPolicy};
 use crate::secret::{Fingerprint, SecretTag};
 
@@ -32,8 +33,10 @@ const REMEMBERED: usize = 64;
 /// A clock that was set back by less than this makes no difference.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
-/// Everything the journal says about an account.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Everything the journal says about an account. A checkpoint keeps it as JSON: any change to what is kept
+/// is another [`AccountState::FORM`], and those that were written before must still be read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AccountState {
     /// The `seq` of the last event folded in.
     pub seq: u64,
@@ -62,6 +65,7 @@ pub struct AccountState {
     /// The logins of the last minute before the last one.
     pub logins: VecDeque<DateTime<Utc>>,
     /// What was asked of RingEX lately.
+    #[serde(default)]
     pub ringex: RingexUse,
     /// Since when RingCX has wanted the password changed.
     pub password_reset_since: Option<DateTime<Utc>>,
@@ -74,7 +78,8 @@ pub struct AccountState {
 }
 
 /// One login of the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Line {
     /// The RingCX user; for a login by RingEX, whom its JWT names.
     pub username: String,
@@ -85,7 +90,7 @@ pub struct Line {
 }
 
 /// What this account has asked of RingEX lately, as far as it counts for the app that it logs in with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingexUse {
     /// The app, by its client id.
     pub client_id: String,
@@ -96,7 +101,8 @@ pub struct RingexUse {
 }
 
 /// One of our tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Its number.
     pub number: GenerationNo,
@@ -153,7 +159,8 @@ impl Stage {
 }
 
 /// A token on the server that is not ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ForeignToken {
     /// When a list first showed it.
     pub first_seen_at: DateTime<Utc>,
@@ -164,7 +171,8 @@ pub struct ForeignToken {
 }
 
 /// A mint whose intent is committed and whose outcome is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenMint {
     /// The generation it is to become.
     pub generation: GenerationNo,
@@ -175,7 +183,8 @@ pub struct OpenMint {
 }
 
 /// A mint given up whose token may still arrive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LostMint {
     /// The generation it was to become.
     pub generation: GenerationNo,
@@ -184,7 +193,8 @@ pub struct LostMint {
 }
 
 /// A mint whose token, if there is one, is among several.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AmbiguousMint {
     /// The generation it was to become.
     pub generation: GenerationNo,
@@ -195,9 +205,10 @@ pub struct AmbiguousMint {
 }
 
 /// What is known of a sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SinkRecord {
-    /// `file`, `env-file`, `webhook`.
+    /// The `type` of the policy, such as `file`.
     pub sink_type: String,
     /// Where it is.
     pub target: String,
@@ -215,10 +226,18 @@ pub struct SinkRecord {
     pub drifted: Option<(DateTime<Utc>, String)>,
     /// The newest delivery was taken, and whether the token is there was not tried yet.
     pub awaits_proof: bool,
+    /// Those who read it are to be told of this generation, once it is proved.
+    pub notify_owed: Option<GenerationNo>,
+    /// The generation its consumer says it uses, and when it was first seen to say so.
+    pub acknowledged: Option<(GenerationNo, DateTime<Utc>)>,
+    /// The last delivery that was taken, and what the sink said of it. One that was begun since, and whose
+    /// outcome is unknown, leaves it as it is: the sink then tells which of the two states it is in.
+    pub taken: Option<(GenerationNo, Taken)>,
 }
 
 /// What became of the newest delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LastDelivery {
     /// There was none.
     Never,
@@ -231,7 +250,8 @@ pub enum LastDelivery {
 }
 
 /// What failed last in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The first of this row of failures.
     pub since: DateTime<Utc>,
@@ -250,7 +270,8 @@ pub struct Failure {
 }
 
 /// The clocks disagree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClockTrouble {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -259,7 +280,8 @@ pub struct ClockTrouble {
 }
 
 /// The current token vanished.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TokenLoss {
     /// Which.
     pub generation: GenerationNo,
@@ -312,6 +334,9 @@ impl Generation {
 }
 
 impl AccountState {
+    /// The form in which checkpoints keep it.
+    pub const FORM: u32 = 1;
+
     /// The fold of a whole stream, in order.
     pub fn fold<'a>(events: impl IntoIterator<Item = (u64, DateTime<Utc>, &'a Event)>) -> Self {
         let mut state = Self::default();
@@ -414,4 +439,4 @@ fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

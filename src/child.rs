@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use secrecy::zeroize::Zeroizing;
 
 use crate::clock::monotonic;
+use crate::effect;
 
 #[cfg(test)]
 mod tests;
@@ -127,6 +128,10 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 /// Runs it to its end. Blocks. Whatever comes back, none of its group is left running.
 pub fn run(program: Program<'_>) -> Result<Ended, ChildError> {
+    effect::act("run a program", || see_through(program))
+}
+
+fn see_through(program: Program<'_>) -> Result<Ended, ChildError> {
     let deadline = monotonic() + program.timeout;
     let [name, arguments @ ..] = program.argv else { return Err(ChildError::Nothing) };
     let found = find(name).ok_or_else(|| ChildError::Start {

@@ -8,11 +8,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::daemon::Mode;
 use crate::simulate::options::SimulateOptions;
 
+mod auth_configs;
 mod check;
-mod client;
+pub(crate) mod client;
 mod credentials;
 mod generate;
 mod history;
+mod init;
 mod logging;
 mod output;
 mod plan;
@@ -90,6 +92,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Set it up: write a policy, keep the password, try both
+    Init(Box<init::InitOptions>),
     /// Validate the policy
     Check {
         /// Also log in, list, look at every sink and greet the SMTP server; changes nothing
@@ -135,6 +139,13 @@ enum Command {
         #[command(flatten)]
         json: Json,
     },
+    /// Show the external auth configs of RingCX that an account's login can see, without their values
+    AuthConfigs {
+        /// The account
+        account: String,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Show the journal as an audit trail
     History {
         /// Only these accounts
@@ -173,7 +184,7 @@ enum Command {
         json: bool,
     },
     /// Stand in for RingCX on loopback, with faults, for trying things out
-    Simulate(SimulateOptions),
+    Simulate(Box<SimulateOptions>),
     /// Show the whole story in under a minute: no account, no set-up
     Demo(crate::demo::DemoOptions),
     /// Print completions for a shell
@@ -201,6 +212,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run { once } => {
             run::run(&globals.config, if once { Mode::Once } else { Mode::Forever }, &screen)
         }
+        Command::Init(options) => init::init(&globals.config, *options, &screen),
         Command::Check { online, json } => {
             let reach = if online { check::Reach::Online } else { check::Reach::File };
             check::check(&globals.config, reach, json.json, &screen)
@@ -212,6 +224,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Reload => reload::reload(&globals.config, &screen),
         Command::Status { accounts, json } => status::status(&globals.config, &accounts, json.json, &screen),
         Command::Tokens { account, json } => tokens::tokens(&globals.config, &account, json.json, &screen),
+        Command::AuthConfigs { account, json } => {
+            auth_configs::auth_configs(&globals.config, &account, json.json, &screen)
+        }
         Command::History { accounts, last, json, verify } => {
             history::history(&globals.config, history::Asked { accounts, last, json, verify }, &screen)
         }
@@ -228,7 +243,7 @@ pub fn main(cli: Cli) -> ExitCode {
             systemd_dropin::systemd_dropin(&globals.config, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
-        Command::Simulate(options) => output::block_on(crate::simulate::options::run(options)).map_or_else(
+        Command::Simulate(options) => output::block_on(crate::simulate::options::run(*options)).map_or_else(
             |error| {
                 screen.error(&error);
                 Exit::Failing

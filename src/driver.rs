@@ -6,37 +6,47 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 
 use crate::account::AccountState;
 use crate::alert::Condition;
 use crate::clock::Clock;
-use crate::event::{Event, Lane, Lifted};
-use crate::journal::{Entry, Journal, JournalError, Row};
-use crate::plan::seen::Seen;
+use crate::event::{Event, Lane, Lifted, PeerToken};
+use crate::journal::checkpoint::Length;
+use crate::journal::{Entry, Journal, JournalError};
+use crate::plan::seen::{Held, Seen, SeenPeers};
 use crate::plan::{Decision, plan};
 use crate::policy::{AccountPolicy, AlertsPolicy, RingcxPolicy};
 use crate::ringcx::TokenApi;
 use crate::secret::Token;
 use crate::sink::AnySink;
+use crate::template::Shown;
 
 mod apps;
+mod configs;
 mod log;
 mod login;
 mod look;
+mod notify;
 mod pass;
+mod peers;
 mod revoke;
 mod server;
 mod session;
 mod step;
+pub(crate) mod trail;
 
 pub use apps::RingexApps;
+pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
 pub use login::{RefusedBy, explain};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
+pub use peers::Peers;
 pub use revoke::RevokeError;
 pub use session::Access;
 use session::Session;
+use trail::entry;
+pub use trail::{Compacted, HistoryError, Recorded, Trail, history, load_state};
 
 /// What the policy says of one account, and what it shares with the others.
 #[derive(Clone)]
@@ -76,64 +86,13 @@ pub struct AccountDriver<A, J, W> {
     /// The texts behind the last list, kept for as long as the pass.
     listing: Vec<Token>,
     told: Option<Vec<Condition>>,
+    peers: Peers,
     /// An append failed, so the journal may hold more than the state, or less.
     in_doubt: bool,
-}
-
-/// A journal row that cannot be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The journal could not be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A row is not an event this version knows.
-    #[error("journal stream `{stream}`, row {seq}: {source}")]
-    Unknown {
-        /// The account.
-        stream: String,
-        /// The row.
-        seq: u64,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-}
-
-/// One event with its place in the audit trail.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
-    /// Its place in the account's stream.
-    pub seq: u64,
-    /// When it happened.
-    pub at: DateTime<Utc>,
-    /// What happened.
-    pub event: Event,
-}
-
-/// An account's audit trail, oldest first.
-pub async fn history(journal: &impl Journal, account: &str) -> Result<Vec<Recorded>, HistoryError> {
-    let rows = journal.load(account).await?;
-    rows.iter().map(|row| read_row(account, row)).collect()
-}
-
-/// An account's state as the journal has it.
-pub async fn load_state(journal: &impl Journal, account: &str) -> Result<AccountState, HistoryError> {
-    let history = history(journal, account).await?;
-    Ok(AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event))))
-}
-
-fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
-    let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
-        stream: account.to_owned(),
-        seq: row.seq,
-        source,
-    })?;
-    Ok(Recorded { seq: row.seq, at: row.entry.at, event })
-}
-
-fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
-    let body = serde_json::to_value(event).expect("events are plain data");
-    let kind = body.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
-    Entry { at, kind, body: body.to_string() }
+    /// How many passes in a row the journal has ended.
+    refusals: u32,
+    /// How much the journal holds of this account beside its checkpoint.
+    length: Length,
 }
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
@@ -145,7 +104,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         witness: W,
         clock: Clock,
     ) -> Result<Self, HistoryError> {
-        let state = load_state(&journal, &assignment.account.name).await?;
+        let (state, length) = trail::load(&journal, &assignment.account.name).await?;
         let sinks = build_sinks(&assignment.account);
         let session = Session::new(&assignment.ringcx);
         let apps = Arc::new(RingexApps::default());
@@ -163,7 +122,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             apps,
             listing: Vec::new(),
             told: None,
+            peers: Peers::default(),
             in_doubt: false,
+            refusals: 0,
+            length,
         })
     }
 
@@ -172,6 +134,20 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub fn sharing(mut self, apps: Arc<RingexApps>) -> Self {
         self.apps = apps;
         self
+    }
+
+    /// Tells and hears on this board what accounts have to tell each other. Answers the bell that wakes the
+    /// account when it is concerned.
+    pub fn join(&mut self, peers: Peers) -> Arc<Notify> {
+        let bell = peers.join(self.name());
+        self.peers = peers;
+        self.tell_peers();
+        bell
+    }
+
+    /// Other accounts whose token this one waits for, as the last pass left it.
+    pub fn awaits(&self) -> std::collections::BTreeSet<String> {
+        self.decide().awaits
     }
 
     /// The account's name.
@@ -212,6 +188,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         self.assignment = assignment;
         self.api = api;
+        self.tell_peers();
         self.lift_holds(Lifted::Reload).await
     }
 
@@ -243,15 +220,19 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             return Ok(());
         }
         let now = self.clock.now();
-        let entries = events.iter().map(|event| entry(now, event)).collect();
+        let entries: Vec<Entry> = events.iter().map(|event| entry(now, event)).collect();
+        let mut length = self.length;
+        entries.iter().for_each(|entry| length.add(entry));
         self.in_doubt = true;
         let last = self.journal.append(self.name(), self.state.seq, entries).await?;
         self.in_doubt = false;
+        self.length = length;
         let first = last + 1 - events.len() as u64;
         for (seq, event) in (first..).zip(&events) {
             self.state.apply(seq, now, event);
             log::event(&self.assignment.account.name, &self.state, event);
         }
+        self.tell_peers();
         self.witness.changed(self.name(), &self.state, &self.seen);
         self.tell_conditions().await;
         Ok(())
@@ -260,7 +241,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// After an append that failed, what the journal really holds is read again before anything is done.
     async fn settle_doubt(&mut self) -> Result<(), HistoryError> {
         if self.in_doubt {
-            self.state = load_state(&self.journal, self.name()).await?;
+            (self.state, self.length) = trail::load(&self.journal, self.name()).await?;
             self.in_doubt = false;
         }
         Ok(())
@@ -274,6 +255,58 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             self.witness.conditions(&self.assignment.account.name, conditions.clone()).await;
             self.told = Some(conditions);
         }
+    }
+
+    /// The token that templates of other accounts are to use: the current one; as long as there is none, the
+    /// verified one on its way, so that two accounts that name each other can begin.
+    fn tell_peers(&self) {
+        if self.assignment.account.served_elsewhere.is_empty() {
+            return;
+        }
+        let on_its_way = self.state.pending().filter(|pending| pending.verified_at.is_some());
+        let told = self.state.current().or(on_its_way).map(|it| {
+            let token = PeerToken { generation: it.number, fingerprint: it.fingerprint };
+            let text = self.session.text(&it.fingerprint).map(|text| Shown {
+                token: text.clone(),
+                generation: it.number,
+                minted_at: it.minted_at,
+            });
+            (token, text)
+        });
+        let readers = self.assignment.account.served_elsewhere.iter().map(|it| it.account.as_str());
+        self.peers.publish(self.name(), told, readers);
+    }
+
+    /// Takes down what others have told by now.
+    fn hear_peers(&mut self) {
+        let account = &self.assignment.account;
+        let held_elsewhere = account.served_elsewhere.iter().filter_map(|it| {
+            let held = self.peers.held_by(&it.account, &it.sink, &account.name)?;
+            Some((it.clone(), held))
+        });
+        self.seen.peers = SeenPeers {
+            tokens: self.peers.tokens(),
+            at_hand: self.peers.texts(),
+            held_elsewhere: held_elsewhere.collect(),
+            is_wanted: self.peers.is_wanted(&account.name),
+        };
+    }
+
+    /// Tells what the templates of this account were just seen to hold of others' tokens.
+    fn tell_held(&self) {
+        let sinks = self.assignment.account.sinks.iter().filter(|sink| !sink.kind.peers().is_empty());
+        let held = sinks.map(|sink| {
+            let taken = self.state.sinks.get(&sink.name).and_then(|record| record.taken.as_ref());
+            let holds = match (self.seen.held(&sink.name), taken) {
+                (Some(Held::Absent), _) => Some(BTreeMap::new()),
+                (Some(Held::Token(_)), Some((_, taken))) => Some(taken.peers.clone()),
+                (Some(Held::Token(_) | Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None, _) => {
+                    None
+                }
+            };
+            (sink.name.clone(), holds)
+        });
+        self.peers.saw(self.name(), held.collect());
     }
 
     fn progress(&self) {

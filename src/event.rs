@@ -4,7 +4,7 @@
 //! hold fingerprints, never tokens. A variant that is already in somebody's journal is never renamed
 //! and never loses a field; new fields take `#[serde(default)]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -156,6 +156,9 @@ pub enum Event {
         sink: String,
         /// What.
         generation: GenerationNo,
+        /// What the sink said of it.
+        #[serde(default, skip_serializing_if = "Taken::is_plain")]
+        taken: Taken,
     },
     /// The sink did not take the token, or may not have.
     DeliveryFailed {
@@ -167,6 +170,9 @@ pub enum Event {
         outcome: Outcome,
         /// Nothing more is sent until the policy is reloaded or an operator asks.
         parked: bool,
+        /// What the sink said, in words without secrets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// The sink was seen to hold the token, and what it holds was used.
     Proved {
@@ -183,6 +189,30 @@ pub enum Event {
         generation: GenerationNo,
         /// What was found, in words without secrets.
         found: String,
+    },
+    /// Those who read this sink are to be told, once it is seen to hold this generation.
+    NotifyOwed {
+        /// Which sink.
+        sink: String,
+        /// What.
+        generation: GenerationNo,
+    },
+    /// They were told.
+    Notified {
+        /// Which sink.
+        sink: String,
+        /// Of what.
+        generation: GenerationNo,
+        /// What was printed, cut short and without secrets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The consumer of this sink says which generation it uses.
+    Acknowledged {
+        /// Which sink.
+        sink: String,
+        /// What.
+        generation: GenerationNo,
     },
     /// Every required sink is proved: this generation is the current one.
     Promoted {
@@ -256,6 +286,41 @@ pub enum Event {
     ClockAgreed,
 }
 
+/// What a sink said of a token that it took, beyond that it did. The journal remembers it for the sink,
+/// which has no memory of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The state that it left its target in, for a sink that can tell that state again but not read the
+    /// token out of it: the SHA-256 of a rendered file, the `updatedTime` of an auth config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How it is known that the token is there, where a sink has more than one way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// What a program printed, cut short and without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The tokens of other accounts that went there with it, by account.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerToken>,
+}
+
+impl Taken {
+    /// Whether there is nothing to be said.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Another account's token in a sink of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerToken {
+    /// Its generation, counted in that account.
+    pub generation: GenerationNo,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
 /// How we learnt of a minted token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -313,6 +378,8 @@ pub enum Lane {
     Retirement,
     /// Delivering to, and proving, one sink.
     Sink(String),
+    /// Telling those who read one sink.
+    Notify(String),
 }
 
 impl fmt::Display for Lane {
@@ -323,6 +390,7 @@ impl fmt::Display for Lane {
             Self::Rotation => f.write_str("rotation"),
             Self::Retirement => f.write_str("retirement"),
             Self::Sink(name) => write!(f, "sink:{name}"),
+            Self::Notify(name) => write!(f, "notify:{name}"),
         }
     }
 }
@@ -336,12 +404,13 @@ impl FromStr for Lane {
     type Err = UnknownLane;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (text, text.strip_prefix("sink:")) {
+        match (text, text.split_once(':')) {
             ("login", _) => Ok(Self::Login),
             ("server", _) => Ok(Self::Server),
             ("rotation", _) => Ok(Self::Rotation),
             ("retirement", _) => Ok(Self::Retirement),
-            (_, Some(name)) => Ok(Self::Sink(name.to_owned())),
+            (_, Some(("sink", name))) => Ok(Self::Sink(name.to_owned())),
+            (_, Some(("notify", name))) => Ok(Self::Notify(name.to_owned())),
             _ => Err(UnknownLane(text.to_owned())),
         }
     }
@@ -383,6 +452,10 @@ pub enum IncidentKind {
     SinkFailed,
     /// A sink no longer held the token.
     SinkDrifted,
+    /// Those who read a sink could not be told of its new token.
+    NotifyFailed,
+    /// The consumer of a sink has not said in time that it uses the new token.
+    AcknowledgementLate,
     /// The current token vanished.
     TokenLost,
     /// An old token could not be deleted.
@@ -410,6 +483,8 @@ impl fmt::Display for IncidentKind {
             Self::VerifyFailed => "verify-failed",
             Self::SinkFailed => "sink-failed",
             Self::SinkDrifted => "sink-drifted",
+            Self::NotifyFailed => "notify-failed",
+            Self::AcknowledgementLate => "acknowledgement-late",
             Self::TokenLost => "token-lost",
             Self::RetireFailed => "retire-failed",
             Self::RotationOverdue => "rotation-overdue",

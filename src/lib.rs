@@ -9,6 +9,7 @@ pub mod effect;
 pub mod secret;
 
 pub mod event;
+pub mod template;
 
 pub mod journal;
 pub mod policy;
@@ -27,3 +28,7 @@ pub mod daemon;
 pub mod cli;
 pub mod demo;
 pub mod simulate;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod hostile;

@@ -16,12 +16,14 @@ use crate::secret::Fingerprint;
 
 pub mod backoff;
 mod books;
+mod consumers;
 mod deliver;
 mod mint;
 mod retire;
 pub mod schedule;
 pub mod seen;
 
+pub use consumers::{Unacknowledged, notifications_owed, unacknowledged};
 pub use mint::{Due, due, next_scheduled};
 pub use retire::{Blocked, Reason, Retirable, judge_for_operator, retires_after};
 use seen::{Doubt, ListedBy, Seen, SeenList};
@@ -40,6 +42,8 @@ pub struct Decision {
     pub waiting: Vec<Waiting>,
     /// What an operator should know though nothing is wrong.
     pub notices: Vec<String>,
+    /// Other accounts whose token a sink of this one waits for.
+    pub awaits: BTreeSet<String>,
     /// When to plan again at the latest.
     pub wake_at: DateTime<Utc>,
 }
@@ -80,6 +84,11 @@ pub enum Step {
     Prove {
         /// The token.
         token: Verified,
+        /// Their names.
+        sinks: Vec<String>,
+    },
+    /// Tell those who read these sinks, which are all told in the same way and at once.
+    Notify {
         /// Their names.
         sinks: Vec<String>,
     },
@@ -126,6 +135,8 @@ pub enum Action {
     Deliver,
     /// A sink is seen to hold it.
     Prove,
+    /// Those who read a sink are told.
+    Notify,
     /// It becomes the current one.
     Promote,
     /// An old one is deleted.
@@ -141,6 +152,7 @@ impl Action {
             Self::Verify => "verify",
             Self::Deliver => "deliver",
             Self::Prove => "prove",
+            Self::Notify => "notify",
             Self::Promote => "promote",
             Self::Delete => "delete",
         }
@@ -163,6 +175,8 @@ pub fn plan(policy: &AccountPolicy, state: &AccountState, seen: &Seen, now: Date
     planner.settle_open_mint();
     planner.finish_pending();
     planner.repair_sinks();
+    planner.tell_consumers();
+    planner.await_acknowledgements();
     planner.rotate();
     planner.retire();
     planner.check();
@@ -185,6 +199,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             waiting: Vec::new(),
             notices: Vec::new(),
+            awaits: BTreeSet::new(),
             wake_at: after(now, policy.check_every),
         };
         Self { policy, state, seen, now, decision }
@@ -269,6 +284,14 @@ impl<'a> Planner<'a> {
         }
         // A rotation that is being tried again asks the server often enough.
         let busy = self.state.trouble(&Lane::Rotation).is_some();
+        // Another account needs the token's text, which a login's list has.
+        if self.seen.peers.is_wanted
+            && !self.seen.values.contains(&current.fingerprint)
+            && self.login_held().is_none()
+            && self.list_by_login().is_none()
+        {
+            self.look(Look::ListByLogin);
+        }
         if (is_due && !busy) || doubt != Doubt::default() {
             // A doubt is settled by asking as the other: two looks of the same kind prove less.
             let by_login =
@@ -277,6 +300,20 @@ impl<'a> Planner<'a> {
         }
         if let Some(at) = next_check.filter(|at| *at > self.now) {
             self.wake(at);
+        }
+        self.try_login_again();
+    }
+
+    /// A login that failed is tried again when its time has come, even where what it was for needs none any
+    /// more: its incident says so, and only a login can tell that it is over.
+    fn try_login_again(&mut self) {
+        if self.state.trouble(&Lane::Login).is_none() {
+            return;
+        }
+        match self.login_held() {
+            Some(until) => self.wake(until),
+            None if self.list_by_login().is_none() => self.look(Look::ListByLogin),
+            None => {}
         }
     }
 }

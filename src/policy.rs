@@ -13,20 +13,24 @@ use chrono_tz::Tz;
 
 use crate::secret::{Fingerprint, SecretSource};
 
+mod consumer;
 mod diagnostic;
 mod faults;
 mod load;
 mod login;
 mod reader;
+mod sinks;
 mod source;
 mod spec;
 mod suggest;
 mod validate;
 mod value;
 
+pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -136,6 +140,8 @@ pub struct AccountPolicy {
     pub smoke_test: bool,
     /// Where tokens go.
     pub sinks: Vec<SinkPolicy>,
+    /// Required template sinks of other accounts that hold a token of this one too.
+    pub served_elsewhere: Vec<SinkElsewhere>,
 }
 
 /// When to rotate.
@@ -233,6 +239,10 @@ pub struct SinkPolicy {
     pub required: bool,
     /// What it is.
     pub kind: SinkKind,
+    /// What is run once its file is proved.
+    pub notify: Option<Notify>,
+    /// Where its consumer says which token it uses.
+    pub acknowledge: Option<Acknowledge>,
 }
 
 /// The kinds of sink.
@@ -244,6 +254,12 @@ pub enum SinkKind {
     EnvFile(EnvFileSink),
     /// `type = "webhook"`
     Webhook(WebhookSink),
+    /// `type = "command"`
+    Command(CommandSink),
+    /// `type = "ringcx-auth-config"`
+    AuthConfig(AuthConfigSink),
+    /// `type = "template"`
+    Template(TemplateSink),
 }
 
 impl SinkKind {
@@ -253,6 +269,37 @@ impl SinkKind {
             Self::File(_) => "file",
             Self::EnvFile(_) => "env-file",
             Self::Webhook(_) => "webhook",
+            Self::Command(_) => "command",
+            Self::AuthConfig(_) => "ringcx-auth-config",
+            Self::Template(_) => "template",
+        }
+    }
+
+    /// Whether it can be looked at, so that what it holds need not be taken on trust.
+    pub fn can_be_read(&self) -> bool {
+        match self {
+            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) | Self::Template(_) => true,
+            Self::Webhook(_) | Self::Command(_) => false,
+        }
+    }
+
+    /// Whether it is inside RingCX, so that whatever holds back calls to RingCX holds it back too.
+    pub fn is_in_ringcx(&self) -> bool {
+        match self {
+            Self::AuthConfig(_) => true,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::Template(_) => {
+                false
+            }
+        }
+    }
+
+    /// The other accounts whose tokens it holds too.
+    pub fn peers(&self) -> &[String] {
+        match self {
+            Self::Template(file) => &file.accounts,
+            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => {
+                &[]
+            }
         }
     }
 
@@ -265,6 +312,13 @@ impl SinkKind {
             Self::Webhook(hook) => {
                 let address = Fingerprint::of(hook.url.expose().as_str().as_bytes()).to_string();
                 format!("{} ({})", hook.url, &address[..8])
+            }
+            Self::Command(command) => command.target(),
+            Self::AuthConfig(config) => format!("{} {}", config.account_id, config.auth_config_id),
+            // Another template makes another file of it.
+            Self::Template(file) => {
+                let template = file.template.fingerprint().to_string();
+                format!("{} ({})", file.path.display(), &template[..8])
             }
         }
     }
@@ -430,14 +484,21 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX, to a webhook or of a command, may take.
+    /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
-        let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
-            SinkKind::File(_) | SinkKind::EnvFile(_) => None,
+        let calls = sinks.flat_map(|sink| {
+            let kind = match &sink.kind {
+                SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
+                SinkKind::Command(command) => Some(command.timeout),
+                SinkKind::File(_)
+                | SinkKind::EnvFile(_)
+                | SinkKind::AuthConfig(_)
+                | SinkKind::Template(_) => None,
+            };
+            [kind, sink.notify.as_ref().map(|notify| notify.timeout)]
         });
         let logins = self.accounts.iter().map(|account| account.login.longest_read());
-        hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)
+        calls.flatten().chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }
 }

@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 use crate::event::Outcome;
 use crate::secret::{Secret, Token};
 
+pub mod auth_config;
 pub mod http;
-mod scrub;
-mod wire;
+pub(crate) mod scrub;
+pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
 pub struct Login {
@@ -190,7 +191,7 @@ pub fn ringex_user(jwt: &Secret) -> String {
 }
 
 /// The calls to RingCX and RingEX.
-pub trait TokenApi: Send + Sync {
+pub trait TokenApi: auth_config::AuthConfigs + 'static {
     /// `POST /api/auth/login/admin`
     fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
 

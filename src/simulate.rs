@@ -1,7 +1,8 @@
 //! A RingCX stand-in on loopback, as nasty as the real one may be.
 //!
 //! [`Simulator`] answers the calls of RingCX and, on a port of its own, RingEX's login; it keeps a
-//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so. Beside it stand a webhook [`receiver`] and a
+//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so. Beside
+//! it stand a webhook [`receiver`] and a
 //! [`mailbox`]. What it does not know: how the real server behaves where the public documentation is
 //! silent; there it can be set to each behaviour that is possible.
 //!
@@ -17,6 +18,7 @@ mod admin;
 mod answer;
 mod api;
 mod authority;
+mod configs;
 mod fault;
 mod http;
 mod limits;
@@ -35,6 +37,7 @@ mod world;
 
 pub use api::PLANTED_SECRETS;
 pub use authority::Authority;
+pub use configs::{ConfigRecord, ConfigSpec, ConfigSpecError, FlowRecord};
 pub use fault::{
     Call, Effect, Fault, FaultSpec, FaultSpecError, RetryAfter, Times, UnknownCall, UnknownFault,
 };
@@ -42,7 +45,8 @@ pub use listener::StartError;
 pub use record::{AuthKind, CallRecord, DeletedBy, MintedBy, Record, TokenRecord};
 pub use ringex::RingexSetup;
 pub use settings::{
-    AccessTokenForm, DateForm, DeleteForm, DeleteUnknown, ListForm, MintForm, PenaltyForm, Settings,
+    AccessTokenForm, ConfigAccess, DateForm, DeleteForm, DeleteUnknown, KeyForm, ListForm, MintForm,
+    PenaltyForm, Settings,
 };
 pub use world::OnCall;
 
@@ -105,6 +109,7 @@ pub struct Simulator {
     listener: Listener,
     elsewhere: Listener,
     ringex: Listener,
+    background: Background,
     tls: Option<Authority>,
 }
 
@@ -139,8 +144,8 @@ impl Simulator {
         let elsewhere = Listener::spawn(other, Background::new(), move |stream| {
             http::serve(Arc::clone(&stray), None, stream)
         });
+        let background = Background::new();
         let serve = |socket, side| {
-            let background = Background::new();
             let api = Arc::new(api::Api {
                 world: Arc::clone(&world),
                 background: background.clone(),
@@ -148,13 +153,13 @@ impl Simulator {
                 side,
             });
             let tls = setup.tls.clone();
-            Listener::spawn(socket, background, move |stream| {
+            Listener::spawn(socket, background.clone(), move |stream| {
                 http::serve(Arc::clone(&api), tls.clone(), stream)
             })
         };
         let listener = serve(socket, api::Side::RingCx);
         let ringex = serve(ringex_socket, api::Side::RingEx);
-        Ok(Self { world, listener, elsewhere, ringex, tls: setup.tls })
+        Ok(Self { world, listener, elsewhere, ringex, background, tls: setup.tls })
     }
 
     /// Where it listens.
@@ -255,6 +260,31 @@ impl Simulator {
         let deleted = self.world.lock().delete(self.world.clock.now(), fingerprint, DeletedBy::Foreign);
         self.world.announce();
         deleted
+    }
+
+    /// Adds an external auth config.
+    pub fn add_auth_config(&self, spec: ConfigSpec) {
+        self.world.lock().add_config(self.world.clock.now(), spec);
+    }
+
+    /// Puts a fresh foreign token of this user into an auth config by another's hand, and gives its text.
+    pub fn paste_foreign(&self, user: &str, config_id: &str) -> String {
+        let token = self.world.lock().paste_foreign(self.world.clock.now(), user, config_id);
+        self.world.announce();
+        token
+    }
+
+    /// Starts an IVR flow that calls with the key of this auth config, again and again. It is in service from
+    /// its first call that works on.
+    pub fn start_flow(&self, config_id: &str, every: std::time::Duration) {
+        let (world, config_id) = (Arc::clone(&self.world), config_id.to_owned());
+        self.background.spawn(async move {
+            loop {
+                world.lock().flow_calls(world.clock.now(), &config_id);
+                world.announce();
+                tokio::time::sleep(every).await;
+            }
+        });
     }
 
     /// Gives a user another password and lifts a lock.

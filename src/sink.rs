@@ -4,19 +4,28 @@
 //! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
 //! table in the policy.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{GenerationNo, Outcome};
+use crate::child::ChildError;
+use crate::event::{GenerationNo, Outcome, Taken};
 use crate::policy::{SinkKind, SinkPolicy};
+use crate::ringcx::auth_config::AuthConfigs;
+use crate::ringcx::{ApiError, Auth};
 use crate::secret::{Fingerprint, SecretError, Token};
+use crate::template::Shown;
 
 pub mod atomic_file;
+pub mod auth_config;
+pub mod command;
 pub mod env_file;
 pub mod file;
+pub(crate) mod message;
+pub mod template;
 pub mod webhook;
 
 /// A token on its way to a sink.
@@ -44,10 +53,51 @@ pub struct Previous {
     pub retires_after: DateTime<Utc>,
 }
 
+/// What a sink may need beside its policy.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The last delivery it took, and what it said of that.
+    pub last: Option<(GenerationNo, &'a Taken)>,
+    /// A way to ask RingCX; `None` where it may not be asked now.
+    pub ringcx: Option<Asking<'a>>,
+    /// The tokens of the other accounts that the sink names, as far as they are at hand.
+    pub peers: &'a BTreeMap<String, Shown>,
+}
+
+impl Default for Around<'_> {
+    fn default() -> Self {
+        static NO_PEERS: BTreeMap<String, Shown> = BTreeMap::new();
+        Self { last: None, ringcx: None, peers: &NO_PEERS }
+    }
+}
+
+/// A way to ask RingCX. Whoever hands it out has seen to the limits.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The calls.
+    pub api: &'a dyn AuthConfigs,
+    /// As whom.
+    pub auth: Auth<'a>,
+}
+
+impl<'a> Around<'a> {
+    /// The way to ask RingCX, for a sink that cannot do without.
+    pub fn ringcx(&self) -> Result<Asking<'a>, SinkError> {
+        self.ringcx.ok_or(SinkError::NotAsked)
+    }
+
+    /// Whether its last delivery left it in this state.
+    pub fn left_it_as(&self, version: &str) -> bool {
+        self.last.is_some_and(|(_, taken)| taken.version.as_deref() == Some(version))
+    }
+}
+
 /// What a sink was seen to hold.
 pub enum ReadBack {
     /// This token.
     Holds(Token),
+    /// What the last delivery left there, unchanged. The token itself cannot be read out of it.
+    AsDelivered,
     /// There is no such file, or no such key in it.
     Absent,
     /// Something that is no token, or several different ones. The text says what, without showing it.
@@ -138,6 +188,77 @@ pub enum SinkError {
         /// Scheme, host and port.
         host: String,
     },
+    /// Another account that the template names has no token yet. Try again when it has.
+    #[error("there is no token of account {account} yet")]
+    NoPeer {
+        /// Which.
+        account: String,
+    },
+    /// The template cannot be rendered. An operator must act.
+    #[error("template: {why}")]
+    Template {
+        /// Where and why, without any value.
+        why: String,
+    },
+    /// RingCX may not be asked now, or there is nobody to ask as. Try again later.
+    #[error("RingCX cannot be asked just now")]
+    NotAsked,
+    /// RingCX refused or failed a call about an auth config.
+    #[error("auth config {config} cannot be {doing}: {error}{}", advice(help))]
+    AuthConfig {
+        /// Its id.
+        config: String,
+        /// `read` or `changed`.
+        doing: &'static str,
+        /// What RingCX said.
+        error: ApiError,
+        /// What to do, where something can be done.
+        help: &'static str,
+        /// Whether it may hold the token all the same.
+        outcome: Outcome,
+    },
+    /// The auth config is not one that holds a key. An operator must act.
+    #[error("auth config {config} is of type {got}, not APIKEY: choose one of type APIKEY")]
+    NoApiKey {
+        /// Its id.
+        config: String,
+        /// Its type.
+        got: String,
+        /// Whether it may hold the token all the same.
+        outcome: Outcome,
+    },
+    /// The auth config was changed, and does not show it.
+    #[error("auth config {config} was changed, but {why}")]
+    NotShown {
+        /// Its id.
+        config: String,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// There is no such program, or we may not run it. An operator must act.
+    #[error("{program}: no such program, or it may not be run")]
+    NoProgram {
+        /// As in the policy.
+        program: String,
+    },
+    /// The program did not come to its own end, or was not even started.
+    #[error("{source}{}", said(note.as_deref()))]
+    NotRun {
+        /// What became of it.
+        source: ChildError,
+        /// What it printed, scrubbed and cut.
+        note: Option<String>,
+    },
+    /// The program was given the token, and did not say that it took it.
+    #[error("{program} {how}{}", said(note.as_deref()))]
+    Program {
+        /// As in the policy.
+        program: String,
+        /// How it ended.
+        how: String,
+        /// What it printed, scrubbed and cut.
+        note: Option<String>,
+    },
     /// 2xx, but the answer does not prove that the receiver holds the token.
     #[error("{host} answered {status}, but {why}")]
     Unproved {
@@ -150,12 +271,26 @@ pub enum SinkError {
     },
 }
 
+fn advice(help: &str) -> String {
+    if help.is_empty() { String::new() } else { format!(": {help}") }
+}
+
+fn said(note: Option<&str>) -> String {
+    note.map_or_else(String::new, |note| format!(": {note}"))
+}
+
 impl SinkError {
     /// Whether the sink may hold the token all the same. A file is looked at instead of guessed about;
     /// a webhook that was sent may have been taken in, whatever it answered.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } => Outcome::Unknown,
+            Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
+            Self::AuthConfig { outcome, .. } | Self::NoApiKey { outcome, .. } => *outcome,
+            Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Unproved { .. }
+            | Self::Program { .. }
+            | Self::NotShown { .. } => Outcome::Unknown,
             Self::Target { .. }
             | Self::UnknownName { .. }
             | Self::Io { .. }
@@ -163,7 +298,20 @@ impl SinkError {
             | Self::Secret(_)
             | Self::Setup { .. }
             | Self::Unreachable { .. }
+            | Self::NoPeer { .. }
+            | Self::Template { .. }
+            | Self::NotAsked
+            | Self::NoProgram { .. }
+            | Self::NotRun { .. }
             | Self::Gone { .. } => Outcome::NotDone,
+        }
+    }
+
+    /// What RingCX said, where it was RingCX that failed.
+    pub fn of_ringcx(&self) -> Option<&ApiError> {
+        match self {
+            Self::AuthConfig { error, .. } => Some(error),
+            _ => None,
         }
     }
 
@@ -172,10 +320,19 @@ impl SinkError {
         matches!(self, Self::Gone { .. })
     }
 
+    /// What the sink said, for the audit trail.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Program { note, .. } | Self::NotRun { note, .. } => note.clone(),
+            _ => None,
+        }
+    }
+
     /// How long the receiver asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
+            Self::AuthConfig { error, .. } => error.retry_after(),
             _ => None,
         }
     }
@@ -184,16 +341,22 @@ impl SinkError {
 /// What every sink can do.
 pub trait Sink: Send + Sync {
     /// Whether a delivery can be expected to work, found out without changing anything.
-    fn preflight(&self) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn preflight(&self, around: Around<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Puts the token there. Doing it twice is the same as doing it once.
-    fn deliver(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        around: Around<'_>,
+    ) -> impl Future<Output = Result<Taken, SinkError>> + Send;
 
     /// Looks at what is there.
-    fn read_back(&self) -> impl Future<Output = ReadBack> + Send;
+    fn read_back(&self, around: Around<'_>) -> impl Future<Output = ReadBack> + Send;
 
     /// Removes left-over temporary files of ours.
-    fn clean_up(&self) -> impl Future<Output = ()> + Send;
+    fn clean_up(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A sink of any kind.
@@ -204,23 +367,63 @@ pub enum AnySink {
     EnvFile(env_file::EnvFile),
     /// See [`webhook::Webhook`].
     Webhook(webhook::Webhook),
+    /// See [`command::Command`].
+    Command(command::Command),
+    /// See [`auth_config::AuthConfig`].
+    AuthConfig(auth_config::AuthConfig),
+    /// See [`template::Template`].
+    Template(template::Template),
+}
+
+/// The same of whichever kind it is.
+macro_rules! whichever {
+    ($any:expr, $sink:ident => $what:expr) => {
+        match $any {
+            AnySink::File($sink) => $what,
+            AnySink::EnvFile($sink) => $what,
+            AnySink::Webhook($sink) => $what,
+            AnySink::Command($sink) => $what,
+            AnySink::AuthConfig($sink) => $what,
+            AnySink::Template($sink) => $what,
+        }
+    };
 }
 
 impl AnySink {
     /// Builds what the policy describes. Touches nothing yet.
     pub fn new(policy: &SinkPolicy) -> Self {
-        match &policy.kind {
-            SinkKind::File(kind) => Self::File(file::File::new(kind.clone())),
-            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind.clone())),
-            SinkKind::Webhook(kind) => {
-                Self::Webhook(webhook::Webhook::new(policy.name.clone(), kind.clone()))
-            }
+        let name = || policy.name.clone();
+        match policy.kind.clone() {
+            SinkKind::File(kind) => Self::File(file::File::new(kind)),
+            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind)),
+            SinkKind::Webhook(kind) => Self::Webhook(webhook::Webhook::new(name(), kind)),
+            SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
+            SinkKind::AuthConfig(kind) => Self::AuthConfig(auth_config::AuthConfig::new(kind)),
+            SinkKind::Template(kind) => Self::Template(template::Template::new(kind)),
         }
     }
 }
 
+impl Sink for AnySink {
+    async fn preflight(&self, around: Around<'_>) -> Result<(), SinkError> {
+        whichever!(self, sink => sink.preflight(around).await)
+    }
+
+    async fn deliver(&self, delivery: &Delivery<'_>, around: Around<'_>) -> Result<Taken, SinkError> {
+        whichever!(self, sink => sink.deliver(delivery, around).await)
+    }
+
+    async fn read_back(&self, around: Around<'_>) -> ReadBack {
+        whichever!(self, sink => sink.read_back(around).await)
+    }
+
+    async fn clean_up(&self) {
+        whichever!(self, sink => sink.clean_up().await)
+    }
+}
+
 /// Runs work that blocks on the disk away from the runtime's own threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
@@ -228,39 +431,5 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             // Only a runtime that is being torn down cancels such work; the caller goes with it.
             Err(_) => std::future::pending().await,
         },
-    }
-}
-
-impl Sink for AnySink {
-    async fn preflight(&self) -> Result<(), SinkError> {
-        match self {
-            Self::File(sink) => sink.preflight().await,
-            Self::EnvFile(sink) => sink.preflight().await,
-            Self::Webhook(sink) => sink.preflight().await,
-        }
-    }
-
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
-        match self {
-            Self::File(sink) => sink.deliver(delivery).await,
-            Self::EnvFile(sink) => sink.deliver(delivery).await,
-            Self::Webhook(sink) => sink.deliver(delivery).await,
-        }
-    }
-
-    async fn read_back(&self) -> ReadBack {
-        match self {
-            Self::File(sink) => sink.read_back().await,
-            Self::EnvFile(sink) => sink.read_back().await,
-            Self::Webhook(sink) => sink.read_back().await,
-        }
-    }
-
-    async fn clean_up(&self) {
-        match self {
-            Self::File(sink) => sink.clean_up().await,
-            Self::EnvFile(sink) => sink.clean_up().await,
-            Self::Webhook(sink) => sink.clean_up().await,
-        }
     }
 }

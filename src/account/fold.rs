@@ -71,7 +71,7 @@ impl AccountState {
             }
             Event::SinkBound { sink, sink_type, target } => {
                 self.released_sinks.remove(sink);
-                self.lanes.remove(&Lane::Sink(sink.clone()));
+                self.leave_sink_lanes(sink);
                 self.sinks.insert(
                     sink.clone(),
                     SinkRecord {
@@ -84,11 +84,14 @@ impl AccountState {
                         parked: false,
                         drifted: None,
                         awaits_proof: false,
+                        notify_owed: None,
+                        acknowledged: None,
+                        taken: None,
                     },
                 );
             }
             Event::SinkReleased { sink } => {
-                self.lanes.remove(&Lane::Sink(sink.clone()));
+                self.leave_sink_lanes(sink);
                 if let Some(record) = self.sinks.remove(sink) {
                     self.released_sinks.insert(sink.clone(), record);
                 }
@@ -98,9 +101,10 @@ impl AccountState {
                 record.last_delivery = LastDelivery::Open;
                 record.awaits_proof = false;
             }),
-            Event::Delivered { sink, .. } => self.update_sink(sink, |record| {
+            Event::Delivered { sink, generation, taken } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Done;
                 record.awaits_proof = true;
+                record.taken = Some((*generation, taken.clone()));
             }),
             Event::DeliveryFailed { sink, outcome, parked, .. } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Failed(*outcome);
@@ -119,6 +123,15 @@ impl AccountState {
                 record.drifted = Some((at, found.clone()));
                 record.awaits_proof = false;
             }),
+            Event::NotifyOwed { sink, generation } => {
+                self.update_sink(sink, |record| record.notify_owed = Some(*generation));
+            }
+            Event::Notified { sink, generation, .. } => self.update_sink(sink, |record| {
+                record.notify_owed.take_if(|owed| *owed <= *generation);
+            }),
+            Event::Acknowledged { sink, generation } => {
+                self.update_sink(sink, |record| record.acknowledged = Some((*generation, at)));
+            }
             Event::Promoted { generation } => self.promote(*generation, at),
             Event::DeleteIntended { fingerprint, generation, .. } => {
                 self.open_delete = Some(*fingerprint);
@@ -143,6 +156,7 @@ impl AccountState {
             }
             Event::TokenLost { generation, evidence } => {
                 self.update(*generation, |it| it.lost_at = Some(at));
+                self.forget_long_gone();
                 self.token_lost = Some(TokenLoss { generation: *generation, at, evidence: evidence.clone() });
             }
             Event::Reappeared { generation } => self.bring_back(*generation),
@@ -151,7 +165,7 @@ impl AccountState {
                     Lane::Retirement => self.open_delete = None,
                     // It was taken, but could not be seen to be there: it is to be delivered again.
                     Lane::Sink(sink) => self.update_sink(sink, |record| record.awaits_proof = false),
-                    Lane::Login | Lane::Server | Lane::Rotation => {}
+                    Lane::Login | Lane::Server | Lane::Rotation | Lane::Notify(_) => {}
                 }
                 let since = match self.lanes.get(lane) {
                     Some(earlier) if earlier.incident == *incident => earlier.since,
@@ -299,6 +313,11 @@ impl AccountState {
         if let Some(record) = self.sinks.get_mut(name) {
             change(record);
         }
+    }
+
+    fn leave_sink_lanes(&mut self, name: &str) {
+        self.lanes.remove(&Lane::Sink(name.to_owned()));
+        self.lanes.remove(&Lane::Notify(name.to_owned()));
     }
 
     fn forget_long_gone(&mut self) {

@@ -6,8 +6,11 @@ use super::Condition;
 use crate::account::{AccountState, Failure, SinkRecord};
 use crate::clock::after;
 use crate::event::{IncidentKind, Lane};
-use crate::plan::{due, retires_after};
-use crate::policy::{AccountPolicy, AlertsPolicy, Foreign};
+use crate::plan::{due, retires_after, unacknowledged};
+use crate::policy::{AccountPolicy, AlertsPolicy, Foreign, format_duration};
+
+const CONSUMERS_WORK: &str =
+    "the new token is in the sink and works; the older one stays valid and is not deleted";
 
 /// Everything that is wrong with the account at this time, in a fixed order.
 pub fn conditions(
@@ -24,6 +27,7 @@ pub fn conditions(
     for (name, record) in &state.sinks {
         found.extend(ward.sink(name, record));
     }
+    found.extend(ward.consumers(now));
     found.extend(ward.account_wide());
     found.extend(ward.late(alerts, now));
     one_each(found)
@@ -68,6 +72,10 @@ impl Ward<'_> {
         let mut condition = self.condition(failure.incident, failure.since, failure.error.clone());
         condition.count = failure.count;
         condition.next_attempt_at = Some(failure.next_attempt_at);
+        if let Lane::Notify(name) = lane {
+            condition.sink = Some(name.clone());
+            condition.still_works = CONSUMERS_WORK.to_owned();
+        }
         if let Lane::Sink(name) = lane {
             let record = self.state.sinks.get(name)?;
             if record.parked {
@@ -88,6 +96,29 @@ impl Ward<'_> {
             self.state.lanes.get(&Lane::Sink(name.to_owned())).map(|failure| failure.next_attempt_at);
         condition.still_works = "the token itself is valid; only this sink lost it".to_owned();
         Some(condition)
+    }
+
+    /// Consumers that have not said in time what they use.
+    fn consumers(&self, now: DateTime<Utc>) -> Vec<Condition> {
+        let late = self.policy.sinks.iter().filter_map(|sink| {
+            let (acknowledge, record) = (sink.acknowledge.as_ref()?, self.state.sinks.get(&sink.name)?);
+            let missing = unacknowledged(acknowledge, record).filter(|missing| missing.late_at <= now)?;
+            let said = match record.acknowledged {
+                Some((number, _)) => format!("it says that it uses generation {number}"),
+                None => "it has said nothing yet".to_owned(),
+            };
+            let cause = format!(
+                "generation {} was to be acknowledged in {} within {}; {said}",
+                missing.generation,
+                acknowledge.path.display(),
+                format_duration(acknowledge.within),
+            );
+            let mut condition = self.condition(IncidentKind::AcknowledgementLate, missing.late_at, cause);
+            condition.sink = Some(sink.name.clone());
+            condition.still_works = CONSUMERS_WORK.to_owned();
+            Some(condition)
+        });
+        late.collect()
     }
 
     fn account_wide(&self) -> Vec<Condition> {

@@ -10,7 +10,7 @@ use super::*;
 use crate::journal::Row;
 use crate::policy::{AlertsPolicy, EmailPolicy, SmtpTls};
 
-const KINDS: [IncidentKind; 16] = [
+const KINDS: [IncidentKind; 18] = [
     IncidentKind::LoginRejected,
     IncidentKind::LoginFailed,
     IncidentKind::PasswordResetRequired,
@@ -21,6 +21,8 @@ const KINDS: [IncidentKind; 16] = [
     IncidentKind::VerifyFailed,
     IncidentKind::SinkFailed,
     IncidentKind::SinkDrifted,
+    IncidentKind::NotifyFailed,
+    IncidentKind::AcknowledgementLate,
     IncidentKind::TokenLost,
     IncidentKind::RetireFailed,
     IncidentKind::RotationOverdue,
@@ -140,7 +142,7 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let folded = AlertState::from_rows(&self.rows).unwrap();
+        let folded = AlertState::default().after(&self.rows).unwrap();
         assert_eq!(folded, self.state, "the fold of the journal is the state");
         self.state = folded;
         self.conditions.clear();
@@ -468,7 +470,11 @@ fn every_kind_has_words_that_an_operator_can_act_on() {
         let account = if kind == IncidentKind::ReloadFailed { DAEMON } else { "sales-ivr" };
         let about_a_sink = matches!(
             kind,
-            IncidentKind::PreflightFailed | IncidentKind::SinkFailed | IncidentKind::SinkDrifted
+            IncidentKind::PreflightFailed
+                | IncidentKind::SinkFailed
+                | IncidentKind::SinkDrifted
+                | IncidentKind::NotifyFailed
+                | IncidentKind::AcknowledgementLate
         );
         for next_attempt_at in [Some(start() + TimeDelta::minutes(5)), None] {
             let sink = about_a_sink.then_some("crm");

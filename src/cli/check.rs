@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, TokenApi};
-use crate::sink::{AnySink, Sink};
+use crate::secret::Secret;
+use crate::sink::{AnySink, Around, Asking, Sink};
 
 mod login;
 use login::LogIn;
@@ -122,9 +123,11 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let mut probes = Vec::new();
     let logins = LogIn::new(&api, &policy.ringcx, screen);
     for account in &policy.accounts {
-        probes.extend(probe_login(&logins, &api, account).await);
+        let (said, access) = probe_login(&logins, &api, account).await;
+        probes.extend(said);
+        let ringcx = access.as_ref().map(|access| Asking { api: &api, auth: Auth::Bearer(access) });
         for sink in &account.sinks {
-            let looked = AnySink::new(sink).preflight().await;
+            let looked = AnySink::new(sink).preflight(Around { ringcx, ..Around::default() }).await;
             let found = looked.as_ref().err().map(ToString::to_string);
             probes.push(Probe {
                 what: format!("{}/{}", account.name, sink.name),
@@ -145,12 +148,17 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     Ok(probes)
 }
 
-/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it.
-async fn probe_login(logins: &LogIn<'_, HttpApi>, api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
+/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it; what it
+/// gave is for the sinks that are inside RingCX.
+async fn probe_login(
+    logins: &LogIn<'_, HttpApi>,
+    api: &HttpApi,
+    account: &AccountPolicy,
+) -> (Vec<Probe>, Option<Secret>) {
     let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
     let (login, who) = match logins.attempt(account).await {
         Ok(opened) => opened,
-        Err(error) => return vec![probe(false, error)],
+        Err(error) => return (vec![probe(false, error)], None),
     };
     let mut probes = vec![probe(true, format!("logged in as {who}"))];
     if login.password_reset {
@@ -168,5 +176,5 @@ async fn probe_login(logins: &LogIn<'_, HttpApi>, api: &HttpApi, account: &Accou
         }
         Err(error) => probe(false, format!("accounts: {error}")),
     });
-    probes
+    (probes, Some(login.access))
 }

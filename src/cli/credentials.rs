@@ -129,7 +129,11 @@ fn sources(policy: &mut Policy) -> Vec<&mut SecretSource> {
         for sink in &mut account.sinks {
             match &mut sink.kind {
                 SinkKind::Webhook(hook) => sources.push(&mut hook.secret),
-                SinkKind::File(_) | SinkKind::EnvFile(_) => {}
+                SinkKind::File(_)
+                | SinkKind::EnvFile(_)
+                | SinkKind::Command(_)
+                | SinkKind::AuthConfig(_)
+                | SinkKind::Template(_) => {}
             }
         }
     }

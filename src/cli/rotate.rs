@@ -49,13 +49,27 @@ async fn alone(policy: &Policy, accounts: Vec<String>, screen: &Screen) -> Resul
     let mut names = Vec::new();
     for account in &policy.accounts {
         let chosen = accounts.is_empty() || accounts.contains(&account.name);
+        if !chosen && is_concerned(policy, &account.name, &accounts) {
+            // It does nothing by itself, but has its token at hand when it is asked, and takes a newer one.
+            office.start_account(policy, account, Opening::Wait).await;
+        }
         if chosen && office.start_account(policy, account, Opening::Wait).await.is_some() {
             names.push(account.name.clone());
         }
     }
     let outcomes = office.rotate(&names).await;
+    office.peers_at_rest().await;
     office.close(policy.daemon.shutdown_grace).await;
     outcomes.map(told).map_err(|error| show::failing(error, screen))
+}
+
+/// Whether a template of this account names one of those, or one of theirs names it.
+fn is_concerned(policy: &Policy, name: &str, accounts: &[String]) -> bool {
+    let names = |owner: &str, other: &str| {
+        let owner = policy.account(owner);
+        owner.is_some_and(|it| it.sinks.iter().any(|sink| sink.kind.peers().iter().any(|peer| peer == other)))
+    };
+    accounts.iter().any(|other| names(name, other) || names(other, name))
 }
 
 fn tell(outcomes: &[RotateOutcome], json: bool, screen: &Screen) -> Exit {

@@ -44,15 +44,15 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<St
 async fn from_journal(policy: &Policy, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
     let journal = show::read_journal(policy, screen)?;
     let no_journal = |error| show::journal_error(&error, screen);
-    let rows = journal.load(ALERTS).await.map_err(no_journal)?;
-    let alerts = AlertState::from_rows(&rows).map_err(|error| show::failing(error, screen))?;
+    let stream = journal.load(ALERTS).await.map_err(no_journal)?;
+    let alerts = AlertState::from_stream(&stream).map_err(|error| show::failing(error, screen))?;
     let incidents = alerts.incidents(&Conditions::new());
     let mut views = Vec::new();
     let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| show::failing(error, screen))?;
-        let held = look_at(&account.sinks).await;
+        let held = look_at(&account.sinks, &state).await;
         views.push(view::account(account, &state, &held, of(&incidents, &account.name)));
     }
     for name in unmanaged(&journal, policy).await.map_err(no_journal)? {
@@ -176,9 +176,14 @@ impl Painter {
                 .map_or_else(|| "no token of ours".to_owned(), |it| format!("generation {it}"));
             let error = sink.last_error.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
             let state = self.palette.paint(tone(&sink.state), &sink.state);
+            let proof = sink.proof.as_ref().map(|it| format!(", proved by {it}")).unwrap_or_default();
+            let note = sink.note.as_ref().map(|it| format!(", said: {it}")).unwrap_or_default();
             let optional = if sink.required { "" } else { ", optional" };
+            let told = if sink.notified == Some(false) { ", consumer not told" } else { "" };
+            let uses = sink.acknowledged.map(|it| format!(", consumer uses generation {it}"));
+            let uses = uses.unwrap_or_default();
             lines.push(format!(
-                "  sink {} ({}{optional}): {state}, {holds}{error}",
+                "  sink {} ({}{optional}): {state}, {holds}{told}{uses}{proof}{note}{error}",
                 sink.name, sink.sink_type
             ));
         }

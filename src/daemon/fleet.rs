@@ -76,6 +76,7 @@ impl Fleet {
             crew.stop.cancel();
             finish(account, crew.task).await;
             self.shared.board.remove(account);
+            self.shared.peers.leave(account);
         }
     }
 

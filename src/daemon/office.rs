@@ -15,12 +15,12 @@ use super::board::{Board, DeskWitness};
 use super::fleet::Fleet;
 use super::runner::{Opening, Order, Rotation, Shared};
 use super::systemd::Systemd;
-use super::view::{self, AccountPlanView, DaemonView, PlanView, StatusView, TokensView};
+use super::view::{self, AccountPlanView, AuthConfigsView, DaemonView, PlanView, StatusView, TokensView};
 use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, HistoryError, Recorded, RevokeError, RingexApps};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, RingexApps, Trail};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, LoginPolicy, Policy, PolicyErrors};
@@ -58,6 +58,9 @@ pub enum OfficeError {
     /// The token was not deleted.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
+    /// The auth configs could not be listed.
+    #[error(transparent)]
+    Configs(#[from] ConfigsError),
     /// The journal could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -97,6 +100,7 @@ impl Office {
             permits: Semaphore::new(policy.daemon.max_concurrent_accounts),
             waker,
             board: Arc::clone(&board),
+            peers: Peers::default(),
             systemd: systemd.clone(),
             apps: Arc::new(ringex_apps(&journal, &policy).await?),
         });
@@ -145,9 +149,15 @@ impl Office {
             Ok(first) => Some(first),
             Err(error) => {
                 tracing::error!(account = account.name, %error, "Account is not worked on");
+                self.shared.board.journal_error(&account.name, Some(error.to_string()));
                 None
             }
         }
+    }
+
+    /// Resolves when no account has anything to do because of another.
+    pub async fn peers_at_rest(&self) {
+        self.shared.peers.at_rest().await;
     }
 
     /// The policy in force.
@@ -275,6 +285,15 @@ impl Office {
         Ok(view::tokens(account, &card.state, &card.sinks, &listed))
     }
 
+    /// The auth configs that an account's login can see.
+    pub async fn auth_configs(&self, account: &str) -> Result<AuthConfigsView, OfficeError> {
+        let reply = self.order(account, Order::AuthConfigs).await?;
+        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let policy = self.policy().await;
+        let own = policy.account(account).ok_or_else(|| OfficeError::Ended(account.to_owned()))?;
+        Ok(view::auth_configs(own, listed))
+    }
+
     /// Deletes one token.
     pub async fn revoke(&self, account: &str, prefix: &str) -> Result<Fingerprint, OfficeError> {
         let prefix = prefix.to_owned();
@@ -288,7 +307,7 @@ impl Office {
     }
 
     /// The audit trail of these accounts, or of all that the journal knows.
-    pub async fn history(&self, accounts: &[String]) -> Result<Vec<(String, Vec<Recorded>)>, OfficeError> {
+    pub async fn history(&self, accounts: &[String]) -> Result<Vec<(String, Trail)>, OfficeError> {
         Ok(read_history(&self.journal, accounts).await?)
     }
 
@@ -426,7 +445,7 @@ pub async fn unmanaged(
 pub async fn read_history(
     journal: &SqliteJournal,
     accounts: &[String],
-) -> Result<Vec<(String, Vec<Recorded>)>, HistoryError> {
+) -> Result<Vec<(String, Trail)>, HistoryError> {
     let streams = journal.streams().await?;
     let wanted = |name: &String| name != ALERTS && (accounts.is_empty() || accounts.contains(name));
     let mut trails = Vec::new();

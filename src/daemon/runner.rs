@@ -1,6 +1,7 @@
 //! One task an account: a pass when it is due or somebody asks, and rest in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -9,12 +10,18 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, DeskWitness};
 use super::systemd::Systemd;
 use super::waker::Waker;
-use crate::driver::{AccountDriver, Assignment, PassEnd, RevokeError, RingexApps};
+use crate::clock::monotonic;
+use crate::driver::{
+    AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, Peers, RevokeError, RingexApps,
+};
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Decision;
 use crate::ringcx::TokenApi;
 use crate::secret::Fingerprint;
+
+/// How long the first try of a rotation that was asked for waits for other accounts.
+const LONGEST_WAIT_FOR_PEERS: Duration = Duration::from_secs(30);
 
 /// Asks an account's task for something.
 pub enum Order<A> {
@@ -26,6 +33,8 @@ pub enum Order<A> {
     Plan(oneshot::Sender<Decision>),
     /// What is on the server?
     Tokens(oneshot::Sender<Result<Vec<(Fingerprint, String)>, RevokeError>>),
+    /// Which auth configs can be seen?
+    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ConfigsError>>),
     /// Delete one token.
     Revoke(String, oneshot::Sender<Result<Fingerprint, RevokeError>>),
     /// A pass now.
@@ -58,6 +67,8 @@ pub struct Shared {
     pub waker: Waker,
     /// What is known of all of them.
     pub board: Arc<Board>,
+    /// What they tell each other.
+    pub peers: Peers,
     /// Who watches over progress.
     pub systemd: Systemd,
     /// The limits of RingEX apps.
@@ -69,17 +80,20 @@ pub struct Runner<A, J> {
     driver: AccountDriver<A, J, DeskWitness>,
     shared: Arc<Shared>,
     bell: Arc<Notify>,
+    /// Rings when another account has something to tell.
+    peers: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl<A: TokenApi, J: Journal> Runner<A, J> {
     /// Ready to run.
     pub fn new(
-        driver: AccountDriver<A, J, DeskWitness>,
+        mut driver: AccountDriver<A, J, DeskWitness>,
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Self {
-        Self { driver, shared, bell: Arc::default(), stop }
+        let peers = driver.join(shared.peers.clone());
+        Self { driver, shared, bell: Arc::default(), peers, stop }
     }
 
     /// Works until told to stop. `first` is told when the first pass has ended, well or badly.
@@ -103,6 +117,7 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
             due = tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = self.bell.notified() => true,
+                () = self.peers.notified() => true,
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order).await,
                     None => break,
@@ -128,12 +143,16 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 tracing::error!(account = name, "Pass ended after too many steps, trying again later");
             }
             PassEnd::Journal(error) => {
-                tracing::error!(account = name, %error, "Journal cannot be written, nothing is done until it can");
-                self.shared.board.journal_error(&name, Some(error.to_string()));
+                // Once, and not at each of the tries to come: with many accounts those are very many.
+                if self.shared.board.journal_error(&name, Some(error.to_string())).is_none() {
+                    tracing::error!(account = name, %error, "Journal cannot be used, nothing is done until it can");
+                }
                 return report.wake_at;
             }
         }
-        self.shared.board.journal_error(&name, None);
+        if self.shared.board.journal_error(&name, None).is_some() {
+            tracing::info!(account = name, "Journal can be used again");
+        }
         report.wake_at
     }
 
@@ -162,6 +181,12 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 let _gone = reply.send(tokens);
                 false
             }
+            Order::AuthConfigs(reply) => {
+                let listed = self.driver.list_auth_configs(&self.stop).await;
+                self.shared.systemd.resting(self.driver.name());
+                let _gone = reply.send(listed);
+                false
+            }
             Order::Revoke(prefix, reply) => {
                 let outcome = self.driver.revoke(&prefix, &self.stop).await;
                 self.shared.systemd.resting(self.driver.name());
@@ -176,7 +201,19 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
             self.complain(&error);
             return Rotation::Failing(error.to_string());
         }
-        let wake_at = self.pass().await;
+        let mut wake_at = self.pass().await;
+        // A sink that names other accounts may have to wait for one of them to have its token at hand.
+        let since = monotonic();
+        while self.driver.state().asked_at.is_some()
+            && !self.driver.awaits().is_empty()
+            && since.elapsed() < LONGEST_WAIT_FOR_PEERS
+        {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = self.peers.notified() => wake_at = self.pass().await,
+                () = tokio::time::sleep(LONGEST_WAIT_FOR_PEERS) => break,
+            }
+        }
         self.shared.waker.set(self.driver.name(), wake_at, &self.bell);
         let state = self.driver.state();
         match (state.asked_at, state.current()) {

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountState, Generation, LastDelivery, SinkRecord};
 use crate::alert::Incident;
+use crate::driver::ConfigsOfAccount;
 use crate::event::{GenerationNo, IncidentKind, Lane, Outcome};
 use crate::plan::seen::Held;
 use crate::plan::{Decision, next_scheduled, retires_after};
-use crate::policy::{AccountPolicy, SinkPolicy};
+use crate::policy::{AccountPolicy, AuthConfigSink, SinkKind, SinkPolicy};
 use crate::secret::Fingerprint;
 
 /// `status --json`
@@ -100,7 +101,7 @@ pub struct GenerationView {
 pub struct SinkView {
     /// Its name.
     pub name: String,
-    /// `file`, `env-file`, `webhook`.
+    /// Its type.
     #[serde(rename = "type")]
     pub sink_type: String,
     /// Whether promotion waits for it.
@@ -113,6 +114,18 @@ pub struct SinkView {
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,
+    /// Whether its consumer was told of what it holds, where the policy has it told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub notified: Option<bool>,
+    /// The generation its consumer says it uses, where the policy has it say so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub acknowledged: Option<GenerationNo>,
+    /// How it is known that it took the last token, where a sink of its kind has more than one way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// What the program said that took the last token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `plan --json`
@@ -139,7 +152,7 @@ pub struct AccountPlanView {
 /// One step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepView {
-    /// `mint`, `resolve-mint`, `verify`, `deliver`, `prove`, `promote`, `delete`.
+    /// `mint`, `resolve-mint`, `verify`, `deliver`, `prove`, `notify`, `promote`, `delete`.
     pub action: String,
     /// To what.
     pub target: Option<String>,
@@ -183,6 +196,46 @@ pub struct TokenView {
     pub first_seen_at: Option<DateTime<Utc>>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
+}
+
+/// `auth-configs --json`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthConfigsView {
+    /// The account.
+    pub account: String,
+    /// Every RingCX account that its login can see.
+    pub ringcx_accounts: Vec<RingcxAccountView>,
+}
+
+/// One RingCX account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RingcxAccountView {
+    /// Its id: `account-id` of the policy.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its external auth configs.
+    pub auth_configs: Vec<AuthConfigView>,
+    /// Why they cannot be seen.
+    pub error: Option<String>,
+}
+
+/// One external auth config, without the value of its key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuthConfigView {
+    /// Its id: `auth-config-id` of the policy.
+    pub id: String,
+    /// Its type; only one of type `APIKEY` can hold a token.
+    #[serde(rename = "type")]
+    pub auth_type: String,
+    /// Whose service it is for.
+    pub provider: String,
+    /// What it is for.
+    pub description: String,
+    /// When it was last changed, as RingCX writes it.
+    pub updated: String,
+    /// The sink of this account that puts its token there.
+    pub sink: Option<String>,
 }
 
 /// What is known of what sinks hold.
@@ -269,7 +322,8 @@ fn last_error(state: &AccountState) -> Option<String> {
 fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkView {
     let record = state.sinks.get(&policy.name);
     let lane = Lane::Sink(policy.name.clone());
-    let error = state.lanes.get(&lane).map(|failure| failure.error.clone());
+    let told = Lane::Notify(policy.name.clone());
+    let error = state.lanes.get(&lane).or(state.lanes.get(&told)).map(|failure| failure.error.clone());
     let seen = match held {
         Some(Held::Token(fingerprint)) => Some(*fingerprint),
         Some(Held::Absent | Held::Other(_) | Held::Unreadable(_)) => None,
@@ -278,6 +332,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
             .and_then(|(number, _)| state.generations.get(&number))
             .map(|generation| generation.fingerprint),
     };
+    let taken = record.and_then(|record| record.taken.as_ref()).map(|(_, taken)| taken);
     let known = seen.and_then(|fingerprint| state.by_fingerprint(&fingerprint));
     let wanted = state.pending().filter(|it| it.verified_at.is_some()).or(state.current());
     let serves = known.zip(wanted).is_some_and(|(known, wanted)| known.number == wanted.number)
@@ -286,10 +341,14 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
         name: policy.name.clone(),
         sink_type: policy.kind.type_name().to_owned(),
         required: policy.required,
-        state: sink_state(record, held, serves, error.is_some()).to_owned(),
+        state: sink_state(record, held, serves, state.lanes.contains_key(&lane)).to_owned(),
         generation: known.map(|generation| generation.number),
         fingerprint: seen,
         last_error: error,
+        notified: policy.notify.as_ref().and(record).map(|record| record.notify_owed.is_none()),
+        acknowledged: policy.acknowledge.as_ref().and(record).and_then(|it| it.acknowledged).map(|it| it.0),
+        proof: taken.and_then(|taken| taken.proof.clone()),
+        note: taken.and_then(|taken| taken.note.clone()),
     }
 }
 
@@ -367,6 +426,32 @@ pub fn tokens(
         .collect();
     tokens.sort_by_key(|token| (token.generation.is_none(), token.generation, token.first_seen_at));
     TokensView { account: account.to_owned(), tokens }
+}
+
+/// What the login can see, joined with the sinks of the policy.
+pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> AuthConfigsView {
+    let sink_of = |account: &str, config: &str| {
+        // Such a target is written in one way only, and no other kind of sink has one like it.
+        let target = SinkKind::AuthConfig(AuthConfigSink {
+            account_id: account.to_owned(),
+            auth_config_id: config.to_owned(),
+        });
+        policy.sinks.iter().find(|sink| sink.kind == target).map(|sink| sink.name.clone())
+    };
+    let ringcx_accounts = listed.into_iter().map(|ConfigsOfAccount { account, configs }| {
+        let error = configs.as_ref().err().map(ToString::to_string);
+        let auth_configs = configs.unwrap_or_default().into_iter().map(|config| AuthConfigView {
+            sink: sink_of(&account.id, &config.id),
+            id: config.id,
+            auth_type: config.auth_type,
+            provider: config.provider,
+            description: config.description,
+            updated: config.updated,
+        });
+        let auth_configs = auth_configs.collect();
+        RingcxAccountView { id: account.id, name: account.name, auth_configs, error }
+    });
+    AuthConfigsView { account: policy.name.clone(), ringcx_accounts: ringcx_accounts.collect() }
 }
 
 /// Why a rotation that was asked for is not done.

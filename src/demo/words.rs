@@ -52,6 +52,12 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         Event::Proved { sink, generation } if has_drifted(before, sink) => {
             (Tone::Good, format!("sink {sink} holds generation {generation} again"))
         }
+        Event::Notified { sink, generation, .. } => {
+            (Tone::Good, format!("the consumer of sink {sink} was told of generation {generation}"))
+        }
+        Event::Acknowledged { sink, generation } => {
+            (Tone::Good, format!("the consumer of sink {sink} says that it uses generation {generation}"))
+        }
         Event::Retired { fingerprint, generation, by } => retired(fingerprint, *generation, *by, ringcx),
         Event::TokenLost { generation, evidence } => {
             (Tone::Bad, format!("generation {generation} vanished: {evidence}"))
@@ -83,6 +89,7 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         | Event::Delivered { .. }
         | Event::DeliveryFailed { .. }
         | Event::Proved { .. }
+        | Event::NotifyOwed { .. }
         | Event::DeleteIntended { .. }
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }

@@ -147,8 +147,8 @@ mod tests {
             let attempts = [at(second), at(second), at(second)].into();
             apps.remember(&RingexUse { client_id: "app".to_owned(), attempts, quiet_until: None });
         }
-        assert_eq!(apps.claim("app", "a", 5, at(30)), Err(at(61)));
-        let mut sent = sent_by(4, &apps, 30);
+        assert_eq!(apps.claim("app", "a", 5, at(30)), Err(at(60)));
+        let mut sent = sent_by(9, &apps, 30);
         sent.extend([1, 1, 1]);
         never_more_than_five_a_minute(&sent);
     }

@@ -8,27 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::Halt;
 use super::{AccountDriver, Witness};
-use crate::account::SinkRecord;
-use crate::event::Lane;
+use crate::account::{AccountState, SinkRecord};
+use crate::event::{GenerationNo, Lane};
 use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
 use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
-use crate::ringcx::TokenApi;
-use crate::secret::{Fingerprint, Token};
-use crate::sink::{AnySink, ReadBack, Sink, env_file::EnvFile, file::File};
+use crate::ringcx::{ApiError, Auth, TokenApi};
+use crate::secret::{Fingerprint, Secret, Token};
+use crate::sink::auth_config::CALLS_OF_A_LOOK;
+use crate::sink::{AnySink, Around, Asking, ReadBack, Sink, SinkError, env_file::EnvFile, file::File};
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub(super) async fn look(&mut self, look: Look, stop: &CancellationToken) -> Result<(), Halt> {
         match look {
-            Look::Sinks => {
-                self.look_at_sinks().await;
-                Ok(())
-            }
-            Look::Preflight => {
-                self.preflight().await;
-                Ok(())
-            }
+            Look::Sinks => self.look_at_sinks(stop).await,
+            Look::Preflight => self.preflight(stop).await,
             Look::ListByLogin => self.list_by_login(stop).await,
             Look::ListAsCurrent => self.list_as_current(stop).await,
         }
@@ -52,41 +47,164 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
     }
 
-    async fn preflight(&mut self) {
-        let all = self.sinks.iter();
-        let looks = join_all(all.map(async |(name, sink)| (name, sink.preflight().await))).await;
-        let unfit = looks
-            .into_iter()
-            .filter_map(|(name, look)| look.err().map(|error| (name.clone(), error.to_string())))
-            .collect();
+    async fn preflight(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let inside = self.sinks_in_ringcx();
+        let mut renewed = false;
+        let looks = loop {
+            // It is asked as the login that mints: before the first mint there is no token to ask with.
+            if inside > 0 {
+                self.login_allowed()?;
+                if self.session.bearer().is_none() {
+                    renewed = true;
+                    if !self.renew_access(stop).await? {
+                        return Ok(());
+                    }
+                }
+                self.pace_calls(inside * CALLS_OF_A_LOOK, stop).await?;
+            }
+            let asker = self.session.bearer().filter(|_| inside > 0).cloned().map(Asker::Login);
+            let all = self.sinks.iter();
+            let looks = join_all(all.map(async |(name, sink)| {
+                let around = self.around(self.state.sinks.get(name), asker.as_ref());
+                (name.clone(), sink.preflight(around).await)
+            }))
+            .await;
+            let ended = looks.iter().any(|(_, look)| look.as_ref().is_err_and(says_login_ended));
+            if !ended || renewed {
+                break looks;
+            }
+            // The server takes the login for ended, whatever our clock says: it is renewed once.
+            renewed = true;
+            if !self.renew_access(stop).await? {
+                return Ok(());
+            }
+        };
+        let mut unfit = BTreeMap::new();
+        for (name, look) in looks {
+            if let Err(error) = look {
+                self.heed(&error);
+                unfit.insert(name, error.to_string());
+            }
+        }
         self.seen.preflight = Some(unfit);
         self.progress();
+        Ok(())
     }
 
-    async fn look_at_sinks(&mut self) {
+    async fn look_at_sinks(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
+        let asker = self.asker(stop).await?;
         let all = self.sinks.iter();
-        let looks = join_all(all.map(|(name, sink)| async { (name.clone(), sink.read_back().await) })).await;
-        let held = looks.into_iter().map(|(name, look)| (name, self.take_read_back(look))).collect();
+        let looks = join_all(all.map(async |(name, sink)| {
+            let around = self.around(self.state.sinks.get(name), asker.as_ref());
+            (name.clone(), sink.read_back(around).await)
+        }))
+        .await;
+        let mut found = BTreeMap::new();
+        for (name, look) in looks {
+            let held = self.take_read_back(&name, &look);
+            found.insert(name, held);
+        }
         let mut still_held = BTreeMap::new();
         for (name, record) in &self.state.released_sinks {
             if let Some(sink) = released_sink(record) {
-                still_held.insert(name.clone(), sink.read_back().await);
+                let look = sink.read_back(self.around(Some(record), asker.as_ref())).await;
+                still_held.insert(name.clone(), held(&look, &self.state, Some(record)));
             }
         }
-        let released = still_held.into_iter().map(|(name, look)| (name, self.take_read_back(look))).collect();
-        self.seen.sinks = Some(held);
-        self.seen.released = released;
+        self.seen.claims = self.hear_consumers().await;
+        self.seen.sinks = Some(found);
+        self.seen.released = still_held;
         self.note_texts();
+        self.tell_held();
         self.progress();
+        Ok(())
     }
 
-    fn take_read_back(&mut self, look: ReadBack) -> Held {
-        if let ReadBack::Holds(token) = &look
+    /// As whom RingCX is asked what it holds, where a sink is inside it: as a token in use, whose text is at
+    /// hand, or as the login. `None`: there is no such sink, or RingCX may not be asked now; what it holds is
+    /// then unknown, which is for the plan to judge.
+    async fn asker(&mut self, stop: &CancellationToken) -> Result<Option<Asker>, Halt> {
+        let count = self.sinks_in_ringcx();
+        if count == 0 || self.state.in_use().is_empty() {
+            return Ok(None);
+        }
+        match self.login_allowed() {
+            Ok(()) => {}
+            Err(Halt::NotBefore(_)) if self.token_at_hand().is_some() && self.may_ask() => {}
+            Err(Halt::NotBefore(_)) => return Ok(None),
+            Err(halt) => return Err(halt),
+        }
+        if self.token_at_hand().is_none() && self.session.bearer().is_none() {
+            match self.list_by_login(stop).await {
+                Ok(()) => {}
+                Err(Halt::NotBefore(_)) => return Ok(None),
+                Err(halt) => return Err(halt),
+            }
+        }
+        let as_token = self.token_at_hand().cloned().map(Asker::Token);
+        let asker = as_token.or_else(|| self.session.bearer().cloned().map(Asker::Login));
+        if asker.is_some() {
+            self.pace_calls(count * CALLS_OF_A_LOOK, stop).await?;
+        }
+        Ok(asker)
+    }
+
+    /// The current token, or the verified one on its way, if its text is at hand.
+    pub(super) fn token_at_hand(&self) -> Option<&Token> {
+        let in_use = [self.state.current(), self.state.pending().filter(|it| it.verified_at.is_some())];
+        in_use.into_iter().flatten().find_map(|it| self.session.text(&it.fingerprint))
+    }
+
+    /// Whether the server may be asked for anything at all.
+    fn may_ask(&self) -> bool {
+        let now = self.clock.now();
+        self.state.held_until(&Lane::Server, now).is_none()
+            && self.seen.quiet_until.is_none_or(|until| until <= now)
+    }
+
+    fn sinks_in_ringcx(&self) -> u32 {
+        let inside = self.assignment.account.sinks.iter().filter(|sink| sink.kind.is_in_ringcx());
+        u32::try_from(inside.count()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) async fn pace_calls(&mut self, calls: u32, stop: &CancellationToken) -> Result<(), Halt> {
+        for _ in 0..calls {
+            self.pace(stop).await?;
+        }
+        Ok(())
+    }
+
+    /// A sink inside RingCX hears when RingCX wants to be left alone, and so do all calls.
+    pub(super) fn heed(&mut self, error: &SinkError) {
+        if let Some(error) = error.of_ringcx() {
+            self.keep_quiet(error);
+        }
+    }
+
+    /// What a sink is told, beside the token, when it is to do something.
+    pub(super) fn around<'a>(
+        &'a self,
+        record: Option<&'a SinkRecord>,
+        asker: Option<&'a Asker>,
+    ) -> Around<'a> {
+        Around { ringcx: asker.map(|asker| Asking { api: &*self.api, auth: asker.auth() }), ..around(record) }
+    }
+
+    fn take_read_back(&mut self, sink: &str, look: &ReadBack) -> Held {
+        if let ReadBack::Holds(token) = look
             && self.state.in_use().contains(&token.fingerprint())
         {
             self.session.keep_text(token);
         }
-        held(&look)
+        if let ReadBack::Unreadable(error) = look {
+            self.heed(error);
+        }
+        held(look, &self.state, self.state.sinks.get(sink))
+    }
+
+    /// The generation of the last delivery that this sink took.
+    pub(super) fn last_taken(&self, sink: &str) -> Option<GenerationNo> {
+        self.state.sinks.get(sink)?.taken.as_ref().map(|(generation, _)| *generation)
     }
 
     /// The text of one of our tokens in use: at hand, or from the list of a login.
@@ -114,19 +232,57 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 }
 
+fn says_login_ended(error: &SinkError) -> bool {
+    matches!(error.of_ringcx(), Some(ApiError::Denied { status: 401, .. }))
+}
+
+/// As whom RingCX is asked.
+pub(super) enum Asker {
+    /// A token in use.
+    Token(Token),
+    /// The login.
+    Login(Secret),
+}
+
+impl Asker {
+    pub(super) fn auth(&self) -> Auth<'_> {
+        match self {
+            Self::Token(token) => Auth::Token(token),
+            Self::Login(access) => Auth::Bearer(access),
+        }
+    }
+}
+
 /// What these sinks hold right now, for who only wants to know.
-pub async fn look_at(sinks: &[SinkPolicy]) -> BTreeMap<String, Held> {
+pub async fn look_at(sinks: &[SinkPolicy], state: &AccountState) -> BTreeMap<String, Held> {
     let mut looks = BTreeMap::new();
     for sink in sinks {
-        looks.insert(sink.name.clone(), held(&AnySink::new(sink).read_back().await));
+        let record = state.sinks.get(&sink.name).filter(|record| record.target == sink.kind.target());
+        let look = AnySink::new(sink).read_back(around(record)).await;
+        looks.insert(sink.name.clone(), held(&look, state, record));
     }
     looks
 }
 
-/// The look without the token's text.
-fn held(look: &ReadBack) -> Held {
+/// What a sink is told that has nobody to ask.
+fn around(record: Option<&SinkRecord>) -> Around<'_> {
+    let taken = record.and_then(|record| record.taken.as_ref());
+    Around { last: taken.map(|(generation, taken)| (*generation, taken)), ringcx: None, ..Around::default() }
+}
+
+/// The look without the token's text. A sink that shows no token but what was left there holds the token
+/// of that delivery.
+fn held(look: &ReadBack, state: &AccountState, record: Option<&SinkRecord>) -> Held {
     match look {
         ReadBack::Holds(token) => Held::Token(token.fingerprint()),
+        ReadBack::AsDelivered => {
+            let taken = record.and_then(|record| record.taken.as_ref());
+            let generation = taken.and_then(|(generation, _)| state.generations.get(generation));
+            generation.map_or_else(
+                || Held::Other("what was delivered long ago".to_owned()),
+                |generation| Held::Token(generation.fingerprint),
+            )
+        }
         ReadBack::Absent => Held::Absent,
         ReadBack::Other(what) => Held::Other(what.clone()),
         ReadBack::Unreadable(error) => Held::Unreadable(error.to_string()),

@@ -109,9 +109,11 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             let account = &driver.assignment.account;
             judge_for_operator(account, &driver.state, &driver.seen, fingerprint, driver.clock.now())
         };
+        self.hear_peers();
         let mut verdict = judge(self);
         if verdict == Err(Blocked::NoList) {
             self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
+            self.hear_peers();
             verdict = judge(self);
         }
         let victim = verdict.map_err(RevokeError::Guarded)?;

@@ -160,6 +160,12 @@ impl Session {
         self.texts.keys().copied()
     }
 
+    /// Every secret of this login that is at hand, to be blotted out of what others say.
+    pub fn known_texts(&self) -> impl Iterator<Item = &str> {
+        let access = self.access.iter().flat_map(|it| [Some(&it.bearer), it.refresh.as_ref()]).flatten();
+        self.texts.values().map(Token::expose).chain(access.map(Secret::expose))
+    }
+
     /// Drops every text but these.
     pub fn keep_only(&mut self, wanted: &[Fingerprint]) {
         self.texts.retain(|fingerprint, _| wanted.contains(fingerprint));

@@ -1,11 +1,12 @@
 //! The steps. Each has the same shape: intent, effect, outcome.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::look::Asker;
 use super::pass::Halt;
 use super::server::Standing;
 use super::{AccountDriver, Witness};
@@ -15,10 +16,12 @@ use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::ListedBy;
-use crate::plan::{Retirable, Step};
+use crate::plan::{Retirable, Step, notifications_owed};
 use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
+use crate::sink::auth_config::{CALLS_OF_A_DELIVERY, CALLS_OF_A_LOOK};
 use crate::sink::{Delivery, Previous, ReadBack, Sink};
+use crate::template::Shown;
 
 /// The first wait between two looks at a fresh token; each is twice the one before.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
@@ -64,6 +67,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             Step::Verify(minted) => self.verify(minted, stop).await,
             Step::Deliver { token, sinks } => self.deliver(token, sinks, stop).await,
             Step::Prove { token, sinks } => self.prove(token, sinks, stop).await,
+            Step::Notify { sinks } => self.notify(sinks).await,
             Step::Promote(proved) => self.promote(proved).await,
             Step::Delete(victim) => self.delete(victim, stop).await,
         }
@@ -192,8 +196,14 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let Some(text) = self.text_of(token.fingerprint(), stop).await? else {
             return self.without_text(generation, token.fingerprint()).await;
         };
-        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
-        self.record(intents.collect()).await?;
+        // Whoever stops now has not begun.
+        let asked = self.count_in_ringcx(&sinks);
+        self.pace_calls(asked * CALLS_OF_A_DELIVERY, stop).await?;
+        let mut intents: Vec<Event> =
+            sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation }).collect();
+        let account = &self.assignment.account;
+        intents.extend(notifications_owed(account, &self.state, &sinks, generation));
+        self.record(intents).await?;
         self.seen.sinks_changed();
         let minted_at = self.state.generations.get(&generation).map(|it| it.minted_at);
         let delivery = Delivery {
@@ -204,30 +214,51 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             previous: self.replaced_by(generation),
             now: self.clock.now(),
         };
+        let asker = Asker::Token(text.clone());
+        let peers: BTreeMap<String, BTreeMap<String, Shown>> = sinks
+            .iter()
+            .map(|sink| (sink.clone(), self.peers.take_for(self.name(), sink, self.peers_of(sink))))
+            .collect();
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
         let outcomes = join_all(targets.map(|(name, sink)| {
+            let mut around = self.around(self.state.sinks.get(name), Some(&asker));
+            if let Some(peers) = peers.get(name) {
+                around.peers = peers;
+            }
             let delivery = &delivery;
-            async move { (name.clone(), sink.deliver(delivery).await) }
+            async move { (name.clone(), sink.deliver(delivery, around).await) }
         }))
         .await;
         self.progress();
         let mut events = Vec::new();
         for (sink, outcome) in outcomes {
             match outcome {
-                Ok(()) => events.push(Event::Delivered { sink, generation }),
+                Ok(taken) => events.push(Event::Delivered { sink, generation, taken }),
                 Err(error) => {
+                    self.heed(&error);
                     let lane = Lane::Sink(sink.clone());
                     let mut trouble = Trouble::new(lane, IncidentKind::SinkFailed, error.to_string());
                     trouble.retry_after = error.retry_after();
                     let now = self.clock.now();
                     let held = failed(&self.state, &self.assignment.account.retry, trouble, now);
-                    let (outcome, parked) = (error.outcome(), error.parks());
-                    events.push(Event::DeliveryFailed { sink, generation, outcome, parked });
+                    let (outcome, parked, note) = (error.outcome(), error.parks(), error.note());
+                    events.push(Event::DeliveryFailed { sink, generation, outcome, parked, note });
                     events.push(held);
                 }
             }
         }
         Ok(self.record(events).await?)
+    }
+
+    fn peers_of(&self, sink: &str) -> &[String] {
+        let sinks = &self.assignment.account.sinks;
+        sinks.iter().find(|it| it.name == sink).map_or(&[], |it| it.kind.peers())
+    }
+
+    fn count_in_ringcx(&self, names: &[String]) -> u32 {
+        let sinks = &self.assignment.account.sinks;
+        let inside = sinks.iter().filter(|sink| sink.kind.is_in_ringcx() && names.contains(&sink.name));
+        u32::try_from(inside.count()).unwrap_or(u32::MAX)
     }
 
     /// The token that this one takes the place of, and how long it works at least.
@@ -249,9 +280,20 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<(), Halt> {
         let generation = token.generation();
+        let asker = match self.count_in_ringcx(&sinks) {
+            0 => None,
+            asked => {
+                let text = self.text_of(token.fingerprint(), stop).await?;
+                self.pace_calls(asked * CALLS_OF_A_LOOK, stop).await?;
+                text.map(Asker::Token)
+            }
+        };
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
-        let looks =
-            join_all(targets.map(|(name, sink)| async { (name.clone(), sink.read_back().await) })).await;
+        let looks = join_all(targets.map(async |(name, sink)| {
+            let around = self.around(self.state.sinks.get(name), asker.as_ref());
+            (name.clone(), sink.read_back(around).await)
+        }))
+        .await;
         let (mut proved, mut read, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let mut text = None;
         for (sink, look) in looks {
@@ -261,6 +303,12 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                     read.push(sink);
                     continue;
                 }
+                // What it holds is what was put there, and that was this token.
+                ReadBack::AsDelivered if self.last_taken(&sink) == Some(generation) => {
+                    read.push(sink);
+                    continue;
+                }
+                ReadBack::AsDelivered => "what an earlier delivery left there".to_owned(),
                 // Its receipt was the proof.
                 ReadBack::Opaque => {
                     proved.push(sink);
@@ -269,10 +317,19 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 ReadBack::Holds(held) => format!("another token ({})", held.fingerprint().short()),
                 ReadBack::Absent => "nothing".to_owned(),
                 ReadBack::Other(what) => what,
-                ReadBack::Unreadable(error) => error.to_string(),
+                ReadBack::Unreadable(error) => {
+                    self.heed(&error);
+                    error.to_string()
+                }
             };
             let error = format!("read back after delivery: {instead}");
             events.push(self.trouble(Lane::Sink(sink), IncidentKind::SinkFailed, error, None));
+        }
+        if text.is_none() && !read.is_empty() {
+            text = self.text_of(token.fingerprint(), stop).await?;
+            if text.is_none() {
+                return self.without_text(generation, token.fingerprint()).await;
+            }
         }
         if let Some(text) = text
             && self.try_read_back(&text, stop).await?

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::seen::{Held, SeenList};
+use super::seen::{Claim, Held, SeenList};
 use super::{Look, Planner};
 use crate::account::{Generation, LastDelivery, Stage};
 use crate::clock::delta;
@@ -31,6 +31,8 @@ impl Planner<'_> {
             self.look(Look::Sinks);
         }
         self.note_drift();
+        self.note_claims();
+        self.leave_needless_lanes();
         if let Some(list) = self.fresh_list() {
             self.note_clock(list);
             self.note_own(list);
@@ -98,6 +100,41 @@ impl Planner<'_> {
             }
         }
         self.record(events);
+    }
+
+    /// A consumer says that it uses another generation than it did: a newer one, or, set back, an older one.
+    fn note_claims(&mut self) {
+        let mut events = Vec::new();
+        for sink in self.policy.sinks.iter().filter(|sink| sink.acknowledge.is_some()) {
+            let Some(record) = self.state.sinks.get(&sink.name) else { continue };
+            let known = match self.seen.claims.get(&sink.name) {
+                Some(Claim::Uses(fingerprint)) => self.state.by_fingerprint(fingerprint),
+                Some(Claim::UsesGeneration(number)) => self.state.generations.get(number),
+                Some(Claim::Odd(what)) => {
+                    self.decision.notices.push(format!("The consumer of sink {} {what}", sink.name));
+                    None
+                }
+                None => None,
+            };
+            let Some(generation) = known.map(|generation| generation.number) else { continue };
+            if record.acknowledged.map(|(number, _)| number) != Some(generation) {
+                events.push(Event::Acknowledged { sink: sink.name.clone(), generation });
+            }
+        }
+        self.record(events);
+    }
+
+    /// Trouble with telling somebody whom nobody wants told any more.
+    fn leave_needless_lanes(&mut self) {
+        let is_wanted = |name: &String| {
+            let told = self.policy.sinks.iter().any(|sink| sink.name == *name && sink.notify.is_some());
+            told && self.state.sinks.get(name).is_some_and(|record| record.notify_owed.is_some())
+        };
+        let needless = self.state.lanes.keys().filter(|lane| match lane {
+            Lane::Notify(name) => !is_wanted(name),
+            Lane::Login | Lane::Server | Lane::Rotation | Lane::Retirement | Lane::Sink(_) => false,
+        });
+        self.record(needless.map(|lane| Event::LaneCleared { lane: lane.clone() }).collect());
     }
 
     fn note_clock(&mut self, list: &SeenList) {

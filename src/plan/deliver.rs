@@ -67,6 +67,9 @@ impl Planner<'_> {
                 continue;
             }
             let need = self.need(sink, record, &token);
+            if matches!(need, Need::Delivery(_)) && self.awaits_peers(sink, record) {
+                continue;
+            }
             let (action, because) = match &need {
                 Need::Nothing => continue,
                 Need::Proof => {
@@ -92,8 +95,12 @@ impl Planner<'_> {
         if let Some(until) = self.server_held() {
             // Proving means using what was read; a token whose text is not at hand must be asked for.
             let asks_nobody = |sink: &String| self.seen.held(sink) == Some(&Held::Opaque);
+            let is_elsewhere = |name: &String| {
+                !self.policy.sinks.iter().any(|sink| sink.name == *name && sink.kind.is_in_ringcx())
+            };
             let all = deliver.len() + prove.len();
             prove.retain(asks_nobody);
+            deliver.retain(is_elsewhere);
             if !self.seen.values.contains(&token.fingerprint()) {
                 deliver.clear();
             }
@@ -119,7 +126,13 @@ impl Planner<'_> {
                 Need::Proof
             }
             Some(Held::Token(found)) if *found == token.fingerprint() => {
-                if proved && record.drifted.is_none() { Need::Nothing } else { Need::Proof }
+                // A delivery without a known outcome may have come there: what is there is proved afresh.
+                let settled = record.drifted.is_none() && record.last_delivery == LastDelivery::Done;
+                match self.newer_peer(sink, record) {
+                    Some(peer) => Need::Delivery(format!("account {peer} has a newer token")),
+                    None if proved && settled => Need::Nothing,
+                    None => Need::Proof,
+                }
             }
             Some(Held::Token(found)) => Need::Delivery(match self.state.by_fingerprint(found) {
                 Some(old) => format!("it holds generation {}", old.number),
@@ -138,6 +151,33 @@ impl Planner<'_> {
                 LastDelivery::Done => Need::Delivery("it holds an older token".to_owned()),
             },
         }
+    }
+
+    /// Another account that this sink names and whose token is another than the one it holds.
+    fn newer_peer<'s>(&self, sink: &'s SinkPolicy, record: &SinkRecord) -> Option<&'s str> {
+        let held = record.taken.as_ref().map(|(_, taken)| &taken.peers);
+        let differs = |peer: &&String| {
+            let now = self.seen.peers.tokens.get(*peer).map(|token| token.fingerprint);
+            now.is_some() && now != held.and_then(|held| held.get(*peer)).map(|token| token.fingerprint)
+        };
+        sink.kind.peers().iter().find(differs).map(String::as_str)
+    }
+
+    /// Whether a token of another account is missing, without which this sink cannot be written: there is none,
+    /// its text is not at hand, or it is older than the one that is there.
+    fn awaits_peers(&mut self, sink: &SinkPolicy, record: &SinkRecord) -> bool {
+        let held = record.taken.as_ref().map(|(_, taken)| &taken.peers);
+        let mut waits = false;
+        for peer in sink.kind.peers() {
+            let now = self.seen.peers.tokens.get(peer).map(|token| token.generation);
+            let before = held.and_then(|held| held.get(peer)).map(|token| token.generation);
+            if !self.seen.peers.at_hand.contains(peer) || now < before {
+                self.wait(format!("the token of account {peer}, for sink {}", sink.name), None);
+                self.decision.awaits.insert(peer.clone());
+                waits = true;
+            }
+        }
+        waits
     }
 
     /// What follows a token that is not minted or verified yet.

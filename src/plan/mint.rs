@@ -110,6 +110,10 @@ impl Planner<'_> {
             return;
         }
         let Some(due) = due(self.policy, self.state, self.now) else {
+            // Another schedule moved it: what failed is not wanted now, and nothing else would say that it is over.
+            if self.state.trouble(&Lane::Rotation).is_some() {
+                self.record(vec![Event::LaneCleared { lane: Lane::Rotation }]);
+            }
             if let Some(at) = next_scheduled(self.policy, self.state) {
                 self.wait("the next rotation", Some(at));
             }
@@ -135,6 +139,14 @@ impl Planner<'_> {
             .filter_map(|sink| unfit.get(&sink.name).map(|why| format!("sink {}: {why}", sink.name)))
             .collect();
         if !faults.is_empty() {
+            // What is told of already is not told of twice: the rotation waits for the sink.
+            let unfit =
+                self.policy.sinks.iter().filter(|sink| sink.required && unfit.contains_key(&sink.name));
+            let lanes: Vec<Lane> = unfit.map(|sink| Lane::Sink(sink.name.clone())).collect();
+            if lanes.iter().all(|lane| self.state.trouble(lane).is_some()) {
+                let until = lanes.iter().filter_map(|lane| self.state.held_until(lane, self.now)).max();
+                return self.wait(format!("sinks that fail ({})", faults.join("; ")), until);
+            }
             let trouble = Trouble::new(Lane::Rotation, IncidentKind::PreflightFailed, faults.join("; "));
             return self.record(vec![failed(self.state, &self.policy.retry, trouble, self.now)]);
         }

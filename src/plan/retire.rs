@@ -13,7 +13,7 @@ use super::{Action, Look, Next, Planner, Step};
 use crate::account::{AccountState, Generation, LastDelivery, Stage};
 use crate::clock::after;
 use crate::event::{GenerationNo, Lane, Outcome};
-use crate::policy::{AccountPolicy, Foreign};
+use crate::policy::{AccountPolicy, Foreign, SinkPolicy};
 use crate::secret::Fingerprint;
 
 /// A token that every guard let pass, just now.
@@ -81,6 +81,16 @@ pub enum Blocked {
         /// Which.
         sink: String,
     },
+    /// Those who read a required sink were not told of its token yet, so they may use an older one.
+    Untold {
+        /// Which.
+        sink: String,
+    },
+    /// The consumer of a required sink has not said that it uses a newer one.
+    Unacknowledged {
+        /// Which.
+        sink: String,
+    },
     /// The sinks were not looked at in this pass.
     SinksUnseen,
     /// No fresh list was had with the current token.
@@ -105,6 +115,10 @@ impl fmt::Display for Blocked {
             Self::NoCurrent => f.write_str("there is no current token, this may be the last one that works"),
             Self::Served { sink } => write!(f, "sink {sink} still serves it"),
             Self::SinkUnknown { sink } => write!(f, "it is not known what sink {sink} holds"),
+            Self::Untold { sink } => write!(f, "the consumer of sink {sink} was not told of a newer one"),
+            Self::Unacknowledged { sink } => {
+                write!(f, "the consumer of sink {sink} has not said that it uses a newer one")
+            }
             Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
             Self::NoList => f.write_str("the current token has not just been seen to work"),
             Self::NotListed => f.write_str("it is not on the server's list"),
@@ -264,6 +278,9 @@ impl Planner<'_> {
         let number = self.state.by_fingerprint(&fingerprint).map(|generation| generation.number);
         for sink in &self.policy.sinks {
             let name = || sink.name.clone();
+            if sink.required && victim.may_be_published() {
+                self.judge_consumer(sink, number)?;
+            }
             match self.seen.held(&sink.name) {
                 Some(Held::Token(held)) if *held == fingerprint => {
                     return Err(Blocked::Served { sink: name() });
@@ -297,6 +314,30 @@ impl Planner<'_> {
                 }
                 Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => {}
             }
+        }
+        if !victim.may_be_published() {
+            return Ok(());
+        }
+        for elsewhere in &self.policy.served_elsewhere {
+            let sink = elsewhere.to_string();
+            match self.seen.peers.held_elsewhere.get(elsewhere) {
+                Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
+                Some(_) => {}
+                None => return Err(Blocked::SinkUnknown { sink }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that holds another token proves nothing of a program that read it long ago.
+    fn judge_consumer(&self, sink: &SinkPolicy, victim: Option<GenerationNo>) -> Result<(), Blocked> {
+        let record = self.state.sinks.get(&sink.name);
+        if sink.notify.is_some() && record.is_none_or(|record| record.notify_owed.is_some()) {
+            return Err(Blocked::Untold { sink: sink.name.clone() });
+        }
+        let uses = record.and_then(|record| record.acknowledged).map(|(number, _)| number);
+        if sink.acknowledge.is_some() && uses <= victim {
+            return Err(Blocked::Unacknowledged { sink: sink.name.clone() });
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::event::{GenerationNo, PeerToken};
+use crate::policy::SinkElsewhere;
 use crate::secret::{Fingerprint, SecretTag};
 
 /// What was seen so far in this pass, and a little of the one before.
@@ -11,6 +13,8 @@ use crate::secret::{Fingerprint, SecretTag};
 pub struct Seen {
     /// What each readable sink holds; `None`: not looked yet, or something was delivered since.
     pub sinks: Option<BTreeMap<String, Held>>,
+    /// What the consumers of sinks say they use; those that say nothing are not in it.
+    pub claims: BTreeMap<String, Claim>,
     /// What each sink that was taken out of the policy still holds, where it can be looked at.
     pub released: BTreeMap<String, Held>,
     /// The last list, unless something was changed on the server since.
@@ -27,6 +31,21 @@ pub struct Seen {
     pub secret_tag: Option<SecretTag>,
     /// The server asked to be left alone until then.
     pub quiet_until: Option<DateTime<Utc>>,
+    /// What other accounts tell.
+    pub peers: SeenPeers,
+}
+
+/// What other accounts tell: their tokens, and what templates of theirs hold of this account's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenPeers {
+    /// The token of each that is to be used now.
+    pub tokens: BTreeMap<String, PeerToken>,
+    /// Those whose token's text is at hand.
+    pub at_hand: BTreeSet<String>,
+    /// What each template of another account holds; one that is not here may hold anything.
+    pub held_elsewhere: BTreeMap<SinkElsewhere, BTreeSet<Fingerprint>>,
+    /// Another account waits for the text of this one's token.
+    pub is_wanted: bool,
 }
 
 /// What a sink was seen to hold.
@@ -42,6 +61,17 @@ pub enum Held {
     Unreadable(String),
     /// Sinks of this kind cannot be looked at.
     Opaque,
+}
+
+/// What the consumer of a sink says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It uses the token with this fingerprint.
+    Uses(Fingerprint),
+    /// It uses the token of this generation.
+    UsesGeneration(GenerationNo),
+    /// Nothing that could be understood; the text says what is wrong with it.
+    Odd(String),
 }
 
 /// One list of the server's.

@@ -232,7 +232,10 @@ mod tests {
             .collect();
         // Account and [defaults] have them in common, and [defaults] is where they are explained.
         let in_common = ["check-every", "retention", "retry", "smoke-test", "verify-within"];
-        assert_eq!(silent, in_common.map(|key| format!("{key} in [[account]]")));
+        // It excludes `inline`, which stands there, and is spoken of beside it.
+        let mut expected = vec!["template in [[account.sink]]".to_owned()];
+        expected.extend(in_common.map(|key| format!("{key} in [[account]]")));
+        assert_eq!(silent, expected);
         // The counts of tables and keys: a reader that asks for nothing would pass too easily.
         assert!(reading.known.len() >= 10 && reading.known["[[account.sink]]"].len() >= 12);
     }

@@ -15,10 +15,15 @@ use super::value;
 use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
 use crate::secret::SecretSource;
 
+mod consumer;
 mod login;
 mod sink;
+pub(super) use consumer::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
 pub(super) use login::{LoginSpec, OwnSecret};
-pub(super) use sink::{AccessSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
+pub(super) use sink::{
+    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
+    WebhookSpec,
+};
 
 /// The main file.
 pub(super) struct PolicySpec {

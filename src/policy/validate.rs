@@ -17,13 +17,15 @@ use super::spec::{
     AccountSpec, AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, OwnSecret, PolicySpec, RingcxSpec,
 };
 use super::{
-    AlertsPolicy, CronExpr, DaemonPolicy, EmailPolicy, LogFormat, LogPolicy, LoginEncoding, Policy,
-    RingcxPolicy, SmtpTls, suggest, value,
+    AccountPolicy, AlertsPolicy, CronExpr, DaemonPolicy, EmailPolicy, LogFormat, LogPolicy, LoginEncoding,
+    Policy, RingcxPolicy, SmtpTls, suggest, value,
 };
 use crate::secret::SecretSource;
 
 mod account;
+mod consumer;
 mod doubt;
+mod template;
 mod tuning;
 mod unique;
 
@@ -35,17 +37,20 @@ pub(super) fn policy(path: &Path, main: PolicySpec, more: Vec<AccountSpec>, faul
     let passwords_dir = passwords_dir.map(|at| At { value: directory.join(at.value), span: at.span });
     let mut context = Context { directory, passwords_dir, faults, gaps: HashMap::new() };
     unique::check(path, accounts.iter().chain(&more), &mut context);
+    template::check_names(&accounts.iter().chain(&more).collect::<Vec<_>>(), &mut context);
     let defaults = tuning::Tuning::built_in().with(tuning);
+    let mut accounts: Vec<AccountPolicy> = accounts
+        .into_iter()
+        .chain(more)
+        .filter_map(|account| account::account(account, &defaults, &mut context))
+        .collect();
+    template::serve_elsewhere(&mut accounts);
     Policy {
         path: path.to_owned(),
         daemon: context.daemon(daemon),
         log: context.log(log),
         ringcx: context.ringcx(ringcx),
-        accounts: accounts
-            .into_iter()
-            .chain(more)
-            .filter_map(|account| account::account(account, &defaults, &mut context))
-            .collect(),
+        accounts,
         alerts: context.alerts(alerts),
     }
 }

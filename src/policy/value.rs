@@ -88,6 +88,31 @@ pub(super) const LINE: Kind<String> = kind("a string", |text| {
     }
 });
 
+/// A text of any number of lines.
+pub(super) const TEXT: Kind<String> = kind("a string", |text| Ok(text.to_owned()));
+
+/// An id of RingCX's: it stands in a path, and must not lead out of it.
+pub(super) const ID: Kind<String> = Kind {
+    expected: "an id",
+    parse: |text| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+            return Ok(text.to_owned());
+        }
+        Err(Refusal::new("not an id of RingCX")
+            .help(Some("`ringcx-rotator auth-configs ACCOUNT` shows the ids there are".to_owned())))
+    },
+    integer: Some(|digits| (ID.parse)(digits)),
+};
+
+/// What an environment variable can hold.
+pub(super) fn environment_value(text: &str) -> Result<String, Refusal> {
+    match text.contains('\0') {
+        true => Err(Refusal::new("holds a NUL, which no program can be given")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Such as `aws80`.
 pub(super) const PLATFORM: Kind<String> = kind("a platform such as \"aws80\"", |text| {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -134,6 +159,17 @@ pub(super) const VARIABLE: Kind<String> = kind("a name such as \"RINGCX_API_TOKE
     }
     Err(Refusal::new("not the name of an environment variable")
         .help(Some("it has letters, digits and _, and does not begin with a digit".to_owned())))
+});
+
+/// The name of a unit of systemd.
+pub(super) const UNIT: Kind<String> = kind("the name of a unit such as \"dialer.service\"", |text| {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    let endings = ["service", "socket", "target", "timer", "path"];
+    let ended = text.rsplit_once('.').is_some_and(|(name, end)| !name.is_empty() && endings.contains(&end));
+    if ended && text.len() <= 255 && text.bytes().all(good) && !text.starts_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::new("not the name of a unit").help(Some("write it in full: \"dialer.service\"".to_owned())))
 });
 
 /// The name of a systemd credential: a file name.

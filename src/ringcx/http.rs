@@ -31,10 +31,11 @@ use crate::policy::{LoginEncoding, RingcxPolicy};
 use crate::secret::{Secret, Token};
 
 mod answer;
+mod auth_config;
 mod reason;
 mod ringex;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Lists of tokens and of accounts; the latter's objects are large, and there can be many.
 const MAX_LIST: usize = 1024 * 1024;

@@ -202,7 +202,7 @@ pub fn percent_encode(text: &str) -> String {
 }
 
 /// The body as text: without a byte order mark, trimmed, not empty, not a page.
-fn text(body: &[u8]) -> Result<&str, BodyError> {
+pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|_| BodyError::NotText)?.trim();
     match text.as_bytes().first() {
@@ -218,7 +218,10 @@ fn unquote(text: &str) -> &str {
 }
 
 /// serde_json's own error can quote the body, so it is dropped.
-fn json<T: serde::de::DeserializeOwned>(text: &str, expected: &'static str) -> Result<T, BodyError> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    text: &str,
+    expected: &'static str,
+) -> Result<T, BodyError> {
     serde_json::from_str(text).map_err(|_| BodyError::NotThat { expected })
 }
 

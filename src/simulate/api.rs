@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use super::admin;
 use super::answer;
+use super::configs::{self, About, Wish};
 use super::fault::{Call, Effect, Fault};
 use super::http::{Body, Handler, Reply, Request, Response};
 use super::listener::Background;
@@ -56,6 +57,15 @@ enum Claim {
     Refused(&'static str),
 }
 
+/// What a call is about, where it is about one thing.
+#[derive(Clone)]
+struct Subject {
+    /// The token in its path.
+    victim: Option<Fingerprint>,
+    /// The auth configs.
+    config: Option<(Wish, About)>,
+}
+
 /// What came of a call.
 struct Done {
     response: Response,
@@ -68,8 +78,16 @@ impl Handler for Api {
         if let (Side::RingCx, Some(path)) = (self.side, request.path.strip_prefix("/_simulate/")) {
             return Reply::Answer(admin::answer(&self.world, path, &request));
         }
+        if let (Side::RingCx, Some((wish, about))) = (self.side, configs::route(&request)) {
+            let call = match wish {
+                Wish::List => Call::ConfigList,
+                Wish::Read => Call::ConfigRead,
+                Wish::Write => Call::ConfigWrite,
+            };
+            return self.call(call, Subject { victim: None, config: Some((wish, about)) }, request);
+        }
         match route(self.side, &request) {
-            Some((call, victim)) => self.call(call, victim, request),
+            Some((call, victim)) => self.call(call, Subject { victim, config: None }, request),
             None => Reply::Answer(answer::error(404, &request)),
         }
     }
@@ -110,7 +128,7 @@ fn percent_decoded(segment: &str) -> Vec<u8> {
 }
 
 impl Api {
-    fn call(&self, call: Call, victim: Option<Fingerprint>, request: Request) -> Reply {
+    fn call(&self, call: Call, about: Subject, request: Request) -> Reply {
         let now = self.world.clock.now();
         let mut state = self.world.lock();
         let caller = identify(&state, now, call, &request);
@@ -120,7 +138,7 @@ impl Api {
             user: caller.user.clone(),
             auth: caller.auth,
             with: caller.with,
-            subject: victim,
+            subject: about.victim,
             status: None,
             fault: None,
             effect: false,
@@ -130,7 +148,7 @@ impl Api {
         } else {
             record.fault =
                 state.faults.take(call, caller.user.as_deref()).filter(|fault| *fault != Fault::Pass);
-            self.reply(&mut state, &mut record, &caller, &request)
+            self.reply(&mut state, &mut record, &caller, &about, &request)
         };
         record.status = match &reply {
             Reply::Answer(response) | Reply::Half(response) | Reply::Slow(_, response) => {
@@ -148,7 +166,7 @@ impl Api {
                 tokio::time::sleep(wait).await;
                 {
                     let mut state = world.lock();
-                    let done = perform(&mut state, world.clock.now(), call, &caller, victim, &request);
+                    let done = perform(&mut state, world.clock.now(), call, &caller, &about, &request);
                     state.came_late(number, done.subject, done.effect);
                 }
                 world.announce();
@@ -158,10 +176,17 @@ impl Api {
     }
 
     /// Carries the call out, unless the fault says otherwise, and makes the answer what the fault makes it.
-    fn reply(&self, state: &mut State, record: &mut CallRecord, caller: &Caller, request: &Request) -> Reply {
+    fn reply(
+        &self,
+        state: &mut State,
+        record: &mut CallRecord,
+        caller: &Caller,
+        about: &Subject,
+        request: &Request,
+    ) -> Reply {
         let now = record.at;
         let mut carry_out = |state: &mut State| {
-            let done = perform(state, now, record.call, caller, record.subject, request);
+            let done = perform(state, now, record.call, caller, about, request);
             record.effect = done.effect;
             record.subject = done.subject;
             done.response
@@ -234,9 +259,14 @@ fn over_limit(state: &mut State, now: DateTime<Utc>, call: Call, caller: &Caller
     let (kind, limit) = match call {
         Call::Login | Call::RingexLogin => (Metered::Logins, state.settings.logins_per_minute),
         Call::RingexToken => (Metered::Ringex, state.settings.ringex_logins_per_minute),
-        Call::Refresh | Call::Mint | Call::List | Call::Delete | Call::Accounts => {
-            (Metered::Requests, state.settings.requests_per_minute)
-        }
+        Call::Refresh
+        | Call::Mint
+        | Call::List
+        | Call::Delete
+        | Call::Accounts
+        | Call::ConfigList
+        | Call::ConfigRead
+        | Call::ConfigWrite => (Metered::Requests, state.settings.requests_per_minute),
     };
     // RingEX counts an app's requests, whoever it logs in.
     let whose = match &caller.claim {
@@ -265,7 +295,13 @@ fn identify(state: &State, now: DateTime<Utc>, call: Call, request: &Request) ->
             let user = state.user_of_refresh(&refresh).map(str::to_owned);
             Caller { auth: AuthKind::Refresh, user, with: None, claim: Claim::Refresh(refresh) }
         }
-        Call::Mint | Call::List | Call::Delete | Call::Accounts => {
+        Call::Mint
+        | Call::List
+        | Call::Delete
+        | Call::Accounts
+        | Call::ConfigList
+        | Call::ConfigRead
+        | Call::ConfigWrite => {
             if let Some(value) = request.header("authorization") {
                 identify_bearer(state, now, value)
             } else if let Some(token) = request.header("x-auth-token") {
@@ -367,9 +403,10 @@ fn perform(
     now: DateTime<Utc>,
     call: Call,
     caller: &Caller,
-    victim: Option<Fingerprint>,
+    about: &Subject,
     request: &Request,
 ) -> Done {
+    let victim = about.victim;
     let nothing = |response| Done { response, effect: false, subject: victim };
     match &caller.claim {
         Claim::Refused(why) => nothing(Response::text(401, *why)),
@@ -428,7 +465,12 @@ fn perform(
             }
             Call::List => nothing(list_answer(state, now, user)),
             Call::Delete => delete(state, now, user, victim, request),
-            Call::Accounts => nothing(Response::json(200, &accounts())),
+            Call::Accounts => nothing(Response::json(200, &accounts(state))),
+            Call::ConfigList | Call::ConfigRead | Call::ConfigWrite => {
+                let Some((wish, about)) = &about.config else { return nothing(answer::error(404, request)) };
+                let (response, key) = state.configs_answer(now, *wish, about, request);
+                Done { response, effect: key.is_some(), subject: key }
+            }
             // Their claims are others.
             Call::Login | Call::RingexToken | Call::RingexLogin | Call::Refresh => {
                 nothing(answer::error(400, request))
@@ -510,12 +552,15 @@ fn delete(
     Done { response, effect, subject: victim }
 }
 
-fn accounts() -> Value {
-    json!([{
-        "accountId": "21170001",
-        "accountName": "Stand-in Contact Centre",
-        "mainAccountId": "21170001",
-        "apiSecret": PLANTED_SECRETS[0],
-        "sip": { "password": PLANTED_SECRETS[1] },
-    }])
+fn accounts(state: &State) -> Value {
+    let account = |id: String| {
+        json!({
+            "accountId": id,
+            "accountName": if id == "21170001" { "Stand-in Contact Centre".to_owned() } else { format!("Stand-in {id}") },
+            "mainAccountId": "21170001",
+            "apiSecret": PLANTED_SECRETS[0],
+            "sip": { "password": PLANTED_SECRETS[1] },
+        })
+    };
+    state.account_ids().into_iter().map(account).collect()
 }

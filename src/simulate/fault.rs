@@ -34,11 +34,17 @@ pub enum Call {
     Delete,
     /// `GET /voice/api/v1/admin/accounts`
     Accounts,
+    /// `GET …/external/authConfigs`
+    ConfigList,
+    /// `GET …/external/authConfigs/{authConfigId}`
+    ConfigRead,
+    /// `PATCH …/external/authConfigs/{authConfigId}/apiKey`
+    ConfigWrite,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Login,
         Self::RingexToken,
         Self::RingexLogin,
@@ -47,6 +53,9 @@ impl Call {
         Self::List,
         Self::Delete,
         Self::Accounts,
+        Self::ConfigList,
+        Self::ConfigRead,
+        Self::ConfigWrite,
     ];
 
     /// Whether the call changes something on the server.
@@ -57,8 +66,9 @@ impl Call {
             | Self::RingexLogin
             | Self::Refresh
             | Self::Mint
-            | Self::Delete => true,
-            Self::List | Self::Accounts => false,
+            | Self::Delete
+            | Self::ConfigWrite => true,
+            Self::List | Self::Accounts | Self::ConfigList | Self::ConfigRead => false,
         }
     }
 }
@@ -74,6 +84,9 @@ impl fmt::Display for Call {
             Self::List => "list",
             Self::Delete => "delete",
             Self::Accounts => "accounts",
+            Self::ConfigList => "config-list",
+            Self::ConfigRead => "config-read",
+            Self::ConfigWrite => "config-write",
         })
     }
 }
@@ -81,8 +94,8 @@ impl fmt::Display for Call {
 /// The text names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}` is no call: expected login, ringex-token, ringex-login, refresh, mint, list, \
-     delete or accounts"
+    "`{got}` is no call: expected login, ringex-token, ringex-login, refresh, mint, list, delete, accounts, \
+     config-list, config-read or config-write"
 )]
 pub struct UnknownCall {
     /// The text found.
@@ -192,10 +205,10 @@ impl Fault {
     ];
 
     /// Whether the fault says anything about this call. One that differs from its sibling only in that
-    /// the call was carried out fits none that changes nothing; `late-effect` is about tokens only.
+    /// the call was carried out fits none that changes nothing; `late-effect` is about tokens, and the places that hold one.
     pub fn fits(self, call: Call) -> bool {
         match self {
-            Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete),
+            Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete | Call::ConfigWrite),
             Self::Status(_, _, Effect::Done) => call.changes(),
             Self::Html(status, Effect::Done) => call.changes() || (200..300).contains(&status),
             Self::Status(_, _, Effect::None)

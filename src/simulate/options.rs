@@ -14,9 +14,10 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
+use super::configs::ConfigSpec;
 use super::fault::FaultSpec;
 use super::record::CallRecord;
-use super::settings::{DeleteForm, ListForm, MintForm, Settings};
+use super::settings::{ConfigAccess, DeleteForm, KeyForm, ListForm, MintForm, Settings};
 use super::{Authority, RingexSetup, Setup, Simulator, StartError, User, span};
 use crate::clock::Clock;
 
@@ -93,6 +94,19 @@ pub struct SimulateOptions {
     /// Lock a user after so many wrong passwords in a row
     #[arg(long, value_name = "N")]
     pub lockout_after: Option<u32>,
+    /// An external auth config that flows take their credential from (repeatable); TYPE is APIKEY, JWT, BASIC,
+    /// OAUTH or CUSTOM_AUTH
+    #[arg(long = "auth-config", value_name = "ACCOUNT/CONFIG[=TYPE]")]
+    pub auth_configs: Vec<ConfigSpec>,
+    /// How an auth config shows its key
+    #[arg(long, value_enum, default_value_t = KeyForm::Whole)]
+    pub key_form: KeyForm,
+    /// What users may do with auth configs
+    #[arg(long, value_enum, default_value_t = ConfigAccess::Full)]
+    pub config_access: ConfigAccess,
+    /// Let an IVR flow call with the key of each auth config, so often; the record says whether one failed
+    #[arg(long, value_name = "TIME", value_parser = span::parse)]
+    pub flows_every: Option<Duration>,
     /// Say at login that the password must be changed
     #[arg(long)]
     pub password_reset: bool,
@@ -212,6 +226,12 @@ pub async fn run_until(
     for name in &names {
         (0..options.foreign).for_each(|_| drop(simulator.mint_foreign(name)));
     }
+    for spec in options.auth_configs {
+        if let Some(every) = options.flows_every.filter(|_| spec.auth_type == "APIKEY") {
+            simulator.start_flow(&spec.config_id, every);
+        }
+        simulator.add_auth_config(spec);
+    }
     options.faults.into_iter().for_each(|fault| simulator.inject_spec(fault));
 
     let url = simulator.base_url();
@@ -278,6 +298,8 @@ fn settings(options: &SimulateOptions) -> Settings {
         ringex_token_ttl: options.ringex_token_ttl,
         requests_per_minute: limit(options.requests_per_minute),
         penalty: options.penalty,
+        key_form: options.key_form,
+        config_access: options.config_access,
         ..Settings::default()
     }
 }

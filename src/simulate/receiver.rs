@@ -200,6 +200,15 @@ impl Receiver {
         state.deliveries.iter().rev().find(taken).and_then(Delivery::token)
     }
 
+    /// The tokens that the receiver may be using: the last one answered with a success, and each that came
+    /// since.
+    pub fn may_hold(&self) -> Vec<String> {
+        let state = self.inbox.lock();
+        let taken = |delivery: &Delivery| delivery.status.is_some_and(|status| status < 300);
+        let last = state.deliveries.iter().rposition(taken).unwrap_or_default();
+        state.deliveries[last..].iter().filter_map(Delivery::token).collect()
+    }
+
     /// Waits until the deliveries are as asked for.
     pub async fn until(&self, mut as_asked: impl FnMut(&[Delivery]) -> bool) {
         let mut changes = self.inbox.changed.subscribe();

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::configs::{ConfigRecord, FlowRecord};
 use super::fault::{Call, Fault};
 use super::world::World;
 use crate::secret::Fingerprint;
@@ -182,6 +183,16 @@ impl Record {
         self.world.lock().strayed
     }
 
+    /// The auth config of this id.
+    pub fn config(&self, config_id: &str) -> Option<ConfigRecord> {
+        self.world.lock().configs.iter().find(|config| config.config_id == config_id).cloned()
+    }
+
+    /// What came of the calls of the flow that uses this auth config.
+    pub fn flow(&self, config_id: &str) -> Option<FlowRecord> {
+        self.world.lock().flows.iter().find(|flow| flow.config_id == config_id).cloned()
+    }
+
     /// Waits until the record is as asked for; looks again after everything that happens.
     pub async fn until(&self, mut as_asked: impl FnMut(&Self) -> bool) {
         let mut changes = self.world.changes();
@@ -205,7 +216,14 @@ impl Record {
             .iter()
             .map(|(name, user)| json!({ "name": name, "platform": user.platform, "locked": user.locked }))
             .collect();
-        json!({ "users": users, "tokens": state.tokens, "calls": state.calls, "strayed": state.strayed })
+        json!({
+            "users": users,
+            "tokens": state.tokens,
+            "calls": state.calls,
+            "strayed": state.strayed,
+            "auth_configs": state.configs,
+            "flows": state.flows,
+        })
     }
 }
 

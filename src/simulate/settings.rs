@@ -56,6 +56,10 @@ pub struct Settings {
     pub penalty: Duration,
     /// The `Retry-After` of a limit's 429.
     pub penalty_form: PenaltyForm,
+    /// How an auth config shows its key.
+    pub key_form: KeyForm,
+    /// What users may do with auth configs.
+    pub config_access: ConfigAccess,
 }
 
 impl Default for Settings {
@@ -80,6 +84,8 @@ impl Default for Settings {
             requests_per_minute: None,
             penalty: Duration::from_secs(60),
             penalty_form: PenaltyForm::Seconds,
+            key_form: KeyForm::Whole,
+            config_access: ConfigAccess::Full,
         }
     }
 }
@@ -193,4 +199,30 @@ pub enum PenaltyForm {
     Date,
     /// No such header.
     Absent,
+}
+
+/// How an auth config shows its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyForm {
+    /// All of it.
+    Whole,
+    /// Only its end.
+    Masked,
+    /// Only that there is one.
+    Hidden,
+    /// No such field.
+    Absent,
+}
+
+/// What users may do with auth configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigAccess {
+    /// Read and change them.
+    Full,
+    /// Read them.
+    Read,
+    /// Nothing.
+    None,
 }

@@ -9,12 +9,14 @@ use super::*;
 
 mod beside;
 mod calls;
+mod configs;
 mod faults;
 
 const LOGIN: &str = "/api/auth/login/admin";
 const REFRESH: &str = "/api/auth/token/refresh";
 const TOKEN: &str = "/voice/api/v1/admin/token";
 const ACCOUNTS: &str = "/voice/api/v1/admin/accounts";
+const CONFIGS: &str = "/voice/api/v1/admin/accounts/21170001/external/authConfigs";
 
 /// A simulator with a client that follows nothing.
 struct Bench {
@@ -65,7 +67,9 @@ impl Bench {
     }
 
     async fn with(setup: Setup) -> Self {
-        Self { simulator: Simulator::start(setup).await.unwrap(), client: client() }
+        let simulator = Simulator::start(setup).await.unwrap();
+        simulator.add_auth_config("21170001/c1".parse().unwrap());
+        Self { simulator, client: client() }
     }
 
     async fn with_user(name: &str, password: &str) -> Self {
@@ -130,6 +134,12 @@ impl Bench {
             Call::List => self.request(Method::GET, TOKEN).bearer_auth(access),
             Call::Delete => self.request(Method::DELETE, &format!("{TOKEN}/{victim}")).bearer_auth(access),
             Call::Accounts => self.request(Method::GET, ACCOUNTS).bearer_auth(access),
+            Call::ConfigList => self.request(Method::GET, CONFIGS).bearer_auth(access),
+            Call::ConfigRead => self.request(Method::GET, &format!("{CONFIGS}/c1")).bearer_auth(access),
+            Call::ConfigWrite => {
+                let body = r#"{"providerName":"P","description":"D","apiKey":"aws80:a-new-key"}"#;
+                self.request(Method::PATCH, &format!("{CONFIGS}/c1/apiKey")).bearer_auth(access).body(body)
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::Sha256;
 use tokio::sync::watch;
 
+use super::configs::{ConfigRecord, FlowRecord};
 use super::fault::FaultPlan;
 use super::limits::Meter;
 use super::random;
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) meters: HashMap<(String, Metered), Meter>,
     pub(super) strayed: u64,
     pub(super) ringex: Ringex,
+    pub(super) configs: Vec<ConfigRecord>,
+    pub(super) flows: Vec<FlowRecord>,
     index: HashMap<String, usize>,
     sessions: HashMap<String, Session>,
     refreshes: HashMap<String, (String, String)>,
@@ -131,6 +134,8 @@ impl World {
             meters: HashMap::new(),
             strayed: 0,
             ringex: Ringex::new(RingexSetup::default()),
+            configs: Vec::new(),
+            flows: Vec::new(),
             index: HashMap::new(),
             sessions: HashMap::new(),
             refreshes: HashMap::new(),

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, DirectoryLock, Expect, Found, Seen};
-use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::event::Taken;
 use crate::policy::EnvFileSink;
 use crate::secret::Token;
 use text::{TextError, Value};
@@ -29,18 +30,19 @@ impl EnvFile {
 }
 
 impl Sink for EnvFile {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || preflight(&policy)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
-        blocking(move || deliver(&policy, &token)).await
+        blocking(move || deliver(&policy, &token)).await?;
+        Ok(Taken::default())
     }
 
-    async fn read_back(&self) -> ReadBack {
+    async fn read_back(&self, _: Around<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, Expect, Found, Seen};
-use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::event::Taken;
 use crate::policy::FileSink;
 use crate::secret::{Token, TokenFormError};
 
@@ -31,12 +32,12 @@ impl File {
 }
 
 impl Sink for File {
-    async fn preflight(&self) -> Result<(), SinkError> {
+    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.expose();
         let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
@@ -44,10 +45,11 @@ impl Sink for File {
         if policy.trailing_newline {
             content.push(b'\n');
         }
-        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await
+        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await?;
+        Ok(Taken::default())
     }
 
-    async fn read_back(&self) -> ReadBack {
+    async fn read_back(&self, _: Around<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }
@@ -81,7 +83,8 @@ fn judge(policy: &FileSink, found: &Found) -> ReadBack {
     }
 }
 
-fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
+/// The token of a file that holds nothing else.
+pub(crate) fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
     if bytes.is_empty() {
         return Err("is empty".to_owned());
     }

@@ -23,6 +23,9 @@ const URL_PATH: &str = "canary-in-the-path-51f0";
 const URL_QUERY: &str = "canary-in-the-query-77ab";
 const HEADER: &str = "canary-in-a-header-9c3e";
 const APP_SECRET: &str = "canary of the app's secret/&+%";
+const VARIABLE: &str = "canary-in-a-variable-2d80";
+/// A program that blurts out all it was given, and fails now and then.
+const PROGRAM: &str = "cat; echo $KEY >&2; test $(($$ % 3)) -ne 0";
 const SMTP_PASSWORD: &str = "canary of the mail server's password/&+";
 /// Every JWT begins so: `{"` in base64.
 const JWT: &str = "eyJ";
@@ -63,6 +66,10 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
         "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
          secret = {{ file = \"webhook-secret\" }}\nheaders = {{ X-Key = \"{HEADER}\" }}\nreceipt = \"fingerprint\"\n\
          [[account.sink]]\nname = \"env\"\ntype = \"env-file\"\npath = \"{}\"\nkey = \"TOKEN\"\n\
+         [[account.sink]]\nname = \"flow\"\ntype = \"ringcx-auth-config\"\naccount-id = \"21170002\"\n\
+         auth-config-id = \"flow\"\n\
+         [[account.sink]]\nname = \"program\"\ntype = \"command\"\nargv = [\"/bin/sh\", \"-c\", \"{PROGRAM}\"]\n\
+         environment = {{ KEY = \"{VARIABLE}\" }}\nrequired = false\n\
          [alerts]\nrepeat-after = \"1s\"\n[alerts.email]\nfrom = \"rotator@example.com\"\n\
          to = [\"oncall@example.com\"]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
          username = \"mailer\"\npassword = {{ file = \"smtp-password\" }}\n",
@@ -86,7 +93,7 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
 
 /// What commands print, on both of their outputs.
 fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 15] = [
         &["status"],
         &["status", "ivr"],
         &["status", "--json"],
@@ -94,6 +101,8 @@ fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
         &["plan", "--json"],
         &["tokens", "ivr"],
         &["tokens", "ivr", "--json"],
+        &["auth-configs", "ivr"],
+        &["auth-configs", "ivr", "--json"],
         &["history"],
         &["history", "--json"],
         &["check"],
@@ -122,6 +131,7 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
     house.write("client-secret", APP_SECRET);
     let jwt = house.ringcx.make_jwt("rex-bot");
     house.write("jwt", &jwt);
+    house.ringcx.add_auth_config("21170002/flow".parse().unwrap());
     let receiver = Receiver::start(ReceiverSetup {
         secret: Some(WEBHOOK_SECRET.to_owned()),
         ..ReceiverSetup::default()
@@ -169,6 +179,7 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
         ("path of the webhook", URL_PATH),
         ("query of the webhook", URL_QUERY),
         ("header of the webhook", HEADER),
+        ("variable of the program", VARIABLE),
         ("SMTP password", SMTP_PASSWORD),
         ("SMTP login", &format!("\0mailer\0{SMTP_PASSWORD}")),
         ("secret of an account's object", PLANTED_SECRETS[0]),
@@ -216,7 +227,9 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     let refused = Fault::Status(401, RetryAfter::Absent, Effect::None);
     house.ringcx.inject(Call::Refresh, refused, Times::Always);
     for fault in Fault::ALL {
-        let calls: Vec<Call> = Call::ALL.into_iter().filter(|call| fault.fits(*call)).collect();
+        // No rotation lists auth configs.
+        let calls = Call::ALL.into_iter().filter(|call| fault.fits(*call) && *call != Call::ConfigList);
+        let calls: Vec<Call> = calls.collect();
         for call in &calls {
             house.ringcx.inject(*call, fault, Times::Once);
         }
@@ -292,7 +305,8 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
     }
     let token = house.token();
     assert!(record.is_alive(&token) && house.read("env").contains(&token));
-    assert_eq!(receiver.held_token(), Some(token));
+    assert_eq!(receiver.held_token(), Some(token.clone()));
+    assert_eq!(house.record().config("flow").unwrap().key, token);
     let last = receiver.deliveries().pop().unwrap();
     assert_eq!(last.signature, Signature::Valid);
     assert_eq!(last.header("x-key"), Some(HEADER));

@@ -38,6 +38,8 @@ const PASSES_AT_ONCE: usize = 12;
 /// Only a failsafe.
 const LONGEST_CASE: Duration = Duration::from_secs(240);
 const LOGINS_PER_MINUTE: usize = 5;
+/// The auth config that a flow takes its key from.
+const CONFIG: &str = "ivr-config";
 
 /// When the fault comes, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,9 +77,20 @@ impl Case {
         cases
     }
 
-    /// A first rotation neither refreshes nor deletes anything.
+    /// A first rotation neither refreshes nor deletes anything, and no rotation lists auth configs.
     fn happens(self) -> bool {
-        self.timing != Timing::First || !matches!(self.call, Call::Refresh | Call::Delete)
+        match self.call {
+            Call::ConfigList => false,
+            Call::Refresh | Call::Delete => self.timing != Timing::First,
+            Call::Login
+            | Call::RingexToken
+            | Call::RingexLogin
+            | Call::Mint
+            | Call::List
+            | Call::Accounts
+            | Call::ConfigRead
+            | Call::ConfigWrite => true,
+        }
     }
 }
 
@@ -89,7 +102,7 @@ impl fmt::Display for Case {
             Timing::Thrice => "thrice",
             Timing::Standing => "standing",
         };
-        write!(f, "{:<8} {:<30} {timing:<8}", self.call.to_string(), self.fault.to_string())
+        write!(f, "{:<12} {:<30} {timing:<8}", self.call.to_string(), self.fault.to_string())
     }
 }
 
@@ -164,7 +177,7 @@ fn chosen(cases: Vec<Case>) -> Vec<Case> {
 async fn judge(hall: &Hall, rows: &[Row]) {
     let mut opened: BTreeMap<String, Vec<IncidentKind>> = BTreeMap::new();
     let mut open: BTreeMap<String, i32> = BTreeMap::new();
-    for row in hall.journal.load(ALERTS).await.unwrap() {
+    for row in hall.journal.load(ALERTS).await.unwrap().rows {
         match AlertEvent::from_row(&row).unwrap() {
             AlertEvent::IncidentOpened { incident, .. } => {
                 *open.entry(incident.account.clone()).or_default() += 1;
@@ -175,8 +188,8 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         }
     }
     println!(
-        "{:<48} {:<8} logins mails mints leaked",
-        "call     fault                          timing", "outcome"
+        "{:<52} {:<8} logins mails mints leaked",
+        "call         fault                          timing", "outcome"
     );
     let mut wrong = Vec::new();
     for row in rows {
@@ -219,6 +232,7 @@ async fn play(hall: &Hall, account: String, case: Case) -> Row {
     let ringcx = Simulator::start(setup).await.unwrap();
     let receiver = Receiver::start(ReceiverSetup::default()).await.unwrap();
     let foreign = [ringcx.mint_foreign(USER), ringcx.mint_foreign(USER)];
+    ringcx.add_auth_config(format!("21170002/{CONFIG}").parse().unwrap());
     let record = ringcx.record();
     let mut stage = Stage::open(hall, &account, ringcx, receiver, case).await;
     let played = tokio::time::timeout(LONGEST_CASE, stage.play()).await;
@@ -329,7 +343,13 @@ impl<'a> Stage<'a> {
             Call::RingexToken | Call::RingexLogin => {
                 self.driver = open(self.hall, &self.policy).await;
             }
-            Call::Mint | Call::List | Call::Delete | Call::Accounts => {}
+            Call::Mint
+            | Call::List
+            | Call::Delete
+            | Call::Accounts
+            | Call::ConfigList
+            | Call::ConfigRead
+            | Call::ConfigWrite => {}
         }
         self.driver.ask_rotation().await.map_err(|error| error.to_string())
     }
@@ -389,6 +409,10 @@ impl<'a> Stage<'a> {
             ),
             (env != format!("# kept\nTOKEN={token}\n"), "the env-file holds another token"),
             (self.receiver.held_token().as_ref() != Some(&token), "the receiver holds another token"),
+            (
+                record.config(CONFIG).is_none_or(|config| config.key != token),
+                "the auth config holds another token",
+            ),
             (foreign.iter().any(|it| !record.is_alive(it)), "a foreign token was deleted"),
             (self.driver.state().foreign.len() != foreign.len(), "the foreign tokens are miscounted"),
             (record.strayed() != 0, "a redirect was followed"),
@@ -422,9 +446,15 @@ fn login_of(case: Case, ringcx: &Simulator) -> String {
             "# ringex {}\nlogin = \"ringex\"\nclient-id = \"app\"\nclient-secret = {{ file = \"secret\" }}\njwt = {{ file = \"jwt\" }}",
             ringcx.ringex_url()
         ),
-        Call::Login | Call::Refresh | Call::Mint | Call::List | Call::Delete | Call::Accounts => {
-            ADMIN.to_owned()
-        }
+        Call::Login
+        | Call::Refresh
+        | Call::Mint
+        | Call::List
+        | Call::Delete
+        | Call::Accounts
+        | Call::ConfigList
+        | Call::ConfigRead
+        | Call::ConfigWrite => ADMIN.to_owned(),
     }
 }
 
@@ -478,6 +508,11 @@ type = "webhook"
 url = "{receiver}"
 secret = {{ file = "secret" }}
 receipt = "fingerprint"
+[[account.sink]]
+name = "ivr"
+type = "ringcx-auth-config"
+account-id = "21170002"
+auth-config-id = "{CONFIG}"
 "#
     );
     File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();

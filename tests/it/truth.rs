@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ringcx_rotator::account::AccountState;
-use ringcx_rotator::alert::AlertState;
+use ringcx_rotator::alert::{AlertEvent, AlertState};
 use ringcx_rotator::clock::monotonic;
 use ringcx_rotator::driver;
 use ringcx_rotator::event::{Event, GenerationNo};
@@ -76,7 +76,7 @@ impl Readers {
                 Place::File { path, user } => self.look_at_file(path, user, before),
                 Place::Env { path, keys } => self.look_at_env(path, keys, before),
                 Place::Hook { receiver, user } => {
-                    receiver.held_token().map_or(Ok(()), |token| self.judge(&token, user, before))
+                    receiver.may_hold().iter().try_for_each(|token| self.judge(token, user, before))
                 }
             };
             if let Err(what) = found {
@@ -204,18 +204,79 @@ pub async fn stories(state_dir: &Path, accounts: &[Account<'_>]) -> Result<Vec<S
     for account in accounts {
         journal.verify(account.name).await.map_err(|error| error.to_string())?;
         let history = driver::history(&journal, account.name).await.map_err(|error| error.to_string())?;
-        let state = AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event)));
-        stories.push(Story { events: history.into_iter().map(|it| it.event).collect(), state });
+        let state = driver::load_state(&journal, account.name).await.map_err(|error| error.to_string())?;
+        stories.push(Story { events: history.events.into_iter().map(|it| it.event).collect(), state });
     }
     Ok(stories)
 }
 
-/// What the journal says of alerts.
-pub async fn alerts(state_dir: &Path) -> Result<AlertState, String> {
+/// What the journal says of alerts, and the Message-IDs of the mails that it says were taken.
+pub async fn alerts(state_dir: &Path) -> Result<(AlertState, BTreeSet<String>), String> {
     let journal = SqliteJournal::open_read_only(state_dir).map_err(|error| error.to_string())?;
     journal.verify(ALERTS).await.map_err(|error| error.to_string())?;
-    let rows = journal.load(ALERTS).await.map_err(|error| error.to_string())?;
-    AlertState::from_rows(&rows).map_err(|error| error.to_string())
+    let stream = journal.load(ALERTS).await.map_err(|error| error.to_string())?;
+    let (mut ids, mut sent) = (BTreeMap::new(), BTreeSet::new());
+    for row in &stream.rows {
+        match AlertEvent::from_row(row).map_err(|error| error.to_string())? {
+            AlertEvent::MailQueued { mail, .. } => drop(ids.insert(mail.id, mail.message_id)),
+            AlertEvent::MailSent { mail, .. } => sent.extend(ids.remove(&mail)),
+            AlertEvent::IncidentOpened { .. }
+            | AlertEvent::IncidentResolved { .. }
+            | AlertEvent::MailFailed { .. }
+            | AlertEvent::MailDropped { .. }
+            | AlertEvent::MailHoldsLifted => {}
+        }
+    }
+    Ok((AlertState::from_stream(&stream).map_err(|error| error.to_string())?, sent))
+}
+
+/// How often a death hid from the daemon that a mail had been taken, by Message-ID: no more often may the
+/// same mail come again.
+#[derive(Default)]
+pub struct Post {
+    hidden: BTreeMap<String, usize>,
+}
+
+impl Post {
+    /// Looks at the moment of a death. What is written down as taken must have come.
+    pub fn at_death(
+        &mut self,
+        alerts: &AlertState,
+        sent: &BTreeSet<String>,
+        mailbox: &Mailbox,
+    ) -> Vec<String> {
+        let came = mails(mailbox);
+        let unsent = alerts.outbox.iter().map(|unsent| unsent.mail.message_id.clone());
+        for id in unsent.filter(|id| came.contains_key(id)) {
+            *self.hidden.entry(id).or_default() += 1;
+        }
+        let lost = sent.iter().filter(|id| !came.contains_key(*id));
+        lost.map(|_| "told-once: a mail is written down as sent and never came".to_owned()).collect()
+    }
+
+    /// How many mails came again, if none did without a reason.
+    pub fn at_rest(&self, mailbox: &Mailbox) -> Result<usize, String> {
+        let mut again = 0;
+        for (id, times) in mails(mailbox) {
+            if times > 1 + self.hidden.get(&id).copied().unwrap_or_default() {
+                return Err(format!("told-once: a mail came {times} times"));
+            }
+            again += times - 1;
+        }
+        Ok(again)
+    }
+}
+
+/// A receiver tells repetitions by the id: each token has one, and no two have the same.
+pub fn ids(receiver: &Receiver) -> Vec<String> {
+    let deliveries = receiver.deliveries();
+    let pairs: BTreeSet<_> = deliveries.iter().map(|it| (it.token(), it.id().map(str::to_owned))).collect();
+    let tokens: BTreeSet<_> = pairs.iter().map(|(token, _)| token).collect();
+    let ids: BTreeSet<_> = pairs.iter().map(|(_, id)| id).collect();
+    if pairs.len() == tokens.len() && pairs.len() == ids.len() {
+        return Vec::new();
+    }
+    vec![format!("{} tokens came under {} ids", tokens.len(), ids.len())]
 }
 
 /// What must be so between the journal and the world at any moment, dead or alive: nothing that cannot be
@@ -293,7 +354,7 @@ fn order(account: &Account<'_>, story: &Story, record: &Record) -> Vec<String> {
             Event::DeliveryIntended { generation, .. } => {
                 need("published after verified", verified.contains(generation));
             }
-            Event::Delivered { sink, generation } => {
+            Event::Delivered { sink, generation, .. } => {
                 if let Some((_, deliveries)) = deliveries.as_ref().filter(|(name, _)| name == sink) {
                     let of = |it: &ringcx_rotator::simulate::receiver::Delivery| {
                         it.token().map(|token| Fingerprint::of(token.as_bytes()))
@@ -334,7 +395,7 @@ pub fn as_written_down(story: &Story, record: &Record, held: &BTreeMap<String, S
 
 fn last_delivered(story: &Story, sink: &str) -> Option<GenerationNo> {
     let of = |event: &Event| match event {
-        Event::Delivered { sink: of, generation } if of == sink => Some(*generation),
+        Event::Delivered { sink: of, generation, .. } if of == sink => Some(*generation),
         _ => None,
     };
     story.events.iter().filter_map(of).max()
@@ -387,7 +448,7 @@ pub fn left_over(directory: &Path) -> Vec<String> {
 }
 
 /// The Message-IDs of the mails that came, and how often each did.
-pub fn mails(mailbox: &Mailbox) -> BTreeMap<String, usize> {
+fn mails(mailbox: &Mailbox) -> BTreeMap<String, usize> {
     let mut mails = BTreeMap::new();
     for mail in mailbox.mails() {
         *mails.entry(mail.header("Message-ID").unwrap()).or_default() += 1;

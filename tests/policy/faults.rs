@@ -119,6 +119,39 @@ fn what_is_required_is_named() {
 }
 
 #[test]
+fn how_a_consumer_is_told_is_said_in_one_way() {
+    let sink = |line: &str| format!("{ACCOUNT}\n{line}\n");
+    let loaded =
+        accepted(&sink("notify = { unit = \"dialer.service\" }\nacknowledge = { path = \"/run/ack\" }"));
+    let told = loaded.policy.accounts[0].sinks[0].notify.clone().unwrap();
+    assert_eq!(
+        told.argv(),
+        ["systemctl", "--no-ask-password", "try-reload-or-restart", "--", "dialer.service"]
+    );
+    accepted(&sink("notify = { argv = [\"/bin/true\", \"-x\"], timeout = \"5s\" }"));
+    check(&sink("notify = {}"), &["13:10 `notify` says neither `unit` nor `argv`"]);
+    check(
+        &sink("notify = { unit = \"a.service\", argv = [\"b\"] }"),
+        &["13:10 `notify` has both `unit` and `argv`"],
+    );
+    check(
+        &sink("notify = { argv = [\"b\"], action = \"restart\" }"),
+        &["13:35 `action` is what systemd does to a `unit`"],
+    );
+    check(&sink("notify = { argv = [] }"), &["13:19 `argv` is empty"]);
+    check(&sink("notify = { unit = \"dialer\" }"), &["13:19 `unit`: not the name of a unit"]);
+    check(&sink("notify = { unit = \"-x.service\" }"), &["13:19 `unit`: not the name of a unit"]);
+    check(&sink("notify = { unit = \"a.service\", action = \"stop\" }"), &["13:41 unknown `action`: `stop`"]);
+    check(&sink("acknowledge = {}"), &["13:15 `path` is missing in acknowledge"]);
+    check(
+        &sink("acknowledge = { path = \"/run/ivr/token\" }"),
+        &["11:8 this file is where a consumer acknowledges its token: a sink would overwrite it"],
+    );
+    let hook = "name = \"crm\"\ntype = \"webhook\"\nurl = \"https://x.example\"\nsecret = { env = \"X\" }\nnotify = {}";
+    check(&with_sink(hook), &["18:1 unknown key `notify` in [[account.sink]]"]);
+}
+
+#[test]
 fn names_stand_once() {
     check(
         &format!("{ACCOUNT}{}", ACCOUNT.replace("/token", "/b")),

@@ -303,7 +303,7 @@ fn a_login_by_ringex_has_its_own_keys_and_no_others() {
             .count();
         assert_eq!(errors, told, "{shown}");
     }
-    let plain = format!("[ringcx]\nringex-url = \"http://ringex.example.com/canary\"\n{ACCOUNT}");
+    let plain = format!("[ringcx]\nringex-url = \"http://ringex.example.com\" # canary\n{ACCOUNT}");
     assert!(check(&plain).contains("plain http to another machine"));
 }
 

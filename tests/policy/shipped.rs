@@ -53,7 +53,7 @@ fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
     assert_eq!(policy.accounts.len(), 3);
-    assert_eq!(policy.accounts[0].sinks.len(), 3);
+    assert_eq!(policy.accounts[0].sinks.len(), 6);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
@@ -85,6 +85,8 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             // Of the sinks.
             "owner",
             "group",
+            "notify",
+            "acknowledge",
             "name",
             "type",
             "path",
@@ -94,6 +96,18 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "url",
             "secret",
             "headers",
+            "name",
+            "type",
+            "argv",
+            "environment",
+            "name",
+            "type",
+            "account-id",
+            "auth-config-id",
+            "name",
+            "type",
+            "path",
+            "inline",
             // Of the second account.
             "name",
             "username",
@@ -128,7 +142,10 @@ fn the_examples_load() {
     for name in [
         "minimal.toml",
         "ringex.toml",
+        "sink-auth-config.toml",
+        "sink-command.toml",
         "sink-file.toml",
+        "sink-template.toml",
         "sink-env-file.toml",
         "sink-webhook.toml",
         "several-accounts.toml",
@@ -157,9 +174,13 @@ fn every_example_is_tested() {
             "minimal.toml",
             "ringex.toml",
             "several-accounts.toml",
+            "sink-auth-config.toml",
+            "sink-command.toml",
             "sink-env-file.toml",
             "sink-file.toml",
-            "sink-webhook.toml"
+            "sink-template.toml",
+            "sink-webhook.toml",
+            "templates",
         ]
     );
 }

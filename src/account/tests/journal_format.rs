@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome};
+use crate::event::{
+    Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome, PeerToken, Taken,
+};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 const GENERATION: GenerationNo = GenerationNo(7);
@@ -90,8 +92,22 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "delivery-intended", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Delivered { sink: text("s"), generation: GENERATION },
+            Event::Delivered { sink: text("s"), generation: GENERATION, taken: Taken::default() },
             json!({"kind": "delivered", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Delivered {
+                sink: text("s"),
+                generation: GENERATION,
+                taken: Taken {
+                    version: Some(text("v")),
+                    proof: Some(text("p")),
+                    note: Some(text("n")),
+                    peers: [(text("b"), PeerToken { generation: GENERATION, fingerprint: a() })].into(),
+                },
+            },
+            json!({"kind": "delivered", "sink": "s", "generation": 7, "taken": {"version": "v", "proof": "p",
+                   "note": "n", "peers": {"b": {"generation": 7, "fingerprint": A}}}}),
         ),
         (
             Event::DeliveryFailed {
@@ -99,8 +115,20 @@ fn samples() -> Vec<(Event, Value)> {
                 generation: GENERATION,
                 outcome: Outcome::NotDone,
                 parked: true,
+                note: None,
             },
             json!({"kind": "delivery-failed", "sink": "s", "generation": 7, "outcome": "not-done", "parked": true}),
+        ),
+        (
+            Event::DeliveryFailed {
+                sink: text("s"),
+                generation: GENERATION,
+                outcome: Outcome::Unknown,
+                parked: false,
+                note: Some(text("n")),
+            },
+            json!({"kind": "delivery-failed", "sink": "s", "generation": 7, "outcome": "unknown",
+                   "parked": false, "note": "n"}),
         ),
         (
             Event::Proved { sink: text("s"), generation: GENERATION },
@@ -109,6 +137,18 @@ fn samples() -> Vec<(Event, Value)> {
         (
             Event::Drifted { sink: text("s"), generation: GENERATION, found: text("nothing") },
             json!({"kind": "drifted", "sink": "s", "generation": 7, "found": "nothing"}),
+        ),
+        (
+            Event::NotifyOwed { sink: text("s"), generation: GENERATION },
+            json!({"kind": "notify-owed", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Notified { sink: text("s"), generation: GENERATION, note: None },
+            json!({"kind": "notified", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Acknowledged { sink: text("s"), generation: GENERATION },
+            json!({"kind": "acknowledged", "sink": "s", "generation": 7}),
         ),
         (Event::Promoted { generation: GENERATION }, json!({"kind": "promoted", "generation": 7})),
         (
@@ -176,6 +216,9 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::DeliveryFailed { .. }
         | Event::Proved { .. }
         | Event::Drifted { .. }
+        | Event::NotifyOwed { .. }
+        | Event::Notified { .. }
+        | Event::Acknowledged { .. }
         | Event::Promoted { .. }
         | Event::DeleteIntended { .. }
         | Event::Retired { .. }
@@ -185,7 +228,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 34,
+        | Event::ClockAgreed => 37,
     }
 }
 

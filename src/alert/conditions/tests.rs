@@ -3,8 +3,10 @@
 use super::*;
 use crate::event::{Event, GenerationNo, Lifted, Outcome};
 use crate::plan::backoff::{Trouble, failed};
-use crate::plan::seen::Held;
-use crate::plan::tests::scene::{Scene, days, file, foreign, hours, minutes, optional, token, webhook};
+use crate::plan::seen::{Claim, Held};
+use crate::plan::tests::scene::{
+    Scene, acknowledged, days, file, foreign, hours, minutes, optional, token, told, webhook,
+};
 
 fn alerts() -> AlertsPolicy {
     AlertsPolicy { repeat_after: hours(24), resolved: true, overdue_after: hours(24), email: None }
@@ -115,6 +117,7 @@ fn a_parked_sink_is_tried_by_nobody_until_someone_acts() {
         generation: GenerationNo(1),
         outcome: Outcome::NotDone,
         parked: true,
+        note: None,
     };
     let scene = healthy().happened(parked).failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     assert_eq!(only(&scene, IncidentKind::SinkFailed).next_attempt_at, None);
@@ -245,4 +248,27 @@ fn before_the_first_token_nothing_is_said_to_work() {
     let scene = Scene::new([file("app")]).failed(Lane::Login, IncidentKind::LoginFailed);
     let found = only(&scene, IncidentKind::LoginFailed);
     assert_eq!(found.still_works, "there is no token yet; nothing that worked before was changed");
+}
+
+#[test]
+fn a_consumer_that_was_not_told_is_an_incident_of_its_sink() {
+    let scene = Scene::with_current([told(file("app"), "reload")]);
+    let scene = scene.failed(Lane::Notify("app".to_owned()), IncidentKind::NotifyFailed);
+    let found = only(&scene, IncidentKind::NotifyFailed);
+    assert_eq!((found.sink.as_deref(), found.count), (Some("app"), 1));
+    assert!(found.still_works.contains("is not deleted"));
+}
+
+#[test]
+fn a_consumer_that_says_nothing_in_time_is_an_incident_and_none_once_it_does() {
+    let scene = Scene::with_current([acknowledged(file("app"))]);
+    check(&scene, &[]);
+    let late = scene.next_pass(hours(2));
+    let condition = only(&late, IncidentKind::AcknowledgementLate);
+    assert_eq!(condition.since, late.now);
+    assert_eq!(
+        condition.cause,
+        "generation 1 was to be acknowledged in /run/app.acknowledged within 2h; it has said nothing yet"
+    );
+    check(&late.claims("app", Claim::Uses(token(1))), &[]);
 }

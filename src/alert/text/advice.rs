@@ -36,6 +36,8 @@ impl<'a> Subject<'a> {
             IncidentKind::VerifyFailed => "new token does not work".into(),
             IncidentKind::SinkFailed => format!("{sink} failed"),
             IncidentKind::SinkDrifted => format!("{sink} drifted"),
+            IncidentKind::NotifyFailed => format!("consumer of {sink} not told"),
+            IncidentKind::AcknowledgementLate => format!("consumer of {sink} is late"),
             IncidentKind::TokenLost => "current token lost".into(),
             IncidentKind::RetireFailed => "old token not deleted".into(),
             IncidentKind::RotationOverdue => "rotation overdue".into(),
@@ -86,6 +88,14 @@ impl<'a> Subject<'a> {
             IncidentKind::SinkDrifted => format!(
                 "In account {account}, {sink} no longer held the current token: somebody else wrote to it or \
                  took it away."
+            ),
+            IncidentKind::NotifyFailed => format!(
+                "In account {account}, {sink} holds the new token, but what the policy runs to tell its \
+                 consumer (`notify`) failed. The consumer may go on with an older token."
+            ),
+            IncidentKind::AcknowledgementLate => format!(
+                "In account {account}, the consumer of {sink} has not said within its time that it uses the \
+                 new token (`acknowledge`)."
             ),
             IncidentKind::TokenLost => format!(
                 "A token of account {account} that is in use, or about to be, is gone from RingCX. It was not \
@@ -144,6 +154,12 @@ impl<'a> Subject<'a> {
                 format!("The daemon delivers the same token again {when}. No further token is minted for it.")
             }
             IncidentKind::SinkDrifted => format!("The daemon delivers the current token again {when}."),
+            IncidentKind::NotifyFailed => {
+                format!("The daemon tells the consumer again {when}. What it may still use is not deleted.")
+            }
+            IncidentKind::AcknowledgementLate => {
+                format!("The daemon looks again {when}. What the consumer may still use is not deleted.")
+            }
             IncidentKind::TokenLost => format!("The daemon starts a rotation {when}."),
             IncidentKind::RetireFailed => format!("The daemon tries the deletion again {when}."),
             IncidentKind::RotationOverdue => format!("The daemon tries the rotation again {when}."),
@@ -181,10 +197,14 @@ impl<'a> Subject<'a> {
                  tokens."
                     .into()
             }
+            IncidentKind::AcknowledgementLate => {
+                "The daemon deletes no token that the consumer may still use. It looks at every check.".into()
+            }
             IncidentKind::LoginFailed
             | IncidentKind::PreflightFailed
             | IncidentKind::MintFailed
             | IncidentKind::VerifyFailed
+            | IncidentKind::NotifyFailed
             | IncidentKind::TokenLost
             | IncidentKind::RetireFailed
             | IncidentKind::RotationOverdue
@@ -260,6 +280,18 @@ impl<'a> Subject<'a> {
             IncidentKind::SinkDrifted => vec![
                 "Find out what else writes there: a deployment, a configuration tool, a restored backup.".into(),
                 "Whatever read the sink meanwhile may need to read it again.".into(),
+            ],
+            IncidentKind::NotifyFailed => vec![
+                "For a unit: see how it is (`systemctl status UNIT`), and whether the daemon may do this to it: \
+                 a polkit rule must say so."
+                    .into(),
+                "For a program: run it by hand as the daemon's user.".into(),
+                rotate,
+            ],
+            IncidentKind::AcknowledgementLate => vec![
+                "See whether the consumer runs, and has read the file since it changed.".into(),
+                "See whether it can write its acknowledgement, and the daemon can read it.".into(),
+                "If it no longer acknowledges: take `acknowledge` out of the policy, and reload.".into(),
             ],
             IncidentKind::TokenLost => vec![
                 "Find out who deletes tokens of this user in RingCX, or whether the user was disabled.".into(),

@@ -114,6 +114,11 @@ impl Needs {
                 }
                 SinkKind::EnvFile(file) => self.file(&file.path, &file.access, &whose, user, machine),
                 SinkKind::Webhook(hook) => self.secret(&hook.secret, &whose),
+                // What the program needs is known to nobody here.
+                SinkKind::Command(_) => {}
+                SinkKind::Template(file) => self.file(&file.path, &file.access, &whose, user, machine),
+                // It is reached as RingCX itself is.
+                SinkKind::AuthConfig(_) => {}
             }
         }
     }

@@ -22,7 +22,7 @@ fn refused(scene: Scene, sink: &str, outcome: Outcome, parked: bool) -> Scene {
     let (sink, generation) = (sink.to_owned(), newest.unwrap().number);
     let lane = Lane::Sink(sink.clone());
     let scene = scene.happened(Event::DeliveryIntended { sink: sink.clone(), generation });
-    let failed = Event::DeliveryFailed { sink, generation, outcome, parked };
+    let failed = Event::DeliveryFailed { sink, generation, outcome, parked, note: None };
     scene.happened(failed).failed(lane, IncidentKind::SinkFailed)
 }
 
@@ -151,7 +151,7 @@ fn a_sink_never_goes_back_to_an_older_token() {
     let lost = Event::TokenLost { generation: GenerationNo(2), evidence: String::new() };
     let scene =
         pending([file("app"), file("b")]).proved("app", 2).happened(lost).holds("app", Held::Token(token(2)));
-    let scene = scene.happened(Event::AttemptFailed {
+    let scene = scene.happened(Event::RotationAsked).happened(Event::AttemptFailed {
         lane: Lane::Rotation,
         incident: IncidentKind::MintFailed,
         error: String::new(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{GenerationNo, Lifted};
 use crate::plan::seen::Held;
-use crate::plan::tests::scene::{Scene, days, file, foreign, hours, minutes, optional, token};
+use crate::plan::tests::scene::{Scene, days, every, file, foreign, hours, minutes, optional, token};
 use crate::plan::tests::world::{Came, Fault, Maker, World};
 use crate::secret::{Secret, SecretTag};
 
@@ -59,6 +59,33 @@ fn an_unfit_required_sink_stops_the_rotation_before_a_token_is_minted() {
     let again = scene.now + std::time::Duration::from_secs(30);
     let scene = scene.does("rest").waits_for("the next try of the rotation").rests_until(again);
     scene.next_pass(std::time::Duration::from_secs(30)).does("look whether sinks are fit");
+}
+
+#[test]
+fn a_rotation_that_failed_and_is_not_due_any_more_is_no_trouble() {
+    let scene = ready().failed(Lane::Rotation, IncidentKind::MintFailed);
+    let scene = scene.with(|it| it.schedule = every(days(30))).does("record lane-cleared").books_kept();
+    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
+    scene.does("rest").waits_for("the next rotation");
+}
+
+#[test]
+fn a_login_that_failed_is_tried_again_though_nothing_needs_it_any_more() {
+    let scene = Scene::with_current([file("app")]).failed(Lane::Login, IncidentKind::LoginFailed);
+    let again = scene.state.lanes[&Lane::Login].next_attempt_at;
+    let scene = scene.next_pass(minutes(0)).rests_until(again);
+    scene.next_pass(minutes(1)).does("list by login").listed_by_login([token(1)]).does("rest");
+}
+
+#[test]
+fn an_unfit_sink_that_is_told_of_already_is_not_told_of_twice() {
+    let lane = Lane::Sink("app".to_owned());
+    let scene = ready().holds("app", Held::Unreadable("gone".to_owned()));
+    let scene = scene.failed(lane, IncidentKind::SinkFailed).unfit("app");
+    let again = scene.now + std::time::Duration::from_secs(30);
+    let scene =
+        scene.does("rest").waits_for("sinks that fail (sink app: the disk is full)").rests_until(again);
+    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
 }
 
 #[test]
@@ -319,19 +346,18 @@ fn a_lost_token_that_is_back_is_current_again() {
     scene.does("rest");
 }
 
-/// Two lives with the same fault in the first mint; answers what was done and how many tokens there are.
-fn life_with(fault: Fault) -> (Vec<String>, World) {
-    let mut world = World::new(crate::plan::tests::scene::policy([file("app")]));
+/// An hour with this fault in the first mint.
+fn life_with(fault: Fault) -> World {
+    let mut world = World::new(crate::plan::tests::scene::policy([file("app")])).telling();
     loop {
-        let next = crate::plan::plan(&world.policy, &world.state, &world.seen, world.now).next;
-        let is_mint = matches!(next, Next::Do(Step::Mint { .. }));
-        let came = world.step(if is_mint { fault } else { Fault::None });
+        let is_mint = matches!(world.next(), Some(Next::Do(Step::Mint { .. })));
+        let came = world.step(if is_mint { fault } else { Fault::None }).unwrap();
         if is_mint || matches!(came, Came::ToRest(_)) {
             break;
         }
     }
-    let done = world.live(hours(1));
-    (done, world)
+    world.live(hours(1)).unwrap();
+    world
 }
 
 #[test]
@@ -346,7 +372,8 @@ fn whatever_becomes_of_a_mint_one_token_is_current_in_the_end() {
         (Fault::Late(minutes(3)), 1),
         (Fault::Late(minutes(30)), 2),
     ] {
-        let (done, mut world) = life_with(fault);
+        let world = life_with(fault);
+        let done = world.deeds();
         assert_eq!(world.alive().len(), left, "{fault:?}: {done:?}");
         let current = world.state.current().map(|it| it.fingerprint);
         assert_eq!(world.held_by("app"), current, "{fault:?}: {done:?}");

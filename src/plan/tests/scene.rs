@@ -1,7 +1,7 @@
 //! A made-up moment in an account's life: a policy, what happened so far, what was seen, the time.
 //!
 //! Everything is set by hand, so that a test can change one fact and nothing else. What follows from what
-//! is `tests/world.rs`.
+//! is in `world.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::account::AccountState;
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
 use crate::plan::backoff::{Trouble, failed};
-use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
-use crate::plan::{Decision, Look, Next, Step, plan};
+use crate::plan::seen::{Claim, Held, ListedBy, Seen, SeenList};
+use crate::plan::{Decision, Look, Next, Step, notifications_owed, plan};
 use crate::policy::{
-    AccountPolicy, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint, Receipt,
-    Retention, Retry, Schedule, SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
+    AccountPolicy, Acknowledge, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint,
+    Notify, NotifyWhat, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy, Timing, WebhookSink,
+    WebhookUrl,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
@@ -71,6 +72,7 @@ pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPoli
         verify_within: minutes(2),
         smoke_test: true,
         sinks: sinks.into_iter().collect(),
+        served_elsewhere: Vec::new(),
     }
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn cron(line: &str, timezone: Tz) -> Schedule {
 pub(crate) fn file(name: &str) -> SinkPolicy {
     let path = format!("/run/{name}").into();
     let kind = SinkKind::File(FileSink { path, access: FileAccess::default(), trailing_newline: false });
-    SinkPolicy { name: name.to_owned(), required: true, kind }
+    SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None }
 }
 
 pub(crate) fn webhook(name: &str) -> SinkPolicy {
@@ -99,7 +101,19 @@ pub(crate) fn webhook(name: &str) -> SinkPolicy {
         timeout: Duration::from_secs(10),
         receipt: Receipt::Status,
     });
-    SinkPolicy { name: name.to_owned(), required: true, kind }
+    SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None }
+}
+
+/// Its consumer is told by this program.
+pub(crate) fn told(sink: SinkPolicy, program: &str) -> SinkPolicy {
+    let what = NotifyWhat::Program(vec![program.to_owned()]);
+    SinkPolicy { notify: Some(Notify { what, timeout: minutes(1) }), ..sink }
+}
+
+/// Its consumer says within two hours what it uses.
+pub(crate) fn acknowledged(sink: SinkPolicy) -> SinkPolicy {
+    let path = format!("/run/{}.acknowledged", sink.name).into();
+    SinkPolicy { acknowledge: Some(Acknowledge { path, within: hours(2) }), ..sink }
 }
 
 pub(crate) fn optional(sink: SinkPolicy) -> SinkPolicy {
@@ -198,10 +212,30 @@ impl Scene {
         self.minted(number).happened(Event::Verified { generation: GenerationNo(number) })
     }
 
-    pub fn delivered(self, sink: &str, number: u64) -> Self {
+    /// A delivery is begun, and with it what is owed to the sink's consumer.
+    pub fn intended(self, sink: &str, number: u64) -> Self {
         let (sink, generation) = (sink.to_owned(), GenerationNo(number));
-        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation })
-            .happened(Event::Delivered { sink, generation })
+        let owed = notifications_owed(&self.policy, &self.state, std::slice::from_ref(&sink), generation);
+        let begun = self.happened(Event::DeliveryIntended { sink, generation });
+        owed.into_iter().fold(begun, Self::happened)
+    }
+
+    pub fn delivered(self, sink: &str, number: u64) -> Self {
+        let (generation, taken) = (GenerationNo(number), Taken::default());
+        let taken = Event::Delivered { sink: sink.to_owned(), generation, taken };
+        self.intended(sink, number).happened(taken)
+    }
+
+    /// The consumer of this sink was told.
+    pub fn notified(self, sink: &str, number: u64) -> Self {
+        let (sink, generation) = (sink.to_owned(), GenerationNo(number));
+        self.happened(Event::Notified { sink, generation, note: None })
+    }
+
+    /// The consumer of this sink says this, and that is written down.
+    pub fn claims(mut self, sink: &str, claim: Claim) -> Self {
+        self.seen.claims.insert(sink.to_owned(), claim);
+        self.books_kept()
     }
 
     pub fn proved(self, sink: &str, number: u64) -> Self {
@@ -237,10 +271,7 @@ impl Scene {
     /// Every sink that can be read holds this generation.
     pub fn all_hold(mut self, number: u64) -> Self {
         let sinks = self.policy.sinks.iter().map(|sink| {
-            let held = match sink.kind {
-                SinkKind::File(_) | SinkKind::EnvFile(_) => Held::Token(token(number)),
-                SinkKind::Webhook(_) => Held::Opaque,
-            };
+            let held = if sink.kind.can_be_read() { Held::Token(token(number)) } else { Held::Opaque };
             (sink.name.clone(), held)
         });
         self.seen.sinks = Some(sinks.collect());
@@ -319,6 +350,7 @@ pub(crate) fn in_words(next: &Next) -> String {
                 format!("deliver {} to {}", token.generation(), sinks.join(", "))
             }
             Step::Prove { token, sinks } => format!("prove {} in {}", token.generation(), sinks.join(", ")),
+            Step::Notify { sinks } => format!("notify {}", sinks.join(", ")),
             Step::Promote(proved) => format!("promote {}", proved.generation()),
             Step::Delete(victim) => match victim.generation() {
                 Some(generation) => format!("delete {generation}"),

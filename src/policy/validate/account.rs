@@ -1,18 +1,19 @@
 //! One account and its sinks.
 
 use super::tuning::Tuning;
-use super::{Context, doubt, or, secs};
+use super::{Context, consumer, doubt, or, secs, template};
 use crate::policy::source::{At, Span};
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, EnvFileSpec, FileSpec, LoginSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, LoginSpec, SinkKindSpec,
+    SinkSpec, WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, AdminLogin, EnvFileSink, FileAccess, FileSink, HeaderSecret, LoginPolicy, Receipt,
-    RingExLogin, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink,
+    HeaderSecret, LoginPolicy, Receipt, RingExLogin, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
-const DEFAULT_MODE: u32 = 0o600;
+pub(super) const DEFAULT_MODE: u32 = 0o600;
 
 pub(super) fn account(
     spec: AccountSpec,
@@ -26,7 +27,8 @@ pub(super) fn account(
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
     let login = login.and_then(|spec| self::login(spec, name.as_ref(), span, context));
-    let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
+    let own = name.as_ref().map(|name| name.value.as_str());
+    let sinks = sinks.into_iter().filter_map(|spec| sink(spec, own, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
         login: login?,
@@ -37,6 +39,7 @@ pub(super) fn account(
         verify_within: tuning.verify_within.value,
         smoke_test: tuning.smoke_test.value,
         sinks,
+        served_elsewhere: Vec::new(),
     })
 }
 
@@ -68,14 +71,21 @@ fn login(
     }
 }
 
-fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
-    let SinkSpec { name, required, kind } = spec;
+fn sink(spec: SinkSpec, account: Option<&str>, context: &mut Context<'_>) -> Option<SinkPolicy> {
+    let SinkSpec { name, required, kind, consumer } = spec;
     let kind = match kind? {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
+        SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
+        SinkKindSpec::AuthConfig(AuthConfigSpec { account_id, auth_config_id }) => {
+            let (account_id, auth_config_id) = (account_id?.value, auth_config_id?.value);
+            SinkKind::AuthConfig(AuthConfigSink { account_id, auth_config_id })
+        }
+        SinkKindSpec::Template(spec) => SinkKind::Template(template::template(spec, account, context)?),
     };
-    Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
+    let (notify, acknowledge) = consumer::consumer(consumer)?;
+    Some(SinkPolicy { name: name?.value, required: or(required, true), kind, notify, acknowledge })
 }
 
 fn file(spec: FileSpec, context: &mut Context<'_>) -> Option<FileSink> {
@@ -91,7 +101,7 @@ fn env_file(spec: EnvFileSpec, context: &mut Context<'_>) -> Option<EnvFileSink>
     Some(EnvFileSink { path: path?.value, key: key?.value, access })
 }
 
-fn file_access(spec: AccessSpec, context: &mut Context<'_>) -> FileAccess {
+pub(super) fn file_access(spec: AccessSpec, context: &mut Context<'_>) -> FileAccess {
     let AccessSpec { mode, owner, group } = spec;
     if let Some(At { value: mode, span }) = mode
         && mode & 0o004 != 0
@@ -115,8 +125,30 @@ fn webhook(spec: WebhookSpec, context: &mut Context<'_>) -> Option<WebhookSink> 
     Some(WebhookSink {
         url: WebhookUrl::new(url?.value),
         secret: secret?,
-        headers: headers.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect(),
+        headers: hidden(headers),
         timeout: or(timeout, secs(10)),
         receipt: or(receipt, Receipt::Status),
     })
+}
+
+fn command(spec: CommandSpec, context: &mut Context<'_>) -> Option<CommandSink> {
+    let CommandSpec { argv, stdin, environment, timeout, receipt } = spec;
+    let At { value: argv, span } = argv?;
+    let program = argv.first()?;
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        let help = "write its whole path, such as \"/usr/local/bin/push-token\"; there is no shell";
+        context.faults.error(span, "the program of `argv` has no absolute path").help(help.to_owned());
+        return None;
+    }
+    Some(CommandSink {
+        argv,
+        stdin: or(stdin, CommandInput::Json),
+        environment: hidden(or(environment, Vec::new())),
+        timeout: or(timeout, secs(30)),
+        receipt: or(receipt, Receipt::Status),
+    })
+}
+
+fn hidden(pairs: Vec<(String, String)>) -> Vec<(String, HeaderSecret)> {
+    pairs.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect()
 }

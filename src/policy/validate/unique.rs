@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, LoginSpec, OwnSecret, SinkKindSpec};
+use crate::policy::spec::{
+    AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, OwnSecret, SinkKindSpec, TemplateSpec,
+};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -31,13 +33,19 @@ pub(super) fn check<'s>(
     }
     let read = read_paths(main, &accounts, context);
     let mut written: HashMap<&Path, Vec<(Span, Writer<'_>)>> = HashMap::new();
+    let mut configs = HashMap::new();
     for sink in accounts.iter().flat_map(|account| &account.sinks) {
         let (path, writer) = match &sink.kind {
             Some(SinkKindSpec::File(file)) => (&file.path, Writer::File),
+            Some(SinkKindSpec::Template(file)) => (&file.path, Writer::File),
             Some(SinkKindSpec::EnvFile(file)) => {
                 (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
             }
-            Some(SinkKindSpec::Webhook(_)) | None => continue,
+            Some(SinkKindSpec::AuthConfig(config)) => {
+                same_config(config, &mut configs, context);
+                continue;
+            }
+            Some(SinkKindSpec::Webhook(_) | SinkKindSpec::Command(_)) | None => continue,
         };
         let Some(At { value: path, span }) = path else { continue };
         if let Some(what) = read.get(path.as_path()) {
@@ -52,6 +60,26 @@ pub(super) fn check<'s>(
         }
         same_key(&writer, earlier, context);
         earlier.push((*span, writer));
+    }
+}
+
+/// Two sinks that put different tokens into one auth config would undo each other's work for ever.
+fn same_config<'s>(
+    config: &'s AuthConfigSpec,
+    seen: &mut HashMap<(&'s str, &'s str), Span>,
+    context: &mut Context<'_>,
+) {
+    let (Some(account), Some(id)) = (&config.account_id, &config.auth_config_id) else { return };
+    match seen.get(&(account.value.as_str(), id.value.as_str())) {
+        Some(first) => {
+            context
+                .faults
+                .error(id.span, "another sink puts its token into this auth config")
+                .other("the first is at", *first);
+        }
+        None => {
+            seen.insert((&account.value, &id.value), id.span);
+        }
     }
 }
 
@@ -126,10 +154,25 @@ fn read_paths(
     let secrets = accounts.iter().flat_map(|account| {
         let sinks = account.sinks.iter().filter_map(|sink| match &sink.kind {
             Some(SinkKindSpec::Webhook(hook)) => hook.secret.as_ref(),
-            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) | None => None,
+            Some(
+                SinkKindSpec::File(_)
+                | SinkKindSpec::EnvFile(_)
+                | SinkKindSpec::Command(_)
+                | SinkKindSpec::AuthConfig(_)
+                | SinkKindSpec::Template(_),
+            )
+            | None => None,
         });
         account.login.iter().flat_map(LoginSpec::sources).chain(sinks)
     });
+    for sink in accounts.iter().flat_map(|account| &account.sinks) {
+        if let Some(SinkKindSpec::Template(TemplateSpec { template: Some(path), .. })) = &sink.kind {
+            read.insert(context.directory.join(&path.value), "a template");
+        }
+        if let Some(path) = sink.consumer.acknowledge.as_ref().and_then(|it| it.path.as_ref()) {
+            read.insert(path.value.clone(), "where a consumer acknowledges its token");
+        }
+    }
     for secret in secrets {
         match &secret.value {
             SecretSource::File(path) => {

@@ -28,7 +28,7 @@ const DATE: &str = "Sun, 22 Nov 2026 03:30:00 GMT";
 /// Longer than any answer here takes: a test that waits this long has failed.
 const PLENTY: Duration = Duration::from_secs(30);
 
-fn policy(base_url: &str) -> RingcxPolicy {
+pub(crate) fn policy(base_url: &str) -> RingcxPolicy {
     RingcxPolicy {
         base_url: Url::parse(base_url).unwrap(),
         ringex_url: Url::parse(base_url).unwrap(),

@@ -174,6 +174,13 @@ async fn every_fault_of_accounts_happens() {
 }
 
 #[tokio::test]
+async fn every_fault_of_auth_configs_happens() {
+    check_all(Call::ConfigList).await;
+    check_all(Call::ConfigRead).await;
+    check_all(Call::ConfigWrite).await;
+}
+
+#[tokio::test]
 async fn a_huge_body_is_as_long_as_it_says() {
     let bench = Bench::new().await;
     bench.simulator.inject(Call::Login, Fault::Huge, Times::Once);

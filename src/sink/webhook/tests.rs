@@ -124,7 +124,7 @@ async fn deliver(policy: WebhookSink, now: &str) -> Result<(), SinkError> {
         }),
         now: at(now),
     };
-    Webhook::new("crm".to_owned(), policy).deliver(&delivery).await
+    Webhook::new("crm".to_owned(), policy).deliver(&delivery, Around::default()).await.map(drop)
 }
 
 const NOW: &str = "2026-11-22T03:31:00Z";
@@ -190,8 +190,7 @@ fn without_a_previous_token_there_are_nulls() {
         previous: None,
         now: at(NOW),
     };
-    let sink = Webhook::new("crm".to_owned(), policy("https://x.example", Receipt::Status));
-    let body: serde_json::Value = serde_json::from_slice(&sink.0.body(&delivery)).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&message::json("crm", &delivery)).unwrap();
     for name in ["previous_fingerprint", "previous_retires_after"] {
         assert_eq!(body["data"].get(name), Some(&serde_json::Value::Null));
     }
@@ -246,6 +245,10 @@ async fn an_answer_says_what_to_do_next() {
         ("503 Unavailable", "Retry-After: Sun, 22 Nov 2026 03:32:30 GMT\r\n", "503", wait(90)),
         ("503 Unavailable", "Retry-After: Sun, 22 Nov 2026 03:30:00 GMT\r\n", "503", wait(0)),
         ("503 Unavailable", "Retry-After: soon\r\n", "503", None),
+        // However long it wishes for, or however far its clock is ahead: a day.
+        ("429 Too Many Requests", "Retry-After: 86401\r\n", "429", wait(86_400)),
+        ("429 Too Many Requests", "Retry-After: 99999999999999999999999\r\n", "429", wait(86_400)),
+        ("503 Unavailable", "Retry-After: Sun, 22 Nov 2099 03:32:30 GMT\r\n", "503", wait(86_400)),
         ("500 Oops", "Retry-After: 9\r\n", "500", None),
         ("304 Not Modified", "", "304", None),
     ] {
@@ -361,7 +364,7 @@ async fn preflight_finds_what_would_fail_without_a_request() {
     ] {
         let headers = vec![(header.0.to_owned(), HeaderSecret::new(header.1.to_owned()))];
         let policy = WebhookSink { secret, headers, ..policy(url, Receipt::Status) };
-        let preflight = Webhook::new("crm".to_owned(), policy.clone()).preflight().await;
+        let preflight = Webhook::new("crm".to_owned(), policy.clone()).preflight(Around::default()).await;
         match (preflight, why) {
             (Ok(()), None) => {}
             (Err(error), Some(why)) => {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::Death;
 use crate::rig::{House, Kill, PASSWORD, USER, user};
-use crate::truth::{self, Account, AllTheTime, KEPT, Place, Readers, Story};
+use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
 
 const OTHER: &str = "other-bot@example.com";
 /// Only a failsafe.
@@ -125,8 +125,7 @@ pub struct Stage {
     mailbox: Mailbox,
     foreign: Vec<String>,
     readers: AllTheTime,
-    /// Mails that the server had taken when the process died, and the journal did not know so: how often.
-    taken_unknown: BTreeMap<String, usize>,
+    post: Post,
 }
 
 impl Stage {
@@ -146,8 +145,8 @@ impl Stage {
             places.push(Place::Hook { receiver: Arc::clone(&receiver), user: USER.to_owned() });
         }
         let readers = AllTheTime::start(Readers::new(house.record(), places));
-        let taken_unknown = BTreeMap::new();
-        let stage = Self { scenario, runtime, house, receiver, mailbox, foreign, readers, taken_unknown };
+        let post = Post::default();
+        let stage = Self { scenario, runtime, house, receiver, mailbox, foreign, readers, post };
         stage.prepare()?;
         Ok(stage)
     }
@@ -348,13 +347,7 @@ impl Stage {
             }
         }
         match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
-            Ok(alerts) => {
-                let came = truth::mails(&self.mailbox);
-                let unsent = alerts.outbox.iter().map(|unsent| unsent.mail.message_id.clone());
-                for id in unsent.filter(|id| came.contains_key(id)) {
-                    *self.taken_unknown.entry(id).or_default() += 1;
-                }
-            }
+            Ok((alerts, sent)) => wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox)),
             Err(error) => wrong.push(error),
         }
         wrong
@@ -403,6 +396,7 @@ impl Stage {
         }
         wrong
             .extend(truth::left_over(self.house.dir.path()).into_iter().map(|it| format!("left over: {it}")));
+        wrong.extend(truth::ids(&self.receiver));
         let twice = self.judge_mails(&mut wrong);
         self.readers.with(|readers| wrong.append(&mut readers.wrong));
         (wrong, twice)
@@ -412,17 +406,10 @@ impl Stage {
     /// that the server had taken it.
     fn judge_mails(&self, wrong: &mut Vec<String>) -> usize {
         match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
-            Ok(alerts) if alerts.outbox.is_empty() && alerts.open.is_empty() && alerts.ended.is_empty() => {}
+            Ok((alerts, _))
+                if alerts.outbox.is_empty() && alerts.open.is_empty() && alerts.ended.is_empty() => {}
             Ok(_) => wrong.push("told-once: someone is still to be told".to_owned()),
             Err(error) => wrong.push(error),
-        }
-        let mut twice = 0;
-        for (id, times) in truth::mails(&self.mailbox) {
-            // A mail that the server had taken once more than we knew is sent once more.
-            if times > 1 + self.taken_unknown.get(&id).copied().unwrap_or_default() {
-                wrong.push(format!("told-once: a mail came {times} times"));
-            }
-            twice += times - 1;
         }
         let mut firing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for mail in self.mailbox.mails().iter().filter(|it| it.subject().ends_with("(FIRING)")) {
@@ -432,7 +419,10 @@ impl Stage {
         for (incident, mails) in firing.iter().filter(|(_, mails)| mails.len() > 1) {
             wrong.push(format!("told-once: {} mails of {incident}", mails.len()));
         }
-        twice
+        self.post.at_rest(&self.mailbox).unwrap_or_else(|error| {
+            wrong.push(error);
+            0
+        })
     }
 
     /// How often sinks were read.

@@ -1,0 +1,73 @@
+//! `auth-configs`
+
+use std::path::Path;
+
+use comfy_table::{Table, presets};
+
+use super::output::{Exit, Screen, block_on};
+use super::show;
+use super::tokens::trim;
+use crate::daemon::view::{self, AuthConfigsView};
+
+pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
+    let view = match block_on(fetch(config, account, screen)) {
+        Ok(view) => view,
+        Err(exit) => return exit,
+    };
+    if json {
+        screen.json(&view);
+    } else {
+        screen.print(&table(&view));
+    }
+    let mut exit = Exit::Done;
+    for seen in &view.ringcx_accounts {
+        if let Some(error) = &seen.error {
+            screen.error(format!("RingCX account {} ({}): {error}", seen.name, seen.id));
+            exit = Exit::Failing;
+        }
+    }
+    exit
+}
+
+async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConfigsView, Exit> {
+    let policy = show::policy(config, screen)?;
+    let Some(own) = policy.account(account) else {
+        screen.error(format!("no account `{account}` in {}", config.display()));
+        return Err(Exit::Usage);
+    };
+    if let Some(daemon) = show::daemon(&policy, screen)? {
+        let path = format!("/v1/auth-configs/{account}");
+        return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
+    }
+    // A login has to be written down, so that the limits hold across processes.
+    let (mut driver, journal) = show::driver(&policy, own, screen).await?;
+    let listed = driver.list_auth_configs(&tokio_util::sync::CancellationToken::new()).await;
+    let view =
+        listed.map(|listed| view::auth_configs(own, listed)).map_err(|error| show::failing(error, screen));
+    show::close(&journal, screen).await;
+    view
+}
+
+fn table(view: &AuthConfigsView) -> String {
+    let all = view.ringcx_accounts.iter().flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["ACCOUNT-ID", "AUTH-CONFIG-ID", "TYPE", "PROVIDER", "DESCRIPTION", "UPDATED", "SINK"]);
+    let mut rows = 0;
+    for (seen, config) in all {
+        rows += 1;
+        table.add_row([
+            &seen.id,
+            &config.id,
+            &config.auth_type,
+            &config.provider,
+            &config.description,
+            &config.updated,
+            config.sink.as_deref().unwrap_or("-"),
+        ]);
+    }
+    if rows == 0 {
+        return format!("{}: no auth configs to be seen", view.account);
+    }
+    trim(&table.to_string())
+}

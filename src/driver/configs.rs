@@ -1,0 +1,127 @@
+//! Listing the external auth configs that an account's login can see. Nothing is changed, and no key is kept.
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::look::Asker;
+use super::pass::Halt;
+use super::{AccountDriver, Witness};
+use crate::event::Lane;
+use crate::journal::{Journal, JournalError};
+use crate::ringcx::auth_config::AuthConfig;
+use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
+use crate::secret::scrub;
+
+/// One auth config, without its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedConfig {
+    /// Its id.
+    pub id: String,
+    /// `APIKEY` or another.
+    pub auth_type: String,
+    /// Whose service it is for.
+    pub provider: String,
+    /// What it is for.
+    pub description: String,
+    /// When it was last changed, as RingCX writes it.
+    pub updated: String,
+}
+
+/// A RingCX account, and its auth configs or why they cannot be seen.
+#[derive(Debug)]
+pub struct ConfigsOfAccount {
+    /// The RingCX account.
+    pub account: VisibleAccount,
+    /// What it has.
+    pub configs: Result<Vec<ListedConfig>, ApiError>,
+}
+
+/// Why nothing could be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigsError {
+    /// The server could not be asked.
+    #[error("not listed: {why}")]
+    Failed {
+        /// In words.
+        why: String,
+    },
+    /// A limit of ours says not now.
+    #[error("not now: try again after {until}")]
+    NotBefore {
+        /// When.
+        until: DateTime<Utc>,
+    },
+    /// The process is stopping.
+    #[error("not listed: the daemon is stopping")]
+    Stopped,
+    /// The journal could not be written, so nothing was done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<Halt> for ConfigsError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Journal(error) => Self::Journal(error),
+            Halt::Stopped => Self::Stopped,
+            Halt::NotBefore(until) => Self::NotBefore { until },
+        }
+    }
+}
+
+/// More of a provider's name or a description than this does not fit a table.
+const LONGEST_TEXT: usize = 80;
+
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
+    /// Every auth config of every RingCX account that this login can see.
+    pub async fn list_auth_configs(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Vec<ConfigsOfAccount>, ConfigsError> {
+        if self.token_at_hand().is_none() && self.session.bearer().is_none() {
+            self.login_allowed()?;
+            if !self.renew_access(stop).await? {
+                let failure = self.state.lanes.get(&Lane::Login);
+                let why = failure.map_or_else(|| "cannot log in".to_owned(), |it| it.error.clone());
+                return Err(ConfigsError::Failed { why });
+            }
+        }
+        let as_login = self.session.bearer().cloned().map(Asker::Login);
+        let asker = as_login.or_else(|| self.token_at_hand().cloned().map(Asker::Token));
+        let Some(asker) = asker else {
+            return Err(ConfigsError::Failed { why: "the access token has ended already".to_owned() });
+        };
+        self.pace(stop).await?;
+        let accounts = self.api.accounts(asker.auth()).await;
+        self.progress();
+        let accounts = accounts.map_err(|error| self.failed("accounts", &error))?;
+        let mut all = Vec::new();
+        for account in accounts {
+            self.pace(stop).await?;
+            let configs = self.api.auth_configs(asker.auth(), &account.id).await;
+            self.progress();
+            if let Err(error) = &configs {
+                self.keep_quiet(error);
+            }
+            let configs = configs.map(|configs| configs.into_iter().map(listed).collect());
+            all.push(ConfigsOfAccount { account, configs });
+        }
+        Ok(all)
+    }
+
+    fn failed(&mut self, call: &str, error: &ApiError) -> ConfigsError {
+        self.keep_quiet(error);
+        ConfigsError::Failed { why: format!("{call}: {error}") }
+    }
+}
+
+fn listed(config: AuthConfig) -> ListedConfig {
+    let plain = |text: &str| scrub::plain(text, LONGEST_TEXT);
+    ListedConfig {
+        provider: plain(&config.provider),
+        description: plain(config.description.as_deref().unwrap_or_default()),
+        updated: config.updated.unwrap_or_default(),
+        id: config.id,
+        auth_type: config.auth_type,
+    }
+}

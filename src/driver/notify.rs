@@ -1,0 +1,144 @@
+//! Telling those who read a sink, and hearing what they say they use.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::pass::Halt;
+use super::{AccountDriver, Witness};
+use crate::child::{self, ChildError, Ended, Program};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane};
+use crate::journal::Journal;
+use crate::plan::seen::Claim;
+use crate::policy::{Notify, SinkPolicy};
+use crate::ringcx::{TokenApi, scrub};
+use crate::sink::{atomic_file, blocking};
+
+/// A fingerprint, or a number, and what people put around it.
+const LARGEST_CLAIM: u64 = 1024;
+
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
+    /// Tells the consumers of these sinks, which have the same `notify`: once for all of them. It may be
+    /// done twice, where a crash comes between it and its record; it is never left undone.
+    pub(super) async fn notify(&mut self, sinks: Vec<String>) -> Result<(), Halt> {
+        let policy = sinks.iter().find_map(|name| self.sink_policy(name)?.notify.clone());
+        let Some(policy) = policy else { return Ok(()) };
+        let outcome = run(policy.clone()).await;
+        self.progress();
+        let secrets: Vec<&str> = self.session.known_texts().collect();
+        let said = |bytes: &[u8]| scrub::said(bytes, &secrets);
+        let outcome = match outcome {
+            Ok(ended) if ended.status.success() => {
+                Ok(Some(said(&ended.stdout)).filter(|note| !note.is_empty()))
+            }
+            Ok(ended) => Err(explain(&policy, &child::ending(ended.status), &said(&ended.stderr))),
+            Err(ChildError::TimedOut { timeout, stderr, .. }) => {
+                Err(explain(&policy, &format!("took longer than {timeout:?} and was ended"), &said(&stderr)))
+            }
+            Err(error @ (ChildError::Nothing | ChildError::Start { .. } | ChildError::Lost { .. })) => {
+                Err(explain(&policy, &error.to_string(), ""))
+            }
+        };
+        let mut events = Vec::new();
+        for sink in sinks {
+            let owed = self.state.sinks.get(&sink).and_then(|record| record.notify_owed);
+            let (Some(generation), lane) = (owed, Lane::Notify(sink.clone())) else { continue };
+            match &outcome {
+                Ok(note) => {
+                    events.push(Event::Notified { sink, generation, note: note.clone() });
+                    events.extend(self.cleared(lane));
+                }
+                Err(error) => {
+                    events.push(self.trouble(lane, IncidentKind::NotifyFailed, error.clone(), None));
+                }
+            }
+        }
+        Ok(self.record(events).await?)
+    }
+
+    /// What the consumers of sinks say they use.
+    pub(super) async fn hear_consumers(&self) -> BTreeMap<String, Claim> {
+        let sinks = self.assignment.account.sinks.iter();
+        let claims = join_all(sinks.filter_map(|sink| {
+            let path = sink.acknowledge.as_ref()?.path.clone();
+            Some(async move {
+                let found = blocking(move || atomic_file::read(&path, LARGEST_CLAIM)).await;
+                Some((sink.name.clone(), claim(found)?))
+            })
+        }))
+        .await;
+        claims.into_iter().flatten().collect()
+    }
+
+    fn sink_policy(&self, name: &str) -> Option<&SinkPolicy> {
+        self.assignment.account.sinks.iter().find(|sink| sink.name == *name)
+    }
+}
+
+async fn run(policy: Notify) -> Result<Ended, ChildError> {
+    blocking(move || {
+        let argv = policy.argv();
+        child::run(Program {
+            argv: &argv,
+            environment: &[],
+            stdin: Default::default(),
+            timeout: policy.timeout,
+        })
+    })
+    .await
+}
+
+fn explain(policy: &Notify, what: &str, said: &str) -> String {
+    if said.is_empty() { format!("{policy}: {what}") } else { format!("{policy}: {what}: {said}") }
+}
+
+/// A file that anybody may have written.
+fn claim(found: Result<atomic_file::Seen, crate::sink::SinkError>) -> Option<Claim> {
+    let found = match found {
+        Ok(atomic_file::Seen::Absent) => return None,
+        Ok(atomic_file::Seen::File(found)) => found,
+        Ok(atomic_file::Seen::TooLarge) => {
+            return Some(Claim::Odd(format!("acknowledges with more than {LARGEST_CLAIM} bytes")));
+        }
+        Err(error) => return Some(Claim::Odd(format!("cannot be heard: {error}"))),
+    };
+    let text = std::str::from_utf8(&found.bytes).map(str::trim).unwrap_or("?");
+    if text.is_empty() {
+        return None;
+    }
+    let number =
+        || text.parse().ok().filter(|_| text.len() <= 12).map(|it| Claim::UsesGeneration(GenerationNo(it)));
+    let claim = text.parse().ok().map(Claim::Uses).or_else(number);
+    claim.or_else(|| Some(Claim::Odd("acknowledges with neither a fingerprint nor a generation".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(bytes: &[u8]) -> Option<Claim> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("acknowledged");
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes).unwrap();
+        claim(atomic_file::read(&path, LARGEST_CLAIM))
+    }
+
+    #[test]
+    fn a_consumer_says_a_fingerprint_or_a_number_and_anything_else_is_told() {
+        let fingerprint = crate::secret::Fingerprint::of(b"token");
+        assert_eq!(written(format!("{fingerprint}\n").as_bytes()), Some(Claim::Uses(fingerprint)));
+        assert_eq!(written(b" 7 \r\n"), Some(Claim::UsesGeneration(GenerationNo(7))));
+        assert_eq!(written(b"\n"), None);
+        for odd in [&b"seven"[..], b"-1", b"\xff\xfe", b"1 2", &[b'1'; 2000], &[b'1'; 63]] {
+            assert!(matches!(written(odd), Some(Claim::Odd(_))), "{odd:?}");
+        }
+        let absent = tempfile::tempdir().unwrap().path().join("nothing");
+        assert_eq!(claim(atomic_file::read(&absent, LARGEST_CLAIM)), None);
+    }
+
+    #[test]
+    fn what_is_said_is_never_shown() {
+        let Some(Claim::Odd(text)) = written(b"canary") else { panic!("it is odd") };
+        assert!(!text.contains("canary"), "{text}");
+    }
+}

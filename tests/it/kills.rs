@@ -1,0 +1,369 @@
+//! Random kills: the real daemon ends by SIGKILL at any moment, again and again, while several accounts
+//! rotate as fast as they may, calls go wrong and a webhook hangs now and then. Nothing is ever broken.
+//!
+//! Readers look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the journal
+//! are asked after each kill and at rest. What is left out: mints that happen long after their answer was
+//! lost. Two of them at once cannot be told apart, and the daemon rightly leaves both alone; `lost_mint` has
+//! tests of that.
+//!
+//! `RINGCX_ROTATOR_TEST_KILLS=1000` makes it longer, `RINGCX_ROTATOR_TEST_KILLS_SEED` repeats the same draws.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringcx_rotator::clock::{Clock, monotonic};
+use ringcx_rotator::event::Event;
+use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
+use ringcx_rotator::simulate::receiver::{Manner, Receiver, ReceiverSetup};
+use ringcx_rotator::simulate::{Call, Effect, Fault, MintedBy, RetryAfter, Times};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Handle;
+
+use crate::rig::{House, Kill, PASSWORD, USER, user};
+use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
+
+const ACCOUNTS: [(&str, &str); 4] = [
+    ("ivr-0", "bot-0@example.com"),
+    ("ivr-1", "bot-1@example.com"),
+    ("ivr-2", "bot-2@example.com"),
+    ("ivr-3", "bot-3@example.com"),
+];
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+/// About how long the daemon lives at most, in milliseconds.
+const LONGEST_LIFE: u64 = 500;
+/// Only a failsafe.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+const FAULTS: [Fault; 12] = [
+    Fault::CutBefore,
+    Fault::LostAnswer,
+    Fault::Silence,
+    Fault::SilenceAfter,
+    Fault::Slow(Duration::from_millis(100)),
+    Fault::HalfBody,
+    Fault::Status(401, RetryAfter::Absent, Effect::None),
+    Fault::Status(429, RetryAfter::Absent, Effect::None),
+    Fault::Status(500, RetryAfter::Absent, Effect::Done),
+    Fault::Html(502, Effect::None),
+    Fault::Garbage,
+    Fault::Empty,
+];
+
+const MANNERS: [Manner; 5] = [
+    Manner::Hang,
+    Manner::Slow(Duration::from_millis(100)),
+    Manner::LostAnswer,
+    Manner::CutBefore,
+    Manner::Status(500),
+];
+
+/// Draws by the `SplitMix64` rule: the same ones for the same seed.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+    }
+}
+
+fn number_of(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_random_moments_break_nothing() {
+    let kills = number_of("RINGCX_ROTATOR_TEST_KILLS", 100);
+    let now = u64::try_from(Clock::system().now().timestamp_millis()).unwrap();
+    let seed = number_of("RINGCX_ROTATOR_TEST_KILLS_SEED", now);
+    println!("kills: RINGCX_ROTATOR_TEST_KILLS_SEED={seed}");
+    let mut scene = Scene::set().await;
+    tokio::task::block_in_place(|| scene.play(kills, Draws(seed)));
+}
+
+struct Scene {
+    runtime: Handle,
+    house: House,
+    receiver: Arc<Receiver>,
+    mailbox: Mailbox,
+    foreign: Vec<String>,
+    readers: AllTheTime,
+    post: Post,
+    kills: u64,
+    wrong: Vec<String>,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let house = House::with_users(ACCOUNTS.iter().map(|(_, name)| user(name, PASSWORD)).collect()).await;
+        let receiver = Arc::new(Receiver::start(ReceiverSetup::default()).await.unwrap());
+        let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
+        let foreign = ACCOUNTS.iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
+        house.write("secret", "a secret for webhooks");
+        house.write("env", KEPT);
+        let keys = ACCOUNTS.iter().map(|(name, user)| (key(name), (*user).to_owned())).collect();
+        let mut places = vec![
+            Place::Env { path: house.path("env"), keys },
+            Place::Hook { receiver: Arc::clone(&receiver), user: ACCOUNTS[0].1.to_owned() },
+        ];
+        for (name, user) in ACCOUNTS {
+            places.push(Place::File { path: house.path(name), user: user.to_owned() });
+        }
+        let readers = AllTheTime::start(Readers::new(house.record(), places));
+        let (post, kills, wrong) = (Post::default(), 0, Vec::new());
+        Self { runtime: Handle::current(), house, receiver, mailbox, foreign, readers, post, kills, wrong }
+    }
+
+    fn policy(&self, every: &str) -> String {
+        let house = &self.house;
+        let mut accounts = String::new();
+        for (name, user) in ACCOUNTS {
+            let mut sinks = vec![
+                house.file_sink(name),
+                format!(
+                    "[[account.sink]]\nname = \"env\"\ntype = \"env-file\"\npath = \"{}\"\nkey = \"{}\"\n",
+                    house.path("env").display(),
+                    key(name)
+                ),
+            ];
+            if name == ACCOUNTS[0].0 {
+                sinks.push(format!(
+                    "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"300ms\"\n\
+                     secret = {{ file = \"secret\" }}\nreceipt = \"fingerprint\"\n",
+                    self.receiver.url()
+                ));
+            }
+            accounts.push_str(&house.account(name, &sinks).replace(USER, user));
+        }
+        let defaults = format!(
+            "schedule = {{ every = \"{every}\", jitter = \"0s\" }}\n\
+             retention = {{ max-age = \"1500ms\", overlap = \"500ms\" }}\n\
+             retry = {{ initial = \"20ms\", max = \"200ms\", rejected-login = \"200ms\" }}\n\
+             check-every = \"1s\"\nverify-within = \"1s\""
+        );
+        let policy = house.policy(&defaults, &accounts);
+        let limits = "requests-per-minute = 60000\nlogins-per-minute = 10000";
+        format!(
+            "{}[alerts.email]\nfrom = \"rotator@example.com\"\nto = [\"oncall@example.com\"]\n\
+             host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",
+            policy.replace("requests-per-minute = 6000", limits).replace(
+                "request-timeout = \"20s\"",
+                "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\""
+            ),
+            self.mailbox.address().port()
+        )
+    }
+
+    fn play(&mut self, kills: u64, mut draws: Draws) {
+        let began = monotonic();
+        self.house.set_policy(&self.policy("1s"));
+        let longest = Duration::from_millis(LONGEST_LIFE) * u32::try_from(kills).unwrap();
+        // What goes wrong first says most.
+        while self.kills < kills && began.elapsed() < longest && self.wrong.is_empty() {
+            self.kills += 1;
+            self.live_and_die(&mut draws, self.kills);
+        }
+        self.house.ringcx.clear();
+        self.receiver.answer(Manner::Receipt);
+        self.house.set_policy(&self.policy("10h"));
+        self.rest();
+        self.at_rest();
+        self.report(began.elapsed());
+    }
+
+    /// One life of the daemon, with whatever goes wrong in it, and its end.
+    fn live_and_die(&mut self, draws: &mut Draws, kill: u64) {
+        let log = File::options().append(true).create(true).open(self.house.path("daemon.log")).unwrap();
+        let mut command = self.house.command();
+        command.arg("run").stdout(Stdio::null()).stderr(log);
+        let mut child = Kill(command.spawn().unwrap());
+        let pid = Pid::from_child(&child.0);
+        for _ in 0..draws.below(3) {
+            let (call, fault) = (draws.of(&Call::ALL), draws.of(&FAULTS));
+            self.house.ringcx.inject_for(draws.of(&ACCOUNTS).1, call, fault, Times::Once);
+        }
+        if draws.below(3) == 0 {
+            self.receiver.answer_next([draws.of(&MANNERS)]);
+        }
+        if draws.below(4) == 0 {
+            self.house.ringcx.expire_sessions();
+        }
+        std::thread::sleep(Duration::from_millis(draws.below(LONGEST_LIFE / 2)));
+        let told_to_reload = draws.below(4) == 0;
+        if told_to_reload {
+            let _dead = kill_process(pid, Signal::HUP);
+        }
+        if draws.below(2) == 0 {
+            // Just after a call of this kind, when most is at stake.
+            let (call, record) = (draws.of(&Call::ALL), self.house.record());
+            let before = record.count(call);
+            let wait = Duration::from_millis(LONGEST_LIFE / 2);
+            let came = self
+                .runtime
+                .block_on(tokio::time::timeout(wait, record.until(|record| record.count(call) > before)));
+            let _none_came = came;
+            std::thread::sleep(Duration::from_micros(draws.below(8_000)));
+        } else {
+            std::thread::sleep(Duration::from_millis(draws.below(LONGEST_LIFE / 2)));
+        }
+        child.0.kill().unwrap();
+        let status = child.wait();
+        // Before it listens to signals, being told to reload ends it as it does any process.
+        let killed = [Some(SIGKILL), told_to_reload.then_some(SIGHUP)].contains(&status.signal());
+        if !killed || status.signal().is_none() {
+            self.wrong
+                .push(format!("kill {kill}: it had ended by itself, {status:?}\n{}", self.end_of_log()));
+        }
+        let found = self.at_death();
+        self.wrong.extend(found.into_iter().map(|what| format!("kill {kill}: {what}")));
+    }
+
+    fn at_death(&mut self) -> Vec<String> {
+        let mut wrong = self.readers.with(|readers| {
+            readers.look();
+            std::mem::take(&mut readers.wrong)
+        });
+        let record = self.house.record();
+        match self.stories() {
+            Ok(stories) => {
+                for (account, story) in self.accounts().iter().zip(&stories) {
+                    wrong.extend(truth::at_any_moment(account, story, &record));
+                    wrong.extend(truth::as_written_down(story, &record, &self.held(account.name)));
+                }
+            }
+            // Killed before there was one.
+            Err(error) if !self.house.path("state/journal.sqlite").exists() => drop(error),
+            Err(error) => wrong.push(error),
+        }
+        if let Ok((alerts, sent)) = self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
+            wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox));
+        }
+        wrong
+    }
+
+    fn accounts(&self) -> Vec<Account<'_>> {
+        let account = |&(name, user): &(&'static str, &'static str)| {
+            let hook = (name == ACCOUNTS[0].0).then_some(("hook", &*self.receiver));
+            let required: &[&str] = if hook.is_some() { &["env", "hook"] } else { &["env"] };
+            Account { name, user, hook, required }
+        };
+        ACCOUNTS.iter().map(account).collect()
+    }
+
+    fn stories(&self) -> Result<Vec<Story>, String> {
+        self.runtime.block_on(truth::stories(&self.house.path("state"), &self.accounts()))
+    }
+
+    /// Sinks that are files, with the token in each.
+    fn held(&self, account: &str) -> BTreeMap<String, String> {
+        let file = std::fs::read_to_string(self.house.path(account)).ok();
+        let wanted = format!("{}=", key(account));
+        let env = self.house.read("env");
+        let env = env.lines().find_map(|line| line.strip_prefix(&wanted)).map(str::to_owned);
+        [(account.to_owned(), file), ("env".to_owned(), env)]
+            .into_iter()
+            .filter_map(|(sink, token)| Some((sink, token?)))
+            .collect()
+    }
+
+    /// Without kills and faults, until nothing is left to do.
+    fn rest(&mut self) {
+        let since = monotonic();
+        loop {
+            let ran = self.house.run(["run", "--once"]);
+            let unwell: Vec<String> = match self.stories() {
+                Ok(stories) => stories
+                    .iter()
+                    .flat_map(|story| {
+                        let old = story.state.previous().map(|it| format!("generation {} to go", it.number));
+                        truth::unwell(&story.state).into_iter().chain(old.collect::<Vec<_>>())
+                    })
+                    .collect(),
+                Err(error) => vec![error],
+            };
+            if ran.status.success() && unwell.is_empty() {
+                return;
+            }
+            if since.elapsed() > LONGEST_REST {
+                self.wrong.push(format!("never at rest: {unwell:?}\n{}", ran.err));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn at_rest(&mut self) {
+        let mut wrong = self.at_death();
+        let record = self.house.record();
+        for (account, story) in self.accounts().iter().zip(&self.stories().unwrap_or_default()) {
+            wrong.extend(truth::leaked(account, story, &record));
+            let current = story.state.current().map(|it| it.fingerprint);
+            let current = current.and_then(|current| record.token(current)).map(|it| it.token);
+            let held = self.held(account.name);
+            let hook = account.hook.map(|(_, receiver)| receiver.held_token());
+            if held.len() != 2
+                || held.values().any(|it| Some(it) != current.as_ref())
+                || hook.is_some_and(|it| it != current)
+            {
+                wrong.push(format!("{}: a sink does not hold the current token", account.name));
+            }
+        }
+        if self.foreign.iter().any(|token| !record.is_alive(token)) {
+            wrong.push("own-only: a foreign token is gone".to_owned());
+        }
+        wrong.extend(self.post.at_rest(&self.mailbox).err());
+        wrong.extend(truth::ids(&self.receiver));
+        wrong
+            .extend(truth::left_over(self.house.dir.path()).into_iter().map(|it| format!("left over: {it}")));
+        if self.house.run(["history", "--verify"]).code() != 0 {
+            wrong.push("audit: the chain is broken".to_owned());
+        }
+        self.wrong.extend(wrong);
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = self.house.read("daemon.log");
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn report(&self, took: Duration) {
+        let record = self.house.record();
+        let stories = self.stories().unwrap_or_default();
+        let events = || stories.iter().flat_map(|story| &story.events);
+        let promoted = events().filter(|it| matches!(it, Event::Promoted { .. })).count();
+        let recovered =
+            events().filter(|it| matches!(it, Event::MintUnknown { .. } | Event::MintMissing { .. })).count();
+        let minted = record.tokens().iter().filter(|it| it.minted_by == MintedBy::Api).count();
+        println!(
+            "kills: {} kills in {:.0} s, {promoted} rotations, {minted} minted, {recovered} mints without an \
+             answer, {} deleted, {} faults met, {} deliveries to the webhook, {} mails, {} reads, {} wrong",
+            self.kills,
+            took.as_secs_f32(),
+            record.effects(Call::Delete),
+            record.calls().iter().filter(|it| it.fault.is_some()).count(),
+            self.receiver.deliveries().len(),
+            self.mailbox.mails().len(),
+            self.readers.with(|readers| readers.reads),
+            self.wrong.len(),
+        );
+        assert!(self.wrong.is_empty(), "{}\n{}", self.wrong.join("\n"), self.end_of_log());
+        assert!(promoted as u64 > self.kills / 4, "hardly anything was rotated");
+    }
+}
+
+fn key(account: &str) -> String {
+    format!("TOKEN_{}", account.to_uppercase().replace('-', "_"))
+}
