@@ -10,6 +10,7 @@ use crate::simulate::options::SimulateOptions;
 
 mod check;
 mod client;
+mod credentials;
 mod generate;
 mod history;
 mod logging;
@@ -21,8 +22,10 @@ mod rotate;
 mod run;
 mod show;
 mod status;
+mod systemd_dropin;
 mod test_alert;
 mod tokens;
+mod unit;
 
 pub use output::{Exit, Palette, Tone};
 
@@ -160,6 +163,15 @@ enum Command {
     },
     /// Send a test mail
     TestAlert,
+    /// Print what the systemd unit must be told so that it can do what the policy wants, and why
+    SystemdDropin {
+        /// Write it instead, for systemd to find
+        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = systemd_dropin::PLACE)]
+        write: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long, conflicts_with = "write")]
+        json: bool,
+    },
     /// Stand in for RingCX on loopback, with faults, for trying things out
     Simulate(SimulateOptions),
     /// Show the whole story in under a minute: no account, no set-up
@@ -206,6 +218,14 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Revoke { account, fingerprint, yes, json } => {
             let asked = revoke::Asked { account, fingerprint, yes, json: json.json };
             revoke::revoke(&globals.config, asked, &screen)
+        }
+        Command::SystemdDropin { write, json } => {
+            let to = match write {
+                Some(path) => systemd_dropin::To::File(path),
+                None if json => systemd_dropin::To::Json,
+                None => systemd_dropin::To::Stdout,
+            };
+            systemd_dropin::systemd_dropin(&globals.config, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
         Command::Simulate(options) => output::block_on(crate::simulate::options::run(options)).map_or_else(

@@ -3,7 +3,9 @@
 //! The map, in reading order. Data flows one way: the policy and the journal's fold go into
 //! [`plan`], which decides; the [`driver`] performs one step and appends what came of it.
 
+pub mod child;
 pub mod clock;
+pub mod effect;
 pub mod secret;
 
 pub mod event;

@@ -19,6 +19,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::event::{Mail, Scope};
 use super::text::one_line;
+use crate::effect;
 use crate::policy::{EmailPolicy, SmtpTls};
 use crate::secret::{Secret, SecretError};
 
@@ -139,7 +140,7 @@ impl Mailer {
     pub async fn send(&self, mail: &Mail) -> Result<Receipt, MailError> {
         let message = self.message(mail)?;
         self.in_time(async {
-            let mut connection = self.connect().await?;
+            let mut connection = effect::acting("mail-connect", self.connect()).await?;
             let sent = self.hand_over(&mut connection, &message).await;
             // The mail is taken or refused by now; how the farewell goes changes nothing.
             connection.abort().await;
@@ -227,7 +228,7 @@ impl Mailer {
             return Err(error);
         }
         connection.command(Data).await.map_err(|error| self.failed("the mail", &error))?;
-        match connection.message(&message.formatted()).await {
+        match effect::acting("mail", connection.message(&message.formatted())).await {
             Ok(_) => Ok(Receipt { refused }),
             Err(error) if error.is_permanent() => {
                 Err(MailError::Content { host: self.host(), said: said(&error) })

@@ -5,10 +5,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::output::{Exit, Palette, Screen, Tone, block_on};
-use super::show;
+use super::unit::Unit;
+use super::unit::needs::{Needs, System};
+use super::{credentials, show};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
-use crate::policy::{AccountPolicy, Diagnostic, Loaded, load};
+use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, Credentials, TokenApi};
 use crate::sink::{AnySink, Sink};
@@ -42,7 +44,7 @@ struct Probe {
 }
 
 pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
-    let loaded = match load(config) {
+    let mut loaded = match load(config) {
         Ok(loaded) => loaded,
         Err(errors) => {
             if json {
@@ -53,15 +55,23 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
             return Exit::Policy;
         }
     };
+    loaded.warnings.extend(unit_warnings(&loaded.policy));
     if !json {
         screen.policy_warnings(&loaded);
     }
     let probes = match reach {
         Reach::File => Vec::new(),
-        Reach::Online => match block_on(probe(&loaded, screen)) {
-            Ok(probes) => probes,
-            Err(exit) => return exit,
-        },
+        Reach::Online => {
+            // What was decrypted for this lasts as long as this.
+            let _view = match credentials::take_the_units_place(&mut loaded.policy) {
+                Ok(view) => view,
+                Err(error) => return show::failing(error, screen),
+            };
+            match block_on(probe(&loaded, screen)) {
+                Ok(probes) => probes,
+                Err(exit) => return exit,
+            }
+        }
     };
     let ok = probes.iter().all(|probe| probe.ok);
     if json {
@@ -78,6 +88,19 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
         screen.print(&format!("{} {valid}: {accounts}", config.display()));
     }
     if ok { Exit::Done } else { Exit::Failing }
+}
+
+/// What the installed unit keeps this policy from doing; nothing where there is none, or where it is about
+/// another policy.
+fn unit_warnings(policy: &Policy) -> Vec<Diagnostic> {
+    let Some(unit) = Unit::installed().filter(|unit| unit.config() == policy.path) else { return Vec::new() };
+    let needs = Needs::of(policy, unit.user(), &System);
+    let lacks = needs.iter().flat_map(|(what, whose)| {
+        unit.lacks(what, &System).into_iter().map(move |lack| format!("{}: {lack}", whose.join(", ")))
+    });
+    let help = "run `ringcx-rotator systemd-dropin --write`, then `systemctl daemon-reload` and \
+                `systemctl restart ringcx-rotator`";
+    lacks.map(|message| Diagnostic::warning(&policy.path, message, help.to_owned())).collect()
 }
 
 fn tell(probe: &Probe, screen: &Screen) {

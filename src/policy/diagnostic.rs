@@ -71,6 +71,20 @@ pub enum Color {
 }
 
 impl Diagnostic {
+    /// A warning about a policy as a whole, from one who knows what the policy cannot: the machine.
+    pub fn warning(file: &Path, message: String, help: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            message,
+            help: Some(help),
+            note: None,
+            excerpt: None,
+        }
+    }
+
     /// Shows it as rustc would: the message, the place, the offending text underlined, the help.
     /// `width` is the terminal's, in columns. The text ends without a line end.
     pub fn render(&self, color: Color, width: Option<usize>) -> String {

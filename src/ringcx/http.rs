@@ -23,6 +23,7 @@ use self::answer::{Answer, Body, error_status, header_text, read, refusal};
 use super::wire;
 use super::{ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount, scrub};
 use crate::clock::{Clock, monotonic};
+use crate::effect;
 use crate::policy::{LoginEncoding, RingcxPolicy};
 use crate::secret::{Secret, Token};
 
@@ -158,7 +159,7 @@ impl HttpApi {
         secrets: &[&str],
     ) -> Result<Answer, ApiError> {
         let began = monotonic();
-        let answered = self.exchange(request, max, secrets).await;
+        let answered = effect::acting(call, self.exchange(request, max, secrets)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &answered {
             Ok(answer) => tracing::debug!(call, status = answer.status, elapsed_ms, "Called RingCX"),

@@ -15,9 +15,9 @@ const LARGEST: u64 = 64 * 1024;
 /// Why a secret could not be read. Never says what it is.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The policy names a systemd credential, but systemd passed none.
+    /// The policy names a systemd credential, and systemd did not pass it.
     #[error(
-        "credential `{name}`: $CREDENTIALS_DIRECTORY is not set: is this run by systemd, and has the unit `LoadCredential={name}:…`?"
+        "credential `{name}` was not handed to this process: a command that needs it is run as root; the service has it by `LoadCredential={name}:…`, which `ringcx-rotator systemd-dropin` prints"
     )]
     NoCredentials {
         /// The credential's name.
@@ -74,7 +74,12 @@ impl SecretSource {
     /// Reads the secret. One trailing `\n` or `\r\n` is taken off.
     pub fn read(&self) -> Result<Secret, SecretError> {
         match self {
-            Self::Credential(name) => read_file(&credential_path(name)?),
+            Self::Credential(name) => match read_file(&credential_path(name)?) {
+                Err(SecretError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    Err(SecretError::NoCredentials { name: name.clone() })
+                }
+                read => read,
+            },
             Self::File(path) => read_file(path),
             Self::Env(name) => {
                 let text =

@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::SinkError;
+use crate::effect;
 use crate::policy::FileAccess;
 use access::Look;
 
@@ -82,20 +83,18 @@ pub fn replace(path: &Path, bytes: &[u8], access: &FileAccess, expect: Expect) -
     let directory = directory_of(path);
 
     // Dropping `temp` removes the file: that covers every early return below.
-    let mut temp = tempfile::Builder::new()
-        .prefix(&temp_prefix(path))
-        .rand_bytes(RANDOM_LENGTH)
-        .tempfile_in(directory)
+    let (prefix, mut builder) = (temp_prefix(path), tempfile::Builder::new());
+    builder.prefix(&prefix).rand_bytes(RANDOM_LENGTH);
+    let mut temp = effect::act("create", || builder.tempfile_in(directory))
         .map_err(|source| io_error(directory, "create a file in it", source))?;
-    temp.write_all(bytes).map_err(|source| io_error(path, "write", source))?;
-    look.put_on(temp.as_file(), path)?;
-    temp.as_file().sync_all().map_err(|source| io_error(path, "sync", source))?;
+    effect::act("write", || temp.write_all(bytes)).map_err(|source| io_error(path, "write", source))?;
+    effect::act("set-access", || look.put_on(temp.as_file(), path))?;
+    effect::act("sync", || temp.as_file().sync_all()).map_err(|source| io_error(path, "sync", source))?;
 
     // Rename replaces a symlink and does not follow it, so the race that remains harms nobody.
     expect.check(path, target::replaceable(path, access)?.as_ref())?;
-    temp.persist(path).map_err(|error| io_error(path, "rename", error.error))?;
-    fs::File::open(directory)
-        .and_then(|directory| directory.sync_all())
+    effect::act("rename", || temp.persist(path)).map_err(|error| io_error(path, "rename", error.error))?;
+    effect::act("sync-directory", || fs::File::open(directory)?.sync_all())
         .map_err(|source| io_error(directory, "sync the directory after the rename", source))
 }
 
@@ -136,7 +135,7 @@ pub fn clean_up(path: &Path, access: &FileAccess) {
         if is_temp_name(&entry.file_name(), &prefix)
             && metadata.is_file()
             && owners.contains(&metadata.uid())
-            && fs::remove_file(entry.path()).is_ok()
+            && effect::act("remove", || fs::remove_file(entry.path())).is_ok()
         {
             tracing::info!(path = %entry.path().display(), "Removed a temporary file left by a crash");
         }

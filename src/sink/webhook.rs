@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::Host;
 
 use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::effect;
 use crate::policy::{Receipt, WebhookSink};
 use crate::secret::{Fingerprint, Secret};
 use signature::Key;
@@ -101,12 +102,12 @@ impl Sink for Webhook {
         headers.insert(TIMESTAMP, header(&timestamp));
 
         let url = inner.policy.url.expose();
-        let answer = client::for_url(url)?
+        let request = client::for_url(url)?
             .post(url.clone())
             .timeout(inner.policy.timeout)
             .headers(headers)
-            .body(body.to_vec())
-            .send()
+            .body(body.to_vec());
+        let answer = effect::acting("webhook", request.send())
             .await
             .map_err(|error| client::failure(&error, &inner.policy.url))?;
         inner.judge(answer, delivery).await

@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{PASSWORD, USER, install_tls, user, write};
+use crate::truth::unwell;
 
 /// Cases under way at once, so that their sockets stay within the usual limit of open files.
 const AT_ONCE: usize = 120;
@@ -346,23 +347,9 @@ impl<'a> Stage<'a> {
     /// What keeps the journal's account from being well.
     fn unwell(&self) -> Vec<String> {
         let state = self.driver.state();
-        let mut unwell: Vec<String> =
-            state.lanes.iter().map(|(lane, it)| format!("{lane}: {}", it.error)).collect();
-        let current = state.current().map(|current| current.number);
-        for (wrong, what) in [
-            (current.is_none(), "no current token"),
-            (state.pending().is_some(), "a pending token"),
-            (state.open_mint.is_some(), "an open mint"),
-            (!state.lost_mints.is_empty(), "a lost mint"),
-            (!state.ambiguous_mints.is_empty(), "an ambiguous mint"),
-            (state.asked_at.is_some(), "a rotation asked for"),
-            (state.previous().next().is_some(), "a token to be deleted"),
-            (state.sinks.values().any(|it| it.proved.map(|(it, _)| it) != current), "a sink that is behind"),
-            (state.sinks.values().any(|it| it.drifted.is_some()), "a sink that drifted"),
-        ] {
-            if wrong {
-                unwell.push(what.to_owned());
-            }
+        let mut unwell = unwell(state);
+        if state.previous().next().is_some() {
+            unwell.push("a token to be deleted".to_owned());
         }
         unwell
     }

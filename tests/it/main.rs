@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod truth;
 
 mod canaries;
 mod commands;
+mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
@@ -17,4 +19,5 @@ mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod service;
 mod signals;

@@ -226,11 +226,11 @@ impl Ran {
 }
 
 /// A child that does not outlive its test.
-struct Kill(Child);
+pub struct Kill(pub Child);
 
 impl Kill {
     #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let since = monotonic();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {

@@ -13,6 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
 use sha2::{Digest, Sha256};
 
+use crate::effect;
 use crate::journal::{Entry, JournalError, Row};
 
 /// "RcxR": tells `file` and us whose database this is.
@@ -120,7 +121,7 @@ impl Store {
         // Past this point a failing disk may keep what it could not confirm: SQLite reports the error
         // and forgets the rows, but a power cut before the next commit can bring them back. Whoever
         // opens the journal then sees them as done, which is what an intent without an outcome is for.
-        transaction.commit()?;
+        effect::act("commit", || transaction.commit())?;
         Ok(results)
     }
 
@@ -234,7 +235,7 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), JournalError> {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", SCHEMA)?;
-        transaction.commit()?;
+        effect::act("commit", || transaction.commit())?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::access::Look;
 use super::{SinkError, directory_of, io_error, target};
+use crate::effect;
 use crate::policy::FileAccess;
 
 /// Room that must be left beyond the size of the file that is there.
@@ -38,7 +39,7 @@ pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
 
     // Opening is what syncing the directory needs, and writing to it does not.
     fs::File::open(directory).map_err(|source| io_error(directory, "open the directory", source))?;
-    let mut rehearsed = tempfile::tempfile_in(directory)
+    let mut rehearsed = effect::act("rehearse", || tempfile::tempfile_in(directory))
         .map_err(|source| io_error(directory, "create a file in it", source))?;
     let size = existing.map_or(0, |existing| existing.len()).min(LARGEST_REHEARSED) + HEADROOM;
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), size), &mut rehearsed)

@@ -1,0 +1,140 @@
+//! Systemd credentials for a command that systemd did not start.
+//!
+//! The service is handed its credentials; a command typed by root is not. So that `check --online` tries the
+//! very password that the service will use, they are read here from where the installed unit takes them, or
+//! else from where `init` and `systemd-dropin` have them: beside the policy. Whoever may not read them there
+//! is told to ask root. Encrypted ones go through `systemd-creds`, and their text into a directory of root's
+//! in memory (`/run`) that goes with the command.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::systemd_dropin::places;
+use super::unit::{Credential, Unit};
+use crate::policy::{Policy, SinkKind};
+use crate::secret::SecretSource;
+
+/// Where `LoadCredential=NAME` without a path looks.
+const STORES: [&str; 3] = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];
+const ENCRYPTED_STORES: [&str; 3] =
+    ["/etc/credstore.encrypted", "/run/credstore.encrypted", "/usr/lib/credstore.encrypted"];
+
+/// Why a credential could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// `systemd-creds` is not there or said no. What it says names no secret.
+    #[error("{path}: cannot be decrypted: {why}", path = path.display())]
+    Decrypt {
+        /// The encrypted file.
+        path: PathBuf,
+        /// What `systemd-creds` said.
+        why: String,
+    },
+    /// The place for what was decrypted could not be made.
+    #[error("/run: {0}: run this as root")]
+    View(std::io::Error),
+}
+
+/// Lets every `{ credential = … }` of the policy point to where the unit takes it from. Under systemd, and
+/// for those that cannot be found, nothing changes. The answer keeps what was decrypted; drop it when done.
+pub fn take_the_units_place(policy: &mut Policy) -> Result<Option<TempDir>, CredentialError> {
+    if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
+        return Ok(None);
+    }
+    let unit = Unit::installed().filter(|unit| unit.config() == policy.path);
+    let path = policy.path.clone();
+    let mut view = None;
+    for source in sources(policy) {
+        let SecretSource::Credential(name) = source else { continue };
+        match find(name, unit.as_ref(), &path) {
+            Some(Found::Plain(path)) => *source = SecretSource::File(path),
+            Some(Found::Encrypted(path)) => {
+                let view = match &mut view {
+                    Some(view) => view,
+                    none => none.insert(open_view()?),
+                };
+                *source = SecretSource::File(decrypt(name, &path, view.path())?);
+            }
+            None => {}
+        }
+    }
+    Ok(view)
+}
+
+enum Found {
+    Plain(PathBuf),
+    Encrypted(PathBuf),
+}
+
+fn find(name: &str, unit: Option<&Unit>, policy: &Path) -> Option<Found> {
+    let stored = |path: PathBuf, stores: &[&str]| {
+        if path.is_absolute() {
+            return path.exists().then_some(path);
+        }
+        stores.iter().map(|store| Path::new(store).join(&path)).find(|path| path.exists())
+    };
+    let by_unit = match unit.and_then(|unit| unit.credential(name)) {
+        Some(Credential::Plain(path)) => stored(path, &STORES).map(Found::Plain),
+        Some(Credential::Encrypted(path)) => stored(path, &ENCRYPTED_STORES).map(Found::Encrypted),
+        Some(Credential::Inline) | None => None,
+    };
+    by_unit.or_else(|| {
+        let (plain, encrypted) = places(policy, name);
+        if encrypted.exists() {
+            return Some(Found::Encrypted(encrypted));
+        }
+        plain.exists().then_some(Found::Plain(plain))
+    })
+}
+
+fn open_view() -> Result<TempDir, CredentialError> {
+    tempfile::Builder::new().prefix("ringcx-rotator-").tempdir_in("/run").map_err(CredentialError::View)
+}
+
+fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialError> {
+    let refused = |why: String| CredentialError::Decrypt { path: path.to_owned(), why };
+    let done = Command::new("systemd-creds")
+        .arg("decrypt")
+        .arg(format!("--name={name}"))
+        .arg(path)
+        .arg("-")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| refused(format!("systemd-creds: {error}")))?;
+    let text = secrecy::zeroize::Zeroizing::new(done.stdout);
+    if !done.status.success() {
+        return Err(refused(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+    }
+    let place = view.join(name);
+    let mut options = std::fs::File::options();
+    options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&place)
+        .and_then(|mut file| file.write_all(&text))
+        .map_err(CredentialError::View)?;
+    Ok(place)
+}
+
+/// Every place of the policy that names a secret.
+fn sources(policy: &mut Policy) -> Vec<&mut SecretSource> {
+    let mut sources = Vec::new();
+    for account in &mut policy.accounts {
+        sources.push(&mut account.password);
+        for sink in &mut account.sinks {
+            match &mut sink.kind {
+                SinkKind::Webhook(hook) => sources.push(&mut hook.secret),
+                SinkKind::File(_) | SinkKind::EnvFile(_) => {}
+            }
+        }
+    }
+    if let Some(email) = &mut policy.alerts.email {
+        sources.extend(&mut email.password);
+    }
+    sources
+}
