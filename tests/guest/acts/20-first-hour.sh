@@ -8,6 +8,8 @@ base-url = "http://127.0.0.1:8480"
 
 [defaults]
 retry.initial = "1s"
+# The acts rotate more often than anybody should.
+retention.max-live = 100
 
 [[account]]
 name = "sales-ivr"

@@ -20,8 +20,8 @@ rotated() { ringcx-rotator rotate sales-ivr; }
 useradd --system dialer
 check "the page's way into the group" bash -ec "$(block "Where it is, and who may read it" sh | sed 's/ivr/dialer/; /restart/d')"
 check "shell" is "$(as dialer bash -c "$(block "From a shell" sh)")" "$accounts"
-check "Python" has "$(as dialer python3 <(block "From Python" python) 2>&1)" "${accounts:0:20}"
-check "Node" has "$(as dialer node <(block "From Node" js) 2>&1)" "${accounts:0:20}"
+check "Python" has "$(as dialer python3 -c "$(block "From Python" python)" 2>&1)" "${accounts:0:20}"
+check "Node" has "$(as dialer node --eval "$(block "From Node" js)" 2>&1)" "${accounts:0:20}"
 check "Python, as somebody who is not in the group" fails as stranger python3 -c "$(block "From Python" python)"
 
 for n in 1 2; do unit "From nginx" $n; done
