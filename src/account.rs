@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome};
-use crate::policy::AccountPolicy;
+use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome, Taken};
+use crate::policy::{AccountPolicy, LoginPolicy};
 use crate::secret::{Fingerprint, SecretTag};
 
 mod fold;
@@ -184,7 +184,7 @@ pub struct AmbiguousMint {
 /// What is known of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkRecord {
-    /// `file`, `env-file`, `webhook`.
+    /// The `type` of the policy, such as `file`.
     pub sink_type: String,
     /// Where it is.
     pub target: String,
@@ -202,6 +202,9 @@ pub struct SinkRecord {
     pub drifted: Option<(DateTime<Utc>, String)>,
     /// The newest delivery was taken, and whether the token is there was not tried yet.
     pub awaits_proof: bool,
+    /// The last delivery that was taken, and what the sink said of it. One that was begun since, and whose
+    /// outcome is unknown, leaves it as it is: the sink then tells which of the two states it is in.
+    pub taken: Option<(GenerationNo, Taken)>,
 }
 
 /// What became of the newest delivery.
@@ -373,9 +376,10 @@ impl AccountState {
 
     /// Whether this policy logs in as someone else than the journal says.
     pub fn login_differs(&self, policy: &AccountPolicy) -> bool {
+        let LoginPolicy::Admin(login) = &policy.login;
         self.lines
             .last()
-            .is_none_or(|line| line.username != policy.username || line.platform_id != policy.platform_id)
+            .is_none_or(|line| line.username != login.username || line.platform_id != login.platform_id)
     }
 
     /// Logins sent in the minute before `now`.

@@ -21,6 +21,7 @@ use crate::secret::Token;
 use crate::sink::AnySink;
 
 mod log;
+mod login;
 mod look;
 mod pass;
 mod revoke;

@@ -4,7 +4,7 @@
 //! hold fingerprints, never tokens. A variant that is already in somebody's journal is never renamed
 //! and never loses a field; new fields take `#[serde(default)]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -143,6 +143,9 @@ pub enum Event {
         sink: String,
         /// What.
         generation: GenerationNo,
+        /// What the sink said of it.
+        #[serde(default, skip_serializing_if = "Taken::is_plain")]
+        taken: Taken,
     },
     /// The sink did not take the token, or may not have.
     DeliveryFailed {
@@ -154,6 +157,9 @@ pub enum Event {
         outcome: Outcome,
         /// Nothing more is sent until the policy is reloaded or an operator asks.
         parked: bool,
+        /// What the sink said, in words without secrets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// The sink was seen to hold the token, and what it holds was used.
     Proved {
@@ -241,6 +247,41 @@ pub enum Event {
     },
     /// The clocks agree again.
     ClockAgreed,
+}
+
+/// What a sink said of a token that it took, beyond that it did. The journal remembers it for the sink,
+/// which has no memory of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The state that it left its target in, for a sink that can tell that state again but not read the
+    /// token out of it: the SHA-256 of a rendered file, the `updatedTime` of an auth config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How it is known that the token is there, where a sink has more than one way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// What a program printed, cut short and without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The tokens of other accounts that went there with it, by account.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerToken>,
+}
+
+impl Taken {
+    /// Whether there is nothing to be said.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Another account's token in a sink of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerToken {
+    /// Its generation, counted in that account.
+    pub generation: GenerationNo,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
 }
 
 /// How we learnt of a minted token.

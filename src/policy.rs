@@ -16,7 +16,9 @@ use crate::secret::{Fingerprint, SecretSource};
 mod diagnostic;
 mod faults;
 mod load;
+mod login;
 mod reader;
+mod sinks;
 mod source;
 mod spec;
 mod suggest;
@@ -25,6 +27,8 @@ mod value;
 
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
+pub use login::{AdminLogin, LoginPolicy};
+pub use sinks::{CommandInput, CommandSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -114,12 +118,8 @@ pub enum LoginEncoding {
 pub struct AccountPolicy {
     /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: String,
-    /// The RingCX user.
-    pub username: String,
-    /// Where its password is.
-    pub password: SecretSource,
-    /// Such as `aws80`.
-    pub platform_id: String,
+    /// How it logs in, and as whom.
+    pub login: LoginPolicy,
     /// When to rotate.
     pub schedule: Schedule,
     /// What happens to old tokens.
@@ -242,6 +242,8 @@ pub enum SinkKind {
     EnvFile(EnvFileSink),
     /// `type = "webhook"`
     Webhook(WebhookSink),
+    /// `type = "command"`
+    Command(CommandSink),
 }
 
 impl SinkKind {
@@ -251,6 +253,15 @@ impl SinkKind {
             Self::File(_) => "file",
             Self::EnvFile(_) => "env-file",
             Self::Webhook(_) => "webhook",
+            Self::Command(_) => "command",
+        }
+    }
+
+    /// Whether it can be looked at, so that what it holds need not be taken on trust.
+    pub fn can_be_read(&self) -> bool {
+        match self {
+            Self::File(_) | Self::EnvFile(_) => true,
+            Self::Webhook(_) | Self::Command(_) => false,
         }
     }
 
@@ -264,6 +275,7 @@ impl SinkKind {
                 let address = Fingerprint::of(hook.url.expose().as_str().as_bytes()).to_string();
                 format!("{} ({})", hook.url, &address[..8])
             }
+            Self::Command(command) => command.target(),
         }
     }
 }
@@ -428,13 +440,15 @@ impl Policy {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// The longest that a single call, to RingCX or to a webhook, may take.
+    /// The longest that a single call, to RingCX, to a webhook or of a command, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let hooks = sinks.filter_map(|sink| match &sink.kind {
-            SinkKind::Webhook(hook) => Some(hook.timeout),
+            SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
+            SinkKind::Command(command) => Some(command.timeout),
             SinkKind::File(_) | SinkKind::EnvFile(_) => None,
         });
-        hooks.fold(self.ringcx.request_timeout, Duration::max)
+        let logins = self.accounts.iter().map(|account| account.login.longest_read());
+        hooks.chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }
 }

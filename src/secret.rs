@@ -12,7 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+mod command;
+pub mod scrub;
 mod source;
+pub use command::{CommandError, SecretCommand};
 pub use source::{SecretError, SecretWarning};
 
 /// A password, a webhook key, an access token: text that must never be shown.
@@ -40,6 +43,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// An environment variable of the daemon.
     Env(String),
+    /// What a command prints; one trailing line end is not part of the secret.
+    Command(SecretCommand),
 }
 
 /// A permanent RingCX API token, of the one form that is accepted: `[A-Za-z0-9._~:-]{8,256}`.

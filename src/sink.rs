@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{GenerationNo, Outcome};
+use crate::child::ChildError;
+use crate::event::{GenerationNo, Outcome, Taken};
 use crate::policy::{SinkKind, SinkPolicy};
 use crate::secret::{Fingerprint, SecretError, Token};
 
 pub mod atomic_file;
+pub mod command;
 pub mod env_file;
 pub mod file;
+mod message;
 pub mod webhook;
 
 /// A token on its way to a sink.
@@ -44,10 +47,26 @@ pub struct Previous {
     pub retires_after: DateTime<Utc>,
 }
 
+/// What a sink needs to know, beside its policy, to look at what is there.
+#[derive(Clone, Copy, Default)]
+pub struct Around<'a> {
+    /// The last delivery it took, and what it said of that.
+    pub last: Option<(GenerationNo, &'a Taken)>,
+}
+
+impl Around<'_> {
+    /// Whether its last delivery left it in this state.
+    pub fn left_it_as(&self, version: &str) -> bool {
+        self.last.is_some_and(|(_, taken)| taken.version.as_deref() == Some(version))
+    }
+}
+
 /// What a sink was seen to hold.
 pub enum ReadBack {
     /// This token.
     Holds(Token),
+    /// What the last delivery left there, unchanged. The token itself cannot be read out of it.
+    AsDelivered,
     /// There is no such file, or no such key in it.
     Absent,
     /// Something that is no token, or several different ones. The text says what, without showing it.
@@ -138,6 +157,30 @@ pub enum SinkError {
         /// Scheme, host and port.
         host: String,
     },
+    /// There is no such program, or we may not run it. An operator must act.
+    #[error("{program}: no such program, or it may not be run")]
+    NoProgram {
+        /// As in the policy.
+        program: String,
+    },
+    /// The program did not come to its own end, or was not even started.
+    #[error("{source}{}", said(note.as_deref()))]
+    NotRun {
+        /// What became of it.
+        source: ChildError,
+        /// What it printed, scrubbed and cut.
+        note: Option<String>,
+    },
+    /// The program was given the token, and did not say that it took it.
+    #[error("{program} {how}{}", said(note.as_deref()))]
+    Program {
+        /// As in the policy.
+        program: String,
+        /// How it ended.
+        how: String,
+        /// What it printed, scrubbed and cut.
+        note: Option<String>,
+    },
     /// 2xx, but the answer does not prove that the receiver holds the token.
     #[error("{host} answered {status}, but {why}")]
     Unproved {
@@ -150,12 +193,19 @@ pub enum SinkError {
     },
 }
 
+fn said(note: Option<&str>) -> String {
+    note.map_or_else(String::new, |note| format!(": {note}"))
+}
+
 impl SinkError {
     /// Whether the sink may hold the token all the same. A file is looked at instead of guessed about;
     /// a webhook that was sent may have been taken in, whatever it answered.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } => Outcome::Unknown,
+            Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
+            Self::NoAnswer { .. } | Self::Refused { .. } | Self::Unproved { .. } | Self::Program { .. } => {
+                Outcome::Unknown
+            }
             Self::Target { .. }
             | Self::UnknownName { .. }
             | Self::Io { .. }
@@ -163,6 +213,8 @@ impl SinkError {
             | Self::Secret(_)
             | Self::Setup { .. }
             | Self::Unreachable { .. }
+            | Self::NoProgram { .. }
+            | Self::NotRun { .. }
             | Self::Gone { .. } => Outcome::NotDone,
         }
     }
@@ -170,6 +222,14 @@ impl SinkError {
     /// Whether trying again is pointless until someone acts.
     pub fn parks(&self) -> bool {
         matches!(self, Self::Gone { .. })
+    }
+
+    /// What the sink said, for the audit trail.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Program { note, .. } | Self::NotRun { note, .. } => note.clone(),
+            _ => None,
+        }
     }
 
     /// How long the receiver asked to be left alone.
@@ -187,13 +247,15 @@ pub trait Sink: Send + Sync {
     fn preflight(&self) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Puts the token there. Doing it twice is the same as doing it once.
-    fn deliver(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn deliver(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<Taken, SinkError>> + Send;
 
     /// Looks at what is there.
-    fn read_back(&self) -> impl Future<Output = ReadBack> + Send;
+    fn read_back(&self, around: Around<'_>) -> impl Future<Output = ReadBack> + Send;
 
     /// Removes left-over temporary files of ours.
-    fn clean_up(&self) -> impl Future<Output = ()> + Send;
+    fn clean_up(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A sink of any kind.
@@ -204,18 +266,50 @@ pub enum AnySink {
     EnvFile(env_file::EnvFile),
     /// See [`webhook::Webhook`].
     Webhook(webhook::Webhook),
+    /// See [`command::Command`].
+    Command(command::Command),
+}
+
+/// The same of whichever kind it is.
+macro_rules! whichever {
+    ($any:expr, $sink:ident => $what:expr) => {
+        match $any {
+            AnySink::File($sink) => $what,
+            AnySink::EnvFile($sink) => $what,
+            AnySink::Webhook($sink) => $what,
+            AnySink::Command($sink) => $what,
+        }
+    };
 }
 
 impl AnySink {
     /// Builds what the policy describes. Touches nothing yet.
     pub fn new(policy: &SinkPolicy) -> Self {
-        match &policy.kind {
-            SinkKind::File(kind) => Self::File(file::File::new(kind.clone())),
-            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind.clone())),
-            SinkKind::Webhook(kind) => {
-                Self::Webhook(webhook::Webhook::new(policy.name.clone(), kind.clone()))
-            }
+        let name = || policy.name.clone();
+        match policy.kind.clone() {
+            SinkKind::File(kind) => Self::File(file::File::new(kind)),
+            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind)),
+            SinkKind::Webhook(kind) => Self::Webhook(webhook::Webhook::new(name(), kind)),
+            SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
         }
+    }
+}
+
+impl Sink for AnySink {
+    async fn preflight(&self) -> Result<(), SinkError> {
+        whichever!(self, sink => sink.preflight().await)
+    }
+
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
+        whichever!(self, sink => sink.deliver(delivery).await)
+    }
+
+    async fn read_back(&self, around: Around<'_>) -> ReadBack {
+        whichever!(self, sink => sink.read_back(around).await)
+    }
+
+    async fn clean_up(&self) {
+        whichever!(self, sink => sink.clean_up().await)
     }
 }
 
@@ -228,39 +322,5 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             // Only a runtime that is being torn down cancels such work; the caller goes with it.
             Err(_) => std::future::pending().await,
         },
-    }
-}
-
-impl Sink for AnySink {
-    async fn preflight(&self) -> Result<(), SinkError> {
-        match self {
-            Self::File(sink) => sink.preflight().await,
-            Self::EnvFile(sink) => sink.preflight().await,
-            Self::Webhook(sink) => sink.preflight().await,
-        }
-    }
-
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
-        match self {
-            Self::File(sink) => sink.deliver(delivery).await,
-            Self::EnvFile(sink) => sink.deliver(delivery).await,
-            Self::Webhook(sink) => sink.deliver(delivery).await,
-        }
-    }
-
-    async fn read_back(&self) -> ReadBack {
-        match self {
-            Self::File(sink) => sink.read_back().await,
-            Self::EnvFile(sink) => sink.read_back().await,
-            Self::Webhook(sink) => sink.read_back().await,
-        }
-    }
-
-    async fn clean_up(&self) {
-        match self {
-            Self::File(sink) => sink.clean_up().await,
-            Self::EnvFile(sink) => sink.clean_up().await,
-            Self::Webhook(sink) => sink.clean_up().await,
-        }
     }
 }

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ringcx_rotator::policy::{self, Color, Loaded, Policy, PolicyErrors, Severity};
+use ringcx_rotator::policy::{self, Color, Loaded, LoginPolicy, Policy, PolicyErrors, Severity};
+use ringcx_rotator::secret::SecretSource;
 use tempfile::TempDir;
 
 #[path = "policy/faults.rs"]
@@ -106,10 +107,8 @@ fn a_policy_is_found_beside_its_relative_paths() {
     let directory = setup.directory.path();
     assert_eq!(policy.daemon.accounts_dir.as_deref(), Some(directory.join("more").as_path()));
     assert_eq!(policy.ringcx.ca_file.as_deref(), Some(directory.join("ca.pem").as_path()));
-    assert_eq!(
-        policy.account("sales-ivr").unwrap().password,
-        ringcx_rotator::secret::SecretSource::File(directory.join("pw"))
-    );
+    let LoginPolicy::Admin(login) = &policy.account("sales-ivr").unwrap().login;
+    assert_eq!(login.password, SecretSource::File(directory.join("pw")));
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl AccountState {
                         parked: false,
                         drifted: None,
                         awaits_proof: false,
+                        taken: None,
                     },
                 );
             }
@@ -92,9 +93,10 @@ impl AccountState {
                 record.last_delivery = LastDelivery::Open;
                 record.awaits_proof = false;
             }),
-            Event::Delivered { sink, .. } => self.update_sink(sink, |record| {
+            Event::Delivered { sink, generation, taken } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Done;
                 record.awaits_proof = true;
+                record.taken = Some((*generation, taken.clone()));
             }),
             Event::DeliveryFailed { sink, outcome, parked, .. } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Failed(*outcome);

@@ -10,7 +10,7 @@ use super::unit::needs::{Needs, System};
 use super::{credentials, show};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
-use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
+use crate::policy::{AccountPolicy, Diagnostic, Loaded, LoginPolicy, Policy, load};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, Credentials, TokenApi};
 use crate::sink::{AnySink, Sink};
@@ -144,17 +144,18 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
 /// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it.
 async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> Vec<Probe> {
     let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
-    let password = match account.password.read() {
+    let LoginPolicy::Admin(login) = &account.login;
+    let password = match login.password.read() {
         Ok(password) => password,
         Err(error) => return vec![probe(false, format!("password: {error}"))],
     };
-    let who =
-        Credentials { username: &account.username, password: &password, platform_id: &account.platform_id };
+    let username = &login.username;
+    let who = Credentials { username, password: &password, platform_id: &login.platform_id };
     let login = match api.login(who).await {
         Ok(login) => login,
         Err(error) => return vec![probe(false, format!("login: {error}"))],
     };
-    let mut probes = vec![probe(true, format!("logged in as {}", account.username))];
+    let mut probes = vec![probe(true, format!("logged in as {username}"))];
     if login.password_reset {
         probes.push(probe(false, "RingCX wants the password changed: it may stop working soon".to_owned()));
     }

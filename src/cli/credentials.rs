@@ -125,11 +125,11 @@ fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialEr
 fn sources(policy: &mut Policy) -> Vec<&mut SecretSource> {
     let mut sources = Vec::new();
     for account in &mut policy.accounts {
-        sources.push(&mut account.password);
+        sources.extend(account.login.secrets_mut());
         for sink in &mut account.sinks {
             match &mut sink.kind {
                 SinkKind::Webhook(hook) => sources.push(&mut hook.secret),
-                SinkKind::File(_) | SinkKind::EnvFile(_) => {}
+                SinkKind::File(_) | SinkKind::EnvFile(_) | SinkKind::Command(_) => {}
             }
         }
     }

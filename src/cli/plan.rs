@@ -39,7 +39,7 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| show::failing(error, screen))?;
-        let seen = Seen { sinks: Some(look_at(&account.sinks).await), ..Seen::default() };
+        let seen = Seen { sinks: Some(look_at(&account.sinks, &state).await), ..Seen::default() };
         plans.push(view::plan(&account.name, &crate::plan::plan(account, &state, &seen, now)));
     }
     Ok(PlanView { accounts: plans })

@@ -52,7 +52,7 @@ async fn from_journal(policy: &Policy, accounts: &[String], screen: &Screen) -> 
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| show::failing(error, screen))?;
-        let held = look_at(&account.sinks).await;
+        let held = look_at(&account.sinks, &state).await;
         views.push(view::account(account, &state, &held, of(&incidents, &account.name)));
     }
     for name in unmanaged(&journal, policy).await.map_err(no_journal)? {
@@ -176,9 +176,11 @@ impl Painter {
                 .map_or_else(|| "no token of ours".to_owned(), |it| format!("generation {it}"));
             let error = sink.last_error.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
             let state = self.palette.paint(tone(&sink.state), &sink.state);
+            let proof = sink.proof.as_ref().map(|it| format!(", proved by {it}")).unwrap_or_default();
+            let note = sink.note.as_ref().map(|it| format!(", said: {it}")).unwrap_or_default();
             let optional = if sink.required { "" } else { ", optional" };
             lines.push(format!(
-                "  sink {} ({}{optional}): {state}, {holds}{error}",
+                "  sink {} ({}{optional}): {state}, {holds}{proof}{note}{error}",
                 sink.name, sink.sink_type
             ));
         }

@@ -100,7 +100,7 @@ pub struct GenerationView {
 pub struct SinkView {
     /// Its name.
     pub name: String,
-    /// `file`, `env-file`, `webhook`.
+    /// Its type.
     #[serde(rename = "type")]
     pub sink_type: String,
     /// Whether promotion waits for it.
@@ -113,6 +113,12 @@ pub struct SinkView {
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,
+    /// How it is known that it took the last token, where a sink of its kind has more than one way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// What the program said that took the last token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `plan --json`
@@ -278,6 +284,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
             .and_then(|(number, _)| state.generations.get(&number))
             .map(|generation| generation.fingerprint),
     };
+    let taken = record.and_then(|record| record.taken.as_ref()).map(|(_, taken)| taken);
     let known = seen.and_then(|fingerprint| state.by_fingerprint(&fingerprint));
     let wanted = state.pending().filter(|it| it.verified_at.is_some()).or(state.current());
     let serves = known.zip(wanted).is_some_and(|(known, wanted)| known.number == wanted.number)
@@ -290,6 +297,8 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
         generation: known.map(|generation| generation.number),
         fingerprint: seen,
         last_error: error,
+        proof: taken.and_then(|taken| taken.proof.clone()),
+        note: taken.and_then(|taken| taken.note.clone()),
     }
 }
 

@@ -51,9 +51,12 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
         }
         Event::SinkReleased { sink } => info!(account, sink, "Sink taken out of the policy"),
         Event::DeliveryIntended { sink, generation } => debug!(account, sink, %generation, "Delivering"),
-        Event::Delivered { sink, generation } => info!(account, sink, %generation, "Token delivered"),
-        Event::DeliveryFailed { sink, generation, outcome, parked } => {
-            debug!(account, sink, %generation, outcome = ?outcome, parked, "Delivery did not succeed");
+        Event::Delivered { sink, generation, taken } => {
+            let (proof, note) = (taken.proof.as_deref(), taken.note.as_deref());
+            info!(account, sink, %generation, proof, note, "Token delivered");
+        }
+        Event::DeliveryFailed { sink, generation, outcome, parked, note } => {
+            debug!(account, sink, %generation, outcome = ?outcome, parked, note, "Delivery did not succeed");
         }
         Event::Proved { sink, generation } => info!(account, sink, %generation, "Delivery proved"),
         Event::Drifted { sink, generation, found } => {

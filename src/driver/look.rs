@@ -8,15 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::Halt;
 use super::{AccountDriver, Witness};
-use crate::account::SinkRecord;
-use crate::event::Lane;
+use crate::account::{AccountState, SinkRecord};
+use crate::event::{GenerationNo, Lane};
 use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
 use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
 use crate::ringcx::TokenApi;
 use crate::secret::{Fingerprint, Token};
-use crate::sink::{AnySink, ReadBack, Sink, env_file::EnvFile, file::File};
+use crate::sink::{AnySink, Around, ReadBack, Sink, env_file::EnvFile, file::File};
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub(super) async fn look(&mut self, look: Look, stop: &CancellationToken) -> Result<(), Halt> {
@@ -65,28 +65,40 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 
     async fn look_at_sinks(&mut self) {
         let all = self.sinks.iter();
-        let looks = join_all(all.map(|(name, sink)| async { (name.clone(), sink.read_back().await) })).await;
-        let held = looks.into_iter().map(|(name, look)| (name, self.take_read_back(look))).collect();
+        let looks = join_all(all.map(|(name, sink)| async {
+            (name.clone(), sink.read_back(around(self.state.sinks.get(name))).await)
+        }))
+        .await;
+        let mut found = BTreeMap::new();
+        for (name, look) in looks {
+            let held = self.take_read_back(&name, &look);
+            found.insert(name, held);
+        }
         let mut still_held = BTreeMap::new();
         for (name, record) in &self.state.released_sinks {
             if let Some(sink) = released_sink(record) {
-                still_held.insert(name.clone(), sink.read_back().await);
+                let look = sink.read_back(around(Some(record))).await;
+                still_held.insert(name.clone(), held(&look, &self.state, Some(record)));
             }
         }
-        let released = still_held.into_iter().map(|(name, look)| (name, self.take_read_back(look))).collect();
-        self.seen.sinks = Some(held);
-        self.seen.released = released;
+        self.seen.sinks = Some(found);
+        self.seen.released = still_held;
         self.note_texts();
         self.progress();
     }
 
-    fn take_read_back(&mut self, look: ReadBack) -> Held {
-        if let ReadBack::Holds(token) = &look
+    fn take_read_back(&mut self, sink: &str, look: &ReadBack) -> Held {
+        if let ReadBack::Holds(token) = look
             && self.state.in_use().contains(&token.fingerprint())
         {
             self.session.keep_text(token);
         }
-        held(&look)
+        held(look, &self.state, self.state.sinks.get(sink))
+    }
+
+    /// The generation of the last delivery that this sink took.
+    pub(super) fn last_taken(&self, sink: &str) -> Option<GenerationNo> {
+        self.state.sinks.get(sink)?.taken.as_ref().map(|(generation, _)| *generation)
     }
 
     /// The text of one of our tokens in use: at hand, or from the list of a login.
@@ -115,18 +127,35 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
 }
 
 /// What these sinks hold right now, for who only wants to know.
-pub async fn look_at(sinks: &[SinkPolicy]) -> BTreeMap<String, Held> {
+pub async fn look_at(sinks: &[SinkPolicy], state: &AccountState) -> BTreeMap<String, Held> {
     let mut looks = BTreeMap::new();
     for sink in sinks {
-        looks.insert(sink.name.clone(), held(&AnySink::new(sink).read_back().await));
+        let record = state.sinks.get(&sink.name).filter(|record| record.target == sink.kind.target());
+        let look = AnySink::new(sink).read_back(around(record)).await;
+        looks.insert(sink.name.clone(), held(&look, state, record));
     }
     looks
 }
 
-/// The look without the token's text.
-fn held(look: &ReadBack) -> Held {
+/// What a sink is told that is to be looked at.
+pub(super) fn around(record: Option<&SinkRecord>) -> Around<'_> {
+    let taken = record.and_then(|record| record.taken.as_ref());
+    Around { last: taken.map(|(generation, taken)| (*generation, taken)) }
+}
+
+/// The look without the token's text. A sink that shows no token but what was left there holds the token
+/// of that delivery.
+fn held(look: &ReadBack, state: &AccountState, record: Option<&SinkRecord>) -> Held {
     match look {
         ReadBack::Holds(token) => Held::Token(token.fingerprint()),
+        ReadBack::AsDelivered => {
+            let taken = record.and_then(|record| record.taken.as_ref());
+            let generation = taken.and_then(|(generation, _)| state.generations.get(generation));
+            generation.map_or_else(
+                || Held::Other("what was delivered long ago".to_owned()),
+                |generation| Held::Token(generation.fingerprint),
+            )
+        }
         ReadBack::Absent => Held::Absent,
         ReadBack::Other(what) => Held::Other(what.clone()),
         ReadBack::Unreadable(error) => Held::Unreadable(error.to_string()),

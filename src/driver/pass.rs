@@ -109,14 +109,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     async fn tag_held_secret(&self) -> Option<SecretTag> {
         let held = self.state.lanes.get(&Lane::Login)?;
         held.rejected?;
-        let password = self.assignment.account.password.read_aside().await.ok()?;
-        Some(self.tag_secret(&password))
-    }
-
-    pub(super) fn tag_secret(&self, password: &crate::secret::Secret) -> SecretTag {
-        let account = &self.assignment.account;
-        let salt = format!("{} {} {}", account.name, account.username, account.platform_id);
-        SecretTag::of(&salt, password)
+        self.tag_secrets().await
     }
 
     pub(super) fn note_texts(&mut self) {

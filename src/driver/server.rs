@@ -1,19 +1,17 @@
-//! Asking the server: limits, logins, and what a failure means.
+//! Asking the server: limits, lists, and what a failure means.
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::pass::Halt;
-use super::session::Access;
 use super::{AccountDriver, Witness};
 use crate::clock::after;
 use crate::event::{Event, IncidentKind, Lane};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{ListedBy, SeenList};
-use crate::ringcx::{ApiError, Auth, Credentials, Listing, Login, TokenApi};
+use crate::ringcx::{ApiError, Auth, Listing, TokenApi};
 use crate::secret::Token;
 
 /// A long wait is made in stretches of this, so that it is seen to be one and not a hang.
@@ -27,69 +25,6 @@ pub(super) enum Standing {
 }
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
-    /// Logs in, with the refresh token where there is one, else with the password. `false`: it failed,
-    /// and that is recorded.
-    pub(super) async fn renew_access(&mut self, stop: &CancellationToken) -> Result<bool, Halt> {
-        if let Some(refresh) = self.session.drop_access() {
-            self.pace(stop).await?;
-            let refreshed = self.api.refresh(&refresh).await;
-            self.progress();
-            match refreshed {
-                Ok(login) => return self.logged_in(login).await,
-                Err(error) => tracing::debug!(account = self.name(), %error, "Refresh failed, logging in"),
-            }
-        }
-        let password = match self.assignment.account.password.read_aside().await {
-            Ok(password) => password,
-            Err(error) => {
-                let error = format!("password: {error}");
-                let held = self.trouble(Lane::Login, IncidentKind::LoginFailed, error, None);
-                self.record(vec![held]).await?;
-                return Ok(false);
-            }
-        };
-        let now = self.clock.now();
-        if self.state.recent_logins(now) >= self.session.logins_per_minute() {
-            let oldest = self.state.logins.front().copied().unwrap_or(now);
-            let until = (oldest + TimeDelta::seconds(60)).max(now + TimeDelta::seconds(1));
-            return Err(Halt::NotBefore(until));
-        }
-        self.pace(stop).await?;
-        self.record(vec![Event::LoginAttempted]).await?;
-        let account = &self.assignment.account;
-        let who = Credentials {
-            username: &account.username,
-            password: &password,
-            platform_id: &account.platform_id,
-        };
-        let answer = self.api.login(who).await;
-        self.progress();
-        match answer {
-            Ok(login) => self.logged_in(login).await,
-            Err(error) => {
-                let rejected = error.is_denied();
-                let incident = if rejected { IncidentKind::LoginRejected } else { IncidentKind::LoginFailed };
-                let mut trouble = Trouble::new(Lane::Login, incident, format!("login: {error}"));
-                trouble.retry_after = error.retry_after();
-                trouble.rejected = rejected.then(|| self.tag_secret(&password));
-                self.keep_quiet(&error);
-                let held = failed(&self.state, &self.assignment.account.retry, trouble, self.clock.now());
-                self.record(vec![held]).await?;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn logged_in(&mut self, login: Login) -> Result<bool, Halt> {
-        let mut events: Vec<Event> = self.cleared(Lane::Login).into_iter().collect();
-        if login.password_reset != self.state.password_reset_since.is_some() {
-            events.push(Event::PasswordReset { required: login.password_reset });
-        }
-        self.session.keep_access(Access::new(login));
-        self.record(events).await?;
-        Ok(true)
-    }
-
     /// Lists with a login; one that the server takes for ended is renewed once.
     pub(super) async fn list_by_login(&mut self, stop: &CancellationToken) -> Result<(), Halt> {
         let mut renewed = false;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::look::around;
 use super::pass::Halt;
 use super::server::Standing;
 use super::{AccountDriver, Witness};
@@ -214,15 +215,15 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let mut events = Vec::new();
         for (sink, outcome) in outcomes {
             match outcome {
-                Ok(()) => events.push(Event::Delivered { sink, generation }),
+                Ok(taken) => events.push(Event::Delivered { sink, generation, taken }),
                 Err(error) => {
                     let lane = Lane::Sink(sink.clone());
                     let mut trouble = Trouble::new(lane, IncidentKind::SinkFailed, error.to_string());
                     trouble.retry_after = error.retry_after();
                     let now = self.clock.now();
                     let held = failed(&self.state, &self.assignment.account.retry, trouble, now);
-                    let (outcome, parked) = (error.outcome(), error.parks());
-                    events.push(Event::DeliveryFailed { sink, generation, outcome, parked });
+                    let (outcome, parked, note) = (error.outcome(), error.parks(), error.note());
+                    events.push(Event::DeliveryFailed { sink, generation, outcome, parked, note });
                     events.push(held);
                 }
             }
@@ -250,8 +251,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     ) -> Result<(), Halt> {
         let generation = token.generation();
         let targets = sinks.iter().filter_map(|name| self.sinks.get_key_value(name));
-        let looks =
-            join_all(targets.map(|(name, sink)| async { (name.clone(), sink.read_back().await) })).await;
+        let looks = join_all(targets.map(|(name, sink)| async {
+            (name.clone(), sink.read_back(around(self.state.sinks.get(name))).await)
+        }))
+        .await;
         let (mut proved, mut read, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let mut text = None;
         for (sink, look) in looks {
@@ -261,6 +264,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                     read.push(sink);
                     continue;
                 }
+                // What it holds is what was put there, and that was this token: its text is at hand.
+                ReadBack::AsDelivered if self.last_taken(&sink) == Some(generation) => {
+                    text = text.or_else(|| self.session.text(&token.fingerprint()).cloned());
+                    read.push(sink);
+                    continue;
+                }
+                ReadBack::AsDelivered => "what an earlier delivery left there".to_owned(),
                 // Its receipt was the proof.
                 ReadBack::Opaque => {
                     proved.push(sink);

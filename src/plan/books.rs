@@ -8,7 +8,7 @@ use crate::account::{Generation, LastDelivery, Stage};
 use crate::clock::delta;
 use crate::event::{Event, Hand, IncidentKind, Lane, Learnt, Lifted};
 use crate::plan::backoff::{Trouble, failed};
-use crate::policy::Foreign;
+use crate::policy::{Foreign, LoginPolicy};
 use crate::secret::Fingerprint;
 
 /// Local and server clock may differ by this much before ages are no longer trusted.
@@ -17,9 +17,10 @@ pub const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
 impl Planner<'_> {
     pub(super) fn keep_books(&mut self) {
         if self.state.login_differs(self.policy) {
+            let LoginPolicy::Admin(login) = &self.policy.login;
             self.record(vec![Event::LineStarted {
-                username: self.policy.username.clone(),
-                platform_id: self.policy.platform_id.clone(),
+                username: login.username.clone(),
+                platform_id: login.platform_id.clone(),
             }]);
         }
         self.bind_sinks();

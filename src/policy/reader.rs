@@ -7,6 +7,7 @@
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -14,8 +15,11 @@ use toml::de::{DeTable, DeValue};
 use super::faults::Faults;
 use super::source::{At, FileId, Span};
 use super::suggest::did_you_mean;
-use super::value::{CREDENTIAL, Kind, PATH, Refusal, VARIABLE, quoted};
-use crate::secret::SecretSource;
+use super::value::{ARGUMENT, CREDENTIAL, Kind, PATH, Refusal, TIME_SPAN, VARIABLE, quoted};
+use crate::secret::{SecretCommand, SecretSource};
+
+/// How long a command that prints a secret may take where the policy is silent.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Every key that was asked for, by the kind of table, and whether it was there: for the test of the
 /// shipped file.
@@ -123,6 +127,11 @@ impl<'r> Table<'r> {
     /// The same, and a fault when it is missing or empty.
     pub fn required_list<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<At<Vec<T>>> {
         self.require(key);
+        self.list_of_some(key, kind)
+    }
+
+    /// A list, and a fault when it is there and empty.
+    fn list_of_some<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<At<Vec<T>>> {
         let list = self.list(key, kind)?;
         let written = self.entries.get(key).and_then(|value| value.get_ref().as_array());
         if written.is_some_and(|items| items.is_empty()) {
@@ -212,7 +221,9 @@ impl<'r> Table<'r> {
                 let credential = table.value("credential", &CREDENTIAL);
                 let file = table.value("file", &PATH);
                 let env = table.value("env", &VARIABLE);
-                let named = ["credential", "file", "env"].iter().filter(|key| table.has(key)).count();
+                let command = table.command();
+                let named =
+                    ["credential", "file", "env", "command"].iter().filter(|key| table.has(key)).count();
                 if named != 1 {
                     let message = match named {
                         0 => format!("`{key}` names no source"),
@@ -223,9 +234,28 @@ impl<'r> Table<'r> {
                 }
                 let credential = credential.map(|at| SecretSource::Credential(at.value));
                 let file = file.map(|at| SecretSource::File(at.value));
-                credential.or(file).or(env.map(|at| SecretSource::Env(at.value)))
+                credential.or(file).or(env.map(|at| SecretSource::Env(at.value))).or(command)
             });
         source.map(|value| At { value, span })
+    }
+
+    /// `command = ["pass", "show", "…"]`, and `timeout` beside it.
+    fn command(&mut self) -> Option<SecretSource> {
+        let argv = self.list_of_some("command", &ARGUMENT);
+        let timeout = self.value("timeout", &TIME_SPAN);
+        if let Some(timeout) = timeout.as_ref().filter(|_| !self.has("command")) {
+            self.faults().error(timeout.span, "`timeout` is for a `command`").help("take it out".to_owned());
+        }
+        let At { value: argv, span } = argv?;
+        let program = argv.first()?;
+        if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+            self.faults()
+                .error(span, "the program of `command` is empty or a relative path")
+                .help("write its path from / on, or its bare name to have it looked up in PATH".to_owned());
+            return None;
+        }
+        let timeout = timeout.map_or(COMMAND_TIMEOUT, |at| at.value);
+        Some(SecretSource::Command(SecretCommand { argv, timeout }))
     }
 
     /// The same, and a fault when it is missing.
@@ -442,8 +472,8 @@ impl<'r> Table<'r> {
 }
 
 /// How to say where a secret is.
-fn sources(key: &str) -> String {
+pub(super) fn sources(key: &str) -> String {
     format!(
-        "name its source: `{key} = {{ credential = \"NAME\" }}` (systemd), `{{ file = \"/path\" }}` or `{{ env = \"NAME\" }}`"
+        "name its source: `{key} = {{ credential = \"NAME\" }}` (systemd), `{{ file = \"/path\" }}`, `{{ env = \"NAME\" }}` or `{{ command = [\"pass\", \"show\", \"NAME\"] }}`"
     )
 }

@@ -16,14 +16,14 @@ use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
 use crate::secret::SecretSource;
 
 mod sink;
-pub(super) use sink::{AccessSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
+pub(super) use sink::{AccessSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec};
 
 /// The main file.
 pub(super) struct PolicySpec {
     pub daemon: DaemonSpec,
     pub log: LogSpec,
     pub ringcx: RingcxSpec,
-    pub defaults: TuningSpec,
+    pub defaults: DefaultsSpec,
     pub accounts: Vec<AccountSpec>,
     pub alerts: AlertsSpec,
 }
@@ -37,7 +37,7 @@ impl PolicySpec {
             daemon: table.table("daemon", "[daemon]", DaemonSpec::read),
             log: table.table("log", "[log]", LogSpec::read),
             ringcx: table.table("ringcx", "[ringcx]", RingcxSpec::read),
-            defaults: table.table("defaults", "[defaults]", TuningSpec::read),
+            defaults: table.table("defaults", "[defaults]", DefaultsSpec::read),
             accounts: table.tables("account", "[[account]]", AccountSpec::read),
             alerts: table.table("alerts", "[alerts]", AlertsSpec::read),
         }
@@ -116,6 +116,19 @@ impl RingcxSpec {
             logins_per_minute: table.number("logins-per-minute", 1..=100_000),
             requests_per_minute: table.number("requests-per-minute", 1..=100_000),
         }
+    }
+}
+
+/// `[defaults]`
+#[derive(Default)]
+pub(super) struct DefaultsSpec {
+    pub tuning: TuningSpec,
+    pub passwords_dir: Option<At<PathBuf>>,
+}
+
+impl DefaultsSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self { tuning: TuningSpec::read(table), passwords_dir: table.value("passwords-dir", &value::PATH) }
     }
 }
 
@@ -224,12 +237,32 @@ impl RetrySpec {
     }
 }
 
+/// The source of a secret that may be left out where `passwords-dir` is set.
+pub(super) enum OwnSecret {
+    /// Not written.
+    Absent,
+    /// Written, and recorded as a fault.
+    Faulty,
+    /// Written.
+    Source(At<SecretSource>),
+}
+
+impl OwnSecret {
+    fn read(table: &mut Table<'_>, key: &'static str) -> Self {
+        match table.secret(key) {
+            Some(source) => Self::Source(source),
+            None if table.has(key) => Self::Faulty,
+            None => Self::Absent,
+        }
+    }
+}
+
 /// `[[account]]`
 pub(super) struct AccountSpec {
     pub span: Span,
     pub name: Option<At<String>>,
     pub username: Option<At<String>>,
-    pub password: Option<At<SecretSource>>,
+    pub password: OwnSecret,
     pub platform_id: Option<At<String>>,
     pub tuning: TuningSpec,
     pub sinks: Vec<SinkSpec>,
@@ -237,11 +270,12 @@ pub(super) struct AccountSpec {
 
 impl AccountSpec {
     fn read(table: &mut Table<'_>) -> Self {
+        table.elsewhere(&["passwords-dir"], "it is for all accounts: write it in [defaults]");
         Self {
             span: table.span(),
             name: table.required("name", &value::NAME),
             username: table.required("username", &value::LINE),
-            password: table.required_secret("password"),
+            password: OwnSecret::read(table, "password"),
             platform_id: table.required("platform-id", &value::PLATFORM),
             tuning: TuningSpec::read(table),
             sinks: table.tables("sink", "[[account.sink]]", SinkSpec::read),

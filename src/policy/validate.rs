@@ -5,14 +5,17 @@
 //! A required option that is absent has been recorded too, and its table is left out.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
 use super::faults::Faults;
-use super::source::At;
-use super::spec::{AccountSpec, AlertsSpec, DaemonSpec, EmailSpec, LogSpec, PolicySpec, RingcxSpec};
+use super::reader::sources;
+use super::source::{At, Span};
+use super::spec::{
+    AccountSpec, AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, OwnSecret, PolicySpec, RingcxSpec,
+};
 use super::{
     AlertsPolicy, CronExpr, DaemonPolicy, EmailPolicy, LogFormat, LogPolicy, LoginEncoding, Policy,
     RingcxPolicy, SmtpTls, suggest, value,
@@ -27,10 +30,12 @@ mod unique;
 /// Builds the policy. It is worth something only if no error was recorded.
 pub(super) fn policy(path: &Path, main: PolicySpec, more: Vec<AccountSpec>, faults: &mut Faults) -> Policy {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut context = Context { directory, faults, gaps: HashMap::new() };
     let PolicySpec { daemon, log, ringcx, defaults, accounts, alerts } = main;
+    let DefaultsSpec { tuning, passwords_dir } = defaults;
+    let passwords_dir = passwords_dir.map(|at| At { value: directory.join(at.value), span: at.span });
+    let mut context = Context { directory, passwords_dir, faults, gaps: HashMap::new() };
     unique::check(path, accounts.iter().chain(&more), &mut context);
-    let defaults = tuning::Tuning::built_in().with(defaults);
+    let defaults = tuning::Tuning::built_in().with(tuning);
     Policy {
         path: path.to_owned(),
         daemon: context.daemon(daemon),
@@ -58,6 +63,8 @@ fn or<T>(written: Option<At<T>>, default: T) -> T {
 struct Context<'c> {
     /// Where relative paths start.
     directory: &'c Path,
+    /// Where the secret of an account is that names none.
+    passwords_dir: Option<At<PathBuf>>,
     faults: &'c mut Faults,
     /// The time between rotations, by cron line: reckoned once for all who inherit it.
     gaps: HashMap<String, Option<Duration>>,
@@ -172,12 +179,38 @@ impl Context<'_> {
         reckoned.unwrap_or_else(|| *self.gaps.entry(cron.text.clone()).or_insert(value::shortest_gap(cron)))
     }
 
+    /// The secret of an account that may have left it to `passwords-dir`, where its file is `file`; without
+    /// either it is missing.
+    fn own_secret(
+        &mut self,
+        secret: OwnSecret,
+        key: &str,
+        file: Option<String>,
+        account: Span,
+    ) -> Option<SecretSource> {
+        match secret {
+            OwnSecret::Source(at) => Some(self.secret(at)),
+            OwnSecret::Faulty => None,
+            OwnSecret::Absent => {
+                let Some(At { value: directory, span }) = &self.passwords_dir else {
+                    let message = format!("`{key}` is missing in [[account]]");
+                    self.faults.error(account, message).help(sources(key));
+                    return None;
+                };
+                // Without a name that has been recorded.
+                let source = SecretSource::File(directory.join(file?));
+                Some(self.secret(At { value: source, span: *span }))
+            }
+        }
+    }
+
     /// Resolves the path of a secret, and warns if others can read it.
     fn secret(&mut self, at: At<SecretSource>) -> SecretSource {
         let source = match at.value {
             SecretSource::File(path) => SecretSource::File(self.directory.join(path)),
             SecretSource::Credential(name) => SecretSource::Credential(name),
             SecretSource::Env(name) => SecretSource::Env(name),
+            SecretSource::Command(command) => SecretSource::Command(command),
         };
         if let Some(warning) = source.warning() {
             self.faults.warning(at.span, warning.to_string());

@@ -88,6 +88,14 @@ pub(super) const LINE: Kind<String> = kind("a string", |text| {
     }
 });
 
+/// What an environment variable can hold.
+pub(super) fn environment_value(text: &str) -> Result<String, Refusal> {
+    match text.contains('\0') {
+        true => Err(Refusal::new("holds a NUL, which no program can be given")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Such as `aws80`.
 pub(super) const PLATFORM: Kind<String> = kind("a platform such as \"aws80\"", |text| {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -132,6 +140,12 @@ pub(super) const CREDENTIAL: Kind<String> = kind("the name of a systemd credenti
     }
     Err(Refusal::new("not the name of a systemd credential")
         .help(Some("it is the name before the colon of the unit's `LoadCredential=`".to_owned())))
+});
+
+/// One word of a command.
+pub(super) const ARGUMENT: Kind<String> = kind("a word of a command", |text| match text.contains('\0') {
+    true => Err(Refusal::new("no command can be given this")),
+    false => Ok(text.to_owned()),
 });
 
 /// A path to something the daemon reads; relative ones start at the main file's directory.

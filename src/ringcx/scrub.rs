@@ -1,21 +1,16 @@
-//! The last gate before a foreign text enters an error, a log line or a mail.
+//! What an error's body says, fit to be shown.
 //!
-//! What a server or a library says is cut to one short line, and everything that is or looks like a
-//! secret is blotted out: the secrets of the very call in whatever encoding they are echoed, and by
-//! their look tokens, JWTs and the queries of URLs. What this file does not know: secrets of other
-//! calls that do not look like one, and encodings such as base64 of a known one.
+//! How secrets are blotted out of it is `secret/scrub.rs`; this file knows the forms in which RingCX and
+//! RingEX say what went wrong.
 
 use serde_json::Value;
 
-mod echo;
+#[cfg(test)]
+use crate::secret::scrub::{BLOT, MAX_SAID};
+pub use crate::secret::scrub::{line, plain};
+
 #[cfg(test)]
 mod tests;
-
-/// Stands where something was taken out.
-pub const BLOT: &str = "[redacted]";
-
-/// A `said` is cut to this many characters.
-const MAX_SAID: usize = 200;
 
 /// No more of a body is looked at: the first words tell.
 const MAX_LOOKED_AT: usize = 4 * 1024;
@@ -37,87 +32,4 @@ pub fn said(body: &[u8], secrets: &[&str]) -> String {
         return "an HTML page".to_owned();
     }
     line(start, secrets)
-}
-
-/// A foreign text in one line of at most 200 characters, blotted.
-pub fn line(text: &str, secrets: &[&str]) -> String {
-    let longest_first = {
-        let mut secrets: Vec<&str> = secrets.iter().copied().filter(|secret| !secret.is_empty()).collect();
-        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets
-    };
-    // Once as it came, for a secret with white space in it, and once more after control characters are
-    // gone, for one that was broken up by them.
-    let blotted = echo::blot(text, &longest_first);
-    let blotted = echo::blot(&plain(&blotted, usize::MAX), &longest_first);
-    let words: Vec<String> = blotted.split(' ').map(blot_by_look).collect();
-    cut(&words.join(" "), MAX_SAID)
-}
-
-/// Without control and invisible formatting characters, white space collapsed, cut to `max` characters.
-pub fn plain(text: &str, max: usize) -> String {
-    let visible: String = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !c.is_control() && !is_formatting(*c))
-        .collect();
-    let words: Vec<&str> = visible.split(' ').filter(|word| !word.is_empty()).collect();
-    cut(&words.join(" "), max)
-}
-
-/// Characters that turn, hide or join what stands around them on a terminal.
-fn is_formatting(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
-/// Blots what looks like a secret in one word.
-fn blot_by_look(word: &str) -> String {
-    let word = match word.split_once('?') {
-        Some((before, query)) if query.contains('=') => format!("{before}?{BLOT}"),
-        Some(_) | None => word.to_owned(),
-    };
-    blot_runs(&blot_runs(&word, jwt_len), token_len)
-}
-
-/// Replaces every run whose length `len_at` tells for the rest of the text that begins there.
-fn blot_runs(text: &str, len_at: impl Fn(&str) -> Option<usize>) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let len = match len_at(rest) {
-            Some(len) => {
-                clean.push_str(BLOT);
-                len
-            }
-            None => {
-                clean.push(first);
-                first.len_utf8()
-            }
-        };
-        rest = &rest[len..];
-    }
-    clean
-}
-
-/// `eyJ…`: how base64url writes the `{"` that every JWT begins with.
-fn jwt_len(rest: &str) -> Option<usize> {
-    let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_.=".contains(b)).count();
-    (rest.starts_with("eyJ") && len >= 12).then_some(len)
-}
-
-/// `aws80:c2353445-bc74-af1a-2850-1d55a371c0a9`, the colon possibly percent-encoded.
-fn token_len(rest: &str) -> Option<usize> {
-    let head = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    let after = &rest[head..];
-    let colon = [":", "%3A", "%3a"].into_iter().find(|colon| after.starts_with(colon))?.len();
-    let tail = after[colon..].bytes().take_while(|b| b.is_ascii_hexdigit() || *b == b'-').count();
-    let dashes = after[colon..colon + tail].bytes().filter(|b| *b == b'-').count();
-    (head > 0 && tail >= 20 && dashes >= 2).then_some(head + colon + tail)
 }

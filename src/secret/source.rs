@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{Secret, SecretSource};
+use super::{CommandError, Secret, SecretSource};
 
 /// No secret is longer than this; a larger file is not a secret but a mistake.
 const LARGEST: u64 = 64 * 1024;
@@ -40,14 +41,22 @@ pub enum SecretError {
     /// Not UTF-8.
     #[error("{place}: not valid UTF-8")]
     NotText {
-        /// The file or variable.
+        /// The file, variable or command.
         place: String,
     },
     /// Nothing in it.
     #[error("{place}: is empty")]
     Empty {
-        /// The file or variable.
+        /// The file, variable or command.
         place: String,
+    },
+    /// The command gave none.
+    #[error("command `{program}`: {source}")]
+    Command {
+        /// The program's name, without its arguments.
+        program: String,
+        /// Why.
+        source: CommandError,
     },
     /// The environment variable is not set.
     #[error("environment variable {name} is not set")]
@@ -87,10 +96,18 @@ impl SecretSource {
                 let text = text.into_string().map_err(|_| SecretError::NotText { place: name.clone() })?;
                 non_empty(text, name)
             }
+            Self::Command(command) => {
+                let program = command.program().to_owned();
+                let place = format!("command `{program}`");
+                let printed = command.run().map_err(|source| SecretError::Command { program, source })?;
+                let text = std::str::from_utf8(&printed);
+                let text = text.map_err(|_| SecretError::NotText { place: place.clone() })?.to_owned();
+                non_empty(text, &place)
+            }
         }
     }
 
-    /// The same, away from the runtime's thread: on a mount that hangs, only the one who asked waits.
+    /// The same, away from the runtime's thread: on a mount or a command that hangs, only the one who asked waits.
     pub async fn read_aside(&self) -> Result<Secret, SecretError> {
         let source = self.clone();
         match tokio::task::spawn_blocking(move || source.read()).await {
@@ -100,6 +117,14 @@ impl SecretSource {
                 // Only a runtime that is being torn down cancels such work; the caller goes with it.
                 Err(_) => std::future::pending().await,
             },
+        }
+    }
+
+    /// How long reading it may take, where that is limited.
+    pub fn longest_read(&self) -> Duration {
+        match self {
+            Self::Command(command) => command.timeout,
+            Self::Credential(_) | Self::File(_) | Self::Env(_) => Duration::ZERO,
         }
     }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, DirectoryLock, Expect, Found, Seen};
-use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::event::Taken;
 use crate::policy::EnvFileSink;
 use crate::secret::Token;
 use text::{TextError, Value};
@@ -34,13 +35,14 @@ impl Sink for EnvFile {
         blocking(move || preflight(&policy)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
-        blocking(move || deliver(&policy, &token)).await
+        blocking(move || deliver(&policy, &token)).await?;
+        Ok(Taken::default())
     }
 
-    async fn read_back(&self) -> ReadBack {
+    async fn read_back(&self, _: Around<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, Expect, Found, Seen};
-use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
+use crate::event::Taken;
 use crate::policy::FileSink;
 use crate::secret::{Token, TokenFormError};
 
@@ -36,7 +37,7 @@ impl Sink for File {
         blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.expose();
         let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
@@ -44,10 +45,11 @@ impl Sink for File {
         if policy.trailing_newline {
             content.push(b'\n');
         }
-        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await
+        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await?;
+        Ok(Taken::default())
     }
 
-    async fn read_back(&self) -> ReadBack {
+    async fn read_back(&self, _: Around<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }

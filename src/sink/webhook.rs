@@ -6,15 +6,13 @@
 
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
-use secrecy::zeroize::Zeroizing;
-use serde::{Deserialize, Serialize};
 use url::Host;
 
-use super::{Delivery, ReadBack, Sink, SinkError, blocking};
+use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
 use crate::effect;
+use crate::event::Taken;
 use crate::policy::{Receipt, WebhookSink};
 use crate::secret::{Fingerprint, Secret};
 use signature::Key;
@@ -37,32 +35,6 @@ pub struct Webhook(Arc<Inner>);
 struct Inner {
     name: String,
     policy: WebhookSink,
-}
-
-/// The body. The order of the fields is that of the documentation, and the same at every try.
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    timestamp: String,
-    data: Data<'a>,
-}
-
-#[derive(Serialize)]
-struct Data<'a> {
-    account: &'a str,
-    sink: &'a str,
-    generation: u64,
-    token: &'a str,
-    fingerprint: Fingerprint,
-    previous_fingerprint: Option<Fingerprint>,
-    previous_retires_after: Option<String>,
-}
-
-/// What an answer must have under `receipt = "fingerprint"`; more does not matter.
-#[derive(Deserialize)]
-struct Answer {
-    fingerprint: String,
 }
 
 impl Webhook {
@@ -89,10 +61,10 @@ impl Sink for Webhook {
         self.key().await.map(drop)
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Taken, SinkError> {
         let inner = &self.0;
         inner.check_address()?;
-        let body = inner.body(delivery);
+        let body = message::json(&inner.name, delivery);
         let mut headers = inner.own_headers()?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let id = message_id(&inner.name, delivery);
@@ -110,14 +82,13 @@ impl Sink for Webhook {
         let answer = effect::acting("webhook", request.send())
             .await
             .map_err(|error| client::failure(&error, &inner.policy.url))?;
-        inner.judge(answer, delivery).await
+        inner.judge(answer, delivery).await?;
+        Ok(Taken::default())
     }
 
-    async fn read_back(&self) -> ReadBack {
+    async fn read_back(&self, _: Around<'_>) -> ReadBack {
         ReadBack::Opaque
     }
-
-    async fn clean_up(&self) {}
 }
 
 impl Inner {
@@ -166,24 +137,6 @@ impl Inner {
         Ok(headers)
     }
 
-    fn body(&self, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
-        let seconds = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let body = Body {
-            kind: "ringcx.token.rotated",
-            timestamp: seconds(delivery.minted_at),
-            data: Data {
-                account: delivery.account,
-                sink: &self.name,
-                generation: delivery.generation.0,
-                token: delivery.token.expose(),
-                fingerprint: delivery.token.fingerprint(),
-                previous_fingerprint: delivery.previous.map(|previous| previous.fingerprint),
-                previous_retires_after: delivery.previous.map(|previous| seconds(previous.retires_after)),
-            },
-        };
-        Zeroizing::new(serde_json::to_vec(&body).expect("text and numbers always serialize"))
-    }
-
     async fn judge(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
         let status = answer.status();
         let host = || self.policy.url.to_string();
@@ -211,13 +164,7 @@ async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'sta
         }
         body.extend_from_slice(&chunk);
     }
-    let answer: Answer =
-        serde_json::from_slice(&body).map_err(|_| "its answer is not JSON with a `fingerprint`")?;
-    match answer.fingerprint.parse::<Fingerprint>() {
-        Ok(got) if got == *expected => Ok(()),
-        Ok(_) => Err("its answer has another fingerprint"),
-        Err(_) => Err("the `fingerprint` in its answer is not 64 hex digits"),
-    }
+    message::proves(&body, expected)
 }
 
 /// The same for every try of one account, sink and generation: receivers tell repetitions by it. The

@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
+mod secret_commands;
 mod truth;
 
 mod canaries;
+mod command_sink;
 mod commands;
 mod crash_matrix;
 mod fault_table;

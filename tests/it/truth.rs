@@ -293,7 +293,7 @@ fn order(account: &Account<'_>, story: &Story, record: &Record) -> Vec<String> {
             Event::DeliveryIntended { generation, .. } => {
                 need("published after verified", verified.contains(generation));
             }
-            Event::Delivered { sink, generation } => {
+            Event::Delivered { sink, generation, .. } => {
                 if let Some((_, deliveries)) = deliveries.as_ref().filter(|(name, _)| name == sink) {
                     let of = |it: &ringcx_rotator::simulate::receiver::Delivery| {
                         it.token().map(|token| Fingerprint::of(token.as_bytes()))
@@ -334,7 +334,7 @@ pub fn as_written_down(story: &Story, record: &Record, held: &BTreeMap<String, S
 
 fn last_delivered(story: &Story, sink: &str) -> Option<GenerationNo> {
     let of = |event: &Event| match event {
-        Event::Delivered { sink: of, generation } if of == sink => Some(*generation),
+        Event::Delivered { sink: of, generation, .. } if of == sink => Some(*generation),
         _ => None,
     };
     story.events.iter().filter_map(of).max()

@@ -1,7 +1,10 @@
 //! That no secret is ever shown, wherever in a faulty policy it stands.
 
+use std::time::Duration;
+
 use super::{ACCOUNT, Setup};
-use ringcx_rotator::policy::Color;
+use ringcx_rotator::policy::{Color, LoginPolicy};
+use ringcx_rotator::secret::SecretSource;
 
 /// Loads a faulty policy that holds the canary, and looks for it in everything that comes back.
 #[track_caller]
@@ -61,6 +64,16 @@ fn a_password_in_the_policy_is_refused_in_any_guise() {
         "{ credential = 5, canary = 6 }",
         "\"canary\" # canary",
         "7 # canary",
+        "{ command = \"canary\" }",
+        "{ command = [] } # canary",
+        "{ command = [\"\", \"canary\"] }",
+        "{ command = [\"./canary\"] }",
+        "{ command = [\"pass\", 5, \"canary\"] }",
+        "{ command = [\"pass\", \"canary\"], timeout = \"soon\" }",
+        "{ command = [\"pass\", \"canary\"], timeout = \"0s\" }",
+        "{ command = [\"pass\", \"canary\"], env = \"X\" }",
+        "{ file = \"/canary\", timeout = \"5s\" }",
+        "{ timeout = \"5s\" } # canary",
     ] {
         let shown = check(&password(written));
         assert!(shown.contains("config.toml:5:"), "{shown}");
@@ -68,9 +81,9 @@ fn a_password_in_the_policy_is_refused_in_any_guise() {
 }
 
 #[test]
-fn the_three_sources_are_named() {
+fn the_four_sources_are_named() {
     let shown = check(&password("\"canary\""));
-    for source in ["credential", "file", "env"] {
+    for source in ["credential", "file", "env", "command"] {
         assert!(shown.contains(&format!("{{ {source} = ")), "{shown}");
     }
 }
@@ -159,4 +172,63 @@ fn a_policy_in_debug_shows_no_address_and_no_header() {
     let text = webhook("url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { X-A = \"canary\" }");
     let policy = super::accepted(&text).policy;
     assert!(!format!("{policy:?}").contains("canary"));
+}
+
+#[test]
+fn a_command_is_taken_as_it_is_written_and_not_run() {
+    let marker = tempfile::tempdir().unwrap();
+    let touched = marker.path().join("touched");
+    let written = format!("{{ command = [\"touch\", \"{}\"], timeout = \"3s\" }}", touched.display());
+    let policy = super::accepted(&password(&written)).policy;
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login;
+    let SecretSource::Command(command) = &login.password else { panic!("{:?}", login.password) };
+    assert_eq!(command.argv, ["touch", touched.to_str().unwrap()]);
+    assert_eq!(command.timeout, Duration::from_secs(3));
+    assert!(!touched.exists(), "loading ran it");
+    assert!(!format!("{policy:?}").contains("touched"), "arguments may say too much");
+    let usual = super::accepted(&password("{ command = [\"/usr/bin/pass\", \"show\"] }")).policy;
+    assert_eq!(usual.accounts[0].login.longest_read(), Duration::from_secs(10));
+    let slow = super::accepted(&password("{ command = [\"pass\"], timeout = \"90s\" }")).policy;
+    assert_eq!(slow.longest_call(), Duration::from_secs(90), "the watchdog must let it run");
+}
+
+/// The account without a password, and where passwords are.
+fn from_directory(more: &str) -> String {
+    let account = ACCOUNT.replace("password = { credential = \"sales-ivr\" }\n", "");
+    format!("[defaults]\npasswords-dir = \"pws\"\n{account}{more}")
+}
+
+#[test]
+fn an_account_without_a_password_reads_the_file_of_its_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let setup = Setup::new(&from_directory(""));
+    let file = setup.add("pws/sales-ivr", b"canary");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let policy = setup.load().unwrap().policy;
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login;
+    assert_eq!(login.password, SecretSource::File(file.clone()));
+    assert_eq!(setup.shown(), "");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let shown = setup.shown();
+    assert!(shown.contains("pws/sales-ivr is readable by others (mode 0644)"), "{shown}");
+    assert!(shown.contains("config.toml:2:17"), "{shown}");
+    // One that names its own keeps it.
+    let named = format!("[defaults]\npasswords-dir = \"pws\"\n{ACCOUNT}");
+    let LoginPolicy::Admin(login) = &super::accepted(&named).policy.accounts[0].login;
+    assert_eq!(login.password, SecretSource::Credential("sales-ivr".to_owned()));
+}
+
+#[test]
+fn a_directory_of_passwords_is_no_place_for_a_token_and_not_an_accounts_own() {
+    let sink = |setup: &Setup| {
+        let path = setup.directory.path().join("pws/sales-ivr");
+        format!("[[account.sink]]\nname = \"again\"\ntype = \"file\"\npath = \"{}\"\n", path.display())
+    };
+    let setup = Setup::new("");
+    setup.add("config.toml", from_directory(&sink(&setup)).as_bytes());
+    let shown = setup.shown();
+    assert!(shown.contains("this file is where a secret is read from"), "{shown}");
+    let own = ACCOUNT.replace("platform-id", "passwords-dir = \"pws\"\nplatform-id");
+    let shown = Setup::new(&own).shown();
+    assert!(shown.contains("it is for all accounts: write it in [defaults]"), "{shown}");
 }

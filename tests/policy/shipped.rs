@@ -1,7 +1,8 @@
 //! The shipped policy and the examples: they load, and what they say of defaults is so.
 
 use super::{Setup, accepted, example};
-use ringcx_rotator::policy;
+use ringcx_rotator::policy::{self, LoginPolicy};
+use ringcx_rotator::secret::SecretSource;
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
 
@@ -31,7 +32,8 @@ fn load(text: &str) -> Result<policy::Loaded, policy::PolicyErrors> {
         .accounts_dir
         .map(|path| path.strip_prefix(setup.directory.path()).unwrap().to_owned());
     for account in &mut loaded.policy.accounts {
-        if let ringcx_rotator::secret::SecretSource::File(path) = &mut account.password {
+        let LoginPolicy::Admin(login) = &mut account.login;
+        if let SecretSource::File(path) = &mut login.password {
             *path = path.file_name().unwrap().into();
         }
     }
@@ -50,7 +52,7 @@ fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
     assert_eq!(policy.accounts.len(), 2);
-    assert_eq!(policy.accounts[0].sinks.len(), 3);
+    assert_eq!(policy.accounts[0].sinks.len(), 4);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
@@ -91,6 +93,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "url",
             "secret",
             "headers",
+            "name",
+            "type",
+            "argv",
+            "environment",
             // Of the second account.
             "name",
             "username",
@@ -113,9 +119,14 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 
 #[test]
 fn the_examples_load() {
-    for name in
-        ["minimal.toml", "sink-file.toml", "sink-env-file.toml", "sink-webhook.toml", "several-accounts.toml"]
-    {
+    for name in [
+        "minimal.toml",
+        "sink-command.toml",
+        "sink-file.toml",
+        "sink-env-file.toml",
+        "sink-webhook.toml",
+        "several-accounts.toml",
+    ] {
         let loaded = policy::load(&example("examples").join(name)).unwrap_or_else(|errors| {
             panic!("{}", errors.render(policy::Color::Never, None));
         });
@@ -139,6 +150,7 @@ fn every_example_is_tested() {
             "accounts.d",
             "minimal.toml",
             "several-accounts.toml",
+            "sink-command.toml",
             "sink-env-file.toml",
             "sink-file.toml",
             "sink-webhook.toml"

@@ -6,7 +6,9 @@ use proptest::sample::{select, subsequence};
 
 use crate::account::AccountState;
 use crate::alert::conditions;
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome};
+use crate::event::{
+    Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome, PeerToken, Taken,
+};
 use crate::plan::plan;
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::tests::scene::{file, hours, policy, start, webhook};
@@ -46,6 +48,17 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
 
 fn words() -> impl Strategy<Value = String> {
     select(vec!["", "it did not work"]).prop_map(str::to_owned)
+}
+
+fn taken() -> impl Strategy<Value = Taken> {
+    (prop::option::of(words()), prop::option::of((number(), token()))).prop_map(|(version, peer)| Taken {
+        version,
+        peers: peer
+            .map(|(generation, fingerprint)| ("crm".to_owned(), PeerToken { generation, fingerprint }))
+            .into_iter()
+            .collect(),
+        ..Taken::default()
+    })
 }
 
 fn token_event() -> BoxedStrategy<Event> {
@@ -100,9 +113,13 @@ fn other_event() -> BoxedStrategy<Event> {
             .prop_map(|(sink, kind, target)| Event::SinkBound { sink, sink_type: kind.to_owned(), target }),
         sink().prop_map(|sink| Event::SinkReleased { sink }),
         (sink(), number()).prop_map(|(sink, generation)| Event::DeliveryIntended { sink, generation }),
-        (sink(), number()).prop_map(|(sink, generation)| Event::Delivered { sink, generation }),
+        (sink(), number(), taken()).prop_map(|(sink, generation, taken)| Event::Delivered {
+            sink,
+            generation,
+            taken
+        }),
         (sink(), number(), outcome, any::<bool>()).prop_map(|(sink, generation, outcome, parked)| {
-            Event::DeliveryFailed { sink, generation, outcome, parked }
+            Event::DeliveryFailed { sink, generation, outcome, parked, note: None }
         }),
         (sink(), number()).prop_map(|(sink, generation)| Event::Proved { sink, generation }),
         (sink(), number(), words()).prop_map(|(sink, generation, found)| Event::Drifted {

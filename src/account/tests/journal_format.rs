@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome};
+use crate::event::{
+    Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome, PeerToken, Taken,
+};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 const GENERATION: GenerationNo = GenerationNo(7);
@@ -82,8 +84,22 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "delivery-intended", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Delivered { sink: text("s"), generation: GENERATION },
+            Event::Delivered { sink: text("s"), generation: GENERATION, taken: Taken::default() },
             json!({"kind": "delivered", "sink": "s", "generation": 7}),
+        ),
+        (
+            Event::Delivered {
+                sink: text("s"),
+                generation: GENERATION,
+                taken: Taken {
+                    version: Some(text("v")),
+                    proof: Some(text("p")),
+                    note: Some(text("n")),
+                    peers: [(text("b"), PeerToken { generation: GENERATION, fingerprint: a() })].into(),
+                },
+            },
+            json!({"kind": "delivered", "sink": "s", "generation": 7, "taken": {"version": "v", "proof": "p",
+                   "note": "n", "peers": {"b": {"generation": 7, "fingerprint": A}}}}),
         ),
         (
             Event::DeliveryFailed {
@@ -91,8 +107,20 @@ fn samples() -> Vec<(Event, Value)> {
                 generation: GENERATION,
                 outcome: Outcome::NotDone,
                 parked: true,
+                note: None,
             },
             json!({"kind": "delivery-failed", "sink": "s", "generation": 7, "outcome": "not-done", "parked": true}),
+        ),
+        (
+            Event::DeliveryFailed {
+                sink: text("s"),
+                generation: GENERATION,
+                outcome: Outcome::Unknown,
+                parked: false,
+                note: Some(text("n")),
+            },
+            json!({"kind": "delivery-failed", "sink": "s", "generation": 7, "outcome": "unknown",
+                   "parked": false, "note": "n"}),
         ),
         (
             Event::Proved { sink: text("s"), generation: GENERATION },

@@ -115,6 +115,7 @@ fn a_parked_sink_is_tried_by_nobody_until_someone_acts() {
         generation: GenerationNo(1),
         outcome: Outcome::NotDone,
         parked: true,
+        note: None,
     };
     let scene = healthy().happened(parked).failed(Lane::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     assert_eq!(only(&scene, IncidentKind::SinkFailed).next_attempt_at, None);

@@ -100,7 +100,9 @@ impl Needs {
     }
 
     fn account(&mut self, account: &AccountPolicy, user: &str, machine: &impl Machine) {
-        self.secret(&account.password, &account.name);
+        for source in account.login.secrets() {
+            self.secret(source, &account.name);
+        }
         for sink in &account.sinks {
             let whose = format!("{}/{}", account.name, sink.name);
             match &sink.kind {
@@ -112,6 +114,8 @@ impl Needs {
                 }
                 SinkKind::EnvFile(file) => self.file(&file.path, &file.access, &whose, user, machine),
                 SinkKind::Webhook(hook) => self.secret(&hook.secret, &whose),
+                // What the program needs is known to nobody here.
+                SinkKind::Command(_) => {}
             }
         }
     }
@@ -144,6 +148,8 @@ impl Needs {
             SecretSource::Credential(name) => What::Credential(name.clone()),
             SecretSource::File(path) => What::Read(path.clone()),
             SecretSource::Env(name) => What::Variable(name.clone()),
+            // What the command needs is known to nobody here.
+            SecretSource::Command(_) => return,
         };
         self.add(what, whose);
     }

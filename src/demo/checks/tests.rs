@@ -14,7 +14,7 @@ use super::super::reader::Tally;
 use super::super::stage::{ACCOUNTS, ENV_FILE, SINKS};
 use super::*;
 use crate::driver::Recorded;
-use crate::event::{Event, Hand, Learnt, Outcome};
+use crate::event::{Event, Hand, Learnt, Outcome, Taken};
 use crate::simulate::receiver::{Delivery, Signature};
 use crate::simulate::{AuthKind, Call, CallRecord, DeletedBy, Fault, MintedBy};
 
@@ -62,7 +62,11 @@ fn rotate(facts: &mut AccountFacts, number: u64, special: &impl Fn(&mut AccountF
     special(facts, number);
     push(facts, begun + 1, Event::Verified { generation });
     for sink in SINKS {
-        push(facts, begun + 1, Event::Delivered { sink: sink.to_owned(), generation });
+        push(
+            facts,
+            begun + 1,
+            Event::Delivered { sink: sink.to_owned(), generation, taken: Taken::default() },
+        );
         push(facts, begun + 1, Event::Proved { sink: sink.to_owned(), generation });
     }
     facts.deliveries.push(delivery(facts.name, number, 200));
@@ -128,7 +132,7 @@ fn good() -> Facts {
         if number == 3 {
             let (sink, generation) = (WEBHOOK.to_owned(), GenerationNo(3));
             let outcome = Outcome::NotDone;
-            push(facts, 30, Event::DeliveryFailed { sink, generation, outcome, parked: false });
+            push(facts, 30, Event::DeliveryFailed { sink, generation, outcome, parked: false, note: None });
             facts.deliveries.push(delivery(ACCOUNTS[1], 3, 500));
         }
     });

@@ -22,7 +22,7 @@ fn refused(scene: Scene, sink: &str, outcome: Outcome, parked: bool) -> Scene {
     let (sink, generation) = (sink.to_owned(), newest.unwrap().number);
     let lane = Lane::Sink(sink.clone());
     let scene = scene.happened(Event::DeliveryIntended { sink: sink.clone(), generation });
-    let failed = Event::DeliveryFailed { sink, generation, outcome, parked };
+    let failed = Event::DeliveryFailed { sink, generation, outcome, parked, note: None };
     scene.happened(failed).failed(lane, IncidentKind::SinkFailed)
 }
 
@@ -189,7 +189,7 @@ fn a_sink_with_another_target_is_another_sink() {
 }
 
 fn login(username: &'static str) -> impl FnOnce(&mut crate::policy::AccountPolicy) {
-    |policy| policy.username = username.to_owned()
+    |policy| policy.login = crate::plan::tests::scene::login(username)
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn one_is_kept_while_a_required_webhook_may_hold_anything() {
         generation: GenerationNo(2),
         outcome: Outcome::Unknown,
         parked: false,
+        note: None,
     };
     let unanswered = ripe().happened(intended).happened(unanswered);
     let scene = unanswered.failed(Lane::Sink(sink()), IncidentKind::SinkFailed);
@@ -127,6 +128,7 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
         generation: GenerationNo(3),
         outcome: Outcome::NotDone,
         parked: false,
+        note: None,
     });
     let scene = scene.promoted(3).happened(Event::Reappeared { generation: GenerationNo(2) }).later(days(20));
     let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));

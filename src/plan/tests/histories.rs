@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::scene::{days, every, file, hours, minutes, optional, policy, webhook};
+use super::scene::{days, every, file, hours, login, minutes, optional, policy, webhook};
 use super::world::{Came, Fault, Maker, Refusal, World};
 use crate::event::Learnt;
 use crate::policy::{AccountPolicy, Foreign, LostMint, SinkPolicy};
@@ -87,7 +87,7 @@ fn apply(change: Change, policy: &mut AccountPolicy) {
                 sink.required = !sink.required;
             }
         }
-        Change::User(username) => policy.username = username.to_owned(),
+        Change::User(username) => policy.login = login(username),
         Change::Move(name) => {
             for sink in policy.sinks.iter_mut().filter(|sink| sink.name == name) {
                 let moved = file(&format!("{name}-moved")).kind;

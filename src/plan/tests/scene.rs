@@ -10,13 +10,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::account::AccountState;
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::{Decision, Look, Next, Step, plan};
 use crate::policy::{
-    AccountPolicy, CronExpr, FileAccess, FileSink, Foreign, LostMint, Receipt, Retention, Retry, Schedule,
-    SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint, Receipt,
+    Retention, Retry, Schedule, SinkKind, SinkPolicy, Timing, WebhookSink, WebhookUrl,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
@@ -36,13 +36,26 @@ pub(crate) fn days(count: u64) -> Duration {
     hours(24 * count)
 }
 
+/// The login of this user.
+pub(crate) fn login(username: &str) -> LoginPolicy {
+    LoginPolicy::Admin(AdminLogin {
+        username: username.to_owned(),
+        password: SecretSource::Env("UNUSED".to_owned()),
+        platform_id: "aws80".to_owned(),
+    })
+}
+
+/// The user that a policy logs in as.
+pub(crate) fn user_of(policy: &AccountPolicy) -> &str {
+    let LoginPolicy::Admin(AdminLogin { username, .. }) = &policy.login;
+    username
+}
+
 /// A policy with the defaults of the manual, but a schedule that is easy to reckon with.
 pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPolicy {
     AccountPolicy {
         name: "sales-ivr".to_owned(),
-        username: "ivr-bot@example.com".to_owned(),
-        password: SecretSource::Env("UNUSED".to_owned()),
-        platform_id: "aws80".to_owned(),
+        login: login("ivr-bot@example.com"),
         schedule: every(days(7)),
         retention: Retention {
             max_age: days(14),
@@ -185,8 +198,11 @@ impl Scene {
 
     pub fn delivered(self, sink: &str, number: u64) -> Self {
         let (sink, generation) = (sink.to_owned(), GenerationNo(number));
-        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation })
-            .happened(Event::Delivered { sink, generation })
+        self.happened(Event::DeliveryIntended { sink: sink.clone(), generation }).happened(Event::Delivered {
+            sink,
+            generation,
+            taken: Taken::default(),
+        })
     }
 
     pub fn proved(self, sink: &str, number: u64) -> Self {
@@ -222,10 +238,7 @@ impl Scene {
     /// Every sink that can be read holds this generation.
     pub fn all_hold(mut self, number: u64) -> Self {
         let sinks = self.policy.sinks.iter().map(|sink| {
-            let held = match sink.kind {
-                SinkKind::File(_) | SinkKind::EnvFile(_) => Held::Token(token(number)),
-                SinkKind::Webhook(_) => Held::Opaque,
-            };
+            let held = if sink.kind.can_be_read() { Held::Token(token(number)) } else { Held::Opaque };
             (sink.name.clone(), held)
         });
         self.seen.sinks = Some(sinks.collect());

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::scene::{in_words, start};
+use super::scene::{in_words, start, user_of};
 use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
 use crate::plan::{Next, plan};
-use crate::policy::{AccountPolicy, SinkKind, SinkPolicy};
+use crate::policy::{AccountPolicy, SinkPolicy};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 mod invariants;
@@ -268,7 +268,7 @@ impl World {
         let token = Fingerprint::of(format!("foreign {}", self.server.made.len()).as_bytes());
         self.trail.push(format!("foreign mint {}", token.short()));
         self.server.made.insert(token, Maker::Another);
-        self.server.users.entry(self.policy.username.clone()).or_default().insert(token);
+        self.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
         token
     }
 
@@ -307,7 +307,7 @@ impl World {
 
     /// The living tokens of the user in use, those that lists do not show yet included.
     pub fn alive(&self) -> BTreeSet<Fingerprint> {
-        let user = &self.policy.username;
+        let user = user_of(&self.policy);
         let late = self.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
         self.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
     }
@@ -337,10 +337,7 @@ impl World {
     }
 
     fn is_readable(sink: &SinkPolicy) -> bool {
-        match sink.kind {
-            SinkKind::File(_) | SinkKind::EnvFile(_) => true,
-            SinkKind::Webhook(_) => false,
-        }
+        sink.kind.can_be_read()
     }
 
     /// What happened so far.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{At, SecretSource, Table, value};
-use crate::policy::Receipt;
+use crate::policy::{CommandInput, Receipt};
 
 /// `[[account.sink]]`
 pub(in crate::policy) struct SinkSpec {
@@ -23,39 +23,79 @@ pub(in crate::policy) enum SinkKindSpec {
     EnvFile(EnvFileSpec),
     /// `type = "webhook"`
     Webhook(WebhookSpec),
+    /// `type = "command"`
+    Command(CommandSpec),
 }
 
-#[derive(Clone, Copy)]
-enum Type {
-    File,
-    EnvFile,
-    Webhook,
+/// One type of sink: all that tells it from the others.
+struct Type {
+    name: &'static str,
+    /// Beside `name`, `type` and `required`.
+    keys: &'static [&'static str],
+    /// What is said of its keys where they stand in a sink of another type.
+    belongs: &'static str,
+    read: fn(&mut Table<'_>) -> SinkKindSpec,
 }
 
-const ACCESS_KEYS: [&str; 3] = ["mode", "owner", "group"];
-const WEBHOOK_KEYS: [&str; 5] = ["url", "secret", "headers", "timeout", "receipt"];
+/// In the order in which they are named to people.
+const TYPES: [Type; 4] = [
+    Type {
+        name: "file",
+        keys: &["path", "mode", "owner", "group", "trailing-newline"],
+        belongs: "it belongs to a sink of type \"file\"",
+        read: |table| SinkKindSpec::File(FileSpec::read(table)),
+    },
+    Type {
+        name: "env-file",
+        keys: &["path", "mode", "owner", "group", "key"],
+        belongs: "it belongs to a sink of type \"env-file\"",
+        read: |table| SinkKindSpec::EnvFile(EnvFileSpec::read(table)),
+    },
+    Type {
+        name: "webhook",
+        keys: &["url", "secret", "headers", "timeout", "receipt"],
+        belongs: "it belongs to a sink of type \"webhook\"",
+        read: |table| SinkKindSpec::Webhook(WebhookSpec::read(table)),
+    },
+    Type {
+        name: "command",
+        keys: &["argv", "stdin", "environment", "timeout", "receipt"],
+        belongs: "it belongs to a sink of type \"command\"",
+        read: |table| SinkKindSpec::Command(CommandSpec::read(table)),
+    },
+];
+
+/// Keys that several types have, and what is said of them where none of those is meant.
+const SHARED: [(&[&str], &str); 2] = [
+    (&["path", "mode", "owner", "group"], "it belongs to a sink that is a file"),
+    (&["timeout", "receipt"], "it belongs to a sink of type \"webhook\" or \"command\""),
+];
+
+const RECEIPTS: [(&str, Receipt); 2] = [("status", Receipt::Status), ("fingerprint", Receipt::Fingerprint)];
 
 impl SinkSpec {
     pub fn read(table: &mut Table<'_>) -> Self {
         let span = table.span();
         let name = table.required("name", &value::NAME);
         let required = table.flag("required");
-        let types = [("file", Type::File), ("env-file", Type::EnvFile), ("webhook", Type::Webhook)];
-        let kind = match table.choice("type", &types).map(|at| at.value) {
-            Some(Type::File) => Some(SinkKindSpec::File(FileSpec::read(table))),
-            Some(Type::EnvFile) => Some(SinkKindSpec::EnvFile(EnvFileSpec::read(table))),
-            Some(Type::Webhook) => Some(SinkKindSpec::Webhook(WebhookSpec::read(table))),
+        let words: [(&'static str, usize); TYPES.len()] = std::array::from_fn(|at| (TYPES[at].name, at));
+        let kind = match table.choice("type", &words).map(|at| at.value) {
+            Some(at) => {
+                // What it does have is known by then, so only what it has not is told to be elsewhere.
+                SHARED.iter().for_each(|(keys, help)| table.elsewhere(keys, help));
+                TYPES.iter().for_each(|other| table.elsewhere(other.keys, other.belongs));
+                Some((TYPES[at].read)(table))
+            }
             None => {
                 if !table.has("type") {
+                    let names = TYPES.map(|it| format!("\"{}\"", it.name)).join(", ");
                     table
                         .faults()
                         .error(span, "`type` is missing in [[account.sink]]")
-                        .help("it is one of \"file\", \"env-file\", \"webhook\"".to_owned());
+                        .help(format!("it is one of {names}"));
                 }
                 // Which keys it may have is unknown, so any of any type will do.
-                table.ignore(&["path", "key", "trailing-newline"]);
-                table.ignore(&ACCESS_KEYS);
-                table.ignore(&WEBHOOK_KEYS);
+                TYPES.iter().for_each(|it| table.ignore(it.keys));
                 None
             }
         };
@@ -89,8 +129,6 @@ pub(in crate::policy) struct FileSpec {
 
 impl FileSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        table.elsewhere(&["key"], "it belongs to a sink of type \"env-file\"");
-        table.elsewhere(&WEBHOOK_KEYS, "it belongs to a sink of type \"webhook\"");
         Self {
             path: table.required("path", &value::FILE_PATH),
             access: AccessSpec::read(table),
@@ -108,8 +146,6 @@ pub(in crate::policy) struct EnvFileSpec {
 
 impl EnvFileSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        table.elsewhere(&["trailing-newline"], "it belongs to a sink of type \"file\"");
-        table.elsewhere(&WEBHOOK_KEYS, "it belongs to a sink of type \"webhook\"");
         Self {
             path: table.required("path", &value::FILE_PATH),
             key: table.required("key", &value::VARIABLE),
@@ -129,15 +165,33 @@ pub(in crate::policy) struct WebhookSpec {
 
 impl WebhookSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        table.elsewhere(&["path", "key"], "it belongs to a sink that is a file");
-        table.elsewhere(&ACCESS_KEYS, "it belongs to a sink that is a file");
         Self {
             url: table.required("url", &value::WEBHOOK_URL),
             secret: table.required_secret("secret"),
             headers: table.pairs("headers", value::header_name, value::header_value),
             timeout: table.value("timeout", &value::TIME_SPAN),
-            receipt: table
-                .choice("receipt", &[("status", Receipt::Status), ("fingerprint", Receipt::Fingerprint)]),
+            receipt: table.choice("receipt", &RECEIPTS),
+        }
+    }
+}
+
+/// `type = "command"`
+pub(in crate::policy) struct CommandSpec {
+    pub argv: Option<At<Vec<String>>>,
+    pub stdin: Option<At<CommandInput>>,
+    pub environment: Option<At<Vec<(String, String)>>>,
+    pub timeout: Option<At<Duration>>,
+    pub receipt: Option<At<Receipt>>,
+}
+
+impl CommandSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            argv: table.required_list("argv", &value::ARGUMENT),
+            stdin: table.choice("stdin", &[("json", CommandInput::Json), ("token", CommandInput::Token)]),
+            environment: table.pairs("environment", value::VARIABLE.parse, value::environment_value),
+            timeout: table.value("timeout", &value::TIME_SPAN),
+            receipt: table.choice("receipt", &RECEIPTS),
         }
     }
 }

@@ -4,11 +4,11 @@ use super::tuning::Tuning;
 use super::{Context, doubt, or, secs};
 use crate::policy::source::At;
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
+    AccessSpec, AccountSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, WebhookSpec,
 };
 use crate::policy::{
-    AccountPolicy, EnvFileSink, FileAccess, FileSink, HeaderSecret, Receipt, SinkKind, SinkPolicy,
-    WebhookSink, WebhookUrl,
+    AccountPolicy, AdminLogin, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink, HeaderSecret,
+    LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -25,13 +25,16 @@ pub(super) fn account(
     let tuning = defaults.clone().with(tuning);
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
-    let password = password.map(|at| context.secret(at));
+    let file = name.as_ref().map(|name| name.value.clone());
+    let password = context.own_secret(password, "password", file, span);
     let sinks = sinks.into_iter().filter_map(|spec| sink(spec, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
-        username: username?.value,
-        password: password?,
-        platform_id: platform_id?.value,
+        login: LoginPolicy::Admin(AdminLogin {
+            username: username?.value,
+            password: password?,
+            platform_id: platform_id?.value,
+        }),
         schedule: tuning.schedule(),
         retention: tuning.retention(),
         retry: tuning.retry(),
@@ -48,6 +51,7 @@ fn sink(spec: SinkSpec, context: &mut Context<'_>) -> Option<SinkPolicy> {
         SinkKindSpec::File(spec) => SinkKind::File(file(spec, context)?),
         SinkKindSpec::EnvFile(spec) => SinkKind::EnvFile(env_file(spec, context)?),
         SinkKindSpec::Webhook(spec) => SinkKind::Webhook(webhook(spec, context)?),
+        SinkKindSpec::Command(spec) => SinkKind::Command(command(spec, context)?),
     };
     Some(SinkPolicy { name: name?.value, required: or(required, true), kind })
 }
@@ -89,8 +93,30 @@ fn webhook(spec: WebhookSpec, context: &mut Context<'_>) -> Option<WebhookSink> 
     Some(WebhookSink {
         url: WebhookUrl::new(url?.value),
         secret: secret?,
-        headers: headers.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect(),
+        headers: hidden(headers),
         timeout: or(timeout, secs(10)),
         receipt: or(receipt, Receipt::Status),
     })
+}
+
+fn command(spec: CommandSpec, context: &mut Context<'_>) -> Option<CommandSink> {
+    let CommandSpec { argv, stdin, environment, timeout, receipt } = spec;
+    let At { value: argv, span } = argv?;
+    let program = argv.first()?;
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        let help = "write its whole path, such as \"/usr/local/bin/push-token\"; there is no shell";
+        context.faults.error(span, "the program of `argv` has no absolute path").help(help.to_owned());
+        return None;
+    }
+    Some(CommandSink {
+        argv,
+        stdin: or(stdin, CommandInput::Json),
+        environment: hidden(or(environment, Vec::new())),
+        timeout: or(timeout, secs(30)),
+        receipt: or(receipt, Receipt::Status),
+    })
+}
+
+fn hidden(pairs: Vec<(String, String)>) -> Vec<(String, HeaderSecret)> {
+    pairs.into_iter().map(|(name, value)| (name, HeaderSecret::new(value))).collect()
 }

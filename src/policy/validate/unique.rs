@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, SinkKindSpec};
+use crate::policy::spec::{AccessSpec, AccountSpec, OwnSecret, SinkKindSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -37,7 +37,7 @@ pub(super) fn check<'s>(
             Some(SinkKindSpec::EnvFile(file)) => {
                 (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
             }
-            Some(SinkKindSpec::Webhook(_)) | None => continue,
+            Some(SinkKindSpec::Webhook(_) | SinkKindSpec::Command(_)) | None => continue,
         };
         let Some(At { value: path, span }) = path else { continue };
         if let Some(what) = read.get(path.as_path()) {
@@ -126,17 +126,30 @@ fn read_paths(
     let secrets = accounts.iter().flat_map(|account| {
         let sinks = account.sinks.iter().filter_map(|sink| match &sink.kind {
             Some(SinkKindSpec::Webhook(hook)) => hook.secret.as_ref(),
-            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_)) | None => None,
+            Some(SinkKindSpec::File(_) | SinkKindSpec::EnvFile(_) | SinkKindSpec::Command(_)) | None => None,
         });
-        account.password.as_ref().into_iter().chain(sinks)
+        own(&account.password).into_iter().chain(sinks)
     });
     for secret in secrets {
         match &secret.value {
             SecretSource::File(path) => {
                 read.insert(context.directory.join(path), "where a secret is read from");
             }
-            SecretSource::Credential(_) | SecretSource::Env(_) => {}
+            SecretSource::Credential(_) | SecretSource::Env(_) | SecretSource::Command(_) => {}
+        }
+    }
+    if let Some(directory) = &context.passwords_dir {
+        let absent = |account: &&&AccountSpec| matches!(account.password, OwnSecret::Absent);
+        for name in accounts.iter().filter(absent).filter_map(|account| account.name.as_ref()) {
+            read.insert(directory.value.join(&name.value), "where a secret is read from");
         }
     }
     read
+}
+
+fn own(secret: &OwnSecret) -> Option<&At<SecretSource>> {
+    match secret {
+        OwnSecret::Source(source) => Some(source),
+        OwnSecret::Absent | OwnSecret::Faulty => None,
+    }
 }

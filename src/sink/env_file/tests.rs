@@ -25,7 +25,7 @@ async fn deliver(sink: &EnvFile, token: &str) -> Result<(), SinkError> {
         previous: None,
         now: DateTime::UNIX_EPOCH,
     };
-    sink.deliver(&delivery).await
+    sink.deliver(&delivery).await.map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "puts a file in place for a test")]
@@ -39,6 +39,7 @@ fn words(seen: ReadBack) -> String {
         ReadBack::Absent => "absent".to_owned(),
         ReadBack::Other(why) => format!("other: {why}"),
         ReadBack::Unreadable(error) => format!("unreadable: {error}"),
+        ReadBack::AsDelivered => "as delivered".to_owned(),
         ReadBack::Opaque => "opaque".to_owned(),
     }
 }
@@ -55,7 +56,7 @@ async fn a_delivery_changes_the_value_and_keeps_the_mode() {
     let content = std::fs::read_to_string(&path).unwrap();
     assert_eq!(content, format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\r\nPORT=1"));
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
-    assert_eq!(words(sink.read_back().await), format!("holds {TOKEN}"));
+    assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));
 }
 
 #[tokio::test]
@@ -64,7 +65,7 @@ async fn a_missing_file_is_made_and_private() {
     let path = home.path().join("dialer.env");
     let sink = sink(&path, "KEY");
     sink.preflight().await.unwrap();
-    assert_eq!(words(sink.read_back().await), "absent");
+    assert_eq!(words(sink.read_back(Around::default()).await), "absent");
     assert!(!path.exists(), "preflight or reading made it");
     deliver(&sink, TOKEN).await.unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("KEY={TOKEN}\n"));
@@ -86,11 +87,11 @@ async fn what_the_file_holds_is_told_apart() {
     ] {
         put(&path, &content);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        assert_eq!(words(with_mode(0o644).read_back().await), seen);
+        assert_eq!(words(with_mode(0o644).read_back(Around::default()).await), seen);
     }
-    assert_eq!(words(with_mode(0o600).read_back().await), format!("holds {TOKEN}"));
+    assert_eq!(words(with_mode(0o600).read_back(Around::default()).await), format!("holds {TOKEN}"));
     put(&path, "KEY='aws80:canary\n");
-    let seen = words(with_mode(0o600).read_back().await);
+    let seen = words(with_mode(0o600).read_back(Around::default()).await);
     assert!(seen.starts_with("unreadable: ") && seen.contains("line 1"), "{seen}");
     assert!(!seen.contains("canary"), "{seen}");
 }
@@ -126,7 +127,7 @@ async fn two_accounts_in_one_file_lose_nothing() {
             for round in 0..100 {
                 let token = format!("aws80:{key}-{round:03}");
                 deliver(&sink, &token).await.unwrap();
-                assert_eq!(words(sink.read_back().await), format!("holds {token}"));
+                assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {token}"));
                 sink.clean_up().await;
             }
         })

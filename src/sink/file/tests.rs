@@ -44,6 +44,7 @@ fn words(seen: ReadBack) -> String {
         ReadBack::Absent => "absent".to_owned(),
         ReadBack::Other(why) => format!("other: {why}"),
         ReadBack::Unreadable(error) => format!("unreadable: {error}"),
+        ReadBack::AsDelivered => "as delivered".to_owned(),
         ReadBack::Opaque => "opaque".to_owned(),
     }
 }
@@ -57,7 +58,7 @@ async fn the_file_holds_the_token_and_nothing_else() {
         sink.preflight().await.unwrap();
         deliver(&sink).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
-        assert_eq!(words(sink.read_back().await), format!("holds {TOKEN}"));
+        assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));
     }
 }
 
@@ -67,7 +68,7 @@ async fn whatever_differs_from_a_delivery_is_no_delivery() {
     let path = home.path().join("token");
     let newline = |text: &str| format!("{text}\n").into_bytes();
     let long = vec![b'a'; 64 * 1024 + 1];
-    assert_eq!(words(sink(&path, false).read_back().await), "absent");
+    assert_eq!(words(sink(&path, false).read_back(Around::default()).await), "absent");
     for (trailing_newline, content, why) in [
         (false, b"".to_vec(), "is empty"),
         (false, newline(TOKEN), "line end that the policy does not ask for"),
@@ -80,7 +81,7 @@ async fn whatever_differs_from_a_delivery_is_no_delivery() {
         (false, long, "larger than 64 KiB"),
     ] {
         put(&path, &content);
-        let seen = words(sink(&path, trailing_newline).read_back().await);
+        let seen = words(sink(&path, trailing_newline).read_back(Around::default()).await);
         assert!(seen.starts_with("other: ") && seen.contains(why), "{seen:?} lacks {why:?}");
         assert!(!seen.contains("canary") && !seen.contains(TOKEN), "{seen}");
     }
@@ -93,9 +94,12 @@ async fn a_changed_mode_is_drift_and_the_next_delivery_mends_it() {
     let sink = sink(&path, false);
     deliver(&sink).await;
     chmod(&path, 0o644);
-    assert_eq!(words(sink.read_back().await), "other: its mode is 0644, the policy says 0600");
+    assert_eq!(
+        words(sink.read_back(Around::default()).await),
+        "other: its mode is 0644, the policy says 0600"
+    );
     deliver(&sink).await;
-    assert_eq!(words(sink.read_back().await), format!("holds {TOKEN}"));
+    assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));
 }
 
 #[tokio::test]
@@ -115,7 +119,7 @@ async fn a_changed_owner_or_group_is_drift() {
             group: group.map(|id| id.to_string()),
         };
         let sink = File::new(FileSink { path: path.clone(), access, trailing_newline: false });
-        assert_eq!(words(sink.read_back().await), seen);
+        assert_eq!(words(sink.read_back(Around::default()).await), seen);
     }
 }
 
@@ -124,7 +128,7 @@ async fn a_file_behind_a_symlink_is_not_looked_at() {
     let home = tempfile::tempdir().unwrap();
     put(&home.path().join("real"), TOKEN.as_bytes());
     std::os::unix::fs::symlink("real", home.path().join("token")).unwrap();
-    let seen = words(sink(&home.path().join("token"), false).read_back().await);
+    let seen = words(sink(&home.path().join("token"), false).read_back(Around::default()).await);
     assert!(seen.starts_with("unreadable: ") && seen.contains("a symbolic link"), "{seen}");
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::super::scene::user_of;
 use super::{Fault, Maker, Refusal, Stop, World};
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
 use crate::plan::{Look, Step};
@@ -184,7 +185,7 @@ impl World {
         for (_, user, token) in due {
             self.server.users.entry(user).or_default().insert(token);
         }
-        let tokens = self.server.users.get(&self.policy.username).cloned().unwrap_or_default();
+        let tokens = self.server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
         let watched = self.state.in_use();
         self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
         let list = SeenList { at: self.now, tokens, by, skew: Some(self.skew) };
@@ -197,7 +198,7 @@ impl World {
         self.die_if(fault, Fault::CrashBefore)?;
         let fault = if self.server.down { Fault::Before } else { fault };
         let token = Fingerprint::of(format!("ours {}", self.server.made.len()).as_bytes());
-        let user = self.policy.username.clone();
+        let user = user_of(&self.policy).to_owned();
         match fault {
             Fault::NoEffect | Fault::Denied | Fault::CrashBefore | Fault::Before => {}
             Fault::Late(by) => {
@@ -304,10 +305,16 @@ impl World {
                 Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
             };
             match outcome {
-                None => self.record(vec![Event::Delivered { sink, generation }]),
+                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }]),
                 Some(outcome) => {
                     let lane = Lane::Sink(sink.clone());
-                    self.record(vec![Event::DeliveryFailed { sink, generation, outcome, parked }]);
+                    self.record(vec![Event::DeliveryFailed {
+                        sink,
+                        generation,
+                        outcome,
+                        parked,
+                        note: None,
+                    }]);
                     self.trouble(lane, IncidentKind::SinkFailed);
                 }
             }
