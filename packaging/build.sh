@@ -2,6 +2,7 @@
 # Makes the packages: a .deb and an .rpm of this checkout. Prints their paths, last.
 #
 #   packaging/build.sh
+#   packaging/build.sh --missing    says only what it would fail for, if for anything
 #
 # Reads:  SOURCE_DATE_EPOCH  the time that is written into them (default: of the last commit)
 #         VERSION            their version (default: that of Cargo.toml)
@@ -28,18 +29,26 @@ maintainer="${MAINTAINER:-ringcx-rotator maintainers <maintainers@ringcx-rotator
 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 
-need() {
+# What is not there and cannot be installed, in words.
+missing() {
   local tool missing=()
-  for tool in "$@"; do command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}"); done
+  for tool in dpkg-shlibdeps:dpkg-dev rpm:rpm gzip:gzip; do
+    command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+  done
   ((${#missing[@]})) || return 0
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "There is no ${missing[*]}. On Debian or Ubuntu: apt-get install ${missing[*]}" >&2
-    exit 1
+    echo "there is no ${missing[*]}; on Debian or Ubuntu: apt-get install ${missing[*]}"
+  elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"; } \
+    </dev/null >/dev/null 2>&1; then
+    echo "apt-get cannot install ${missing[*]}"
   fi
-  apt-get update -qq </dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 }
-need dpkg-shlibdeps:dpkg-dev dpkg-deb:dpkg rpm:rpm gzip:gzip
+missing=$(missing)
+if [[ ${1-} == --missing ]]; then
+  echo "$missing"
+  exit
+fi
+[[ -z $missing ]] || { echo "$missing" >&2; exit 1; }
 
 tool() {
   [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return

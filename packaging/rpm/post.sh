@@ -2,10 +2,7 @@
 systemd-sysusers ringcx-rotator.conf || :
 systemd-tmpfiles --create ringcx-rotator.conf || :
 /usr/libexec/ringcx-rotator/restart-steps || :
-if [ "$1" -eq 1 ]; then
-  # What the distribution's presets say; without one that names the service it stays disabled.
-  systemctl --no-reload preset ringcx-rotator.service >/dev/null 2>&1 || :
-fi
+# No preset is asked: without a policy there is nothing to enable, and whoever writes one says so.
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || :
 fi

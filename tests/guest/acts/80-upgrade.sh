@@ -31,7 +31,7 @@ fi
 check "the package is removed" apt-get remove -qq ringcx-rotator
 check "the service is gone" fails systemctl is-active $UNIT
 check "no drop-in of the package is left" fails test -e /usr/lib/systemd/system/$UNIT.d
-check "policy, password, journal and token are still there" ls $CONFIG /etc/ringcx-rotator/credentials/sales-ivr /var/lib/ringcx-rotator/journal.db $TOKEN
+check "policy, password, journal and token are still there" ls $CONFIG /etc/ringcx-rotator/credentials/sales-ivr /var/lib/ringcx-rotator/journal.sqlite $TOKEN
 check "and the token works" works $TOKEN
 
 check "installed anew" apt-get install -qq /share/packages/now.deb

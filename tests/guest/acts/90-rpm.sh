@@ -19,8 +19,9 @@ check "without a policy nothing is started and nothing failed" is "$(property Ac
 check "user, groups and directories are there" is "$(mode $TOKENS)" "ringcx-rotator:ringcx-token 2750"
 verify() { systemd-analyze verify /usr/lib/systemd/system/$UNIT 2>&1; }
 check "systemd-analyze verify is silent" is "$(verify)" ""
-cp /root/config.right $CONFIG
-install -D -m 0600 <(echo canary-first) /etc/ringcx-rotator/credentials/sales-ivr
+install -m 0640 -g ringcx-rotator /root/config.right $CONFIG
+install -m 0600 /dev/null /etc/ringcx-rotator/credentials/sales-ivr
+echo canary-first >/etc/ringcx-rotator/credentials/sales-ivr
 ringcx-rotator systemd-dropin --write >/dev/null 2>&1 && systemctl daemon-reload
 check "with a policy it starts" systemctl enable --quiet --now $UNIT
 started=$(running_since) token=$(cat $TOKEN)
@@ -29,5 +30,5 @@ check "the running service was restarted" fails is "$(running_since)" "$started"
 check "with the same token" is "$(cat $TOKEN)" "$token"
 check "it is erased" rpm --erase --nodeps ringcx-rotator
 check "the service is gone" fails systemctl is-active $UNIT
-check "policy and journal stay" ls $CONFIG /var/lib/ringcx-rotator/journal.db
+check "policy and journal stay" ls $CONFIG /var/lib/ringcx-rotator/journal.sqlite
 check "nothing else does" fails ls -d /usr/libexec/ringcx-rotator /usr/share/ringcx-rotator /usr/lib/systemd/system/$UNIT.d
