@@ -13,6 +13,7 @@ mod client;
 mod credentials;
 mod generate;
 mod history;
+mod init;
 mod logging;
 mod output;
 mod plan;
@@ -90,6 +91,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Set it up: write a policy, keep the password, try both
+    Init(Box<init::InitOptions>),
     /// Validate the policy
     Check {
         /// Also log in, list, look at every sink and greet the SMTP server; changes nothing
@@ -201,6 +204,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run { once } => {
             run::run(&globals.config, if once { Mode::Once } else { Mode::Forever }, &screen)
         }
+        Command::Init(options) => init::init(&globals.config, *options, &screen),
         Command::Check { online, json } => {
             let reach = if online { check::Reach::Online } else { check::Reach::File };
             check::check(&globals.config, reach, json.json, &screen)

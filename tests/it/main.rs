@@ -16,6 +16,7 @@ mod crash_matrix;
 mod fault_table;
 mod fleet;
 mod frugal;
+mod init;
 mod lost_mint;
 mod mails;
 mod policy_changes;
