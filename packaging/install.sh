@@ -46,6 +46,9 @@ install -D -m 0755 "$binary" "$program"
 put 0644 systemd/ringcx-rotator.service "$root$prefix/lib/systemd/system/ringcx-rotator.service"
 put 0644 systemd/ringcx-rotator.sysusers "$root$prefix/lib/sysusers.d/ringcx-rotator.conf"
 put 0644 systemd/ringcx-rotator.tmpfiles "$root$prefix/lib/tmpfiles.d/ringcx-rotator.conf"
+if [[ -e systemd/ringcx-rotator.catalog ]]; then
+  put 0644 systemd/ringcx-rotator.catalog "$root$prefix/lib/systemd/catalog/ringcx-rotator.catalog"
+fi
 put 0755 systemd/renew-credentials "$root$prefix/libexec/ringcx-rotator/renew-credentials"
 put 0755 systemd/restart-steps "$root$prefix/libexec/ringcx-rotator/restart-steps"
 put 0644 systemd/restart-steps.conf "$root$prefix/share/ringcx-rotator/restart-steps.conf"

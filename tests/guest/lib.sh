@@ -72,4 +72,6 @@ dropin() {
   cat >"/etc/systemd/system/$UNIT.d/$1.conf"
   systemctl daemon-reload
 }
+# The drop-in that the policy needs, as an operator would put it in place.
+policy_dropin() { ringcx-rotator systemd-dropin --write >/dev/null && systemctl daemon-reload; }
 undrop() { rm -f "/etc/systemd/system/$UNIT.d/$1.conf"; systemctl daemon-reload; }

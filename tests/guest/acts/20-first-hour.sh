@@ -1,34 +1,21 @@
 # From an installed package to a living token file, which its readers and nobody else can read.
 
-install -m 0600 /dev/null /etc/ringcx-rotator/credentials/sales-ivr
-echo canary-first >/etc/ringcx-rotator/credentials/sales-ivr
-cat >$CONFIG <<'END'
-[ringcx]
-base-url = "http://127.0.0.1:8480"
-
-[defaults]
-retry.initial = "1s"
-# The acts rotate more often than anybody should.
-retention.max-live = 100
-
-[[account]]
-name = "sales-ivr"
-username = "demo"
-password = { credential = "sales-ivr" }
-platform-id = "aws80"
-
-[[account.sink]]
-name = "token-file"
-type = "file"
-path = "/run/ringcx-rotator/tokens/sales-ivr"
-mode = "0640"
-group = "ringcx-token"
-END
-chgrp ringcx-rotator $CONFIG && chmod 0640 $CONFIG
-dropin credentials <<'END'
-[Service]
-LoadCredential=sales-ivr:/etc/ringcx-rotator/credentials/sales-ivr
-END
+echo canary-first >/root/password
+set_up() {
+  ringcx-rotator init --account sales-ivr --username demo --platform-id aws80 --password-file /root/password \
+    --base-url $RINGCX </dev/null
+}
+check "init sets it up" set_up
+check "the policy is for root and the service" is "$(mode $CONFIG)" "root:ringcx-rotator 640"
+secret=$(ls -d /etc/ringcx-rotator/credentials/sales-ivr*)
+note "the password is kept in $secret"
+check "the password is root's alone" is "$(mode "$secret")" "root:root 600"
+before=$(cat $CONFIG "$secret" | sha256sum)
+check "a second init does not overwrite it without being asked" fails set_up
+check "all is as it was" is "$(cat $CONFIG "$secret" | sha256sum)" "$before"
+check "init mints nothing" is "$(mints)" 0
+# The acts rotate more often than anybody should, and do not want to wait.
+sed -i 's/^\[ringcx\]/&\nlogins-per-minute = 1000/; s/^\[defaults\]/&\nretry.initial = "1s"\nretention.max-live = 100/' $CONFIG
 
 useradd --system --groups ringcx-token ivr
 useradd --system stranger

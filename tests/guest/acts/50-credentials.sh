@@ -1,7 +1,11 @@
 # Passwords by systemd's credentials, changed while the service runs.
 
-started=$(running_since)
 kept=/etc/ringcx-rotator/credentials/sales-ivr
+rm -f $kept.cred
+install -m 0600 /root/password $kept
+policy_dropin
+systemctl restart $UNIT
+started=$(running_since)
 seen="/run/credentials/$UNIT"
 before=$(stat -c '%u:%g %a' "$seen/sales-ivr")
 
@@ -28,11 +32,8 @@ if ! systemd-creds encrypt --with-key=host --name=sales-ivr $kept /root/sales-iv
 else
   mv $kept /root/gone
   mv /root/sales-ivr.cred $kept.cred
-  cp /etc/systemd/system/$UNIT.d/credentials.conf /root/credentials.conf
-  dropin credentials <<END
-[Service]
-LoadCredentialEncrypted=sales-ivr:$kept.cred
-END
+  policy_dropin
+  check "the drop-in asks for an encrypted one" grep -q "^LoadCredentialEncrypted=sales-ivr:$kept.cred" /etc/systemd/system/$UNIT.d/policy.conf
   check "the service starts with an encrypted credential" systemctl restart $UNIT
   started=$(running_since)
   check "and logs in with it" ringcx-rotator rotate sales-ivr
@@ -41,10 +42,9 @@ END
   check "a reload takes up a changed encrypted one" systemctl reload $UNIT
   check "and it logs in with that" ringcx-rotator rotate sales-ivr
   check "without a restart" is "$(running_since)" "$started"
-  cp /root/credentials.conf /etc/systemd/system/$UNIT.d/credentials.conf
   rm $kept.cred
   mv /root/gone $kept
-  systemctl daemon-reload
+  policy_dropin
 fi
 password canary-first
 echo canary-first >$kept

@@ -50,10 +50,6 @@ arrived() { [[ $(mails) -ge $1 ]]; }
 
 install -m 0600 /dev/null /etc/ringcx-rotator/credentials/smtp
 echo canary-mail >/etc/ringcx-rotator/credentials/smtp
-dropin mail <<'END'
-[Service]
-LoadCredential=smtp:/etc/ringcx-rotator/credentials/smtp
-END
 cp $CONFIG /root/config.right
 cat >>$CONFIG <<'END'
 
@@ -69,6 +65,7 @@ ca-file = "/etc/ssl/our-own.pem"
 END
 # At any pass and not only in a quarter of an hour.
 sed -i 's/^retry.initial.*/&\ncheck-every = "2s"/' $CONFIG
+policy_dropin
 check "the mail server starts" systemctl start exim4
 check "the service takes its policy with mail" systemctl restart $UNIT
 check "test-alert goes through" ringcx-rotator test-alert
@@ -105,7 +102,7 @@ note "$(subjects)"
 check "no password of ours is in a mail" hasnt "$(cat /var/mail/*)" canary-
 no_faults
 cp /root/config.right $CONFIG
-undrop mail
+policy_dropin
 ringcx-rotator rotate sales-ivr >/dev/null 2>&1
 check "back to a policy without mail" systemctl restart $UNIT
 systemctl stop exim4

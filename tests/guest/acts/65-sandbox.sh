@@ -23,8 +23,8 @@ check "the drop-in gives a reason for each line" awk '/^[A-Z]/ { if (last !~ /^#
 check "it names the directory" grep -q "^ReadWritePaths=.*/srv/ivr" /root/dropin.conf
 check "and the credential" grep -q "^LoadCredential=sales-ivr:" /root/dropin.conf
 check "and no capability, as no owner asks for one" fails grep -q "^[A-Za-z]*Capabilit" /root/dropin.conf
-dropin policy </root/dropin.conf
-undrop credentials
+check "written in place it is the same" policy_dropin
+check "really the same" cmp /root/dropin.conf /etc/systemd/system/$UNIT.d/policy.conf
 verify() { systemd-analyze verify /usr/lib/systemd/system/$UNIT 2>&1; }
 check "systemd-analyze verify is silent about it" is "$(verify)" ""
 check "with the drop-in the service starts" systemctl restart $UNIT
@@ -34,4 +34,5 @@ exposure=$(systemd-analyze security --no-pager $UNIT | sed -n 's/.*exposure leve
 note "exposure with the drop-in: $exposure"
 
 cp /root/config.right $CONFIG
-systemctl reload $UNIT
+policy_dropin
+systemctl restart $UNIT

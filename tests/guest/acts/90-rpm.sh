@@ -22,7 +22,7 @@ check "systemd-analyze verify is silent" is "$(verify)" ""
 install -m 0640 -g ringcx-rotator /root/config.right $CONFIG
 install -m 0600 /dev/null /etc/ringcx-rotator/credentials/sales-ivr
 echo canary-first >/etc/ringcx-rotator/credentials/sales-ivr
-ringcx-rotator systemd-dropin --write >/dev/null 2>&1 && systemctl daemon-reload
+policy_dropin
 check "with a policy it starts" systemctl enable --quiet --now $UNIT
 started=$(running_since) token=$(cat $TOKEN)
 check "the next version installs over it" rpm --upgrade --nodeps --nosignature /share/packages/next.rpm
