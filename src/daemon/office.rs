@@ -371,10 +371,14 @@ impl Office {
             .collect();
         let next = managed.iter().filter_map(|it| it.next_rotation_at).min();
         let next = next.map_or(String::new(), |at| format!(", next rotation {}", at.format("%F %T UTC")));
+        let accounts = match managed.len() {
+            1 => "1 account".to_owned(),
+            count => format!("{count} accounts"),
+        };
         match bad.as_slice() {
-            [] => format!("{} accounts well{next}", managed.len()),
-            [one] => format!("{} accounts, {one} needs attention{next}", managed.len()),
-            many => format!("{} accounts, {} need attention{next}", managed.len(), many.len()),
+            [] => format!("{accounts} well{next}"),
+            [one] => format!("{accounts}, {one} needs attention{next}"),
+            many => format!("{accounts}, {} need attention{next}", many.len()),
         }
     }
 
