@@ -150,5 +150,3 @@ async fn one_who_is_slow_or_does_not_end_costs_a_bounded_time_and_memory() {
     });
     daemon.stop();
 }
-
-/// The daemon keeps nothing of an answer that is not fetched for longer than it must.
