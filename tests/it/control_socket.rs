@@ -7,9 +7,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use ringcx_rotator::clock::monotonic;
 
 use crate::rig::{Daemon, House, PASSWORD, PATIENCE};
 
