@@ -126,7 +126,7 @@ pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> 
         .with_state(office);
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "Control socket ended");
+            tracing::error!(name: "control-socket-ended", %error, "Control socket ended");
         }
     });
     Ok(Socket { path, task })
@@ -220,7 +220,7 @@ async fn rotate(State(office): State<Arc<Office>>, Json(request): Json<RotateReq
     let answer: Vec<RotateOutcome> = asked.collect();
     tokio::spawn(async move {
         if let Err(error) = office.rotate(&accounts).await {
-            tracing::warn!(%error, "Rotation that was asked for is not done");
+            tracing::warn!(name: "rotation-not-done", %error, "Rotation that was asked for is not done");
         }
     });
     Json(answer).into_response()

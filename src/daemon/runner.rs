@@ -123,10 +123,10 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
         match report.end {
             PassEnd::AtRest | PassEnd::Stopped => {}
             PassEnd::Circling => {
-                tracing::error!(account = name, "Pass ended after too many steps, trying again later");
+                tracing::error!(name: "pass-too-long", account = name, "Pass ended after too many steps, trying again later");
             }
             PassEnd::Journal(error) => {
-                tracing::error!(account = name, %error, "Journal cannot be written, nothing is done until it can");
+                tracing::error!(name: "journal-refused", account = name, %error, "Journal cannot be written, nothing is done until it can");
                 self.shared.board.journal_error(&name, Some(error.to_string()));
                 return report.wake_at;
             }
@@ -186,6 +186,6 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
     }
 
     fn complain(&self, error: &JournalError) {
-        tracing::error!(account = self.driver.name(), %error, "Journal cannot be written");
+        tracing::error!(name: "journal-refused", account = self.driver.name(), %error, "Journal cannot be written");
     }
 }

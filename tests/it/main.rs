@@ -17,6 +17,7 @@ mod fault_table;
 mod fleet;
 mod frugal;
 mod init;
+mod logs;
 mod lost_mint;
 mod mails;
 mod policy_changes;
