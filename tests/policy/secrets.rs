@@ -308,9 +308,8 @@ fn a_login_by_ringex_has_its_own_keys_and_no_others() {
 }
 
 #[test]
-fn a_jwt_from_the_directory_of_passwords_is_a_file_of_its_own() {
+fn a_password_from_the_directory_is_never_taken_for_a_jwt() {
     let keys = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret.env = \"S\"";
-    let policy = super::accepted(&format!("[defaults]\npasswords-dir = \"/pws\"\n{}", logs_in(keys))).policy;
-    let LoginPolicy::RingEx(login) = &policy.accounts[0].login else { panic!("another login") };
-    assert_eq!(login.jwt, SecretSource::File("/pws/ivr.jwt".into()), "and not a password of old");
+    let shown = check(&format!("[defaults]\npasswords-dir = \"/pws\"\n{}", logs_in(keys)));
+    assert!(shown.contains("`jwt` is missing in [[account]]"), "{shown}");
 }

@@ -20,7 +20,7 @@ pub(in crate::policy) enum LoginSpec {
         /// `client-secret`
         client_secret: Option<At<SecretSource>>,
         /// `jwt`
-        jwt: OwnSecret,
+        jwt: Option<At<SecretSource>>,
     },
 }
 
@@ -72,37 +72,30 @@ impl LoginSpec {
                 Self::RingEx {
                     client_id: table.required("client-id", &value::CLIENT_ID),
                     client_secret: table.required_secret("client-secret"),
-                    jwt: OwnSecret::read(table, "jwt"),
+                    jwt: table.required_secret("jwt"),
                 }
             }
         })
     }
 
-    /// The secret that is the account's own, and what its file is called in `passwords-dir` after the
-    /// account's name.
-    pub fn own_secret(&self) -> (&OwnSecret, &'static str) {
+    /// Whether `passwords-dir` has its password: it has no JWTs, so that one is never sent as the other.
+    pub fn leaves_password_to_the_directory(&self) -> bool {
         match self {
-            Self::Admin { password, .. } => (password, ""),
-            Self::RingEx { jwt, .. } => (jwt, JWT_FILE),
+            Self::Admin { password, .. } => matches!(password, OwnSecret::Absent),
+            Self::RingEx { .. } => false,
         }
     }
 
     /// Where secrets are read from that were named.
     pub fn sources(&self) -> impl Iterator<Item = &At<SecretSource>> {
-        let more = match self {
-            Self::Admin { .. } => None,
-            Self::RingEx { client_secret, .. } => client_secret.as_ref(),
+        let sources = match self {
+            Self::Admin { password: OwnSecret::Source(source), .. } => [Some(source), None],
+            Self::Admin { password: OwnSecret::Absent | OwnSecret::Faulty, .. } => [None, None],
+            Self::RingEx { client_secret, jwt, .. } => [client_secret.as_ref(), jwt.as_ref()],
         };
-        let own = match self.own_secret().0 {
-            OwnSecret::Source(source) => Some(source),
-            OwnSecret::Absent | OwnSecret::Faulty => None,
-        };
-        own.into_iter().chain(more)
+        sources.into_iter().flatten()
     }
 }
-
-/// Behind the account's name: so that a password left there is never sent as a JWT.
-pub(in crate::policy) const JWT_FILE: &str = ".jwt";
 
 /// The source of a secret that may be left out where `passwords-dir` is set.
 pub(in crate::policy) enum OwnSecret {

@@ -49,9 +49,9 @@ fn login(
     span: Span,
     context: &mut Context<'_>,
 ) -> Option<LoginPolicy> {
-    let file = account.map(|name| format!("{}{}", name.value, spec.own_secret().1));
     match spec {
         LoginSpec::Admin { username, password, platform_id } => {
+            let file = account.map(|name| name.value.clone());
             let password = context.own_secret(password, "password", file, span);
             Some(LoginPolicy::Admin(AdminLogin {
                 username: username?.value,
@@ -61,7 +61,7 @@ fn login(
         }
         LoginSpec::RingEx { client_id, client_secret, jwt } => {
             let client_secret = client_secret.map(|at| context.secret(at));
-            let jwt = context.own_secret(jwt, "jwt", file, span);
+            let jwt = jwt.map(|at| context.secret(at));
             Some(LoginPolicy::RingEx(RingExLogin {
                 client_id: client_id?.value,
                 client_secret: client_secret?,

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{
-    AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, OwnSecret, SinkKindSpec, TemplateSpec,
-};
+use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, SinkKindSpec, TemplateSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -184,9 +182,8 @@ fn read_paths(
     if let Some(directory) = &context.passwords_dir {
         for account in accounts {
             let Some((name, login)) = account.name.as_ref().zip(account.login.as_ref()) else { continue };
-            if let (OwnSecret::Absent, more) = login.own_secret() {
-                let path = directory.value.join(format!("{}{more}", name.value));
-                read.insert(path, "where a secret is read from");
+            if login.leaves_password_to_the_directory() {
+                read.insert(directory.value.join(&name.value), "where a secret is read from");
             }
         }
     }
