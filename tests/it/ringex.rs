@@ -106,10 +106,13 @@ async fn a_rejected_jwt_is_sent_once_across_restarts_and_again_only_for_a_reason
     // Either of the two secrets may be the one that was wrong.
     house.write("client-secret", "another");
     recorded(&house.record(), "one for another app secret", |it| it.count(Call::RingexToken) == 3).await;
-    let error = eventually("the app is what is wrong", || {
-        Some(rejection(&house)).filter(|error| error.contains("invalid_client"))
+    eventually("the app is what is wrong", || {
+        let status = house.status();
+        let error = status["last_error"].as_str().unwrap_or_default();
+        (status["state"] == "parked" && error.contains("invalid_client")).then_some(())
     })
     .await;
+    let error = rejection(&house);
     assert!(
         error.contains("answered 401") && error.contains("see to client-id and client-secret"),
         "{error}"

@@ -309,7 +309,7 @@ fn a_login_by_ringex_has_its_own_keys_and_no_others() {
 
 #[test]
 fn a_password_from_the_directory_is_never_taken_for_a_jwt() {
-    let keys = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret.env = \"S\"";
+    let keys = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret.env = \"S\" # canary";
     let shown = check(&format!("[defaults]\npasswords-dir = \"/pws\"\n{}", logs_in(keys)));
     assert!(shown.contains("`jwt` is missing in [[account]]"), "{shown}");
 }
