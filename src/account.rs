@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::policy::{AccountPolicy, LoginPolicy};
@@ -32,8 +33,10 @@ const REMEMBERED: usize = 64;
 /// A clock that was set back by less than this makes no difference.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
-/// Everything the journal says about an account.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Everything the journal says about an account. A checkpoint keeps it as JSON: any change to what is kept
+/// is another [`AccountState::FORM`], and those that were written before must still be read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AccountState {
     /// The `seq` of the last event folded in.
     pub seq: u64,
@@ -72,7 +75,8 @@ pub struct AccountState {
 }
 
 /// One login of the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Line {
     /// The RingCX user.
     pub username: String,
@@ -83,7 +87,8 @@ pub struct Line {
 }
 
 /// One of our tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Its number.
     pub number: GenerationNo,
@@ -140,7 +145,8 @@ impl Stage {
 }
 
 /// A token on the server that is not ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ForeignToken {
     /// When a list first showed it.
     pub first_seen_at: DateTime<Utc>,
@@ -151,7 +157,8 @@ pub struct ForeignToken {
 }
 
 /// A mint whose intent is committed and whose outcome is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenMint {
     /// The generation it is to become.
     pub generation: GenerationNo,
@@ -162,7 +169,8 @@ pub struct OpenMint {
 }
 
 /// A mint given up whose token may still arrive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LostMint {
     /// The generation it was to become.
     pub generation: GenerationNo,
@@ -171,7 +179,8 @@ pub struct LostMint {
 }
 
 /// A mint whose token, if there is one, is among several.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AmbiguousMint {
     /// The generation it was to become.
     pub generation: GenerationNo,
@@ -182,7 +191,8 @@ pub struct AmbiguousMint {
 }
 
 /// What is known of a sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SinkRecord {
     /// The `type` of the policy, such as `file`.
     pub sink_type: String,
@@ -212,7 +222,8 @@ pub struct SinkRecord {
 }
 
 /// What became of the newest delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LastDelivery {
     /// There was none.
     Never,
@@ -225,7 +236,8 @@ pub enum LastDelivery {
 }
 
 /// What failed last in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The first of this row of failures.
     pub since: DateTime<Utc>,
@@ -244,7 +256,8 @@ pub struct Failure {
 }
 
 /// The clocks disagree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClockTrouble {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -253,7 +266,8 @@ pub struct ClockTrouble {
 }
 
 /// The current token vanished.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TokenLoss {
     /// Which.
     pub generation: GenerationNo,
@@ -299,6 +313,9 @@ impl Generation {
 }
 
 impl AccountState {
+    /// The form in which checkpoints keep it.
+    pub const FORM: u32 = 1;
+
     /// The fold of a whole stream, in order.
     pub fn fold<'a>(events: impl IntoIterator<Item = (u64, DateTime<Utc>, &'a Event)>) -> Self {
         let mut state = Self::default();
@@ -398,4 +415,4 @@ fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

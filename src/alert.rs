@@ -32,7 +32,7 @@ mod text;
 
 pub use assess::{NextMail, Pace, assess, mail_failed, next_due};
 pub use conditions::conditions;
-pub use event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, UnreadableEvent};
+pub use event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, Unreadable};
 pub use state::{AlertState, Ended, Open, Unsent};
 pub use text::test_mail;
 

@@ -10,7 +10,7 @@ use crate::simulate::options::SimulateOptions;
 
 mod auth_configs;
 mod check;
-mod client;
+pub(crate) mod client;
 mod credentials;
 mod generate;
 mod history;

@@ -5,7 +5,7 @@
 //! against the server's `Date` header, in the guards of retirement.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -39,6 +39,14 @@ impl Clock {
         }
     }
 
+    /// Waits so long by this clock: a manual one is moved on and nobody waits.
+    pub async fn sleep(&self, wait: Duration) {
+        match &self.0 {
+            Source::System => tokio::time::sleep(wait).await,
+            Source::Manual(_) => self.advance(delta(wait)),
+        }
+    }
+
     /// Moves a manual clock; a system clock is not moved.
     pub fn advance(&self, by: TimeDelta) {
         if let Source::Manual(at) = &self.0 {
@@ -54,11 +62,11 @@ pub fn monotonic() -> Instant {
 }
 
 /// A policy's duration as a signed one; absurdly long ones become the longest there is.
-pub fn delta(duration: std::time::Duration) -> TimeDelta {
+pub fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 /// `at + duration`, or the end of time where that overflows.
-pub fn after(at: DateTime<Utc>, duration: std::time::Duration) -> DateTime<Utc> {
+pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     at.checked_add_signed(delta(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -63,6 +63,18 @@ pub enum DaemonError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another daemon listens there: give each its own `control-socket`.
+    #[error("control socket {path}: another daemon listens on it; give this one another control-socket", path = path.display())]
+    SocketTaken {
+        /// Where.
+        path: std::path::PathBuf,
+    },
+    /// What is there is not ours to replace: remove it, or name another path.
+    #[error("control socket {path}: there is something that is no socket; remove it, or name another path", path = path.display())]
+    NotASocket {
+        /// Where.
+        path: std::path::PathBuf,
+    },
     /// Signals could not be listened to.
     #[error("signals: {0}")]
     Signals(std::io::Error),

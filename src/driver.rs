@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::account::AccountState;
 use crate::alert::Condition;
 use crate::clock::Clock;
 use crate::event::{Event, Lane, Lifted, PeerToken};
-use crate::journal::{Entry, Journal, JournalError, Row};
+use crate::journal::checkpoint::Length;
+use crate::journal::{Entry, Journal, JournalError};
 use crate::plan::seen::{Held, Seen, SeenPeers};
 use crate::plan::{Decision, plan};
 use crate::policy::{AccountPolicy, AlertsPolicy, RingcxPolicy};
@@ -33,6 +33,7 @@ mod revoke;
 mod server;
 mod session;
 mod step;
+pub(crate) mod trail;
 
 pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
 pub use look::look_at;
@@ -41,6 +42,8 @@ pub use peers::Peers;
 pub use revoke::RevokeError;
 pub use session::Access;
 use session::Session;
+use trail::entry;
+pub use trail::{Compacted, HistoryError, Recorded, Trail, history, load_state};
 
 /// What the policy says of one account, and what it shares with the others.
 #[derive(Clone)]
@@ -82,62 +85,10 @@ pub struct AccountDriver<A, J, W> {
     peers: Peers,
     /// An append failed, so the journal may hold more than the state, or less.
     in_doubt: bool,
-}
-
-/// A journal row that cannot be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The journal could not be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A row is not an event this version knows.
-    #[error("journal stream `{stream}`, row {seq}: {source}")]
-    Unknown {
-        /// The account.
-        stream: String,
-        /// The row.
-        seq: u64,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-}
-
-/// One event with its place in the audit trail.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
-    /// Its place in the account's stream.
-    pub seq: u64,
-    /// When it happened.
-    pub at: DateTime<Utc>,
-    /// What happened.
-    pub event: Event,
-}
-
-/// An account's audit trail, oldest first.
-pub async fn history(journal: &impl Journal, account: &str) -> Result<Vec<Recorded>, HistoryError> {
-    let rows = journal.load(account).await?;
-    rows.iter().map(|row| read_row(account, row)).collect()
-}
-
-/// An account's state as the journal has it.
-pub async fn load_state(journal: &impl Journal, account: &str) -> Result<AccountState, HistoryError> {
-    let history = history(journal, account).await?;
-    Ok(AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event))))
-}
-
-fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
-    let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
-        stream: account.to_owned(),
-        seq: row.seq,
-        source,
-    })?;
-    Ok(Recorded { seq: row.seq, at: row.entry.at, event })
-}
-
-fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
-    let body = serde_json::to_value(event).expect("events are plain data");
-    let kind = body.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
-    Entry { at, kind, body: body.to_string() }
+    /// How many passes in a row the journal has ended.
+    refusals: u32,
+    /// How much the journal holds of this account beside its checkpoint.
+    length: Length,
 }
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
@@ -149,7 +100,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         witness: W,
         clock: Clock,
     ) -> Result<Self, HistoryError> {
-        let state = load_state(&journal, &assignment.account.name).await?;
+        let (state, length) = trail::load(&journal, &assignment.account.name).await?;
         let sinks = build_sinks(&assignment.account);
         let session = Session::new(&assignment.ringcx);
         Ok(Self {
@@ -166,6 +117,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             told: None,
             peers: Peers::default(),
             in_doubt: false,
+            refusals: 0,
+            length,
         })
     }
 
@@ -250,10 +203,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             return Ok(());
         }
         let now = self.clock.now();
-        let entries = events.iter().map(|event| entry(now, event)).collect();
+        let entries: Vec<Entry> = events.iter().map(|event| entry(now, event)).collect();
+        let mut length = self.length;
+        entries.iter().for_each(|entry| length.add(entry));
         self.in_doubt = true;
         let last = self.journal.append(self.name(), self.state.seq, entries).await?;
         self.in_doubt = false;
+        self.length = length;
         let first = last + 1 - events.len() as u64;
         for (seq, event) in (first..).zip(&events) {
             self.state.apply(seq, now, event);
@@ -268,7 +224,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// After an append that failed, what the journal really holds is read again before anything is done.
     async fn settle_doubt(&mut self) -> Result<(), HistoryError> {
         if self.in_doubt {
-            self.state = load_state(&self.journal, self.name()).await?;
+            (self.state, self.length) = trail::load(&self.journal, self.name()).await?;
             self.in_doubt = false;
         }
         Ok(())

@@ -4,15 +4,20 @@
 //! `seq` counts from 1 in its stream, and an append names the `seq` it expects: of two writers one
 //! loses before it can act. Each row carries the SHA-256 of the one before it, so a row changed by hand
 //! is found.
+//!
+//! The oldest rows of a long stream give way to one [`Checkpoint`], which keeps what they come to and the
+//! hash that the first row behind it follows. What it says is opaque here: it is told what to write.
 
 use std::future::Future;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+pub mod checkpoint;
 mod sqlite;
 
-pub use sqlite::SqliteJournal;
+use checkpoint::FormError;
+pub use sqlite::{SqliteJournal, Verified};
 
 /// The stream of incidents and mail. No account can have this name.
 pub const ALERTS: &str = "@alerts";
@@ -35,6 +40,36 @@ pub struct Row {
     pub seq: u64,
     /// The entry itself.
     pub entry: Entry,
+}
+
+/// What stands in for the oldest rows of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// It stands for the rows from 1 to this one.
+    pub seq: u64,
+    /// When the first of them happened.
+    pub since: DateTime<Utc>,
+    /// When the last of them happened.
+    pub until: DateTime<Utc>,
+    /// What they come to, as JSON.
+    pub body: String,
+}
+
+/// A whole stream, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    /// What stands in for the rows that are no longer there.
+    pub checkpoint: Option<Checkpoint>,
+    /// The rows behind it.
+    pub rows: Vec<Row>,
+}
+
+impl Stream {
+    /// The `seq` of its last row, 0 where there never was one.
+    pub fn last(&self) -> u64 {
+        let before = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
+        self.rows.last().map_or(before, |row| row.seq)
+    }
 }
 
 /// Why the journal could not be read or written.
@@ -65,6 +100,25 @@ pub enum JournalError {
         got: i64,
         /// The newest version known.
         known: i64,
+    },
+    /// What stands in for the oldest rows of a stream cannot be read: stop; upgrade, or restore the state
+    /// directory.
+    #[error("journal stream `{stream}`: the checkpoint of rows 1 to {seq} {source}")]
+    Checkpoint {
+        /// The stream.
+        stream: String,
+        /// The last row it stands for.
+        seq: u64,
+        /// What is wrong with it.
+        source: FormError,
+    },
+    /// There is no such row to compact up to: load again.
+    #[error("journal stream `{stream}` has no row {seq} to compact up to")]
+    NoSuchRow {
+        /// The stream.
+        stream: String,
+        /// The row that was asked for.
+        seq: u64,
     },
     /// The state directory cannot be used.
     #[error("{path}: {source}", path = path.display())]
@@ -111,8 +165,8 @@ pub enum JournalError {
 
 /// Keeps rows. The whole of what a journal must do, so that one in another store can take its place.
 pub trait Journal: Send + Sync {
-    /// Every row of a stream, in order.
-    fn load(&self, stream: &str) -> impl Future<Output = Result<Vec<Row>, JournalError>> + Send;
+    /// A whole stream, in order.
+    fn load(&self, stream: &str) -> impl Future<Output = Result<Stream, JournalError>> + Send;
 
     /// Appends these entries after row `expected` of the stream, all or none, and returns once they
     /// would survive a power cut. Answers the new last `seq`.
@@ -122,6 +176,15 @@ pub trait Journal: Send + Sync {
         expected: u64,
         entries: Vec<Entry>,
     ) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
+    /// Replaces the rows up to `upto`, and any checkpoint before them, by one that says this. All of it or
+    /// nothing happens; a stream that is not as it was written is refused, so that no trace is swept away.
+    fn compact(
+        &self,
+        stream: &str,
+        upto: u64,
+        body: String,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// The names of all streams that hold a row.
     fn streams(&self) -> impl Future<Output = Result<Vec<String>, JournalError>> + Send;

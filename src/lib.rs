@@ -28,3 +28,7 @@ pub mod daemon;
 pub mod cli;
 pub mod demo;
 pub mod simulate;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod hostile;

@@ -15,7 +15,7 @@ use crate::secret::{Secret, Token};
 pub mod auth_config;
 pub mod http;
 pub(crate) mod scrub;
-mod wire;
+pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
 pub struct Login {

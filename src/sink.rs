@@ -24,7 +24,7 @@ pub mod auth_config;
 pub mod command;
 pub mod env_file;
 pub mod file;
-mod message;
+pub(crate) mod message;
 pub mod template;
 pub mod webhook;
 

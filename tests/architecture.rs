@@ -13,7 +13,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// From top to bottom. An import goes down, or to the side where [`SIDEWAYS`] says so.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
+    &["hostile"], // compiled for tests and for fuzzing only
     &["main"],
     &["cli", "demo", "simulate"],
     &["daemon"],
@@ -32,7 +33,7 @@ const SIDEWAYS: [(&str, &str); 8] = [
     ("demo", "simulate"),
     ("alert", "plan"), // what is overdue is what the plan says is due
     ("sink", "policy"),
-    ("sink", "ringcx"), // one kind of sink is inside RingCX
+    ("sink", "ringcx"), // one kind of sink is inside RingCX, and Retry-After is the same to all
     ("ringcx", "policy"),
 ];
 

@@ -150,6 +150,7 @@ impl AccountState {
             }
             Event::TokenLost { generation, evidence } => {
                 self.update(*generation, |it| it.lost_at = Some(at));
+                self.forget_long_gone();
                 self.token_lost = Some(TokenLoss { generation: *generation, at, evidence: evidence.clone() });
             }
             Event::Reappeared { generation } => self.bring_back(*generation),

@@ -1,5 +1,5 @@
 //! The fold of events, any events; and their form in the journal.
 
-mod any_events;
+pub mod any_events;
 mod journal_format;
 mod stages;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::IncidentKey;
+use crate::journal::checkpoint::FormError;
 use crate::journal::{Entry, Row};
 
 /// One thing that happened to an incident or a mail, at the time its journal row says.
@@ -151,14 +152,25 @@ pub struct Mail {
     pub body: String,
 }
 
-/// The row holds no alert event that this version knows.
+/// The stream of the alerts holds something that this version does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("row {seq} of the alerts is not one this version knows: {source}")]
-pub struct UnreadableEvent {
-    /// The row.
-    pub seq: u64,
-    /// What is wrong with it.
-    pub source: serde_json::Error,
+pub enum Unreadable {
+    /// A row that is no alert event.
+    #[error("row {seq} of the alerts is not one this version knows: {source}")]
+    Row {
+        /// The row.
+        seq: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// What stands in for its oldest rows.
+    #[error("the checkpoint of rows 1 to {seq} of the alerts {source}")]
+    Checkpoint {
+        /// The last row it stands for.
+        seq: u64,
+        /// What is wrong with it.
+        source: FormError,
+    },
 }
 
 impl AlertEvent {
@@ -171,8 +183,8 @@ impl AlertEvent {
     }
 
     /// The event of a journal row.
-    pub fn from_row(row: &Row) -> Result<Self, UnreadableEvent> {
-        let unreadable = |source| UnreadableEvent { seq: row.seq, source };
+    pub fn from_row(row: &Row) -> Result<Self, Unreadable> {
+        let unreadable = |source| Unreadable::Row { seq: row.seq, source };
         let mut body: Map<String, Value> = serde_json::from_str(&row.entry.body).map_err(unreadable)?;
         body.insert("kind".to_owned(), Value::String(row.entry.kind.clone()));
         serde_json::from_value(Value::Object(body)).map_err(unreadable)

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, UnreadableEvent};
+use super::event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, Unreadable};
 use super::{Condition, Conditions, Incident, IncidentKey, text};
-use crate::journal::Row;
+use crate::journal::{Row, Stream, checkpoint};
 
-/// Everything the alerts know.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Everything the alerts know. A checkpoint keeps it as JSON: any change to what is kept is another
+/// [`AlertState::FORM`], and those that were written before must still be read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AlertState {
     /// The last row folded in.
     pub last_seq: u64,
@@ -28,7 +31,8 @@ pub struct AlertState {
 }
 
 /// An open incident.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Open {
     /// Since when it is wrong.
     pub since: DateTime<Utc>,
@@ -49,7 +53,8 @@ pub struct Open {
 }
 
 /// An incident that is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ended {
     /// What it was.
     pub open: Open,
@@ -60,7 +65,8 @@ pub struct Ended {
 }
 
 /// A mail that no server has taken yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Unsent {
     /// The mail.
     pub mail: Mail,
@@ -71,7 +77,8 @@ pub struct Unsent {
 }
 
 /// A try that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// Why.
     pub error: String,
@@ -84,13 +91,25 @@ pub struct Failure {
 }
 
 impl AlertState {
-    /// The state after these rows.
-    pub fn from_rows(rows: &[Row]) -> Result<Self, UnreadableEvent> {
-        let mut state = Self::default();
+    /// The form in which checkpoints keep it.
+    pub const FORM: u32 = 1;
+
+    /// The state after this stream.
+    pub fn from_stream(stream: &Stream) -> Result<Self, Unreadable> {
+        let state = match &stream.checkpoint {
+            Some(kept) => checkpoint::read(Self::FORM, &kept.body)
+                .map_err(|source| Unreadable::Checkpoint { seq: kept.seq, source })?,
+            None => Self::default(),
+        };
+        state.after(&stream.rows)
+    }
+
+    /// The state after these rows more.
+    pub fn after(mut self, rows: &[Row]) -> Result<Self, Unreadable> {
         for row in rows {
-            state.apply(row.seq, row.entry.at, &AlertEvent::from_row(row)?);
+            self.apply(row.seq, row.entry.at, &AlertEvent::from_row(row)?);
         }
-        Ok(state)
+        Ok(self)
     }
 
     /// Folds one row in.
@@ -209,3 +228,6 @@ pub(super) fn live<'a>(conditions: &'a Conditions, key: &IncidentKey) -> Option<
         .iter()
         .find(|condition| condition.kind == key.kind && condition.sink == key.sink)
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,7 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let folded = AlertState::from_rows(&self.rows).unwrap();
+        let folded = AlertState::default().after(&self.rows).unwrap();
         assert_eq!(folded, self.state, "the fold of the journal is the state");
         self.state = folded;
         self.conditions.clear();

@@ -3,13 +3,18 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::daemon::control::Refusal;
+use crate::secret::scrub;
 
 /// No answer of the daemon's is larger.
 const LARGEST: usize = 64 * 1024 * 1024;
+
+/// No more is shown of why an answer is not understood, in characters.
+const MAX_QUOTED: usize = 200;
 
 /// A daemon that answers.
 pub struct Client {
@@ -91,16 +96,34 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| {
-                broken(format!("the daemon's answer makes no sense ({error}): is it another version?"))
-            });
-        }
-        Err(match serde_json::from_slice(&body) {
-            Ok(refusal) => ClientError::Refused(refusal),
-            Err(_) => broken(format!("the daemon answered {status}: is it another version?")),
+        understood(status, &body).map_err(|no| match no {
+            No::Refused(refusal) => ClientError::Refused(refusal),
+            No::Nonsense(why) => broken(why),
         })
     }
+}
+
+/// An answer that is not what was asked for.
+pub(crate) enum No {
+    /// The daemon says why.
+    Refused(Refusal),
+    /// It is no answer of ours; in words.
+    Nonsense(String),
+}
+
+/// What an answer says. Pure.
+pub(crate) fn understood<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, No> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| {
+            // It may quote what is not understood, and that may be anything.
+            let error = scrub::plain(&error.to_string(), MAX_QUOTED);
+            No::Nonsense(format!("the daemon's answer makes no sense ({error}): is it another version?"))
+        });
+    }
+    Err(match serde_json::from_slice(body) {
+        Ok(refusal) => No::Refused(refusal),
+        Err(_) => No::Nonsense(format!("the daemon answered {status}: is it another version?")),
+    })
 }
 
 fn address(path: &str) -> url::Url {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::output::{Exit, Palette, Screen, Tone, block_on, stamp};
 use super::show;
-use crate::daemon::control::{HistoryLine, lines};
+use crate::daemon::control::{Earlier, HistoryLine, Told, lines};
 use crate::daemon::office::read_history;
+use crate::journal::Verified;
 
 /// What was asked for.
 pub struct Asked {
@@ -49,16 +50,30 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Ve
     Ok(lines(trails))
 }
 
+/// Looks at every stream, also behind one that is damaged.
 async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
     use crate::journal::Journal;
     let policy = show::policy(config, screen)?;
     let journal = show::read_journal(&policy, screen)?;
-    let mut told = Vec::new();
+    let (mut told, mut failed) = (Vec::new(), None);
     for stream in journal.streams().await.map_err(|error| show::journal_error(&error, screen))? {
-        let rows = journal.verify(&stream).await.map_err(|error| show::journal_error(&error, screen))?;
-        told.push(format!("{stream}: {rows} rows, as they were written"));
+        match journal.verify(&stream).await {
+            Ok(Verified { rows, compacted: 0 }) => {
+                told.push(format!("{stream}: {rows} rows, as they were written"));
+            }
+            Ok(Verified { rows, compacted }) => told.push(format!(
+                "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, as they were written"
+            )),
+            Err(error) => failed = Some(show::journal_error(&error, screen)),
+        }
     }
-    Ok(told.join("\n"))
+    match failed {
+        None => Ok(told.join("\n")),
+        Some(exit) => {
+            screen.print(&told.join("\n"));
+            Err(exit)
+        }
+    }
 }
 
 fn compact(line: &HistoryLine) -> String {
@@ -67,7 +82,13 @@ fn compact(line: &HistoryLine) -> String {
 
 /// One event for people: its kind, and its fields as `name=value`.
 fn told(line: &HistoryLine, palette: Palette) -> String {
-    let body = serde_json::to_value(&line.event).expect("events are plain data");
+    let at = palette.paint(Tone::Dim, &stamp(line.at));
+    if let Told::Earlier(Earlier::Checkpoint { rows, since }) = &line.told {
+        let (account, since) = (&line.account, stamp(*since));
+        let kind = palette.paint(Tone::Strong, "checkpoint");
+        return format!("{at}  {account} #{rows}  {kind}  {rows} earlier events since {since} are compacted");
+    }
+    let body = serde_json::to_value(&line.told).expect("events are plain data");
     let mut fields = Vec::new();
     let mut kind = String::new();
     for (name, value) in body.as_object().into_iter().flatten() {
@@ -88,6 +109,5 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
         _ => Tone::Strong,
     };
     let kind = palette.paint(tone, &kind);
-    let at = palette.paint(Tone::Dim, &stamp(line.at));
     format!("{at}  {} #{}  {kind}  {}", line.account, line.seq, fields.join(" ")).trim_end().to_owned()
 }

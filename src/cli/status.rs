@@ -44,8 +44,8 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<St
 async fn from_journal(policy: &Policy, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
     let journal = show::read_journal(policy, screen)?;
     let no_journal = |error| show::journal_error(&error, screen);
-    let rows = journal.load(ALERTS).await.map_err(no_journal)?;
-    let alerts = AlertState::from_rows(&rows).map_err(|error| show::failing(error, screen))?;
+    let stream = journal.load(ALERTS).await.map_err(no_journal)?;
+    let alerts = AlertState::from_stream(&stream).map_err(|error| show::failing(error, screen))?;
     let incidents = alerts.incidents(&Conditions::new());
     let mut views = Vec::new();
     let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);

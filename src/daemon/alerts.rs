@@ -14,10 +14,12 @@ use tokio::task::JoinHandle;
 
 use crate::alert::email::{MailError, Mailer, Receipt};
 use crate::alert::{
-    self, AlertEvent, AlertState, Condition, Conditions, Incident, Mail, NextMail, Pace, Scope, Unsent,
+    self, AlertEvent, AlertState, Condition, Conditions, Incident, Mail, NextMail, Pace, Scope, Unreadable,
+    Unsent,
 };
 use crate::clock::Clock;
-use crate::journal::{ALERTS, Journal, JournalError};
+use crate::journal::checkpoint::{self, Length};
+use crate::journal::{ALERTS, Entry, Journal, JournalError, Stream};
 use crate::policy::AlertsPolicy;
 
 mod log;
@@ -105,6 +107,8 @@ pub struct AlertDesk<J> {
     unrecorded: Vec<AlertEvent>,
     sending: Option<Sending>,
     journal_refuses: bool,
+    /// How much the journal holds of the alerts beside their checkpoint.
+    length: Length,
 }
 
 struct Sending {
@@ -126,7 +130,7 @@ impl<J: Journal + 'static> AlertDesk<J> {
         managed: BTreeSet<String>,
         clock: Clock,
     ) -> Result<AlertHandle, JournalError> {
-        let state = read(&journal).await?;
+        let (state, length) = read(&journal).await?;
         log::resumed(&state);
         let desk = Self {
             journal,
@@ -138,6 +142,7 @@ impl<J: Journal + 'static> AlertDesk<J> {
             unrecorded: Vec::new(),
             sending: None,
             journal_refuses: false,
+            length,
         };
         let (commands, inbox) = mpsc::channel(QUEUE);
         tokio::spawn(desk.run(inbox));
@@ -193,6 +198,17 @@ impl<J: Journal + 'static> AlertDesk<J> {
                 return;
             }
             self.send_next();
+            if self.length.is_long() && !self.journal_refuses && inbox.is_empty() {
+                self.compact().await;
+            }
+        }
+    }
+
+    /// Replaces the oldest part of the stream by what it comes to. What fails is tried again.
+    async fn compact(&mut self) {
+        match compact(&self.journal).await {
+            Ok(length) => self.length = length,
+            Err(error) => log::not_compacted(&error),
         }
     }
 
@@ -215,10 +231,13 @@ impl<J: Journal + 'static> AlertDesk<J> {
             return true;
         }
         let at = self.clock.now();
-        let entries = events.iter().map(|event| event.to_entry(at)).collect();
+        let entries: Vec<Entry> = events.iter().map(|event| event.to_entry(at)).collect();
+        let mut length = self.length;
+        entries.iter().for_each(|entry| length.add(entry));
         let before = self.state.last_seq;
         match self.journal.append(ALERTS, before, entries).await {
             Ok(_) => {
+                self.length = length;
                 for (seq, event) in (before + 1..).zip(events) {
                     log::event(event, &self.state);
                     self.state.apply(seq, at, event);
@@ -234,8 +253,8 @@ impl<J: Journal + 'static> AlertDesk<J> {
                 }
                 if let JournalError::Conflict { .. } = error {
                     // Our picture is old, which nobody but a second writer can have done: take the new one.
-                    if let Ok(state) = read(&self.journal).await {
-                        self.state = state;
+                    if let Ok((state, length)) = read(&self.journal).await {
+                        (self.state, self.length) = (state, length);
                     }
                 }
                 false
@@ -351,12 +370,32 @@ async fn finished(sending: &mut Option<Sending>) -> Result<Receipt, Failed> {
     }
 }
 
-async fn read(journal: &impl Journal) -> Result<AlertState, JournalError> {
-    AlertState::from_rows(&journal.load(ALERTS).await?).map_err(|unreadable| JournalError::Damaged {
-        stream: ALERTS.to_owned(),
-        seq: unreadable.seq,
-        what: "it is no alert event that this version knows",
-    })
+async fn read(journal: &impl Journal) -> Result<(AlertState, Length), JournalError> {
+    let stream = journal.load(ALERTS).await?;
+    let state = AlertState::from_stream(&stream).map_err(unreadable)?;
+    Ok((state, Length::of(&stream.rows)))
+}
+
+async fn compact(journal: &impl Journal) -> Result<Length, JournalError> {
+    let Stream { checkpoint, mut rows } = journal.load(ALERTS).await?;
+    let kept = rows.split_off(checkpoint::cut(&rows));
+    if let Some(last) = rows.last().map(|row| row.seq) {
+        let old = Stream { checkpoint, rows };
+        let state = AlertState::from_stream(&old).map_err(unreadable)?;
+        journal.compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state)).await?;
+        log::compacted(old.rows.len(), last);
+    }
+    Ok(Length::of(&kept))
+}
+
+fn unreadable(error: Unreadable) -> JournalError {
+    let stream = ALERTS.to_owned();
+    match error {
+        Unreadable::Row { seq, .. } => {
+            JournalError::Damaged { stream, seq, what: "it is no alert event that this version knows" }
+        }
+        Unreadable::Checkpoint { seq, source } => JournalError::Checkpoint { stream, seq, source },
+    }
 }
 
 #[cfg(test)]

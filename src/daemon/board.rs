@@ -33,7 +33,7 @@ pub struct Card {
     pub activity: Activity,
     /// When the next pass is due.
     pub next_pass_at: Option<DateTime<Utc>>,
-    /// Why its journal cannot be written.
+    /// Why its journal cannot be read or written.
     pub journal_error: Option<String>,
 }
 
@@ -60,8 +60,9 @@ impl Board {
         self.lock().entry(account.to_owned()).or_default().next_pass_at = Some(at);
     }
 
-    pub(super) fn journal_error(&self, account: &str, error: Option<String>) {
-        self.lock().entry(account.to_owned()).or_default().journal_error = error;
+    /// Answers what was so before.
+    pub(super) fn journal_error(&self, account: &str, error: Option<String>) -> Option<String> {
+        std::mem::replace(&mut self.lock().entry(account.to_owned()).or_default().journal_error, error)
     }
 
     fn update(&self, account: &str, state: &AccountState, seen: &Seen) {

@@ -3,12 +3,14 @@
 //! Whoever may write to the socket may rotate, reload and revoke, so its group decides who operates the
 //! daemon. Answers hold fingerprints, never tokens. `curl --unix-socket` works as well as our commands.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, RawQuery, State};
+use axum::extract::{Path as UrlPath, RawQuery, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,10 +21,12 @@ use tokio::task::JoinHandle;
 use super::DaemonError;
 use super::office::{Office, OfficeError, ReloadError};
 use super::runner::Rotation;
-use crate::driver::{Recorded, RevokeError};
+use crate::driver::{Compacted, RevokeError, Trail};
 use crate::event::GenerationNo;
 use crate::policy::Diagnostic;
 use crate::secret::Fingerprint;
+
+pub(crate) mod connection;
 
 /// Commands are short; a longer body is a mistake.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -74,9 +78,32 @@ pub struct HistoryLine {
     pub at: chrono::DateTime<chrono::Utc>,
     /// Whose.
     pub account: String,
-    /// `kind` and the event's own fields.
+    /// `kind` and what belongs to it.
     #[serde(flatten)]
-    pub event: crate::event::Event,
+    pub told: Told,
+}
+
+/// What a line of the history tells.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// One event, with its own fields.
+    Event(crate::event::Event),
+    /// What came before the first event that is still there.
+    Earlier(Earlier),
+}
+
+/// Stands for earlier events.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Earlier {
+    /// So many were compacted, of which the last is the line's `seq`.
+    Checkpoint {
+        /// How many.
+        rows: u64,
+        /// When the first of them happened.
+        since: chrono::DateTime<chrono::Utc>,
+    },
 }
 
 /// An answer that is not what was asked for.
@@ -99,21 +126,38 @@ pub struct Fault {
 /// Serves until dropped; then the socket is removed.
 pub struct Socket {
     path: PathBuf,
+    /// Device and inode: what is at the path by then may be another's.
+    ours: Option<(u64, u64)>,
     task: JoinHandle<()>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         self.task.abort();
-        let _gone = std::fs::remove_file(&self.path);
+        if self.ours.is_some() && self.ours == inode(&self.path) {
+            let _gone = std::fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Makes the socket, in place of any left over, and serves it. The state directory is locked, so there
-/// is no other daemon behind it.
+/// Makes the socket and serves it, in place of one that a killed daemon left. One that somebody listens on,
+/// which can only be a daemon with another state directory, and what is no socket are left alone.
 pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> {
+    match std::fs::symlink_metadata(&path) {
+        Ok(there) if !there.file_type().is_socket() => return Err(DaemonError::NotASocket { path }),
+        Ok(_) if UnixStream::connect(&path).is_ok() => return Err(DaemonError::SocketTaken { path }),
+        // What cannot be looked at cannot be made either, and that error tells more.
+        Ok(_) | Err(_) => {}
+    }
     let listener = bind(&path).map_err(|source| DaemonError::Socket { path: path.clone(), source })?;
-    let routes = Router::new()
+    let ours = inode(&path);
+    let task = tokio::spawn(connection::accept(listener, routes(office)));
+    Ok(Socket { path, ours, task })
+}
+
+/// Everything that can be asked for.
+pub(crate) fn routes(office: Arc<Office>) -> Router {
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
         .route("/v1/tokens/{account}", get(tokens))
@@ -123,14 +167,25 @@ pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> 
         .route("/v1/reload", post(reload))
         .route("/v1/revoke", post(revoke))
         .route("/v1/test-alert", post(test_alert))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(office);
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "Control socket ended");
+        .layer(axum::middleware::from_fn(with_whole_body))
+        .with_state(office)
+}
+
+/// Takes the body in before anything is done: all of it, in time, and no more than a command needs.
+async fn with_whole_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(connection::PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(_)) => {
+            let error = format!("the request breaks off, or is longer than {} KiB", LARGEST_BODY / 1024);
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, error)
         }
-    });
-    Ok(Socket { path, task })
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the request did not come to an end".to_owned()),
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
 fn bind(path: &Path) -> std::io::Result<UnixListener> {
@@ -190,19 +245,16 @@ async fn history(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -
     office.history(&chosen(query)).await.map(|trails| Json(lines(trails))).into_response()
 }
 
-/// One line an event.
-pub fn lines(trails: Vec<(String, Vec<Recorded>)>) -> Vec<HistoryLine> {
-    let mut lines: Vec<HistoryLine> = trails
-        .into_iter()
-        .flat_map(|(account, trail)| {
-            trail.into_iter().map(move |it| HistoryLine {
-                seq: it.seq,
-                at: it.at,
-                account: account.clone(),
-                event: it.event,
-            })
-        })
-        .collect();
+/// One line an event, and one for those that were compacted.
+pub fn lines(trails: Vec<(String, Trail)>) -> Vec<HistoryLine> {
+    let mut lines = Vec::new();
+    for (account, Trail { compacted, events }) in trails {
+        let line = |seq, at, told| HistoryLine { seq, at, account: account.clone(), told };
+        lines.extend(compacted.map(|Compacted { rows, since, until }| {
+            line(rows, until, Told::Earlier(Earlier::Checkpoint { rows, since }))
+        }));
+        lines.extend(events.into_iter().map(|it| line(it.seq, it.at, Told::Event(it.event))));
+    }
     lines.sort_by(|a, b| (a.at, &a.account, a.seq).cmp(&(b.at, &b.account, b.seq)));
     lines
 }

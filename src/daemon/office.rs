@@ -20,7 +20,7 @@ use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, Recorded, RevokeError};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, Trail};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, Policy, PolicyErrors};
@@ -148,6 +148,7 @@ impl Office {
             Ok(first) => Some(first),
             Err(error) => {
                 tracing::error!(account = account.name, %error, "Account is not worked on");
+                self.shared.board.journal_error(&account.name, Some(error.to_string()));
                 None
             }
         }
@@ -305,7 +306,7 @@ impl Office {
     }
 
     /// The audit trail of these accounts, or of all that the journal knows.
-    pub async fn history(&self, accounts: &[String]) -> Result<Vec<(String, Vec<Recorded>)>, OfficeError> {
+    pub async fn history(&self, accounts: &[String]) -> Result<Vec<(String, Trail)>, OfficeError> {
         Ok(read_history(&self.journal, accounts).await?)
     }
 
@@ -431,7 +432,7 @@ pub async fn unmanaged(
 pub async fn read_history(
     journal: &SqliteJournal,
     accounts: &[String],
-) -> Result<Vec<(String, Vec<Recorded>)>, HistoryError> {
+) -> Result<Vec<(String, Trail)>, HistoryError> {
     let streams = journal.streams().await?;
     let wanted = |name: &String| name != ALERTS && (accounts.is_empty() || accounts.contains(name));
     let mut trails = Vec::new();

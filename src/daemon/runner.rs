@@ -139,12 +139,16 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 tracing::error!(account = name, "Pass ended after too many steps, trying again later");
             }
             PassEnd::Journal(error) => {
-                tracing::error!(account = name, %error, "Journal cannot be written, nothing is done until it can");
-                self.shared.board.journal_error(&name, Some(error.to_string()));
+                // Once, and not at each of the tries to come: with many accounts those are very many.
+                if self.shared.board.journal_error(&name, Some(error.to_string())).is_none() {
+                    tracing::error!(account = name, %error, "Journal cannot be used, nothing is done until it can");
+                }
                 return report.wake_at;
             }
         }
-        self.shared.board.journal_error(&name, None);
+        if self.shared.board.journal_error(&name, None).is_some() {
+            tracing::info!(account = name, "Journal can be used again");
+        }
         report.wake_at
     }
 

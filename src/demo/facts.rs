@@ -112,14 +112,14 @@ pub async fn gather(stage: &Stage, ending: Ending, printed: &str) -> Result<Fact
     let journal = SqliteJournal::open_read_only(&stage.state_dir())?;
     let mut accounts = Vec::new();
     for (actor, tally) in stage.actors.iter().zip(ending.tallies) {
-        accounts.push(account(stage, actor, history(&journal, actor.name).await?, tally));
+        accounts.push(account(stage, actor, history(&journal, actor.name).await?.events, tally));
     }
     let mut rows = Vec::new();
     let mut verified = Ok(0);
     for stream in ACCOUNTS.iter().copied().chain([ALERTS]) {
-        rows.extend(journal.load(stream).await?.into_iter().map(|row| row.entry.body));
+        rows.extend(journal.load(stream).await?.rows.into_iter().map(|row| row.entry.body));
         let counted = journal.verify(stream).await.map_err(|error| error.to_string());
-        verified = verified.and_then(|sum| counted.map(|count| sum + count));
+        verified = verified.and_then(|sum| counted.map(|verified| sum + verified.rows));
     }
     let policy = crate::policy::load(&stage.config())?.policy;
     let overlap = policy.accounts.iter().map(|account| account.retention.overlap).max().unwrap_or_default();

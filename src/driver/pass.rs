@@ -1,5 +1,7 @@
 //! A pass: plan, do one thing, plan again, until there is nothing to do now.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +14,9 @@ use crate::secret::SecretTag;
 
 /// No honest pass has more steps; one that does is going round in circles.
 const MOST_STEPS: usize = 500;
+
+/// Between two tries at a journal that refuses, unless the policy's first wait is longer.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(5 * 60);
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -55,8 +60,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Does all that is due now. Safe to call at any time and any number of times.
     pub async fn pass(&mut self, stop: &CancellationToken) -> PassReport {
         if let Err(error) = self.settle_doubt().await {
-            let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.initial);
-            return PassReport { wake_at, end: PassEnd::Journal(error) };
+            return self.refused(error);
         }
         self.peers.begins_pass(self.name());
         self.seen.begin_pass(self.clock.now());
@@ -65,7 +69,21 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let report = self.work(stop).await;
         self.end_pass().await;
         self.peers.ends_pass(self.name());
+        match report.end {
+            PassEnd::AtRest | PassEnd::Stopped | PassEnd::Circling => self.refusals = 0,
+            PassEnd::Journal(error) => return self.refused(error),
+        }
         report
+    }
+
+    /// The next try at a journal that refuses. The wait is counted in memory, where else; and it is not
+    /// long, as a disk that has room again must not wait for an hour.
+    fn refused(&mut self, error: HistoryError) -> PassReport {
+        let retry = &self.assignment.account.retry;
+        let wait = retry.initial.saturating_mul(1 << self.refusals.min(16));
+        let wait = wait.min(retry.max).min(LONGEST_REFUSAL).max(retry.initial);
+        self.refusals = self.refusals.saturating_add(1);
+        PassReport { wake_at: crate::clock::after(self.clock.now(), wait), end: PassEnd::Journal(error) }
     }
 
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
@@ -107,6 +125,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let wanted = self.state.in_use();
         self.session.keep_only(&wanted);
         self.tell_conditions().await;
+        self.compact_if_long().await;
         self.witness.changed(self.name(), &self.state, &self.seen);
         self.progress();
     }

@@ -151,7 +151,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             let stretch = left.min(STRETCH);
             tokio::select! {
                 () = stop.cancelled() => return Err(Halt::Stopped),
-                () = tokio::time::sleep(stretch) => {}
+                () = self.clock.sleep(stretch) => {}
             }
             self.progress();
             left -= stretch;

@@ -13,7 +13,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Entry, Journal, JournalError, Row};
+use super::{Entry, Journal, JournalError, Stream};
+pub use store::Verified;
 use store::{Append, Store};
 
 mod store;
@@ -37,9 +38,10 @@ enum Request {
 
 /// What is answered after the appends that came with it.
 enum Question {
-    Load(String, oneshot::Sender<Result<Vec<Row>, JournalError>>),
+    Load(String, oneshot::Sender<Result<Stream, JournalError>>),
+    Compact { stream: String, upto: u64, body: String, reply: oneshot::Sender<Result<(), JournalError>> },
     Streams(oneshot::Sender<Result<Vec<String>, JournalError>>),
-    Verify(String, oneshot::Sender<Result<u64, JournalError>>),
+    Verify(String, oneshot::Sender<Result<Verified, JournalError>>),
     Close(oneshot::Sender<Result<(), JournalError>>),
 }
 
@@ -72,8 +74,8 @@ impl SqliteJournal {
         Ok(Self(Arc::new(Shared { requests: Some(requests), thread: Mutex::new(Some(thread)) })))
     }
 
-    /// Follows the stream's chain of hashes from its first row to its last and counts the rows.
-    pub async fn verify(&self, stream: &str) -> Result<u64, JournalError> {
+    /// Follows the stream's chain of hashes from its first row, or its checkpoint, to its last row.
+    pub async fn verify(&self, stream: &str) -> Result<Verified, JournalError> {
         self.ask(|reply| Request::Question(Question::Verify(stream.to_owned(), reply))).await
     }
 
@@ -98,13 +100,18 @@ impl SqliteJournal {
 }
 
 impl Journal for SqliteJournal {
-    async fn load(&self, stream: &str) -> Result<Vec<Row>, JournalError> {
+    async fn load(&self, stream: &str) -> Result<Stream, JournalError> {
         self.ask(|reply| Request::Question(Question::Load(stream.to_owned(), reply))).await
     }
 
     async fn append(&self, stream: &str, expected: u64, entries: Vec<Entry>) -> Result<u64, JournalError> {
         let append = Append { stream: stream.to_owned(), expected, entries };
         self.ask(|reply| Request::Append(append, reply)).await
+    }
+
+    async fn compact(&self, stream: &str, upto: u64, body: String) -> Result<(), JournalError> {
+        let stream = stream.to_owned();
+        self.ask(|reply| Request::Question(Question::Compact { stream, upto, body, reply })).await
     }
 
     async fn streams(&self) -> Result<Vec<String>, JournalError> {
@@ -152,6 +159,9 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<Request>) {
         for question in questions {
             match question {
                 Question::Load(stream, reply) => drop(reply.send(store.load(&stream))),
+                Question::Compact { stream, upto, body, reply } => {
+                    let _gone = reply.send(store.compact(&stream, upto, &body));
+                }
                 Question::Streams(reply) => drop(reply.send(store.streams())),
                 Question::Verify(stream, reply) => drop(reply.send(store.verify(&stream))),
                 Question::Close(reply) => closing = Some(reply),

@@ -61,4 +61,27 @@ mod tests {
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(doubling(&retry, u32::MAX).as_secs(), 3600);
     }
+
+    /// The bound on everything that a failure brings with it: calls, rows, lines in the log.
+    #[test]
+    fn what_fails_all_day_is_tried_thirty_times() {
+        let policy = crate::plan::tests::scene::policy([]);
+        let tries = |rejected: Option<SecretTag>| {
+            let (mut state, mut now) = (AccountState::default(), crate::plan::tests::scene::start());
+            let end = now + chrono::TimeDelta::days(1);
+            let mut count = 0;
+            while now < end {
+                let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginFailed, "no");
+                trouble.rejected = rejected;
+                let event = failed(&state, &policy.retry, trouble, now);
+                count += 1;
+                state.apply(count, now, &event);
+                now = state.held_until(&Lane::Login, now).expect("a hold");
+            }
+            count
+        };
+        assert_eq!(tries(None), 30);
+        let tag = SecretTag::of("salt", &crate::secret::Secret::new("swordfish"));
+        assert_eq!(tries(Some(tag)), 4);
+    }
 }

@@ -61,6 +61,9 @@ fn names_a_secret(key: &str) -> bool {
     url || private_key || parts.iter().any(|part| key.contains(part))
 }
 
+/// No more of a line is shown, in bytes: some terminals' widths.
+const WIDEST: usize = 1024;
+
 /// Keys and values that hold no other, by where they start: their end, and what may be shown.
 /// They never overlap.
 type Leaves = BTreeMap<usize, (usize, Visibility)>;
@@ -214,8 +217,23 @@ impl Shown {
         self.text.truncate(kept);
         let start = self.underline.start.min(kept);
         let end = self.underline.end.clamp(start, kept);
-        Excerpt { text: self.text, underline: start..end }
+        around(self.text, start..end)
     }
+}
+
+/// A line as it is, or so much of a longer one: a file may be one line, and have a fault at each word.
+fn around(text: String, underline: Range<usize>) -> Excerpt {
+    if text.len() <= WIDEST {
+        return Excerpt { text, underline };
+    }
+    let boundary = |at: usize| (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let begin = boundary(underline.start.saturating_sub(WIDEST / 4));
+    let end = boundary(begin + WIDEST);
+    let mark = |is_cut| if is_cut { "…" } else { "" };
+    let (before, behind) = (mark(begin > 0), mark(end < text.len()));
+    let moved = |at: usize| at.min(end) - begin + before.len();
+    let underline = moved(underline.start)..moved(underline.end);
+    Excerpt { text: format!("{before}{}{behind}", &text[begin..end]), underline }
 }
 
 fn survey_table(table: &DeTable<'_>, inherited: Visibility, leaves: &mut Leaves) {

@@ -83,7 +83,8 @@ fn judge(policy: &FileSink, found: &Found) -> ReadBack {
     }
 }
 
-fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
+/// The token of a file that holds nothing else.
+pub(crate) fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
     if bytes.is_empty() {
         return Err("is empty".to_owned());
     }

@@ -56,9 +56,13 @@ pub(super) fn json(sink: &str, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
 }
 
 /// Whether this answer names the token's fingerprint, or why not.
-pub(super) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'static str> {
-    let answer: Answer =
-        serde_json::from_slice(answer).map_err(|_| "its answer is not JSON with a `fingerprint`")?;
+pub(crate) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'static str> {
+    const NOT_THAT: &str = "its answer is not JSON with a `fingerprint`";
+    // serde would also take an array whose first element is the fingerprint.
+    if !answer.trim_ascii_start().starts_with(b"{") {
+        return Err(NOT_THAT);
+    }
+    let answer: Answer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {
         Ok(got) if got == *expected => Ok(()),
         Ok(_) => Err("its answer has another fingerprint"),

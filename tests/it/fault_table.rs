@@ -171,7 +171,7 @@ fn chosen(cases: Vec<Case>) -> Vec<Case> {
 async fn judge(hall: &Hall, rows: &[Row]) {
     let mut opened: BTreeMap<String, Vec<IncidentKind>> = BTreeMap::new();
     let mut open: BTreeMap<String, i32> = BTreeMap::new();
-    for row in hall.journal.load(ALERTS).await.unwrap() {
+    for row in hall.journal.load(ALERTS).await.unwrap().rows {
         match AlertEvent::from_row(&row).unwrap() {
             AlertEvent::IncidentOpened { incident, .. } => {
                 *open.entry(incident.account.clone()).or_default() += 1;

@@ -222,8 +222,8 @@ pub async fn stories(state_dir: &Path, accounts: &[Account<'_>]) -> Result<Vec<S
     for account in accounts {
         journal.verify(account.name).await.map_err(|error| error.to_string())?;
         let history = driver::history(&journal, account.name).await.map_err(|error| error.to_string())?;
-        let state = AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event)));
-        stories.push(Story { events: history.into_iter().map(|it| it.event).collect(), state });
+        let state = driver::load_state(&journal, account.name).await.map_err(|error| error.to_string())?;
+        stories.push(Story { events: history.events.into_iter().map(|it| it.event).collect(), state });
     }
     Ok(stories)
 }
@@ -232,9 +232,9 @@ pub async fn stories(state_dir: &Path, accounts: &[Account<'_>]) -> Result<Vec<S
 pub async fn alerts(state_dir: &Path) -> Result<(AlertState, BTreeSet<String>), String> {
     let journal = SqliteJournal::open_read_only(state_dir).map_err(|error| error.to_string())?;
     journal.verify(ALERTS).await.map_err(|error| error.to_string())?;
-    let rows = journal.load(ALERTS).await.map_err(|error| error.to_string())?;
+    let stream = journal.load(ALERTS).await.map_err(|error| error.to_string())?;
     let (mut ids, mut sent) = (BTreeMap::new(), BTreeSet::new());
-    for row in &rows {
+    for row in &stream.rows {
         match AlertEvent::from_row(row).map_err(|error| error.to_string())? {
             AlertEvent::MailQueued { mail, .. } => drop(ids.insert(mail.id, mail.message_id)),
             AlertEvent::MailSent { mail, .. } => sent.extend(ids.remove(&mail)),
@@ -245,7 +245,7 @@ pub async fn alerts(state_dir: &Path) -> Result<(AlertState, BTreeSet<String>), 
             | AlertEvent::MailHoldsLifted => {}
         }
     }
-    Ok((AlertState::from_rows(&rows).map_err(|error| error.to_string())?, sent))
+    Ok((AlertState::from_stream(&stream).map_err(|error| error.to_string())?, sent))
 }
 
 /// How often a death hid from the daemon that a mail had been taken, by Message-ID: no more often may the

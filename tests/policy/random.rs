@@ -1,4 +1,5 @@
-//! No file, however broken, makes loading panic; and what was broken at random leaks nothing.
+//! What was broken at random around a password leaks nothing. What else any file comes to is in
+//! `src/hostile/policy.rs`.
 
 use super::{ACCOUNT, Setup};
 use proptest::prelude::*;
@@ -19,35 +20,12 @@ fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn whole() -> String {
-    let shipped = include_str!("../../config/ringcx-rotator.toml");
-    super::shipped::uncommented(shipped)
-}
-
 /// Pieces that turn one valid policy into another, or into none.
 const PIECES: [&str; 14] =
     ["\"", "'''", "\"\"\"", "[", "]]", "{", "}", "=", "\n", "#", "\\", "é", "\u{0}", "0 0 30 2 *"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        survives(&bytes.iter().copied().filter(|b| *b != b'c').collect::<Vec<_>>())?;
-    }
-
-    #[test]
-    fn a_valid_policy_with_pieces_put_in_is_survived(
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..PIECES.len(), 0..20_usize), 1..4),
-    ) {
-        let mut text: Vec<char> = whole().chars().collect();
-        for (at, piece, removed) in edits {
-            let at = at.index(text.len());
-            let end = (at + removed).min(text.len());
-            text.splice(at..end, PIECES[piece].chars());
-        }
-        survives(text.into_iter().collect::<String>().as_bytes())?;
-    }
 
     #[test]
     fn a_password_stays_unsaid_whatever_else_is_broken(

@@ -145,6 +145,11 @@ fn other_event() -> BoxedStrategy<Event> {
     .boxed()
 }
 
+/// Any history: times and events.
+pub fn events() -> impl Strategy<Value = Vec<(DateTime<Utc>, Event)>> {
+    prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40)
+}
+
 fn held() -> impl Strategy<Value = Held> {
     prop_oneof![
         token().prop_map(Held::Token),
@@ -175,7 +180,7 @@ proptest! {
 
     #[test]
     fn any_events_are_folded_and_planned_upon(
-        events in prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40),
+        events in events(),
         seen in seen(),
         adopt in any::<bool>(),
     ) {

@@ -57,6 +57,20 @@ fn a_delivery_survives_as_the_newest_generation_a_sink_was_sent() {
 }
 
 #[test]
+fn tokens_lost_one_after_the_other_are_forgotten_too() {
+    let mut scene = Scene::new([file("app")]);
+    for number in 1..=REMEMBERED as u64 + 5 {
+        let lost = Event::TokenLost { generation: GenerationNo(number), evidence: String::new() };
+        scene = scene.rotated(number).happened(lost);
+    }
+    assert_eq!(scene.state.generations.len(), REMEMBERED);
+    assert!(
+        scene.state.generations.contains_key(&GenerationNo(REMEMBERED as u64 + 5)),
+        "the newest are kept"
+    );
+}
+
+#[test]
 fn tokens_long_gone_are_forgotten_and_those_alive_are_not() {
     let mut scene = Scene::new([file("app")]);
     let many = REMEMBERED as u64 + 20;

@@ -4,7 +4,7 @@ use tracing::{error, info, warn};
 
 use crate::alert::{AlertEvent, AlertState, IncidentKey, Over};
 use crate::event::IncidentKind;
-use crate::journal::JournalError;
+use crate::journal::{ALERTS, JournalError};
 
 /// One line for each event that was journaled. `before` is the state without it.
 pub(super) fn event(event: &AlertEvent, before: &AlertState) {
@@ -61,6 +61,14 @@ pub(super) fn journal_refuses(error: &JournalError) {
 
 pub(super) fn journal_works() {
     info!("Alerts are journaled again");
+}
+
+pub(super) fn compacted(rows: usize, upto: u64) {
+    info!(stream = ALERTS, rows, upto, "Oldest history compacted");
+}
+
+pub(super) fn not_compacted(error: &JournalError) {
+    warn!(stream = ALERTS, %error, "History not compacted, trying again");
 }
 
 pub(super) fn left_unsent(unsent: usize) {

@@ -10,7 +10,7 @@ use super::*;
 use crate::alert::DAEMON;
 use crate::alert::email::mailbox::{Habits, Mailbox};
 use crate::event::IncidentKind;
-use crate::journal::{Entry, Row, SqliteJournal};
+use crate::journal::{Entry, SqliteJournal, Stream};
 use crate::policy::{EmailPolicy, SmtpTls};
 
 const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
@@ -91,7 +91,7 @@ async fn kill(desk: Desk, state_dir: &Path) {
 }
 
 async fn kinds(state_dir: &Path) -> Vec<String> {
-    let rows = SqliteJournal::open_read_only(state_dir).unwrap().load(ALERTS).await.unwrap();
+    let rows = SqliteJournal::open_read_only(state_dir).unwrap().load(ALERTS).await.unwrap().rows;
     rows.into_iter().map(|row| row.entry.kind).collect()
 }
 
@@ -244,8 +244,12 @@ impl Moody {
 }
 
 impl Journal for Moody {
-    async fn load(&self, stream: &str) -> Result<Vec<Row>, JournalError> {
+    async fn load(&self, stream: &str) -> Result<Stream, JournalError> {
         self.inner.load(stream).await
+    }
+
+    async fn compact(&self, stream: &str, upto: u64, body: String) -> Result<(), JournalError> {
+        self.inner.compact(stream, upto, body).await
     }
 
     async fn append(&self, stream: &str, expected: u64, entries: Vec<Entry>) -> Result<u64, JournalError> {

@@ -1,8 +1,10 @@
 //! The journal's tables: the only file with SQL in it.
 //!
 //! Synchronous, and owned by one thread. `rows` holds what was written; `heads` the last `seq` of each
-//! stream and the hash of that row, so that a changed or cut-off last row is found too. What it cannot
-//! find: a whole journal put back from an older copy, or one rewritten by somebody who redoes the hashes.
+//! stream and the hash of that row, so that a changed or cut-off last row is found too; `checkpoints` what
+//! stands in for the oldest rows, with the hash that the next one follows and a hash of its own. What it
+//! cannot find: a whole journal put back from an older copy, a stream of which nothing is left, or one
+//! rewritten by somebody who redoes the hashes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,14 +16,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction,
 use sha2::{Digest, Sha256};
 
 use crate::effect;
-use crate::journal::{Entry, JournalError, Row};
+use crate::journal::{Checkpoint, Entry, JournalError, Row, Stream};
 
 /// "RcxR": tells `file` and us whose database this is.
 const APPLICATION_ID: i32 = 0x5263_7852;
 
 /// The newest schema known. A change to the tables is a new number and a step in [`migrate`].
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
+/// Schema 1.
 const TABLES: &str = "
     CREATE TABLE rows (
         stream    TEXT    NOT NULL,
@@ -39,6 +42,18 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// What schema 2 adds, in a database or, for a reader of an older one, in memory only.
+const CHECKPOINTS: &str = "TABLE checkpoints (
+        stream    TEXT    NOT NULL PRIMARY KEY,
+        seq       INTEGER NOT NULL,
+        since     TEXT    NOT NULL,
+        until     TEXT    NOT NULL,
+        body      TEXT    NOT NULL,
+        last_hash BLOB    NOT NULL,
+        hash      BLOB    NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// The first row of a stream follows this.
 const NO_HASH: Hash = [0; 32];
 
@@ -51,6 +66,15 @@ pub(super) struct Append {
     pub entries: Vec<Entry>,
 }
 
+/// A stream that is as it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows that were read.
+    pub rows: u64,
+    /// Earlier rows, of which a checkpoint says what they came to.
+    pub compacted: u64,
+}
+
 pub(super) struct Store {
     connection: Connection,
 }
@@ -58,6 +82,12 @@ pub(super) struct Store {
 struct Head {
     seq: u64,
     hash: Hash,
+}
+
+/// What is met on the way through a stream.
+enum Found {
+    Checkpoint(Checkpoint),
+    Row(Row),
 }
 
 impl Store {
@@ -82,9 +112,13 @@ impl Store {
         let unreadable = |source| JournalError::Unreadable { path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
-        if inspect(&connection, path)? == 0 {
+        let version = inspect(&connection, path)?;
+        if version == 0 {
             // Another instance has made the file and not yet its tables.
             return Self::empty();
+        }
+        if version < 2 {
+            connection.execute_batch(&format!("CREATE TEMP {CHECKPOINTS}")).map_err(unreadable)?;
         }
         connection.pragma_update(None, "cache_size", -256).map_err(unreadable)?;
         Ok(Self { connection })
@@ -125,22 +159,63 @@ impl Store {
         Ok(results)
     }
 
-    pub(super) fn load(&mut self, stream: &str) -> Result<Vec<Row>, JournalError> {
-        let mut rows = Vec::new();
-        self.walk(stream, |row| rows.push(row))?;
-        Ok(rows)
+    pub(super) fn load(&mut self, stream: &str) -> Result<Stream, JournalError> {
+        let mut loaded = Stream::default();
+        self.read(stream, |found, _| match found {
+            Found::Checkpoint(checkpoint) => loaded.checkpoint = Some(checkpoint),
+            Found::Row(row) => loaded.rows.push(row),
+        })?;
+        Ok(loaded)
     }
 
-    pub(super) fn verify(&mut self, stream: &str) -> Result<u64, JournalError> {
-        let mut count = 0;
-        self.walk(stream, |_| count += 1)?;
-        Ok(count)
+    pub(super) fn verify(&mut self, stream: &str) -> Result<Verified, JournalError> {
+        let mut verified = Verified::default();
+        self.read(stream, |found, _| match found {
+            Found::Checkpoint(checkpoint) => verified.compacted = checkpoint.seq,
+            Found::Row(_) => verified.rows += 1,
+        })?;
+        Ok(verified)
     }
 
     pub(super) fn streams(&mut self) -> Result<Vec<String>, JournalError> {
-        let mut select = self.connection.prepare("SELECT stream FROM heads ORDER BY stream")?;
+        // One that lost its head is damaged, and not to be passed over.
+        let mut select = self.connection.prepare(
+            "SELECT stream FROM heads UNION SELECT stream FROM rows UNION SELECT stream FROM checkpoints
+             ORDER BY stream",
+        )?;
         let streams = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok(streams)
+    }
+
+    /// Replaces the rows up to `upto` by a checkpoint, in one transaction.
+    pub(super) fn compact(&mut self, stream: &str, upto: u64, body: &str) -> Result<(), JournalError> {
+        let transaction = self.connection.transaction()?;
+        let (mut since, mut last) = (None, None);
+        // The whole stream is looked at first: what was changed by hand must be found, not thrown away.
+        walk(&transaction, stream, |found, hash| match found {
+            Found::Checkpoint(checkpoint) => since = Some(checkpoint.since),
+            Found::Row(row) => {
+                since.get_or_insert(row.entry.at);
+                if row.seq == upto {
+                    last = Some((row.entry.at, *hash));
+                }
+            }
+        })?;
+        let (Some(since), Some((until, last_hash))) = (since, last) else {
+            return Err(JournalError::NoSuchRow { stream: stream.to_owned(), seq: upto });
+        };
+        let (since, until) = (time_text(since), time_text(until));
+        let hash = seal(&last_hash, stream, upto, &since, &until, body);
+        transaction.execute(
+            "INSERT INTO checkpoints (stream, seq, since, until, body, last_hash, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (stream) DO UPDATE SET seq = excluded.seq, since = excluded.since,
+                 until = excluded.until, body = excluded.body, last_hash = excluded.last_hash,
+                 hash = excluded.hash",
+            params![stream, upto, since, until, body, &last_hash[..], &hash[..]],
+        )?;
+        transaction.execute("DELETE FROM rows WHERE stream = ?1 AND seq <= ?2", params![stream, upto])?;
+        Ok(effect::act("commit", || transaction.commit())?)
     }
 
     /// Folds the write-ahead log into the file, which SQLite does when its last connection closes.
@@ -148,37 +223,79 @@ impl Store {
         self.connection.close().map_err(|(_, error)| JournalError::Database(error))
     }
 
-    /// Reads a stream in order and follows its chain of hashes.
-    fn walk(&mut self, stream: &str, mut see: impl FnMut(Row)) -> Result<(), JournalError> {
+    fn read(&mut self, stream: &str, see: impl FnMut(Found, &Hash)) -> Result<(), JournalError> {
         // One snapshot for rows and head: a daemon may be writing beside us.
         let snapshot = self.connection.transaction()?;
-        let mut select = snapshot
-            .prepare("SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq")?;
-        let mut found = select.query([stream])?;
-        let mut last = Head { seq: 0, hash: NO_HASH };
-        while let Some(row) = found.next()? {
-            let seq = last.seq + 1;
-            let damaged = |what| JournalError::Damaged { stream: stream.to_owned(), seq, what };
-            if row.get::<_, i64>(0)? != seq.cast_signed() {
-                return Err(damaged("it is missing"));
-            }
-            let (at, kind, body): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            if row.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
-                return Err(damaged("it does not follow from the row before: one of the two was changed"));
-            }
-            let time = DateTime::parse_from_rfc3339(&at).map_err(|_| damaged("its time cannot be read"))?;
-            last = Head { seq, hash: link(&last.hash, stream, seq, &at, &kind, &body) };
-            see(Row { seq, entry: Entry { at: time.with_timezone(&Utc), kind, body } });
-        }
-        let head = head(&snapshot, stream)?;
-        let damaged = |seq, what| Err(JournalError::Damaged { stream: stream.to_owned(), seq, what });
-        match head.seq {
-            seq if seq > last.seq => damaged(last.seq + 1, "it is missing"),
-            seq if seq < last.seq => damaged(seq + 1, "it was never committed"),
-            seq if head.hash != last.hash => damaged(seq, "it was changed"),
-            _ => Ok(()),
-        }
+        walk(&snapshot, stream, see)
     }
+}
+
+/// Reads a stream in order and follows its chain of hashes. What is seen comes with the hash that the next
+/// row must follow.
+fn walk(
+    snapshot: &Transaction<'_>,
+    stream: &str,
+    mut see: impl FnMut(Found, &Hash),
+) -> Result<(), JournalError> {
+    let damaged = |seq, what| JournalError::Damaged { stream: stream.to_owned(), seq, what };
+    let mut last = Head { seq: 0, hash: NO_HASH };
+    if let Some((checkpoint, last_hash)) = checkpoint(snapshot, stream)? {
+        last = Head { seq: checkpoint.seq, hash: last_hash };
+        see(Found::Checkpoint(checkpoint), &last.hash);
+    }
+    let mut select =
+        snapshot.prepare("SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq")?;
+    let mut found = select.query([stream])?;
+    while let Some(row) = found.next()? {
+        let seq = last.seq.saturating_add(1);
+        if row.get::<_, i64>(0)? != seq.cast_signed() {
+            return Err(damaged(seq, "it is missing"));
+        }
+        let (at, kind, body): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        if row.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
+            return Err(damaged(seq, "it does not follow from the row before: one of the two was changed"));
+        }
+        let time = DateTime::parse_from_rfc3339(&at).map_err(|_| damaged(seq, "its time cannot be read"))?;
+        last = Head { seq, hash: link(&last.hash, stream, seq, &at, &kind, &body) };
+        see(Found::Row(Row { seq, entry: Entry { at: time.with_timezone(&Utc), kind, body } }), &last.hash);
+    }
+    let head = head(snapshot, stream)?;
+    match head.seq {
+        seq if seq > last.seq => Err(damaged(last.seq + 1, "it is missing")),
+        seq if seq < last.seq => Err(damaged(seq + 1, "it was never committed")),
+        seq if head.hash != last.hash => Err(damaged(seq, "it was changed")),
+        _ => Ok(()),
+    }
+}
+
+/// What stands in for a stream's oldest rows, and the hash of the last of them.
+fn checkpoint(snapshot: &Transaction<'_>, stream: &str) -> Result<Option<(Checkpoint, Hash)>, JournalError> {
+    type Columns = (u64, String, String, String, Hash, Hash);
+    let columns: rusqlite::Result<Option<Columns>> = snapshot
+        .prepare_cached("SELECT seq, since, until, body, last_hash, hash FROM checkpoints WHERE stream = ?1")?
+        .query_row([stream], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+        })
+        .optional();
+    let changed = |seq| JournalError::Damaged {
+        stream: stream.to_owned(),
+        seq,
+        what: "the checkpoint that ends with it was changed",
+    };
+    let columns = match columns {
+        // A number or a hash that is not one any more.
+        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::IntegralValueOutOfRange(..)) => {
+            return Err(changed(0));
+        }
+        columns => columns?,
+    };
+    let Some((seq, since, until, body, last_hash, hash)) = columns else { return Ok(None) };
+    if hash != seal(&last_hash, stream, seq, &since, &until, &body) {
+        return Err(changed(seq));
+    }
+    let time = |text: &str| DateTime::parse_from_rfc3339(text).map_err(|_| changed(seq));
+    let (since, until) = (time(&since)?.with_timezone(&Utc), time(&until)?.with_timezone(&Utc));
+    Ok(Some((Checkpoint { seq, since, until, body }, last_hash)))
 }
 
 /// Looks at a file before anything is written to it; answers its schema version, 0 for an empty file.
@@ -230,14 +347,19 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Brings an older schema up to [`SCHEMA`], in one transaction.
 fn migrate(connection: &mut Connection, from: i64) -> Result<(), JournalError> {
+    if from == SCHEMA {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
     if from == 0 {
-        let transaction = connection.transaction()?;
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", SCHEMA)?;
-        effect::act("commit", || transaction.commit())?;
     }
-    Ok(())
+    if from < 2 {
+        transaction.execute_batch(&format!("CREATE {CHECKPOINTS}"))?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    Ok(effect::act("commit", || transaction.commit())?)
 }
 
 fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Result<u64, JournalError>> {
@@ -255,7 +377,7 @@ fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Re
     )?;
     for Entry { at, kind, body } in entries {
         seq += 1;
-        let at = at.to_rfc3339_opts(SecondsFormat::Nanos, true);
+        let at = time_text(*at);
         row.execute(params![stream, seq, at, kind, body, &hash[..]])?;
         hash = link(&hash, stream, seq, &at, kind, body);
     }
@@ -268,6 +390,10 @@ fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Re
     Ok(Ok(seq))
 }
 
+fn time_text(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
 fn head(connection: &Connection, stream: &str) -> rusqlite::Result<Head> {
     let head = connection
         .prepare_cached("SELECT seq, hash FROM heads WHERE stream = ?1")?
@@ -278,11 +404,19 @@ fn head(connection: &Connection, stream: &str) -> rusqlite::Result<Head> {
 
 /// The SHA-256 of a row and, through `before`, of every row before it.
 fn link(before: &Hash, stream: &str, seq: u64, at: &str, kind: &str, body: &str) -> Hash {
+    digest(&[before, stream.as_bytes(), &seq.to_be_bytes(), at.as_bytes(), kind.as_bytes(), body.as_bytes()])
+}
+
+/// The SHA-256 of a checkpoint and, through `last`, of every row it stands for.
+fn seal(last: &Hash, stream: &str, seq: u64, since: &str, until: &str, body: &str) -> Hash {
+    let (since, until, body) = (since.as_bytes(), until.as_bytes(), body.as_bytes());
+    digest(&[b"checkpoint", last, stream.as_bytes(), &seq.to_be_bytes(), since, until, body])
+}
+
+fn digest(fields: &[&[u8]]) -> Hash {
     let mut hash = Sha256::new();
     // Lengths first, so that no two rows run together into the same bytes.
-    for field in
-        [&before[..], stream.as_bytes(), &seq.to_be_bytes(), at.as_bytes(), kind.as_bytes(), body.as_bytes()]
-    {
+    for field in fields {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field);
     }
@@ -314,5 +448,10 @@ impl Store {
     pub(super) fn leave_pages(&self, spare: i64) {
         let used: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         self.connection.pragma_update_and_check(None, "max_page_count", used + spare, |_| Ok(())).unwrap();
+    }
+
+    /// The size of the database, in pages.
+    pub(super) fn pages(&self) -> i64 {
+        self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
     }
 }

@@ -10,6 +10,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::journal::ALERTS;
 
+mod compaction;
+
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds) + TimeDelta::nanoseconds(123_456_789)
 }
@@ -40,7 +42,7 @@ async fn filled(dir: &Path, rows: usize) {
 async fn what_was_appended_is_loaded_in_order_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(dir.path()).unwrap();
-    assert_eq!(journal.load("sales-ivr").await.unwrap(), []);
+    assert_eq!(journal.load("sales-ivr").await.unwrap(), Stream::default());
     assert_eq!(journal.append("sales-ivr", 0, entries(2)).await.unwrap(), 2);
     assert_eq!(journal.append("sales-ivr", 2, vec![entry(2)]).await.unwrap(), 3);
     assert_eq!(journal.append(ALERTS, 0, vec![entry(9)]).await.unwrap(), 1);
@@ -48,11 +50,11 @@ async fn what_was_appended_is_loaded_in_order_after_a_restart() {
     drop(journal);
 
     let journal = SqliteJournal::open(dir.path()).unwrap();
-    let rows = journal.load("sales-ivr").await.unwrap();
+    let rows = journal.load("sales-ivr").await.unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(rows.into_iter().map(|row| row.entry).collect::<Vec<_>>(), entries(3));
     assert_eq!(journal.streams().await.unwrap(), [ALERTS, "sales-ivr"]);
-    assert_eq!(journal.verify("sales-ivr").await.unwrap(), 3);
+    assert_eq!(journal.verify("sales-ivr").await.unwrap().rows, 3);
 }
 
 #[tokio::test]
@@ -66,7 +68,7 @@ async fn of_two_writers_one_loses_before_it_acts() {
     let (won, lost) = if first.is_ok() { (first, second) } else { (second, first) };
     let rows = won.unwrap();
     assert!(matches!(lost, Err(JournalError::Conflict { expected: 0, got, .. }) if got == rows));
-    assert_eq!(journal.load("a").await.unwrap().len() as u64, rows);
+    assert_eq!(journal.load("a").await.unwrap().rows.len() as u64, rows);
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn a_refused_append_does_not_fail_its_neighbours() {
     assert_eq!(seqs, [Some(2), None, Some(3), None, Some(1)]);
     assert!(matches!(&results[1], Err(JournalError::Conflict { expected: 7, got: 0, .. })));
     assert_eq!(
-        (store.verify("a").unwrap(), store.verify("b").unwrap(), store.verify("c").unwrap()),
+        (store.verify("a").unwrap().rows, store.verify("b").unwrap().rows, store.verify("c").unwrap().rows),
         (3, 0, 1)
     );
 }
@@ -103,7 +105,7 @@ fn when_the_database_is_full_every_waiter_is_told_and_nothing_is_kept() {
     assert_eq!(store.streams().unwrap(), ["a"]);
     store.leave_pages(1000);
     store.append(vec![append("a", 1, entries(1))]).pop().unwrap().unwrap();
-    assert_eq!(store.verify("a").unwrap(), 2);
+    assert_eq!(store.verify("a").unwrap().rows, 2);
 }
 
 /// A small file system of its own, which only root can make.
@@ -145,11 +147,11 @@ async fn a_full_disk_loses_no_row_and_heals_when_there_is_room() {
         }
     };
     assert!(matches!(refused, JournalError::Database(_)), "{refused}");
-    assert_eq!(journal.verify("a").await.unwrap(), written);
+    assert_eq!(journal.verify("a").await.unwrap().rows, written);
     std::fs::remove_file(ballast).unwrap();
     assert_eq!(journal.append("a", written, entries(1)).await.unwrap(), written + 1);
     journal.close().await.unwrap();
-    assert_eq!(SqliteJournal::open(&state_dir).unwrap().verify("a").await.unwrap(), written + 1);
+    assert_eq!(SqliteJournal::open(&state_dir).unwrap().verify("a").await.unwrap().rows, written + 1);
 }
 
 #[tokio::test]
@@ -197,7 +199,7 @@ fn a_journal_from_a_newer_version_is_left_alone() {
     raw(dir.path()).pragma_update(None, "user_version", 99).unwrap();
     for opened in [SqliteJournal::open(dir.path()), SqliteJournal::open_read_only(dir.path())] {
         let error = opened.err().expect("refused");
-        assert!(matches!(error, JournalError::Newer { got: 99, known: 1 }), "{error}");
+        assert!(matches!(error, JournalError::Newer { got: 99, known: 2 }), "{error}");
     }
 }
 
@@ -212,11 +214,23 @@ async fn a_row_that_was_changed_is_found() {
         ("DELETE FROM rows WHERE seq = 4", 4),
         ("UPDATE heads SET seq = 3", 4),
         ("DELETE FROM heads", 1),
+        // Two rows that changed places, and a tail cut off with the head put right.
+        (
+            "UPDATE rows SET seq = 9 WHERE seq = 2; UPDATE rows SET seq = 2 WHERE seq = 3;
+          UPDATE rows SET seq = 3 WHERE seq = 9",
+            2,
+        ),
+        ("DELETE FROM rows WHERE seq > 2; UPDATE heads SET seq = 2", 2),
+        ("UPDATE rows SET stream = 'other' WHERE seq = 4", 4),
     ] {
         let dir = tempfile::tempdir().unwrap();
         filled(dir.path(), 4).await;
         raw(dir.path()).execute_batch(change).unwrap();
         let journal = SqliteJournal::open(dir.path()).unwrap();
+        assert!(
+            journal.streams().await.unwrap().contains(&"sales-ivr".to_owned()),
+            "{change}: not looked at"
+        );
         for damaged in [journal.verify("sales-ivr").await.err(), journal.load("sales-ivr").await.err()] {
             assert!(
                 matches!(&damaged, Some(JournalError::Damaged { seq, .. }) if *seq == found_at),
@@ -267,7 +281,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
     }
     let journal = SqliteJournal::open(copy.path()).unwrap();
-    assert_eq!(journal.verify("a").await.unwrap(), 5);
+    assert_eq!(journal.verify("a").await.unwrap().rows, 5);
     assert_eq!(journal.append("a", 5, entries(1)).await.unwrap(), 6);
 }
 
@@ -277,12 +291,12 @@ async fn a_reader_sees_a_running_daemons_rows_and_cannot_write() {
     let daemon = SqliteJournal::open(dir.path()).unwrap();
     daemon.append("a", 0, entries(1)).await.unwrap();
     let reader = SqliteJournal::open_read_only(dir.path()).unwrap();
-    assert_eq!(reader.load("a").await.unwrap().len(), 1);
+    assert_eq!(reader.load("a").await.unwrap().rows.len(), 1);
     daemon.append("a", 1, entries(1)).await.unwrap();
-    assert_eq!(reader.load("a").await.unwrap().len(), 2);
+    assert_eq!(reader.load("a").await.unwrap().rows.len(), 2);
     assert!(matches!(reader.append("a", 2, entries(1)).await, Err(JournalError::Database(_))));
     daemon.close().await.unwrap();
-    assert_eq!(reader.verify("a").await.unwrap(), 2);
+    assert_eq!(reader.verify("a").await.unwrap().rows, 2);
 }
 
 #[tokio::test]
@@ -290,7 +304,7 @@ async fn a_state_directory_without_a_journal_reads_as_empty() {
     let dir = tempfile::tempdir().unwrap();
     let reader = SqliteJournal::open_read_only(dir.path()).unwrap();
     assert_eq!(reader.streams().await.unwrap(), [""; 0]);
-    assert_eq!(reader.load("a").await.unwrap(), []);
+    assert_eq!(reader.load("a").await.unwrap(), Stream::default());
     assert!(reader.append("a", 0, entries(1)).await.is_err());
     assert!(!journal_path(dir.path()).exists());
 }
@@ -323,7 +337,7 @@ async fn many_writers_at_once_all_get_their_rows() {
         assert_eq!(writer.await.unwrap().unwrap(), 3);
     }
     assert_eq!(journal.streams().await.unwrap().len(), 600);
-    assert_eq!(journal.verify("account-599").await.unwrap(), 3);
+    assert_eq!(journal.verify("account-599").await.unwrap().rows, 3);
 }
 
 proptest! {
@@ -341,7 +355,7 @@ proptest! {
         for (n, entry) in written.iter().enumerate() {
             store.append(vec![append(&stream, n as u64, vec![entry.clone()])]).pop().unwrap().unwrap();
         }
-        let read: Vec<_> = store.load(&stream).unwrap().into_iter().map(|row| row.entry).collect();
+        let read: Vec<_> = store.load(&stream).unwrap().rows.into_iter().map(|row| row.entry).collect();
         prop_assert_eq!(read, written);
     }
 }

@@ -346,19 +346,18 @@ fn a_lost_token_that_is_back_is_current_again() {
     scene.does("rest");
 }
 
-/// Two lives with the same fault in the first mint; answers what was done and how many tokens there are.
-fn life_with(fault: Fault) -> (Vec<String>, World) {
-    let mut world = World::new(crate::plan::tests::scene::policy([file("app")]));
+/// An hour with this fault in the first mint.
+fn life_with(fault: Fault) -> World {
+    let mut world = World::new(crate::plan::tests::scene::policy([file("app")])).telling();
     loop {
-        let next = crate::plan::plan(&world.policy, &world.state, &world.seen, world.now).next;
-        let is_mint = matches!(next, Next::Do(Step::Mint { .. }));
-        let came = world.step(if is_mint { fault } else { Fault::None });
+        let is_mint = matches!(world.next(), Some(Next::Do(Step::Mint { .. })));
+        let came = world.step(if is_mint { fault } else { Fault::None }).unwrap();
         if is_mint || matches!(came, Came::ToRest(_)) {
             break;
         }
     }
-    let done = world.live(hours(1));
-    (done, world)
+    world.live(hours(1)).unwrap();
+    world
 }
 
 #[test]
@@ -373,7 +372,8 @@ fn whatever_becomes_of_a_mint_one_token_is_current_in_the_end() {
         (Fault::Late(minutes(3)), 1),
         (Fault::Late(minutes(30)), 2),
     ] {
-        let (done, mut world) = life_with(fault);
+        let world = life_with(fault);
+        let done = world.deeds();
         assert_eq!(world.alive().len(), left, "{fault:?}: {done:?}");
         let current = world.state.current().map(|it| it.fingerprint);
         assert_eq!(world.held_by("app"), current, "{fault:?}: {done:?}");

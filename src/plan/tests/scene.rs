@@ -1,7 +1,7 @@
 //! A made-up moment in an account's life: a policy, what happened so far, what was seen, the time.
 //!
 //! Everything is set by hand, so that a test can change one fact and nothing else. What follows from what
-//! is `tests/world.rs`.
+//! is in `world.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

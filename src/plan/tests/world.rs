@@ -2,9 +2,11 @@
 //! performs each step the way the driver does, ideally or with a [`Fault`], and asks the plan again.
 //!
 //! After every move the invariants of `world/invariants.rs` are checked against what is true in this
-//! world, which the plan cannot see. What is not modelled: pacing, access tokens that end, and bytes.
+//! world, which the plan cannot see; the first that does not hold is an error that names it. What is not
+//! modelled: pacing, access tokens that end, and bytes. Which moves there are is in `moves.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,11 +16,17 @@ use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
 use crate::plan::{Next, plan};
-use crate::policy::{AccountPolicy, SinkPolicy};
+use crate::policy::{AccountPolicy, SinkKind, SinkPolicy};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 mod invariants;
+mod key;
+mod ledger;
 mod perform;
+
+pub(crate) use invariants::{Broken, Invariant, broken};
+pub(crate) use key::Key;
+use ledger::Ledger;
 
 /// More moves than any honest pass needs.
 const MOST_MOVES: usize = 60;
@@ -45,14 +53,14 @@ pub(crate) enum Fault {
 }
 
 /// Who made a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Maker {
     Us,
     Another,
 }
 
 /// How a sink refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
     /// It takes nothing, and says so.
     NotDone,
@@ -67,7 +75,7 @@ pub(crate) enum Refusal {
 }
 
 /// What is true of one sink, by its target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Place {
     pub holds: Option<Fingerprint>,
     pub refuses: Option<Refusal>,
@@ -83,249 +91,321 @@ pub(crate) struct Server {
     pub late: Vec<(DateTime<Utc>, String, Fingerprint)>,
     /// Every token ever made.
     pub made: BTreeMap<Fingerprint, Maker>,
+    /// Those that someone else deleted.
+    pub revoked: BTreeSet<Fingerprint>,
     /// It answers nothing.
     pub down: bool,
     /// The password it takes.
     pub password: &'static str,
 }
 
-/// Why a pass ends early.
-pub(super) enum Stop {
-    Crashed,
-    NotBefore(DateTime<Utc>),
-}
-
-/// How far a move came.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Came {
-    /// Something was done, in words.
-    Did(String),
-    /// Nothing is left to do until then.
-    ToRest(DateTime<Utc>),
-}
-
-/// The whole of it.
-pub(crate) struct World {
-    pub policy: AccountPolicy,
-    pub state: AccountState,
-    pub seen: Seen,
+/// What is outside of the process, and the same for all accounts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outside {
     /// What the local clock says.
     pub now: DateTime<Utc>,
     /// Local minus server time.
     pub skew: TimeDelta,
     pub server: Server,
+    /// The sinks, by their targets.
     pub places: BTreeMap<String, Place>,
-    pub journal: Vec<(DateTime<Utc>, Event)>,
+}
+
+/// Why a step ends early.
+pub(super) enum Stop {
+    Crashed,
+    NotBefore(DateTime<Utc>),
+    Broken(Broken),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// How far a move came.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Came {
+    /// Something was done.
+    Did,
+    /// Nothing is left to do until then.
+    ToRest(DateTime<Utc>),
+}
+
+/// One account, and the world around it.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub out: Outside,
+    pub policy: Rc<AccountPolicy>,
+    pub state: AccountState,
+    pub seen: Seen,
+    pub journal: Vec<Rc<(DateTime<Utc>, Event)>>,
     /// The password in the policy's source.
     pub password: &'static str,
+    /// When the next pass is due; `None`: one is under way, or something has just woken it.
+    pub rests_until: Option<DateTime<Utc>>,
+    in_pass: bool,
     /// The tokens whose text is at hand.
     texts: BTreeSet<Fingerprint>,
     logged_in: bool,
-    in_pass: bool,
-    /// What was done, for the message of a failure.
-    trail: Vec<String>,
+    ledger: Ledger,
+    /// What was done, for whoever is to read it; `None`: nobody is.
+    trail: Option<Vec<String>>,
 }
 
 impl World {
     pub fn new(policy: AccountPolicy) -> Self {
+        let server = Server { password: "first", ..Server::default() };
         Self {
-            policy,
+            out: Outside { now: start(), server, ..Outside::default() },
+            policy: Rc::new(policy),
             state: AccountState::default(),
             seen: Seen::default(),
-            now: start(),
-            skew: TimeDelta::zero(),
-            server: Server { password: "first", ..Server::default() },
-            places: BTreeMap::new(),
             journal: Vec::new(),
             password: "first",
+            rests_until: None,
+            in_pass: false,
             texts: BTreeSet::new(),
             logged_in: false,
-            in_pass: false,
-            trail: Vec::new(),
+            ledger: Ledger::default(),
+            trail: None,
         }
     }
 
+    /// Writes down what is done from here on, for [`World::told`].
+    pub fn telling(mut self) -> Self {
+        self.trail = Some(Vec::new());
+        self
+    }
+
     /// One record or one step. Whatever comes of it, the invariants hold.
-    #[track_caller]
-    pub fn step(&mut self, fault: Fault) -> Came {
+    pub fn step(&mut self, fault: Fault) -> Result<Came, Broken> {
         if !self.in_pass {
             self.begin_pass();
         }
-        let decision = plan(&self.policy, &self.state, &self.seen, self.now);
-        let words = in_words(&decision.next);
-        self.trail.push(format!("{} {words} ({fault:?})", self.now.format("%d %H:%M:%S")));
+        let decision = plan(&self.policy, &self.state, &self.seen, self.out.now);
+        self.tell(|| match fault {
+            Fault::None => in_words(&decision.next),
+            _ => format!("{} ({fault:?})", in_words(&decision.next)),
+        });
+        let before = self.serving();
         let came = match decision.next {
             Next::Rest => {
-                self.in_pass = false;
-                self.check_rest(&decision);
-                self.texts.retain(|text| self.state.in_use().contains(text));
-                Came::ToRest(decision.wake_at)
+                self.check_rest(&decision)?;
+                let in_use = self.state.in_use();
+                self.texts.retain(|text| in_use.contains(text));
+                self.rest(decision.wake_at)
             }
             Next::Record(events) => {
-                self.check_record(&events);
-                self.record(events);
-                Came::Did(words)
+                self.check_record(&events)?;
+                self.record(events)?;
+                Came::Did
             }
             Next::Do(step) => {
-                self.check_step(&step);
+                self.check_step(&step)?;
                 match self.perform(step, fault) {
-                    Ok(()) => Came::Did(words),
+                    Ok(()) => Came::Did,
                     Err(Stop::Crashed) => {
-                        self.crash();
-                        Came::Did(format!("{words}, and died"))
+                        self.crash()?;
+                        Came::Did
                     }
-                    Err(Stop::NotBefore(until)) => {
-                        self.in_pass = false;
-                        Came::ToRest(decision.wake_at.min(until))
-                    }
+                    Err(Stop::NotBefore(until)) => self.rest(decision.wake_at.min(until)),
+                    Err(Stop::Broken(broken)) => return Err(broken),
                 }
             }
         };
-        self.check_state();
-        came
+        self.check_sinks(&before)?;
+        self.check_state()?;
+        Ok(came)
+    }
+
+    /// What the pass that is under way will do next.
+    pub fn next(&self) -> Option<Next> {
+        self.in_pass.then(|| plan(&self.policy, &self.state, &self.seen, self.out.now).next)
     }
 
     fn begin_pass(&mut self) {
         self.in_pass = true;
-        self.seen.begin_pass(self.now);
+        self.rests_until = None;
+        self.seen.begin_pass(self.out.now);
         let rejected = self.state.lanes.get(&Lane::Login).is_some_and(|held| held.rejected.is_some());
         self.seen.secret_tag = rejected.then(|| self.tag());
         self.note_texts();
     }
 
-    /// Everything that is due now. Answers what was done, looks and records left out, and when to come again.
-    #[track_caller]
-    pub fn pass(&mut self) -> (Vec<String>, DateTime<Utc>) {
+    fn rest(&mut self, until: DateTime<Utc>) -> Came {
         self.in_pass = false;
-        let mut done = Vec::new();
-        for _ in 0..MOST_MOVES {
-            match self.step(Fault::None) {
-                Came::ToRest(until) => return (done, until),
-                Came::Did(words) => done.push(words),
-            }
-        }
-        panic!("going round in circles:\n{}", self.told());
+        self.rests_until = Some(until);
+        Came::ToRest(until)
     }
 
-    /// Passes, each at the time the one before asked for, until so much time is over. Answers what was
-    /// done, without looks and records.
-    #[track_caller]
-    pub fn live(&mut self, time: Duration) -> Vec<String> {
-        let end = self.now + time;
-        let mut all = Vec::new();
-        loop {
-            let (done, wake_at) = self.pass();
-            let deeds = ["mint", "verify", "deliver", "prove", "promote", "delete"];
-            all.extend(done.into_iter().filter(|did| deeds.iter().any(|deed| did.starts_with(deed))));
-            if wake_at > end {
-                self.now = self.now.max(end);
-                return all;
+    /// The next pass begins anew, whatever the last one was about.
+    fn wake(&mut self) {
+        self.in_pass = false;
+        self.rests_until = None;
+    }
+
+    /// Everything that is due now. Answers when to come again.
+    pub fn pass(&mut self) -> Result<DateTime<Utc>, Broken> {
+        self.wake();
+        for _ in 0..MOST_MOVES {
+            if let Came::ToRest(until) = self.step(Fault::None)? {
+                return Ok(until);
             }
-            assert!(wake_at > self.now, "no rest at {}:\n{}", self.now, self.told());
-            self.now = wake_at;
+        }
+        Err(broken(Invariant::Rest, "a pass goes round in circles"))
+    }
+
+    /// Passes, each at the time the one before asked for, until so much time is over.
+    pub fn live(&mut self, time: Duration) -> Result<(), Broken> {
+        let end = self.out.now + time;
+        loop {
+            let wake_at = self.pass()?;
+            if wake_at > end {
+                self.out.now = self.out.now.max(end);
+                return Ok(());
+            }
+            self.out.now = wake_at;
         }
     }
 
     /// Everything in memory is lost; the journal is read again.
-    pub fn crash(&mut self) {
-        self.trail.push("crash".to_owned());
-        self.in_pass = false;
+    pub fn crash(&mut self) -> Result<(), Broken> {
+        self.tell(|| "(all that is left is the journal)".to_owned());
+        self.wake();
         self.seen = Seen::default();
         self.texts.clear();
         self.logged_in = false;
-        self.state = self.fold();
+        let read = self.fold();
+        self.check_fold(&read)?;
+        self.state = read;
+        Ok(())
     }
 
     /// The policy is read again, changed.
-    pub fn reload(&mut self, change: impl FnOnce(&mut AccountPolicy)) {
-        change(&mut self.policy);
-        self.trail.push(format!("reload: {:?}", self.policy));
-        self.in_pass = false;
+    pub fn reload(&mut self, change: impl FnOnce(&mut AccountPolicy)) -> Result<(), Broken> {
+        change(Rc::make_mut(&mut self.policy));
+        self.wake();
         if self.state.login_differs(&self.policy) {
             self.texts.clear();
             self.logged_in = false;
         }
-        self.lift_holds(Lifted::Reload);
+        self.lift_holds(Lifted::Reload)
     }
 
     /// An operator asks for a rotation.
-    pub fn ask(&mut self) {
-        self.trail.push("asked".to_owned());
-        self.record(vec![Event::RotationAsked]);
-        self.lift_holds(Lifted::Operator);
+    pub fn ask(&mut self) -> Result<(), Broken> {
+        self.record(vec![Event::RotationAsked])?;
+        self.lift_holds(Lifted::Operator)
     }
 
-    fn lift_holds(&mut self, by: Lifted) {
-        let held = self.state.lanes.iter().filter(|(_, failure)| failure.next_attempt_at > self.now);
+    fn lift_holds(&mut self, by: Lifted) -> Result<(), Broken> {
+        let held = self.state.lanes.iter().filter(|(_, failure)| failure.next_attempt_at > self.out.now);
         let mut lanes: BTreeSet<Lane> = held.map(|(lane, _)| lane.clone()).collect();
         let parked = self.state.sinks.iter().filter(|(_, record)| record.parked);
         lanes.extend(parked.map(|(name, _)| Lane::Sink(name.clone())));
-        self.record(lanes.into_iter().map(|lane| Event::HoldLifted { lane, by }).collect());
+        self.record(lanes.into_iter().map(|lane| Event::HoldLifted { lane, by }).collect())
     }
 
     /// Someone else makes a token for the account's user.
     pub fn mint_foreign(&mut self) -> Fingerprint {
-        let token = Fingerprint::of(format!("foreign {}", self.server.made.len()).as_bytes());
-        self.trail.push(format!("foreign mint {}", token.short()));
-        self.server.made.insert(token, Maker::Another);
-        self.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
+        let token = self.out.server.make(Maker::Another);
+        self.out.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
         token
+    }
+
+    /// A sink gets back our oldest token that works. Whoever does that wakes the daemon: a look that was had
+    /// already tells nothing of it.
+    pub fn restore(&mut self, sink: &str) {
+        let alive = self.alive();
+        let oldest = self.state.own().map(|it| it.fingerprint).find(|token| alive.contains(token));
+        if let Some(oldest) = oldest {
+            self.place(sink).holds = Some(oldest);
+            self.wake();
+        }
+    }
+
+    /// Time passes until the next pass is due.
+    pub fn sleep(&mut self) {
+        if let Some(until) = self.rests_until {
+            self.out.now = self.out.now.max(until);
+            self.wake();
+        }
     }
 
     /// Someone else deletes this token.
     pub fn revoke(&mut self, token: Fingerprint) {
-        self.trail.push(format!("foreign revoke {}", token.short()));
-        self.server.users.values_mut().for_each(|tokens| {
-            tokens.remove(&token);
-        });
-        self.server.late.retain(|(_, _, it)| *it != token);
-    }
-
-    /// Time passes on both clocks.
-    pub fn wait(&mut self, time: Duration) {
-        self.trail.push(format!("wait {time:?}"));
-        self.now += time;
+        self.out.server.remove(&token);
+        self.out.server.revoked.insert(token);
     }
 
     /// The local clock is set; the server's goes on.
     pub fn set_clock(&mut self, by: TimeDelta) {
-        self.trail.push(format!("clock {by}"));
-        self.now += by;
-        self.skew += by;
+        self.out.now += by;
+        self.out.skew += by;
     }
 
     /// What is true of a sink of the policy.
     pub fn place(&mut self, sink: &str) -> &mut Place {
         let sink = self.policy.sinks.iter().find(|it| it.name == sink).expect("the policy has this sink");
-        self.places.entry(sink.kind.target()).or_default()
+        self.out.places.entry(sink.kind.target()).or_default()
+    }
+
+    /// The sink of this name, and, where it is a key of a file, the other keys of that file.
+    pub fn places_beside(&mut self, name: &str) -> Vec<&mut Place> {
+        let sink = self.policy.sinks.iter().find(|it| it.name == name).expect("the policy has this sink");
+        let target = sink.kind.target();
+        let file = match &sink.kind {
+            SinkKind::EnvFile(file) => Some(format!("{} ", file.path.display())),
+            SinkKind::File(_)
+            | SinkKind::Webhook(_)
+            | SinkKind::Command(_)
+            | SinkKind::AuthConfig(_)
+            | SinkKind::Template(_) => None,
+        };
+        self.out.places.entry(target.clone()).or_default();
+        let beside = |at: &str| file.as_ref().is_some_and(|file| at.starts_with(file.as_str()));
+        let all = self.out.places.iter_mut().filter(|(at, _)| **at == target || beside(at));
+        all.map(|(_, place)| place).collect()
     }
 
     /// What the sink of this name holds.
-    pub fn held_by(&mut self, sink: &str) -> Option<Fingerprint> {
-        self.place(sink).holds
+    pub fn held_by(&self, sink: &str) -> Option<Fingerprint> {
+        let sink = self.policy.sinks.iter().find(|it| it.name == sink)?;
+        self.out.places.get(&sink.kind.target())?.holds
     }
 
     /// The living tokens of the user in use, those that lists do not show yet included.
     pub fn alive(&self) -> BTreeSet<Fingerprint> {
         let user = user_of(&self.policy);
-        let late = self.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
-        self.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
+        let late = self.out.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
+        self.out.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
     }
 
     pub fn maker(&self, token: &Fingerprint) -> Maker {
-        self.server.made.get(token).copied().unwrap_or(Maker::Another)
+        self.out.server.made.get(token).copied().unwrap_or(Maker::Another)
     }
 
-    fn record(&mut self, events: Vec<Event>) {
+    fn record(&mut self, events: Vec<Event>) -> Result<(), Broken> {
         for event in events {
-            self.state.apply(self.journal.len() as u64 + 1, self.now, &event);
-            self.journal.push((self.now, event));
+            self.check_event(&event)?;
+            self.ledger.enter(&event);
+            self.state.apply(self.journal.len() as u64 + 1, self.out.now, &event);
+            self.journal.push(Rc::new((self.out.now, event)));
         }
+        Ok(())
     }
 
     /// The journal, read as after a restart.
     fn fold(&self) -> AccountState {
-        AccountState::fold((1..).zip(&self.journal).map(|(seq, (at, event))| (seq, *at, event)))
+        let rows = self.journal.iter().map(Rc::as_ref);
+        AccountState::fold((1..).zip(rows).map(|(seq, (at, event))| (seq, *at, event)))
+    }
+
+    /// The journal is the whole truth.
+    pub fn check_journal(&self) -> Result<(), Broken> {
+        self.check_fold(&self.fold())
     }
 
     fn tag(&self) -> SecretTag {
@@ -336,12 +416,59 @@ impl World {
         self.seen.values = self.texts.clone();
     }
 
-    fn is_readable(sink: &SinkPolicy) -> bool {
+    pub(super) fn is_readable(sink: &SinkPolicy) -> bool {
         sink.kind.can_be_read()
+    }
+
+    /// Notes what is done, if anyone is to read it.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        let now = self.out.now;
+        if let Some(trail) = &mut self.trail {
+            trail.push(format!("{}  {}", now.format("%F %T"), what()));
+        }
     }
 
     /// What happened so far.
     pub fn told(&self) -> String {
-        self.trail[self.trail.len().saturating_sub(100)..].join("\n")
+        self.trail.as_ref().map(|trail| trail.join("\n")).unwrap_or_default()
+    }
+
+    /// The steps done so far, in words, looks and records left out.
+    pub fn deeds(&self) -> Vec<&str> {
+        let words = self.trail.iter().flatten().filter_map(|line| line.get(21..));
+        words
+            .filter(|did| {
+                let (verb, _) = did.split_once(' ').unwrap_or((did, ""));
+                ["mint", "verify", "deliver", "prove", "promote", "delete"].contains(&verb)
+            })
+            .collect()
+    }
+}
+
+impl Server {
+    /// Another token exists, of a name of its own.
+    fn make(&mut self, maker: Maker) -> Fingerprint {
+        let count = self.count(maker) + 1;
+        let token = Fingerprint::of(format!("{maker:?} {count}").as_bytes());
+        self.made.insert(token, maker);
+        token
+    }
+
+    /// How many tokens they ever made.
+    pub fn count(&self, maker: Maker) -> usize {
+        self.made.values().filter(|it| **it == maker).count()
+    }
+
+    fn remove(&mut self, token: &Fingerprint) {
+        self.users.values_mut().for_each(|tokens| {
+            tokens.remove(token);
+        });
+        self.late.retain(|(_, _, it)| it != token);
+    }
+
+    /// Whether it works, for whichever user.
+    fn is_alive(&self, token: &Fingerprint) -> bool {
+        self.users.values().any(|tokens| tokens.contains(token))
+            || self.late.iter().any(|(_, _, it)| it == token)
     }
 }

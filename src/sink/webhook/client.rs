@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -13,6 +13,7 @@ use reqwest::{Client, ClientBuilder, StatusCode};
 use url::Url;
 
 use crate::policy::WebhookUrl;
+use crate::ringcx::wire;
 use crate::sink::SinkError;
 
 /// Shorter than a sink's default time-out, so that one who does not answer the door is known not to have
@@ -74,15 +75,10 @@ fn innermost(error: &reqwest::Error) -> String {
     }
 }
 
-/// The wait that 429 and 503 ask for: seconds, or a date, of which one in the past is no wait.
+/// The wait that 429 and 503 ask for: a day at most, for a receiver must not put its token off for ever.
 pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         return None;
     }
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = httpdate::parse_http_date(text).ok()?;
-    Some(until.duration_since(SystemTime::from(now)).unwrap_or_default())
+    wire::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }

@@ -245,6 +245,10 @@ async fn an_answer_says_what_to_do_next() {
         ("503 Unavailable", "Retry-After: Sun, 22 Nov 2026 03:32:30 GMT\r\n", "503", wait(90)),
         ("503 Unavailable", "Retry-After: Sun, 22 Nov 2026 03:30:00 GMT\r\n", "503", wait(0)),
         ("503 Unavailable", "Retry-After: soon\r\n", "503", None),
+        // However long it wishes for, or however far its clock is ahead: a day.
+        ("429 Too Many Requests", "Retry-After: 86401\r\n", "429", wait(86_400)),
+        ("429 Too Many Requests", "Retry-After: 99999999999999999999999\r\n", "429", wait(86_400)),
+        ("503 Unavailable", "Retry-After: Sun, 22 Nov 2099 03:32:30 GMT\r\n", "503", wait(86_400)),
         ("500 Oops", "Retry-After: 9\r\n", "500", None),
         ("304 Not Modified", "", "304", None),
     ] {

@@ -1,207 +1,335 @@
 //! The invariants, by name. They are checked against what is true, not against what the plan believes.
+//!
+//! What a look saw is taken to hold until the pass is over: a file that gets an old token back in the second
+//! between the look and the delete, or a clock that is set then, nobody can see.
 
 use std::collections::BTreeSet;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
 
 use super::{Maker, World};
-use crate::account::Stage;
-use crate::event::{Event, GenerationNo, Learnt};
-use crate::plan::seen::ListedBy;
+
+use crate::account::{AccountState, LastDelivery, Stage};
+use crate::event::{Event, GenerationNo, Hand, Learnt};
+use crate::plan::seen::{Doubt, ListedBy};
 use crate::plan::{Decision, Next, Step, plan};
-use crate::policy::{AlertsPolicy, Foreign};
+use crate::policy::Foreign;
 use crate::secret::Fingerprint;
 
-impl World {
-    #[track_caller]
-    fn holds(&self, invariant: &str, holds: bool) {
-        assert!(holds, "{invariant} is broken by the last of these moves:\n{}", self.told());
-    }
+/// What must be so, as `ARCHITECTURE.md` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invariant {
+    ServeLive,
+    NeverZero,
+    Order,
+    OwnOnly,
+    IntentFirst,
+    OneOpenIntent,
+    NoBlindMint,
+    MintCap,
+    IrreversibleLast,
+    Monotone,
+    Clock,
+    FailStatic,
+    TwoLooks,
+    Retention,
+    ToldOnce,
+    Rest,
+    Liveness,
+}
 
-    pub(super) fn check_step(&self, step: &Step) {
+impl Invariant {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServeLive => "serve-live",
+            Self::NeverZero => "never-zero",
+            Self::Order => "order",
+            Self::OwnOnly => "own-only",
+            Self::IntentFirst => "intent-first",
+            Self::OneOpenIntent => "one-open-intent",
+            Self::NoBlindMint => "no-blind-mint",
+            Self::MintCap => "mint-cap",
+            Self::IrreversibleLast => "irreversible-last",
+            Self::Monotone => "monotone",
+            Self::Clock => "clock",
+            Self::FailStatic => "fail-static",
+            Self::TwoLooks => "two-looks",
+            Self::Retention => "retention",
+            Self::ToldOnce => "told-once",
+            Self::Rest => "rest",
+            Self::Liveness => "liveness",
+        }
+    }
+}
+
+/// An invariant does not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Broken {
+    pub invariant: Invariant,
+    pub why: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is broken: {}", self.invariant.name(), self.why)
+    }
+}
+
+pub(crate) fn broken(invariant: Invariant, why: impl Into<String>) -> Broken {
+    Broken { invariant, why: why.into() }
+}
+
+fn holds(invariant: Invariant, holds: bool, otherwise: &str) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(broken(invariant, otherwise)) }
+}
+
+/// What a sink of the policy held that worked.
+pub(super) struct Serving {
+    target: String,
+    sink: String,
+}
+
+impl World {
+    pub(super) fn check_step(&self, step: &Step) -> Result<(), Broken> {
         match step {
-            Step::Look(_) => {}
+            Step::Look(_) | Step::Prove { .. } | Step::Promote(_) => Ok(()),
             Step::Mint { generation, baseline } => self.check_mint(*generation, baseline),
             Step::Verify(minted) => {
-                let unpublished = self.intended(minted.generation()).next().is_none();
-                self.holds("order: verified before published", unpublished);
+                let published = self.ledger.published.contains(&minted.generation());
+                holds(Invariant::Order, !published, "it was published before it is verified")
             }
             Step::Deliver { token, sinks } => {
-                self.holds("order: verified before published", self.was_verified(token.generation()));
-                for sink in sinks {
-                    self.check_monotone(sink, token.generation());
-                }
+                let verified = self.ledger.verified.contains(&token.generation());
+                holds(Invariant::Order, verified, "it is published before it was verified")?;
+                sinks.iter().try_for_each(|sink| {
+                    let newest = self.ledger.sinks.get(sink).and_then(|entry| entry.sent);
+                    let newer = newest <= Some(token.generation());
+                    holds(Invariant::Monotone, newer, "a sink is given an older token than it was sent")
+                })
             }
-            Step::Prove { .. } => {}
-            Step::Notify { sinks } => {
-                for sink in sinks {
-                    let record = self.state.sinks.get(sink);
-                    let proved = record.is_some_and(|it| it.notify_owed == it.proved.map(|it| it.0));
-                    self.holds("order: proved before told", proved);
-                }
-            }
-            Step::Promote(proved) => self.check_promotion(proved.generation()),
+            Step::Notify { sinks } => sinks.iter().try_for_each(|sink| {
+                let record = self.state.sinks.get(sink);
+                let proved = record.is_some_and(|it| it.notify_owed == it.proved.map(|it| it.0));
+                holds(Invariant::Order, proved, "a consumer is told of what is not proved")
+            }),
             Step::Delete(victim) => self.check_delete(victim.fingerprint(), victim.generation()),
         }
     }
 
-    fn check_mint(&self, generation: GenerationNo, baseline: &BTreeSet<Fingerprint>) {
-        self.holds("one-open-intent", self.state.open_mint.is_none() && self.state.pending().is_none());
-        let mut open = None;
-        for (_, event) in &self.journal {
-            if let Event::MintIntended { generation, .. } = event {
-                self.holds("one-open-intent", open.is_none());
-                open = Some(*generation);
-            } else if settles_a_mint(event) {
-                open = None;
-            }
-        }
-        self.holds("no-blind-mint", open.is_none());
-        let list = self.seen.list.as_ref();
-        self.holds("no-blind-mint: with a baseline", list.is_some_and(|list| list.tokens == *baseline));
+    /// Just before it is handed on: what RingCX was just seen to refuse or to lack, and is gone, is not.
+    pub(super) fn check_handed_on(&self, token: &Fingerprint) -> Result<(), Broken> {
+        let doubted = self.seen.doubt(token) != Doubt::default();
+        let fit = !doubted || self.out.server.is_alive(token);
+        holds(Invariant::FailStatic, fit, "a token is handed on that RingCX was just seen to refuse")
+    }
+
+    fn check_mint(&self, number: GenerationNo, baseline: &BTreeSet<Fingerprint>) -> Result<(), Broken> {
+        let open = self.ledger.open_mint.is_some() || self.state.pending().is_some();
+        holds(Invariant::OneOpenIntent, !open, "a mint is begun before the last one is settled")?;
+        let counted = number.0 == self.state.last_generation + 1;
+        holds(Invariant::OneOpenIntent, counted, "two mints are one generation")?;
+        let based = self.seen.list.as_ref().is_some_and(|list| list.tokens == *baseline);
+        holds(Invariant::NoBlindMint, based, "the baseline is no list that was just had")?;
         let known = |token: &&Fingerprint| self.state.by_fingerprint(token).is_some();
         let own_alive = self.alive().iter().filter(known).count();
-        self.holds("mint-cap", own_alive < self.policy.retention.max_live as usize);
-        self.holds("generations are counted up", generation.0 == self.state.last_generation + 1);
+        let room = own_alive < self.policy.retention.max_live as usize;
+        holds(Invariant::MintCap, room, "max-live of ours are alive and another is minted")
     }
 
-    fn was_verified(&self, number: GenerationNo) -> bool {
-        let verified = Event::Verified { generation: number };
-        self.journal.iter().any(|(_, event)| *event == verified)
-    }
-
-    /// The sinks that were ever sent this generation.
-    fn intended(&self, number: GenerationNo) -> impl Iterator<Item = &String> {
-        self.journal
-            .iter()
-            .filter_map(move |(_, event)| sent(event))
-            .filter_map(move |(sink, generation)| (generation == number).then_some(sink))
-    }
-
-    fn check_monotone(&self, name: &str, number: GenerationNo) {
-        let bound = self
-            .journal
-            .iter()
-            .rposition(|(_, event)| matches!(event, Event::SinkBound { sink, .. } if sink == name));
-        let since = &self.journal[bound.expect("only bound sinks are delivered to")..];
-        let sent = since.iter().filter_map(|(_, event)| sent(event));
-        let newest = sent.filter(|(sink, _)| *sink == name).map(|(_, generation)| generation);
-        self.holds("monotone", newest.max() <= Some(number));
-    }
-
-    fn check_promotion(&self, number: GenerationNo) {
-        self.holds("order: verified before promoted", self.was_verified(number));
-        for sink in self.policy.sinks.iter().filter(|sink| sink.required) {
-            let proved = Event::Proved { sink: sink.name.clone(), generation: number };
-            let at = self.journal.iter().rposition(|(_, event)| *event == proved);
-            self.holds("order: proved before promoted", at.is_some());
-        }
-    }
-
-    fn check_delete(&self, victim: Fingerprint, number: Option<GenerationNo>) {
+    fn check_delete(&self, victim: Fingerprint, number: Option<GenerationNo>) -> Result<(), Broken> {
+        let generation = number.and_then(|number| self.state.generations.get(&number));
         let Some(current) = self.state.current() else {
-            let of_ours = number.and_then(|number| self.state.generations.get(&number));
-            let published = of_ours.is_none_or(|it| it.may_be_published());
-            return self
-                .holds("never-zero: without a current token only what nobody was given goes", !published);
+            let published = number.is_none_or(|number| self.ledger.published.contains(&number));
+            return holds(
+                Invariant::NeverZero,
+                !published,
+                "the last token that sinks were given is deleted",
+            );
         };
         // Revoked since the list was had: the delete is sent with this token, so the server refuses it.
         if !self.alive().contains(&current.fingerprint) {
-            return;
+            return Ok(());
         }
-        self.holds("never the current one", current.fingerprint != victim);
+        holds(Invariant::NeverZero, current.fingerprint != victim, "the current token is deleted")?;
         let pending = self.state.pending().map(|pending| pending.fingerprint);
-        self.holds("never the pending one", pending != Some(victim));
-        for sink in &self.policy.sinks {
-            let place = self.places.get(&sink.kind.target()).cloned().unwrap_or_default();
-            let serves = place.holds == Some(victim);
-            let counts = sink.required || (Self::is_readable(sink) && !place.unreadable);
-            self.holds("serve-live", !(serves && counts));
+        holds(Invariant::NeverZero, pending != Some(victim), "the pending token is deleted")?;
+        for sink in self.policy.sinks.iter().filter(|sink| self.counts(sink)) {
+            let serves = self.held_by(&sink.name) == Some(victim);
+            let otherwise = format!("what sink {} holds is deleted", sink.name);
+            holds(Invariant::ServeLive, !serves, &otherwise)?;
         }
-        match number.and_then(|number| self.state.generations.get(&number)) {
+        match generation {
             Some(generation) => {
                 // The one unknown token after a lost mint is taken for ours: that is the policy's word.
                 let guessed = generation.learnt != Learnt::Answered;
-                self.holds("own-only", guessed || self.maker(&victim) == Maker::Us);
-                self.holds("order: promoted before retired", generation.stage() == Stage::Previous);
-                if self.intended(generation.number).next().is_some() {
-                    let age = self.now - generation.minted_at;
-                    let old_enough = age.to_std().is_ok_and(|age| age >= self.policy.retention.max_age);
-                    self.holds("retention: max-age", old_enough);
-                    let since = generation.superseded_at.map(|at| self.now - at);
-                    let overlapped = since.and_then(|since| since.to_std().ok());
-                    let is_over = overlapped.is_some_and(|it| it >= self.policy.retention.overlap);
-                    self.holds("retention: overlap", is_over);
-                }
+                let own = guessed || self.maker(&victim) == Maker::Us;
+                holds(Invariant::OwnOnly, own, "a foreign token is deleted as ours")?;
+                self.check_age(generation.number)?;
             }
-            None => self.holds("own-only", self.policy.retention.foreign == Foreign::Adopt),
+            None => {
+                let adopted = self.policy.retention.foreign == Foreign::Adopt;
+                holds(
+                    Invariant::OwnOnly,
+                    adopted,
+                    "a foreign token is deleted though the policy keeps them",
+                )?;
+            }
         }
         let list = self.seen.list.as_ref();
         let listed = list.is_some_and(|list| {
             list.by == ListedBy::Token(current.fingerprint) && list.tokens.contains(&victim)
         });
-        self.holds("own-only: on a list just had with the current token", listed);
-        self.holds("clock", self.skew.num_seconds().abs() <= 300);
+        holds(Invariant::OwnOnly, listed, "it is on no list just had with the current token")?;
+        // A clock that is set by less than a minute within the pass is not noticed.
+        let agree = self.out.skew.num_seconds().abs() <= 360;
+        holds(Invariant::Clock, agree, "a token is deleted while the clocks are apart")
     }
 
-    pub(super) fn check_record(&self, events: &[Event]) {
-        let before = self.state.clone();
-        let mut after = before.clone();
-        for event in events {
-            after.apply(before.seq + 1, self.now, event);
+    /// What was ever given to anyone has its age and its overlap.
+    fn check_age(&self, number: GenerationNo) -> Result<(), Broken> {
+        let Some(generation) = self.state.generations.get(&number) else { return Ok(()) };
+        let superseded = self.ledger.promoted > Some(number) || !self.ledger.published.contains(&number);
+        let ready = generation.stage() == Stage::Previous && superseded;
+        holds(Invariant::Order, ready, "it is deleted before another was promoted")?;
+        if !self.ledger.published.contains(&number) {
+            return Ok(());
         }
-        self.holds("a record changes something", AccountSeq(&before) != AccountSeq(&after));
+        let old = |since: DateTime<Utc>, least| (self.out.now - since).to_std().is_ok_and(|age| age >= least);
+        let old_enough = old(generation.minted_at, self.policy.retention.max_age);
+        holds(Invariant::Retention, old_enough, "it is deleted before max-age")?;
+        let overlapped =
+            generation.superseded_at.is_some_and(|since| old(since, self.policy.retention.overlap));
+        holds(Invariant::Retention, overlapped, "it is deleted before its overlap is over")
+    }
+
+    /// Whether a sink is promised anything: an optional one that cannot be read is best effort.
+    fn counts(&self, sink: &crate::policy::SinkPolicy) -> bool {
+        let unreadable = self.out.places.get(&sink.kind.target()).is_some_and(|place| place.unreadable);
+        sink.required || (Self::is_readable(sink) && !unreadable)
+    }
+
+    pub(super) fn check_record(&self, events: &[Event]) -> Result<(), Broken> {
+        let mut after = self.state.clone();
+        for event in events {
+            after.apply(self.state.seq, self.out.now, event);
+        }
+        holds(Invariant::Rest, after != self.state, "a record changes nothing, and is made for ever")
+    }
+
+    /// What is written down is so.
+    pub(super) fn check_event(&self, event: &Event) -> Result<(), Broken> {
+        let token = |number: &GenerationNo| self.state.generations.get(number).map(|it| it.fingerprint);
+        let works = |number| token(number).is_some_and(|token| self.out.server.is_alive(&token));
+        match event {
+            Event::MintIntended { .. } => {
+                holds(Invariant::OneOpenIntent, self.ledger.open_mint.is_none(), "two mints are open")
+            }
+            Event::Minted { generation, how: Learnt::Recovered, .. }
+            | Event::MintMissing { generation, .. }
+            | Event::MintAmbiguous { generation, .. }
+                if self.ledger.open_mint == Some(*generation) =>
+            {
+                let looked = self.ledger.looked_since_mint;
+                holds(Invariant::NoBlindMint, looked, "a mint is given up or recovered without a look")
+            }
+            Event::Verified { generation } => {
+                holds(Invariant::Order, works(generation), "what is called verified does not work")
+            }
+            Event::Proved { sink, generation } => {
+                let readable = self.policy.sinks.iter().any(|it| it.name == *sink && Self::is_readable(it));
+                let there = !readable || self.held_by(sink) == token(generation);
+                holds(Invariant::Order, there, "a file is called proved that holds something else")
+            }
+            Event::Promoted { generation } => {
+                let verified = self.ledger.verified.contains(generation);
+                holds(Invariant::Order, verified, "it is promoted before it is verified")?;
+                let proved = |sink: &String| {
+                    self.ledger.sinks.get(sink).is_some_and(|entry| entry.proved.contains(generation))
+                };
+                let mut required = self.policy.sinks.iter().filter(|sink| sink.required);
+                let everywhere = required.all(|sink| proved(&sink.name));
+                holds(Invariant::Order, everywhere, "it is promoted before each required sink is proved")
+            }
+            Event::Retired { fingerprint, by, .. } => {
+                let user = self.out.server.users.get(super::super::scene::user_of(&self.policy));
+                let listed = user.is_some_and(|tokens| tokens.contains(fingerprint));
+                holds(Invariant::IrreversibleLast, !listed, "it is called retired and is on the list")?;
+                let announced = *by == Hand::Another || self.ledger.deletes.contains(fingerprint);
+                holds(Invariant::IntentFirst, announced, "we deleted it and never said so before")
+            }
+            Event::TokenLost { generation, .. } => {
+                holds(Invariant::TwoLooks, !works(generation), "a token that works is called lost")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The sinks that hold a token that works.
+    pub(super) fn serving(&self) -> Vec<Serving> {
+        let sinks = self.policy.sinks.iter().filter(|sink| self.counts(sink));
+        let serving = sinks
+            .filter(|sink| self.held_by(&sink.name).is_some_and(|token| self.out.server.is_alive(&token)));
+        serving.map(|sink| Serving { target: sink.kind.target(), sink: sink.name.clone() }).collect()
+    }
+
+    /// After each of our own moves: who had a token that works has one.
+    pub(super) fn check_sinks(&self, before: &[Serving]) -> Result<(), Broken> {
+        for Serving { target, sink } in before {
+            let Some(token) = self.out.places.get(target).and_then(|place| place.holds) else {
+                return Err(broken(Invariant::FailStatic, format!("sink {sink} is left with nothing")));
+            };
+            let server = &self.out.server;
+            let works = server.is_alive(&token) || server.revoked.contains(&token);
+            let otherwise = format!("sink {sink} is left with a token that does not work");
+            holds(Invariant::NeverZero, works, &otherwise)?;
+        }
+        Ok(())
+    }
+
+    /// What is read from the journal after a restart is what was known before.
+    pub(super) fn check_fold(&self, read: &AccountState) -> Result<(), Broken> {
+        holds(Invariant::IntentFirst, *read == self.state, "the journal says something else")
     }
 
     /// After every move.
-    pub(super) fn check_state(&self) {
-        let alerts = AlertsPolicy {
+    pub(super) fn check_state(&self) -> Result<(), Broken> {
+        let open = self.state.open_mint.as_ref().map(|open| open.generation);
+        holds(Invariant::IntentFirst, open == self.ledger.open_mint, "an open mint is forgotten")?;
+        for (sink, entry) in &self.ledger.sinks {
+            let record = self.state.sinks.get(sink);
+            let known = record.is_some_and(|record| {
+                record.intended >= entry.sent && (record.last_delivery == LastDelivery::Open || !entry.open)
+            });
+            holds(Invariant::IntentFirst, known, "a delivery without an outcome is forgotten")?;
+        }
+        let own = self.state.generations.values().filter(|it| it.is_alive());
+        let mut sent = own.filter(|it| self.ledger.deletes.contains(&it.fingerprint));
+        holds(Invariant::IntentFirst, sent.all(|it| it.delete_sent), "a delete that was sent is forgotten")?;
+        let mut parked = self.state.sinks.iter().filter(|(_, record)| record.parked).map(|(name, _)| name);
+        parked.try_for_each(|sink| {
+            let told = self.incidents().iter().any(|condition| condition.sink.as_ref() == Some(sink));
+            holds(Invariant::ToldOnce, told, "a sink is parked and nobody is told")
+        })
+    }
+
+    /// What is wrong, as an operator is told of it.
+    pub fn incidents(&self) -> Vec<crate::alert::Condition> {
+        let alerts = crate::policy::AlertsPolicy {
             repeat_after: super::super::scene::hours(24),
             resolved: true,
             overdue_after: super::super::scene::hours(24),
             email: None,
         };
-        let conditions = crate::alert::conditions(&self.policy, &alerts, &self.state, self.now);
-        for sink in self.state.sinks.iter().filter(|(_, record)| record.parked).map(|(name, _)| name) {
-            let told = conditions.iter().any(|condition| condition.sink.as_ref() == Some(sink));
-            self.holds("a parked sink is an incident", told);
-        }
-        let decision = plan(&self.policy, &self.state, &self.seen, self.now);
-        let again = plan(&self.policy, &self.state, &self.seen, self.now);
-        self.holds("the same question has the same answer", decision == again);
+        crate::alert::conditions(&self.policy, &alerts, &self.state, self.out.now)
     }
 
-    pub(super) fn check_rest(&self, decision: &Decision) {
-        assert_eq!(decision.next, Next::Rest);
-        self.holds("rest is rest", decision.wake_at > self.now);
-        self.holds("the journal is the whole truth", self.fold() == self.state);
+    pub(super) fn check_rest(&self, decision: &Decision) -> Result<(), Broken> {
+        holds(Invariant::Rest, decision.wake_at > self.out.now, "it rests until a time that is past")?;
+        let again = plan(&self.policy, &self.state, &self.seen, self.out.now);
+        holds(Invariant::Rest, again.next == Next::Rest, "the same question has another answer")?;
         let unfinished = self.state.current().is_none() || self.state.pending().is_some();
-        self.holds("what is not done is waited for", !unfinished || !decision.waiting.is_empty());
-    }
-}
-
-/// Whether this tells what became of a mint, or that it is nothing to us any more.
-fn settles_a_mint(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Minted { .. }
-            | Event::MintFailed { .. }
-            | Event::MintMissing { .. }
-            | Event::MintAmbiguous { .. }
-            | Event::LineStarted { .. }
-    )
-}
-
-/// What is on its way where, from here on.
-fn sent(event: &Event) -> Option<(&String, GenerationNo)> {
-    if let Event::DeliveryIntended { sink, generation } = event { Some((sink, *generation)) } else { None }
-}
-
-/// A state but for its place in the journal.
-struct AccountSeq<'a>(&'a crate::account::AccountState);
-
-impl PartialEq for AccountSeq<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let mut mine = self.0.clone();
-        mine.seq = other.0.seq;
-        mine == *other.0
+        let waits = !unfinished || !decision.waiting.is_empty();
+        holds(Invariant::Rest, waits, "something is unfinished and nothing is waited for")
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::scene::user_of;
-use super::{Fault, Maker, Refusal, Stop, World};
+use super::{Broken, Fault, Maker, Refusal, Stop, World};
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
@@ -19,7 +19,7 @@ impl World {
                 if !self.logged_in && !self.log_in()? {
                     return Ok(());
                 }
-                self.record(vec![Event::MintIntended { generation, baseline }]);
+                self.record(vec![Event::MintIntended { generation, baseline }])?;
                 self.mint(generation, fault)
             }
             Step::Verify(minted) => self.verify(minted.generation(), minted.fingerprint(), fault),
@@ -31,18 +31,18 @@ impl World {
             }
             Step::Notify { sinks } => {
                 self.die_if(fault, Fault::CrashBefore)?;
-                self.notify(&sinks, fault);
+                self.notify(&sinks, fault)?;
                 Ok(())
             }
             Step::Promote(proved) => {
                 self.die_if(fault, Fault::CrashBefore)?;
-                self.record(vec![Event::Promoted { generation: proved.generation() }]);
+                self.record(vec![Event::Promoted { generation: proved.generation() }])?;
                 self.die_if(fault, Fault::CrashAfter)
             }
             Step::Delete(victim) => {
                 let because = victim.because().to_owned();
                 let (fingerprint, generation) = (victim.fingerprint(), victim.generation());
-                self.record(vec![Event::DeleteIntended { fingerprint, generation, because }]);
+                self.record(vec![Event::DeleteIntended { fingerprint, generation, because }])?;
                 self.delete(fingerprint, fault)
             }
         }
@@ -71,7 +71,7 @@ impl World {
                     return Ok(());
                 };
                 match self.texts.contains(&current) {
-                    true => _ = self.list_with(current, fault),
+                    true => _ = self.list_with(current, fault)?,
                     // The text is nowhere at hand: a login has to do.
                     false => {
                         self.login_allowed()?;
@@ -97,7 +97,7 @@ impl World {
             }
         }
         let released = self.state.released_sinks.iter().filter(|(_, record)| record.sink_type != "webhook");
-        let place = |target: &String| self.places.get(target).and_then(|place| place.holds);
+        let place = |target: &String| self.out.places.get(target).and_then(|place| place.holds);
         let released = released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
         self.seen.released = released.map(|(name, token)| (name, Held::Token(token))).collect();
         self.seen.sinks = Some(held);
@@ -114,21 +114,22 @@ impl World {
         }
     }
 
-    fn trouble(&mut self, lane: Lane, incident: IncidentKind) {
+    fn trouble(&mut self, lane: Lane, incident: IncidentKind) -> Result<(), Broken> {
         let trouble = Trouble::new(lane, incident, "it did not work");
-        let event = failed(&self.state, &self.policy.retry, trouble, self.now);
-        self.record(vec![event]);
+        let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
+        self.record(vec![event])
     }
 
-    fn clear(&mut self, lane: Lane) {
-        if self.state.lanes.contains_key(&lane) {
-            self.record(vec![Event::LaneCleared { lane }]);
+    fn clear(&mut self, lane: Lane) -> Result<(), Broken> {
+        match self.state.lanes.contains_key(&lane) {
+            true => self.record(vec![Event::LaneCleared { lane }]),
+            false => Ok(()),
         }
     }
 
     fn login_allowed(&self) -> Result<(), Stop> {
         let held = [Lane::Login, Lane::Server];
-        match held.iter().filter_map(|lane| self.state.held_until(lane, self.now)).max() {
+        match held.iter().filter_map(|lane| self.state.held_until(lane, self.out.now)).max() {
             Some(until) => Err(Stop::NotBefore(until)),
             None => Ok(()),
         }
@@ -136,19 +137,19 @@ impl World {
 
     /// `false`: it failed, and that is recorded.
     fn log_in(&mut self) -> Result<bool, Stop> {
-        if self.state.recent_logins(self.now) >= 5 {
-            return Err(Stop::NotBefore(self.now + chrono::TimeDelta::seconds(60)));
+        if self.state.recent_logins(self.out.now) >= 5 {
+            return Err(Stop::NotBefore(self.out.now + chrono::TimeDelta::seconds(60)));
         }
-        self.record(vec![Event::LoginAttempted]);
-        if self.server.down {
-            self.trouble(Lane::Login, IncidentKind::LoginFailed);
-        } else if self.password != self.server.password {
+        self.record(vec![Event::LoginAttempted])?;
+        if self.out.server.down {
+            self.trouble(Lane::Login, IncidentKind::LoginFailed)?;
+        } else if self.password != self.out.server.password {
             let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginRejected, "401");
             trouble.rejected = Some(self.tag());
-            let event = failed(&self.state, &self.policy.retry, trouble, self.now);
-            self.record(vec![event]);
+            let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
+            self.record(vec![event])?;
         } else {
-            self.clear(Lane::Login);
+            self.clear(Lane::Login)?;
             self.logged_in = true;
         }
         Ok(self.logged_in)
@@ -158,42 +159,44 @@ impl World {
         if !self.logged_in && !self.log_in()? {
             return Ok(());
         }
-        if self.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
-            self.trouble(Lane::Server, IncidentKind::LoginFailed);
+        if self.out.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
+            self.trouble(Lane::Server, IncidentKind::LoginFailed)?;
             return Ok(());
         }
         self.take_listing(ListedBy::Login);
-        self.clear(Lane::Server);
+        self.clear(Lane::Server)?;
         Ok(())
     }
 
     /// Lists with a token. `false`: there is no list.
-    fn list_with(&mut self, token: Fingerprint, fault: Fault) -> bool {
-        if self.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
-            self.trouble(Lane::Server, IncidentKind::LoginFailed);
-            return false;
+    fn list_with(&mut self, token: Fingerprint, fault: Fault) -> Result<bool, Broken> {
+        if self.out.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
+            self.trouble(Lane::Server, IncidentKind::LoginFailed)?;
+            return Ok(false);
         }
         // Some nodes refuse a token that others take.
         if !self.alive().contains(&token) || fault == Fault::Denied {
             self.seen.saw_refusal(token);
-            return false;
+            return Ok(false);
         }
         self.take_listing(ListedBy::Token(token));
-        self.clear(Lane::Server);
-        true
+        self.clear(Lane::Server)?;
+        Ok(true)
     }
 
     fn take_listing(&mut self, by: ListedBy) {
-        let true_now = self.now - self.skew;
-        let (due, late) = std::mem::take(&mut self.server.late).into_iter().partition(|it| it.0 <= true_now);
-        self.server.late = late;
+        let true_now = self.out.now - self.out.skew;
+        let server = &mut self.out.server;
+        let (due, late) = std::mem::take(&mut server.late).into_iter().partition(|it| it.0 <= true_now);
+        server.late = late;
         for (_, user, token) in due {
-            self.server.users.entry(user).or_default().insert(token);
+            server.users.entry(user).or_default().insert(token);
         }
-        let tokens = self.server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
+        let tokens = server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
+        self.ledger.looked_since_mint |= by == ListedBy::Login;
         let watched = self.state.in_use();
         self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
-        let list = SeenList { at: self.now, tokens, by, skew: Some(self.skew) };
+        let list = SeenList { at: self.out.now, tokens, by, skew: Some(self.out.skew) };
         self.seen.saw_list(list, watched);
         self.note_texts();
     }
@@ -201,32 +204,34 @@ impl World {
     fn mint(&mut self, generation: GenerationNo, fault: Fault) -> Result<(), Stop> {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
-        let fault = if self.server.down { Fault::Before } else { fault };
-        let token = Fingerprint::of(format!("ours {}", self.server.made.len()).as_bytes());
-        let user = user_of(&self.policy).to_owned();
+        let fault = if self.out.server.down { Fault::Before } else { fault };
+        let (user, true_now) = (user_of(&self.policy).to_owned(), self.out.now - self.out.skew);
+        let server = &mut self.out.server;
+        let mut minted = None;
         match fault {
             Fault::NoEffect | Fault::Denied | Fault::CrashBefore | Fault::Before => {}
             Fault::Late(by) => {
-                self.server.made.insert(token, Maker::Us);
-                self.server.late.push((self.now - self.skew + by, user, token));
+                let token = server.make(Maker::Us);
+                server.late.push((true_now + by, user, token));
             }
             Fault::None | Fault::NoAnswer | Fault::CrashAfter => {
-                self.server.made.insert(token, Maker::Us);
-                self.server.users.entry(user).or_default().insert(token);
+                let token = server.make(Maker::Us);
+                server.users.entry(user).or_default().insert(token);
+                minted = Some(token);
             }
         }
         self.die_if(fault, Fault::CrashAfter)?;
         let error = "it did not work".to_owned();
-        if fault == Fault::None {
+        if let (Some(token), Fault::None) = (minted, fault) {
             self.texts.insert(token);
             self.note_texts();
-            self.record(vec![Event::Minted { generation, fingerprint: token, how: Learnt::Answered }]);
+            self.record(vec![Event::Minted { generation, fingerprint: token, how: Learnt::Answered }])?;
         } else {
             self.record(vec![match fault == Fault::Before {
                 true => Event::MintFailed { generation, error },
                 false => Event::MintUnknown { generation, error },
-            }]);
-            self.trouble(Lane::Rotation, IncidentKind::MintFailed);
+            }])?;
+            self.trouble(Lane::Rotation, IncidentKind::MintFailed)?;
         }
         Ok(())
     }
@@ -240,28 +245,28 @@ impl World {
         Ok(self.texts.contains(&token))
     }
 
-    fn abandon(&mut self, generation: GenerationNo) {
-        self.trouble(Lane::Rotation, IncidentKind::VerifyFailed);
-        self.record(vec![Event::Abandoned { generation, reason: "it does not work".to_owned() }]);
+    fn abandon(&mut self, generation: GenerationNo) -> Result<(), Broken> {
+        self.trouble(Lane::Rotation, IncidentKind::VerifyFailed)?;
+        self.record(vec![Event::Abandoned { generation, reason: "it does not work".to_owned() }])
     }
 
     fn verify(&mut self, number: GenerationNo, token: Fingerprint, fault: Fault) -> Result<(), Stop> {
         if !self.text_of(token)? {
             if self.seen.list.is_some() {
-                self.abandon(number);
+                self.abandon(number)?;
             }
             return Ok(());
         }
         self.die_if(fault, Fault::CrashBefore)?;
         let unclear = matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect);
-        if self.server.down || unclear {
-            self.trouble(Lane::Rotation, IncidentKind::VerifyFailed);
-        } else if !self.list_with(token, fault) {
-            self.abandon(number);
+        if self.out.server.down || unclear {
+            self.trouble(Lane::Rotation, IncidentKind::VerifyFailed)?;
+        } else if !self.list_with(token, fault)? {
+            self.abandon(number)?;
         } else {
             self.die_if(fault, Fault::CrashAfter)?;
-            self.record(vec![Event::Verified { generation: number }]);
-            self.clear(Lane::Rotation);
+            self.record(vec![Event::Verified { generation: number }])?;
+            self.clear(Lane::Rotation)?;
         }
         Ok(())
     }
@@ -276,9 +281,10 @@ impl World {
         if !self.text_of(token)? {
             return Ok(());
         }
+        self.check_handed_on(&token)?;
         let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
         let owed = notifications_owed(&self.policy, &self.state, sinks, generation);
-        self.record(intents.chain(owed).collect());
+        self.record(intents.chain(owed).collect())?;
         self.seen.sinks_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         let mut outcomes = Vec::new();
@@ -311,7 +317,7 @@ impl World {
                 Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
             };
             match outcome {
-                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }]),
+                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }])?,
                 Some(outcome) => {
                     let lane = Lane::Sink(sink.clone());
                     self.record(vec![Event::DeliveryFailed {
@@ -320,8 +326,8 @@ impl World {
                         outcome,
                         parked,
                         note: None,
-                    }]);
-                    self.trouble(lane, IncidentKind::SinkFailed);
+                    }])?;
+                    self.trouble(lane, IncidentKind::SinkFailed)?;
                 }
             }
         }
@@ -342,33 +348,34 @@ impl World {
                 Held::Token(found) if found == token => read.push(sink.name),
                 Held::Opaque => proved.push(sink.name),
                 Held::Token(_) | Held::Absent | Held::Other(_) | Held::Unreadable(_) => {
-                    self.trouble(Lane::Sink(sink.name), IncidentKind::SinkFailed);
+                    self.trouble(Lane::Sink(sink.name), IncidentKind::SinkFailed)?;
                 }
             }
         }
-        if !read.is_empty() && self.list_with(token, fault) {
+        if !read.is_empty() && self.list_with(token, fault)? {
             proved.extend(read);
         }
         self.die_if(fault, Fault::CrashAfter)?;
         for sink in proved {
-            self.clear(Lane::Sink(sink.clone()));
-            self.record(vec![Event::Proved { sink, generation }]);
+            self.clear(Lane::Sink(sink.clone()))?;
+            self.record(vec![Event::Proved { sink, generation }])?;
         }
         self.seen.sinks_changed();
         Ok(())
     }
 
-    fn notify(&mut self, sinks: &[String], fault: Fault) {
+    fn notify(&mut self, sinks: &[String], fault: Fault) -> Result<(), Broken> {
         for sink in sinks {
             let (lane, owed) = (Lane::Notify(sink.clone()), self.state.sinks[sink].notify_owed);
             match (fault, owed) {
                 (Fault::None, Some(generation)) => {
-                    self.record(vec![Event::Notified { sink: sink.clone(), generation, note: None }]);
-                    self.clear(lane);
+                    self.record(vec![Event::Notified { sink: sink.clone(), generation, note: None }])?;
+                    self.clear(lane)?;
                 }
-                _ => self.trouble(lane, IncidentKind::NotifyFailed),
+                _ => self.trouble(lane, IncidentKind::NotifyFailed)?,
             }
         }
+        Ok(())
     }
 
     fn delete(&mut self, victim: Fingerprint, fault: Fault) -> Result<(), Stop> {
@@ -377,26 +384,26 @@ impl World {
         // As the current token; without one, as the login.
         let current = self.state.current().map(|it| it.fingerprint);
         let hand = current.map_or(ListedBy::Login, ListedBy::Token);
-        let refused = self.server.down || current.is_some_and(|it| !self.alive().contains(&it));
+        let refused = self.out.server.down || current.is_some_and(|it| !self.alive().contains(&it));
         let fault = if refused && fault != Fault::CrashAfter { Fault::Before } else { fault };
         match fault {
             Fault::CrashAfter if refused => {}
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
             Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
-                self.server.users.values_mut().for_each(|tokens| {
-                    tokens.remove(&victim);
-                });
+                // Of this login's tokens, that is: another's it does not know.
+                let own = self.out.server.users.get_mut(user_of(&self.policy));
+                own.into_iter().for_each(|tokens| _ = tokens.remove(&victim));
             }
         }
         self.die_if(fault, Fault::CrashAfter)?;
         if refused || fault == Fault::NoAnswer {
-            self.trouble(Lane::Retirement, IncidentKind::RetireFailed);
+            self.trouble(Lane::Retirement, IncidentKind::RetireFailed)?;
             return Ok(());
         }
         self.take_listing(hand);
         match self.alive().contains(&victim) {
-            true => self.trouble(Lane::Retirement, IncidentKind::RetireFailed),
-            false => self.clear(Lane::Retirement),
+            true => self.trouble(Lane::Retirement, IncidentKind::RetireFailed)?,
+            false => self.clear(Lane::Retirement)?,
         }
         Ok(())
     }

@@ -129,6 +129,40 @@ async fn no_more_of_a_body_is_taken_than_makes_sense() {
     assert!(sent.recv().await.unwrap() < ENDLESS);
 }
 
+/// A byte now and then is an answer that never ends: the time-out is for the whole of it.
+#[tokio::test]
+async fn a_body_that_drips_without_end_is_given_up_at_the_time_out() {
+    let server = Server::doing(|mut stream, _| {
+        Box::pin(async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            while stream.write_all(b"0").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        })
+    })
+    .await;
+    let timeout = Duration::from_millis(400);
+    let policy = RingcxPolicy { request_timeout: timeout, ..policy(&server.base_url) };
+    let since = monotonic();
+    let error = mint(&api(&policy)).await.err().unwrap();
+    assert!(matches!(error, ApiError::NoAnswer { .. }), "{error:?}");
+    assert!(since.elapsed() >= timeout, "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn a_list_of_a_hundred_thousand_tokens_is_refused() {
+    let tokens: Vec<String> = (0..100_000).map(|n| format!("\"aws80:{n:08}-1d55a371c0a9\"")).collect();
+    let server = Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
+    let error = list(&server.api()).await.err().unwrap();
+    assert_eq!(error.to_string(), "answered 200, but the body is larger than 1024 KiB");
+    // Short ones fit into the body, and are too many all the same.
+    let tokens: Vec<String> = (0..50_000).map(|n| format!("\"t:{n:08}\"")).collect();
+    let server = Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
+    let error = list(&server.api()).await.err().unwrap();
+    assert_eq!(error.to_string(), "answered 200, but the list has more than 10000 elements");
+}
+
 #[tokio::test]
 async fn a_body_of_just_the_largest_size_is_taken_whole() {
     let padded = format!("{ONE}{}", " ".repeat(MAX_BODY - ONE.len()));

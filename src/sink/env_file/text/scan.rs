@@ -29,6 +29,8 @@ const HERE_DOCUMENT: &str = "`<<` begins a here-document to a shell: quote the v
 const LAST_BACKSLASH: &str = "a backslash at the end of the file";
 const BACKSLASH_CR: &str =
     "a backslash before a line end with carriage return: readers differ on whether the line goes on";
+const BACKSLASH_BLANK: &str = "a blank before the backslash that ends the line: part of the value to systemd, not to a \
+                               shell; take both out";
 const BACKSLASH_COMMAND: &str =
     "a line without `=` goes on after a backslash: readers differ on whether it does";
 const BACKSLASH_COMMENT: &str =
@@ -134,6 +136,7 @@ impl<'a> Scanner<'a> {
             match self.piece(place)? {
                 Piece::End => return Ok(start..end),
                 Piece::Blank => after_blank = true,
+                Piece::Joint if after_blank => return Err(self.unclear(before, BACKSLASH_BLANK)),
                 Piece::Joint => place = Place::Amid,
                 Piece::Operator => return Err(self.unclear(before, FOLLOWED)),
                 Piece::Quoted | Piece::Plain if begun && after_blank => {

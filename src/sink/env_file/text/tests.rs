@@ -1,12 +1,12 @@
 //! The env-file editor: tables, and properties against what a shell and systemd read.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::Command;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::hostile::env_file;
+use crate::hostile::tests::env_file::shells;
 
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
@@ -136,6 +136,8 @@ fn what_a_shell_and_systemd_would_read_differently_is_refused() {
         ("make \\\nKEY=2\n", 1, "without `=`"),
         ("# a \\\nKEY=2\n", 1, "comment ends with a backslash"),
         ("A=1 # a \\\nKEY=2\n", 1, "comment ends with a backslash"),
+        ("KEY=old \\\n\nB=2\n", 1, "blank before the backslash"),
+        ("KEY= \\\nold\n", 1, "blank before the backslash"),
         ("A=1\\", 1, "end of the file"),
         ("A=1\\\n", 1, "end of the file"),
         ("A=1\\\r\nKEY=2\r\n", 1, "carriage return"),
@@ -180,100 +182,18 @@ fn a_value_is_read_only_where_all_readers_agree_on_it() {
     }
 }
 
-/// What a real shell finds in KEY after reading the file; None if it does not get through the file.
+/// What each shell of this machine finds in KEY after reading the file: all the same, or these.
+#[track_caller]
 fn shell(text: &[u8]) -> Option<Vec<u8>> {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(text).unwrap();
-    let done = Command::new("/bin/sh")
-        .args(["-c", ". \"$1\" >/dev/null 2>&1; printf 'read:%s' \"$KEY\"", "sh"])
-        .arg(file.path())
-        .env_clear()
-        .env("PATH", "/nonexistent")
-        .current_dir("/")
-        .output()
-        .unwrap();
-    done.stdout.strip_prefix(b"read:").map(<[u8]>::to_vec)
+    let mut read: Vec<Option<Vec<u8>>> = shells(text).into_iter().map(|(_, value)| value).collect();
+    read.dedup();
+    assert_eq!(read.len(), 1, "shells differ about {:?}", String::from_utf8_lossy(text));
+    read.remove(0)
 }
 
-/// What systemd finds: its parser's states, written down from its documentation and source
-/// (`src/basic/env-file.c`), apart from the scanner under test. Values by key as written, the last wins.
+/// What systemd finds. Values by key as written, the last wins.
 fn systemd(text: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    #[derive(PartialEq)]
-    enum State {
-        PreKey,
-        Key,
-        PreValue,
-        Value,
-        ValueEscape,
-        Single,
-        Double,
-        DoubleEscape,
-        Comment,
-    }
-    use State::*;
-    let (mut state, mut key, mut value, mut found) = (PreKey, vec![], vec![], BTreeMap::new());
-    let mut trailing = 0; // Blanks at the end of the value so far
-    for &byte in text.iter().chain(b"\n") {
-        let (newline, blank) = (b"\r\n".contains(&byte), b" \t\r\n".contains(&byte));
-        if newline && matches!(state, PreValue | Value) {
-            value.truncate(value.len() - trailing);
-            let name = key.trim_ascii_end().to_vec();
-            found.insert(name, std::mem::take(&mut value));
-            (state, key, trailing) = (PreKey, vec![], 0);
-            continue;
-        }
-        state = match state {
-            PreKey if b"#;".contains(&byte) => Comment,
-            PreKey if blank => PreKey,
-            PreKey => {
-                key = vec![byte];
-                Key
-            }
-            Key if newline => PreKey,
-            Key if byte == b'=' => PreValue,
-            Key => {
-                key.push(byte);
-                Key
-            }
-            PreValue if byte == b'\'' => Single,
-            PreValue if byte == b'"' => Double,
-            PreValue if blank => PreValue,
-            PreValue | Value if byte == b'\\' => {
-                trailing = 0;
-                ValueEscape
-            }
-            PreValue | Value => {
-                trailing = if blank { trailing + 1 } else { 0 };
-                value.push(byte);
-                Value
-            }
-            ValueEscape => {
-                if !newline {
-                    value.push(byte);
-                }
-                Value
-            }
-            Single if byte == b'\'' => PreValue,
-            Double if byte == b'"' => PreValue,
-            Double if byte == b'\\' => DoubleEscape,
-            Single | Double => {
-                value.push(byte);
-                state
-            }
-            DoubleEscape => {
-                if !b"\"\\`$\n\r".contains(&byte) {
-                    value.push(b'\\');
-                }
-                if !newline {
-                    value.push(byte);
-                }
-                Double
-            }
-            Comment if newline => PreKey,
-            Comment => Comment,
-        };
-    }
-    found
+    env_file::systemd(text).into_iter().map(|it| (it.name, it.value)).collect()
 }
 
 /// A file as its parts: what must stay, and the values of KEY.
@@ -400,13 +320,13 @@ proptest! {
         new in any_token(),
     ) {
         let systemd_only = text.contains("KEY =");
-        if let (false, Ok(got)) = (systemd_only, edit(text.as_bytes(), "KEY", &token(&new)))
-            && let Some(value) = shell(&got)
-        {
-            prop_assert!(
-                value.is_empty() || value == new.as_bytes(),
-                "{:?} in {:?}", String::from_utf8_lossy(&value), String::from_utf8_lossy(&got)
-            );
+        if let (false, Ok(got)) = (systemd_only, edit(text.as_bytes(), "KEY", &token(&new))) {
+            for value in shells(&got).into_iter().filter_map(|(_, value)| value) {
+                prop_assert!(
+                    value.is_empty() || value == new.as_bytes(),
+                    "{:?} in {:?}", String::from_utf8_lossy(&value), String::from_utf8_lossy(&got)
+                );
+            }
         }
     }
 }

@@ -1,0 +1,85 @@
+//! Connections to the control socket: each has one request, and bounded memory and time.
+//!
+//! Whoever may connect is an operator, but a command that was suspended, or a script gone wrong, must cost
+//! the daemon little: a place among a fixed number, a head of bounded length, and no wait without an end but
+//! for the work that was asked for. Knows no route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::sleep;
+
+/// More connections than this wait in the system's queue.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Request line and headers together: room for a thousand account names.
+const LARGEST_HEAD: usize = 128 * 1024;
+
+/// How long a request's head, then its body, then the reading of its answer may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After an accept that failed: it would fail again at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Serves every connection in a task of its own, for ever.
+pub(super) async fn accept(listener: UnixListener, routes: Router) {
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                tokio::spawn(async move {
+                    converse(stream, routes).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Control socket cannot take a connection");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One request and its answer. A request that is not HTTP has none.
+pub(crate) async fn converse<S>(stream: S, routes: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let answered = Notify::new();
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(|request| {
+        let answer = routes.call(request);
+        async {
+            let answer = answer.await;
+            answered.notify_one();
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(LARGEST_HEAD)
+        .keep_alive(false)
+        // `nc` ends its side once it has sent its request, and waits for the answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let unread = async {
+        answered.notified().await;
+        sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        // Whatever went wrong with it, the client is gone.
+        _ended = connection => {}
+        () = unread => {}
+    }
+}

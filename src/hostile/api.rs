@@ -1,0 +1,147 @@
+//! RingCX's answers as any bytes: a value of the stated form, or one of a few sentences.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::ringcx::scrub;
+use crate::ringcx::wire::{self, BodyError};
+use crate::secret::scrub::BLOT;
+
+/// What a body may be said to be, digits taken out. Nothing of it can be in there.
+const SENTENCES: [&str; 14] = [
+    "the body is empty",
+    "the body is an HTML page",
+    "the body is not text",
+    "the body is not a JSON object",
+    "the body is not a JSON array of strings",
+    "the body is not a JSON array of objects",
+    "the body is not true or false",
+    "the body has no accessToken",
+    "the access token is not  to  visible ASCII characters",
+    "the body is not a token: a token has  to  characters, this has ",
+    "the body is not a token: a token has only letters, digits and . _ ~ : -, this has another character at position ",
+    "an element of the list is not a token: a token has  to  characters, this has ",
+    "an element of the list is not a token: a token has only letters, digits and . _ ~ : -, this has another character at position ",
+    "the list has more than  elements",
+];
+
+/// The secrets of the call that was made: a password with all that an encoding changes, and a token.
+const SECRETS: [&str; 2] = ["c0rrect horse+b&ttery=st%aple", "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9"];
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[track_caller]
+fn says_nothing_of_it(error: &BodyError) {
+    let text = error.to_string();
+    let without_digits: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+    assert!(SENTENCES.contains(&without_digits.as_str()), "{text:?}");
+}
+
+/// The answer of `login` and of `refresh`.
+pub fn login(body: &[u8]) {
+    for server_time in [None, Some(DateTime::UNIX_EPOCH), Some(DateTime::<Utc>::MAX_UTC)] {
+        match wire::login(body, server_time) {
+            Ok(login) => {
+                for secret in std::iter::once(&login.access).chain(&login.refresh) {
+                    let text = secret.expose();
+                    assert!((1..=16 * 1024).contains(&text.len()), "{} bytes of header", text.len());
+                    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?} in a header");
+                }
+                assert!(login.lifetime <= Duration::from_secs(60 * 60), "{:?}", login.lifetime);
+            }
+            Err(error) => says_nothing_of_it(&error),
+        }
+    }
+}
+
+/// The answer of `mint`.
+pub fn mint(body: &[u8]) {
+    match wire::minted(body) {
+        Ok(token) => {
+            super::has_the_form(&token);
+            assert!(String::from_utf8_lossy(body).contains(token.expose()), "it was made up");
+        }
+        Err(error) => says_nothing_of_it(&error),
+    }
+}
+
+/// The answer of `list`.
+pub fn list(body: &[u8]) {
+    match wire::listed(body) {
+        Ok(tokens) => {
+            assert!(tokens.len() <= wire::MAX_TOKENS, "{} tokens", tokens.len());
+            tokens.iter().for_each(super::has_the_form);
+            let distinct: std::collections::BTreeSet<&str> = tokens.iter().map(|it| it.expose()).collect();
+            assert_eq!(distinct.len(), tokens.len(), "a token is listed twice");
+        }
+        Err(error) => says_nothing_of_it(&error),
+    }
+}
+
+/// The answer of `delete`.
+pub fn delete(body: &[u8]) {
+    if let Err(error) = wire::deleted(body) {
+        says_nothing_of_it(&error);
+    }
+}
+
+/// The answer of `accounts`.
+pub fn accounts(body: &[u8]) {
+    match wire::accounts(body) {
+        Ok(accounts) => {
+            assert!(accounts.len() <= body.len(), "{} accounts", accounts.len());
+            for shown in accounts.iter().flat_map(|it| [&it.id, &it.name]) {
+                assert!(shown.chars().count() <= 128, "{shown:?} is long");
+                assert!(!shown.chars().any(char::is_control), "{shown:?}");
+            }
+        }
+        Err(error) => says_nothing_of_it(&error),
+    }
+}
+
+/// An error's body, and the same with the call's secrets put in where its first byte says.
+pub fn refusal(body: &[u8]) {
+    shown(body, &scrub::said(body, &SECRETS));
+    for secret in SECRETS {
+        let percent = wire::percent_encode(secret);
+        for written in [secret, &percent] {
+            let at = body.first().map_or(0, |first| usize::from(*first) % body.len());
+            let planted = [&body[..at], b" ", written.as_bytes(), b" ", &body[at..]].concat();
+            let said = scrub::said(&planted, &SECRETS);
+            assert!(!said.contains(written), "{said:?}");
+            shown(&planted, &said);
+        }
+    }
+}
+
+fn shown(body: &[u8], said: &str) {
+    assert!(said.chars().count() <= 200, "{} characters", said.chars().count());
+    assert!(!said.chars().any(char::is_control), "{said:?}");
+    for (at, _) in said.match_indices(':') {
+        let head = said[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+        let tail = said[at + 1..].bytes().take_while(|b| b.is_ascii_hexdigit() || *b == b'-').count();
+        let dashes = said[at + 1..at + 1 + tail].matches('-').count();
+        assert!(!(head && tail >= 20 && dashes >= 2), "a token in {said:?}");
+    }
+    for (at, _) in said.match_indices("eyJ") {
+        let length =
+            said[at..].bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_.=".contains(b)).count();
+        assert!(length < 12, "a JWT in {said:?}");
+    }
+    // Not proof of much, but that it is not all blots.
+    assert!(said.is_empty() || !body.is_empty() || said == BLOT, "said of nothing: {said:?}");
+}
+
+/// The values of `Retry-After` and `Date`.
+pub fn header(value: &[u8]) {
+    let text = String::from_utf8_lossy(value);
+    for now in [DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+        if let Some(wait) = wire::retry_after(&text, now) {
+            assert!(wait <= DAY, "{wait:?}");
+        }
+    }
+    if let Some(date) = wire::http_date(&text) {
+        assert!((1900..=9999).contains(&chrono::Datelike::year(&date)), "{date}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What a fair continuation is: from some moment on nothing goes wrong any more, and an operator does what
+//! incidents ask for, no more. From every state it must come to a healthy one, in bounded time.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::world::{Broken, Fault, Invariant, Key, World, broken};
+use crate::event::IncidentKind;
+use crate::plan::retires_after;
+
+/// What a fair continuation may take, beside the waits of the policy.
+const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// More moves than it needs.
+const MOST_MOVES: usize = 5000;
+
+/// Faults are over: clocks are right, the server answers, sinks take tokens.
+pub(crate) fn mend(world: &mut World) {
+    world.tell(|| "(nothing goes wrong any more)".to_owned());
+    world.out.server.down = false;
+    let off = world.out.skew;
+    world.set_clock(-off);
+    for place in world.out.places.values_mut() {
+        (place.refuses, place.unreadable) = (None, false);
+    }
+}
+
+/// What someone who reads the incidents does. Whether there was anything to do.
+pub(crate) fn heed_incidents(world: &mut World) -> Result<bool, Broken> {
+    for incident in world.incidents() {
+        match incident.kind {
+            IncidentKind::LoginRejected if world.password != world.out.server.password => {
+                world.tell(|| "(the operator tells the new password)".to_owned());
+                world.password = world.out.server.password;
+                return Ok(true);
+            }
+            IncidentKind::SinkFailed if incident.next_attempt_at.is_none() => {
+                world.tell(|| "(the operator reloads, to try a parked sink again)".to_owned());
+                world.reload(|_| {})?;
+                return Ok(true);
+            }
+            IncidentKind::MintCapped => {
+                world.tell(|| "(the operator raises max-live)".to_owned());
+                world.reload(|policy| policy.retention.max_live += 2)?;
+                return Ok(true);
+            }
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Why all is not well, if so: one current token that works, proved and served in every sink; nothing of
+/// ours alive past the policy; no incident.
+pub(crate) fn ailment(world: &World) -> Option<String> {
+    let state = &world.state;
+    let Some(current) = state.current() else { return Some("there is no current token".to_owned()) };
+    let alive = world.alive();
+    if !alive.contains(&current.fingerprint) {
+        return Some("the current token does not work".to_owned());
+    }
+    if state.pending().is_some() || state.open_mint.is_some() {
+        return Some("a rotation is not finished".to_owned());
+    }
+    for sink in &world.policy.sinks {
+        let proved = state.sinks.get(&sink.name).and_then(|record| record.proved);
+        if world.held_by(&sink.name) != Some(current.fingerprint) {
+            return Some(format!("sink {} does not hold the current token", sink.name));
+        }
+        if proved.is_none_or(|(number, _)| number != current.number) {
+            return Some(format!("sink {} is not proved", sink.name));
+        }
+    }
+    let now = world.out.now;
+    let mut old = state.previous().filter(|it| retires_after(&world.policy, it).is_some_and(|at| at <= now));
+    if let Some(old) = old.next() {
+        return Some(format!("generation {} is alive past its time", old.number));
+    }
+    let known = |token| state.by_fingerprint(token).is_some() || state.foreign.contains_key(token);
+    if !alive.iter().all(known) {
+        return Some("a token on the server is known to nobody".to_owned());
+    }
+    world.incidents().first().map(|incident| format!("{} is an open incident", incident.kind))
+}
+
+/// Goes on fairly until all is well. `healthy` holds the states from which that is known to come to pass, and
+/// is added to. Answers how many moves it took.
+pub(crate) fn go_on_fairly(world: &mut World, healthy: &mut HashSet<Key>) -> Result<usize, Broken> {
+    mend(world);
+    let waits = world.policy.retention.max_age + world.policy.retention.overlap;
+    let latest = world.out.now + waits + PATIENCE;
+    let mut road = Vec::new();
+    for moves in 0..MOST_MOVES {
+        let key = world.key();
+        let is_well = world.rests_until.is_some() && ailment(world).is_none();
+        if is_well || healthy.contains(&key) {
+            healthy.extend(road);
+            healthy.insert(key);
+            return Ok(moves);
+        }
+        road.push(key);
+        if world.out.now > latest {
+            break;
+        }
+        if world.rests_until.is_none() {
+            world.step(Fault::None)?;
+        } else if !heed_incidents(world)? {
+            world.sleep();
+        }
+    }
+    let why = ailment(world).unwrap_or_else(|| "a pass comes to no end".to_owned());
+    Err(broken(Invariant::Liveness, format!("though nothing goes wrong any more, {why}")))
+}

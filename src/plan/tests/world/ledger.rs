@@ -1,0 +1,90 @@
+//! What the journal of a made-up world says so far, kept apart from the fold that is under test: what
+//! the invariants compare the state and the steps with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Event, GenerationNo};
+use crate::secret::Fingerprint;
+
+/// A short account of the journal.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Ledger {
+    pub verified: BTreeSet<GenerationNo>,
+    /// Those that any sink was ever sent.
+    pub published: BTreeSet<GenerationNo>,
+    /// The newest that was ever promoted.
+    pub promoted: Option<GenerationNo>,
+    /// The sinks as they are bound now.
+    pub sinks: BTreeMap<String, SinkEntry>,
+    /// The mint whose intent has no outcome.
+    pub open_mint: Option<GenerationNo>,
+    /// A login's list was had since that intent.
+    pub looked_since_mint: bool,
+    /// The tokens whose deletion was announced.
+    pub deletes: BTreeSet<Fingerprint>,
+}
+
+/// One sink, since it was bound.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct SinkEntry {
+    /// The newest it was sent.
+    pub sent: Option<GenerationNo>,
+    /// What it was sent last has no outcome.
+    pub open: bool,
+    pub proved: BTreeSet<GenerationNo>,
+}
+
+impl Ledger {
+    pub fn enter(&mut self, event: &Event) {
+        match event {
+            Event::LineStarted { .. } => self.open_mint = None,
+            Event::MintIntended { generation, .. } => {
+                (self.open_mint, self.looked_since_mint) = (Some(*generation), false);
+            }
+            Event::Minted { generation, .. }
+            | Event::MintFailed { generation, .. }
+            | Event::MintMissing { generation, .. }
+            | Event::MintAmbiguous { generation, .. } => {
+                self.open_mint.take_if(|open| open == generation);
+            }
+            Event::Verified { generation } => _ = self.verified.insert(*generation),
+            Event::SinkBound { sink, .. } => _ = self.sinks.insert(sink.clone(), SinkEntry::default()),
+            Event::SinkReleased { sink } => _ = self.sinks.remove(sink),
+            Event::DeliveryIntended { sink, generation } => {
+                self.published.insert(*generation);
+                let entry = self.sinks.entry(sink.clone()).or_default();
+                (entry.sent, entry.open) = (entry.sent.max(Some(*generation)), true);
+            }
+            Event::Delivered { sink, .. } | Event::DeliveryFailed { sink, .. } => {
+                self.sinks.entry(sink.clone()).or_default().open = false;
+            }
+            Event::Proved { sink, generation } => {
+                let entry = self.sinks.entry(sink.clone()).or_default();
+                entry.open = false;
+                entry.proved.insert(*generation);
+            }
+            Event::Promoted { generation } => self.promoted = self.promoted.max(Some(*generation)),
+            Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
+            Event::RotationAsked
+            | Event::LoginAttempted
+            | Event::PasswordReset { .. }
+            | Event::ForeignSeen { .. }
+            | Event::ForeignGone { .. }
+            | Event::MintUnknown { .. }
+            | Event::LostMintClosed { .. }
+            | Event::Abandoned { .. }
+            | Event::Drifted { .. }
+            | Event::NotifyOwed { .. }
+            | Event::Notified { .. }
+            | Event::Acknowledged { .. }
+            | Event::Retired { .. }
+            | Event::TokenLost { .. }
+            | Event::Reappeared { .. }
+            | Event::AttemptFailed { .. }
+            | Event::LaneCleared { .. }
+            | Event::HoldLifted { .. }
+            | Event::ClockDisagreed { .. }
+            | Event::ClockAgreed => {}
+        }
+    }
+}
