@@ -30,6 +30,10 @@ pub use proof::{Minted, Proved, Verified};
 /// How many retired or lost generations are remembered, to know their tokens again.
 const REMEMBERED: usize = 64;
 
+/// How long a login counts for a limit of so many a minute. The server counts from when it hears of it, which is
+/// later than when it is written down here: hence the second.
+pub const COUNTED_FOR: TimeDelta = TimeDelta::seconds(61);
+
 /// A clock that was set back by less than this makes no difference.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
@@ -435,7 +439,7 @@ impl AccountState {
 
 /// Within a minute of `now`, on either side: one further ahead is from before the clock was set back.
 fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now.signed_duration_since(at).abs() < TimeDelta::minutes(1)
+    now.signed_duration_since(at).abs() < COUNTED_FOR
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::pass::Halt;
 use super::session::Access;
 use super::{AccountDriver, Witness};
+use crate::account::COUNTED_FOR;
 use crate::event::{Event, IncidentKind, Lane};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
@@ -72,7 +73,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             return Ok(());
         }
         let oldest = self.state.logins.front().copied().unwrap_or(now);
-        Err(Halt::NotBefore((oldest + TimeDelta::seconds(60)).max(now + TimeDelta::seconds(1))))
+        Err(Halt::NotBefore((oldest + COUNTED_FOR).max(now + TimeDelta::seconds(1))))
     }
 
     /// For want of a secret, say.
