@@ -67,10 +67,33 @@ const OF_AN_ENV_FILE: [&[u8]; 22] = [
     b")", b"`", b"${", b"}", b"\\\n", b"+=", b"~", b"\t",
 ];
 
+/// What makes something else of a template.
+const OF_A_TEMPLATE: [&[u8]; 18] = [
+    b"{{",
+    b"}}",
+    b"{%",
+    b"%}",
+    b"token",
+    b"accounts",
+    b" for x in ",
+    b"endfor",
+    b"range(9)",
+    b"|upper",
+    b"|tojson",
+    b".crm",
+    b"*9",
+    b"\"",
+    b"~",
+    b"(",
+    b"{#",
+    b"%} {% raw %}",
+];
+
 fn words(target: &str) -> &'static [&'static [u8]] {
     match target {
         "policy" => &OF_A_POLICY,
         "env_file" => &OF_AN_ENV_FILE,
+        "template" => &OF_A_TEMPLATE,
         _ => &WORDS,
     }
 }
@@ -97,7 +120,7 @@ fn what_is_made_of_the_seeds_keeps_the_promises() {
 
 #[test]
 fn a_policy_that_is_one_long_line_with_a_fault_at_each_word_is_told_of_in_short() {
-    let keys: Vec<String> = (0..80_000).map(|number| format!("k{number}=1")).collect();
+    let keys: Vec<String> = (0..100_000).map(|number| format!("k{number}=1")).collect();
     let line = format!("daemon = {{ {} }}\n", keys.join(","));
     assert!((800_000..1024 * 1024).contains(&line.len()), "{} bytes", line.len());
     crate::hostile::policy::loading(line.as_bytes());
