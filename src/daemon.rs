@@ -116,7 +116,7 @@ async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Tol
                     return office.failing().await;
                 }
                 office.systemd().ready(&office.summary().await);
-                tracing::info!(accounts = office.account_names().await.len(), "Ready");
+                tracing::info!(name: "ready", accounts = office.account_names().await.len(), "Ready");
             }
             told = signals.recv() => match told {
                 Some(Told::Reload) => {
@@ -125,7 +125,7 @@ async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Tol
                 }
                 Some(Told::PassNow) => office.pass_now().await,
                 Some(Told::Stop) | None => {
-                    tracing::info!("Stopping");
+                    tracing::info!(name: "stopping", "Stopping");
                     return Vec::new();
                 }
             },

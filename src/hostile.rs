@@ -56,3 +56,10 @@ fn has_the_form(token: &crate::secret::Token) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte);
     assert!((8..=256).contains(&text.len()) && text.bytes().all(fits), "{text:?} was taken for a token");
 }
+
+/// A file of a test, which nobody reads while it is written.
+fn put(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).expect("it can be made");
+    file.write_all(bytes.as_ref()).expect("it can be written");
+}

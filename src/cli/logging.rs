@@ -1,6 +1,7 @@
 //! Log lines: where they go and how they look.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
@@ -10,6 +11,12 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::daemon::Relog;
 use crate::policy::{LogFormat, LogPolicy};
+use journald::Journald;
+
+mod journald;
+mod kinds;
+#[cfg(test)]
+mod tests;
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -30,23 +37,22 @@ pub fn start(policy: &LogPolicy) -> Relog {
     Arc::new(move |policy: &LogPolicy| {
         let changed = writer_handle.reload(self::writer(policy));
         if let Err(error) = changed.and_then(|()| filter_handle.reload(self::filter(policy))) {
-            tracing::error!(%error, "Logging not changed");
+            tracing::error!(name: "logging-not-changed", %error, "Logging not changed");
         }
     })
 }
 
 fn writer(policy: &LogPolicy) -> Boxed {
     let format = match policy.format {
-        // Set by systemd for a service whose stderr is the journal.
-        LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => LogFormat::Journald,
+        LogFormat::Auto if stderr_is_the_journal() => LogFormat::Journald,
         LogFormat::Auto => LogFormat::Text,
         format @ (LogFormat::Text | LogFormat::Json | LogFormat::Journald) => format,
     };
     let plain = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => plain().json().flatten_event(true).boxed(),
-        LogFormat::Journald => match tracing_journald::layer() {
-            Ok(journald) => journald.with_field_prefix(None).boxed(),
+        LogFormat::Journald => match Journald::connect(Path::new(journald::SOCKET)) {
+            Ok(journald) => journald.boxed(),
             // No journal to speak to: stderr is better than nothing.
             Err(_) => plain().with_ansi(false).boxed(),
         },
@@ -54,6 +60,14 @@ fn writer(policy: &LogPolicy) -> Boxed {
             plain().with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
         }
     }
+}
+
+/// Systemd names the stream that it connected to the journal by device and inode. A service that was sent
+/// elsewhere with `2>` has the variable too.
+fn stderr_is_the_journal() -> bool {
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(stderr) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
 }
 
 fn filter(policy: &LogPolicy) -> EnvFilter {

@@ -46,7 +46,7 @@ pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
 fn crash_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        tracing::error!(place, "Panic, ending: this is a defect, please report it");
+        tracing::error!(name: "panicked", place, "Panic, ending: this is a defect, please report it");
         std::process::abort();
     }));
 }

@@ -277,7 +277,7 @@ async fn rotate(State(office): State<Arc<Office>>, Json(request): Json<RotateReq
     let answer: Vec<RotateOutcome> = asked.collect();
     tokio::spawn(async move {
         if let Err(error) = office.rotate(&accounts).await {
-            tracing::warn!(%error, "Rotation that was asked for is not done");
+            tracing::warn!(name: "rotation-not-done", %error, "Rotation that was asked for is not done");
         }
     });
     Json(answer).into_response()

@@ -93,6 +93,7 @@ impl Fleet {
         };
         if tokio::time::timeout(grace, all).await.is_err() {
             tracing::warn!(
+                name: "step-cut-off",
                 "A step took longer than shutdown-grace, its outcome is found out at the next start"
             );
         }
@@ -101,6 +102,6 @@ impl Fleet {
 
 async fn finish(account: &str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
-        tracing::error!(account, %error, "Account task ended badly");
+        tracing::error!(name: "account-task-ended", account, %error, "Account task ended badly");
     }
 }

@@ -147,7 +147,7 @@ impl Office {
         match started {
             Ok(first) => Some(first),
             Err(error) => {
-                tracing::error!(account = account.name, %error, "Account is not worked on");
+                tracing::error!(name: "account-not-started", account = account.name, %error, "Account is not worked on");
                 self.shared.board.journal_error(&account.name, Some(error.to_string()));
                 None
             }
@@ -180,11 +180,11 @@ impl Office {
         let outcome = self.try_reload().await;
         let conditions = match &outcome {
             Ok(()) => {
-                tracing::info!("Policy reloaded");
+                tracing::info!(name: "policy-reloaded", "Policy reloaded");
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(%error, "Policy not reloaded, the old one stays in force");
+                tracing::error!(name: "policy-not-reloaded", %error, "Policy not reloaded, the old one stays in force");
                 vec![self.reload_failed(error)]
             }
         };
@@ -199,7 +199,7 @@ impl Office {
         if new.daemon.state_dir != old.daemon.state_dir
             || new.daemon.control_socket != old.daemon.control_socket
         {
-            tracing::warn!("state-dir and control-socket change only with a restart");
+            tracing::warn!(name: "restart-needed", "state-dir and control-socket change only with a restart");
         }
         if new.ringcx != old.ringcx {
             let api = HttpApi::try_new(&new.ringcx, self.clock.clone()).map_err(DaemonError::Http)?;
@@ -211,7 +211,7 @@ impl Office {
         self.desk.policy_changed(new.alerts.clone(), names(&new)).await;
         for gone in self.account_names().await.iter().filter(|name| new.account(name).is_none()) {
             self.fleet.lock().await.end(gone).await;
-            tracing::warn!(account = gone, "Account taken out of the policy, nothing of it is deleted");
+            tracing::warn!(name: "account-released", account = gone, "Account taken out of the policy, nothing of it is deleted");
         }
         for account in &new.accounts {
             let orders = self.fleet.lock().await.orders(&account.name);
@@ -371,10 +371,14 @@ impl Office {
             .collect();
         let next = managed.iter().filter_map(|it| it.next_rotation_at).min();
         let next = next.map_or(String::new(), |at| format!(", next rotation {}", at.format("%F %T UTC")));
+        let accounts = match managed.len() {
+            1 => "1 account".to_owned(),
+            count => format!("{count} accounts"),
+        };
         match bad.as_slice() {
-            [] => format!("{} accounts well{next}", managed.len()),
-            [one] => format!("{} accounts, {one} needs attention{next}", managed.len()),
-            many => format!("{} accounts, {} need attention{next}", managed.len(), many.len()),
+            [] => format!("{accounts} well{next}"),
+            [one] => format!("{accounts}, {one} needs attention{next}"),
+            many => format!("{accounts}, {} need attention{next}", many.len()),
         }
     }
 
@@ -384,7 +388,7 @@ impl Office {
         self.desk.shutdown(grace.min(Duration::from_secs(10))).await;
         self.stop.cancel();
         if let Err(error) = self.journal.close().await {
-            tracing::error!(%error, "Journal did not close cleanly");
+            tracing::error!(name: "journal-not-closed", %error, "Journal did not close cleanly");
         }
     }
 

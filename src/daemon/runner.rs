@@ -136,18 +136,18 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
         match report.end {
             PassEnd::AtRest | PassEnd::Stopped => {}
             PassEnd::Circling => {
-                tracing::error!(account = name, "Pass ended after too many steps, trying again later");
+                tracing::error!(name: "pass-too-long", account = name, "Pass ended after too many steps, trying again later");
             }
             PassEnd::Journal(error) => {
                 // Once, and not at each of the tries to come: with many accounts those are very many.
                 if self.shared.board.journal_error(&name, Some(error.to_string())).is_none() {
-                    tracing::error!(account = name, %error, "Journal cannot be used, nothing is done until it can");
+                    tracing::error!(name: "journal-refused", account = name, %error, "Journal cannot be used, nothing is done until it can");
                 }
                 return report.wake_at;
             }
         }
         if self.shared.board.journal_error(&name, None).is_some() {
-            tracing::info!(account = name, "Journal can be used again");
+            tracing::info!(name: "journal-works", account = name, "Journal can be used again");
         }
         report.wake_at
     }
@@ -221,6 +221,6 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
     }
 
     fn complain(&self, error: &JournalError) {
-        tracing::error!(account = self.driver.name(), %error, "Journal cannot be written");
+        tracing::error!(name: "journal-refused", account = self.driver.name(), %error, "Journal cannot be written");
     }
 }

@@ -37,7 +37,7 @@ pub fn listen() -> io::Result<mpsc::Receiver<Told>> {
                 _ => {
                     let first = *first_stop.get_or_insert_with(monotonic);
                     if first.elapsed() > ONE_PRESS {
-                        tracing::warn!("Second signal, ending at once");
+                        tracing::warn!(name: "stopped-at-once", "Second signal, ending at once");
                         std::process::exit(1);
                     }
                     Told::Stop

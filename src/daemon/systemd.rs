@@ -82,7 +82,7 @@ impl Systemd {
         if stuck.is_empty() {
             tell(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(accounts = stuck.join(", "), "No progress, the watchdog is not fed");
+            tracing::error!(name: "no-progress", accounts = stuck.join(", "), "No progress, the watchdog is not fed");
         }
     }
 

@@ -5,100 +5,124 @@
 use tracing::{debug, error, info, warn};
 
 use crate::account::AccountState;
-use crate::event::{Event, IncidentKind};
+use crate::alert::IncidentKey;
+use crate::event::{Event, IncidentKind, Lane};
 
 /// Logs what was just recorded.
 pub fn event(account: &str, state: &AccountState, event: &Event) {
     match event {
         Event::LineStarted { username, platform_id } => {
-            info!(account, username, platform_id, "Account taken under management");
+            info!(name: "line-started", account, username, platform_id, "Account taken under management");
         }
-        Event::RotationAsked => info!(account, "Rotation asked for"),
-        Event::LoginAttempted => debug!(account, "Logging in"),
+        Event::RotationAsked => info!(name: "rotation-asked", account, "Rotation asked for"),
+        Event::LoginAttempted => debug!(name: "login-attempted", account, "Logging in"),
         Event::PasswordReset { required: true } => {
-            error!(account, "RingCX wants the password changed: it may stop working soon");
+            error!(name: "password-reset-required", account, "RingCX wants the password changed: it may stop working soon");
         }
         Event::PasswordReset { required: false } => {
-            info!(account, "RingCX no longer wants the password changed")
+            info!(name: "password-reset-over", account, "RingCX no longer wants the password changed")
         }
         Event::ForeignSeen { fingerprints } => {
-            info!(account, count = fingerprints.len(), "Tokens that are not ours appeared");
+            info!(name: "foreign-seen", account, count = fingerprints.len(), "Tokens that are not ours appeared");
         }
         Event::ForeignGone { fingerprints } => {
-            info!(account, count = fingerprints.len(), "Tokens that are not ours are gone");
+            info!(name: "foreign-gone", account, count = fingerprints.len(), "Tokens that are not ours are gone");
         }
         Event::MintIntended { generation, baseline } => {
-            debug!(account, %generation, listed = baseline.len(), "Minting");
+            debug!(name: "mint-intended", account, %generation, listed = baseline.len(), "Minting");
         }
         Event::Minted { generation, fingerprint, how } => {
-            info!(account, %generation, fingerprint = fingerprint.short(), how = ?how, "Token minted");
+            info!(name: "minted", account, %generation, fingerprint = fingerprint.short(), how = ?how, "Token minted");
         }
-        Event::MintFailed { generation, error } => warn!(account, %generation, error, "Mint not sent"),
+        Event::MintFailed { generation, error } => {
+            warn!(name: "mint-failed", account, %generation, error, "Mint not sent")
+        }
         Event::MintUnknown { generation, error } => {
-            warn!(account, %generation, error, "Outcome of the mint unknown, looking at the list");
+            warn!(name: "mint-unknown", account, %generation, error, "Outcome of the mint unknown, looking at the list");
         }
         Event::MintMissing { generation, open_until } => {
-            info!(account, %generation, %open_until, "Mint left no token on the list so far");
+            info!(name: "mint-missing", account, %generation, %open_until, "Mint left no token on the list so far");
         }
         Event::MintAmbiguous { generation, candidates } => {
-            error!(account, %generation, candidates = candidates.len(), "Cannot tell which token is ours");
+            error!(name: "mint-ambiguous", account, %generation, candidates = candidates.len(), "Cannot tell which token is ours");
         }
-        Event::LostMintClosed { generation } => debug!(account, %generation, "Lost mint did not arrive"),
-        Event::Verified { generation } => info!(account, %generation, "Token verified"),
-        Event::Abandoned { generation, reason } => warn!(account, %generation, reason, "Token given up"),
+        Event::LostMintClosed { generation } => {
+            debug!(name: "lost-mint-closed", account, %generation, "Lost mint did not arrive")
+        }
+        Event::Verified { generation } => info!(name: "verified", account, %generation, "Token verified"),
+        Event::Abandoned { generation, reason } => {
+            warn!(name: "abandoned", account, %generation, reason, "Token given up")
+        }
         Event::SinkBound { sink, sink_type, target } => {
-            info!(account, sink, sink_type, target, "Sink taken under management");
+            info!(name: "sink-bound", account, sink, sink_type, target, "Sink taken under management");
         }
-        Event::SinkReleased { sink } => info!(account, sink, "Sink taken out of the policy"),
-        Event::DeliveryIntended { sink, generation } => debug!(account, sink, %generation, "Delivering"),
+        Event::SinkReleased { sink } => {
+            info!(name: "sink-released", account, sink, "Sink taken out of the policy")
+        }
+        Event::DeliveryIntended { sink, generation } => {
+            debug!(name: "delivery-intended", account, sink, %generation, "Delivering")
+        }
         Event::Delivered { sink, generation, taken } => {
             let (proof, note) = (taken.proof.as_deref(), taken.note.as_deref());
-            info!(account, sink, %generation, proof, note, "Token delivered");
+            info!(name: "delivered", account, sink, %generation, proof, note, "Token delivered");
         }
         Event::DeliveryFailed { sink, generation, outcome, parked, note } => {
-            debug!(account, sink, %generation, outcome = ?outcome, parked, note, "Delivery did not succeed");
+            debug!(name: "delivery-failed", account, sink, %generation, outcome = ?outcome, parked, note, "Delivery did not succeed");
         }
-        Event::Proved { sink, generation } => info!(account, sink, %generation, "Delivery proved"),
+        Event::Proved { sink, generation } => {
+            info!(name: "proved", account, sink, %generation, "Delivery proved")
+        }
         Event::Drifted { sink, generation, found } => {
-            warn!(account, sink, %generation, found, "Sink no longer holds the token");
+            warn!(name: "drifted", account, sink, %generation, found, "Sink no longer holds the token");
         }
         Event::NotifyOwed { sink, generation } => {
-            debug!(account, sink, %generation, "Consumer is to be told");
+            debug!(name: "notify-owed", account, sink, %generation, "Consumer is to be told");
         }
         Event::Notified { sink, generation, note } => {
-            info!(account, sink, %generation, note, "Consumer told");
+            info!(name: "notified", account, sink, %generation, note, "Consumer told");
         }
         Event::Acknowledged { sink, generation } => {
-            info!(account, sink, %generation, "Consumer says that it uses this token");
+            info!(name: "acknowledged", account, sink, %generation, "Consumer says that it uses this token");
         }
         Event::Promoted { generation } => {
             let fingerprint = state.generations.get(generation).map(|it| it.fingerprint.short());
-            info!(account, %generation, fingerprint, "Token is current");
+            info!(name: "promoted", account, %generation, fingerprint, "Token is current");
         }
-        Event::DeleteIntended { fingerprint, because, .. } => {
-            info!(account, fingerprint = fingerprint.short(), because, "Deleting token");
+        Event::DeleteIntended { fingerprint, generation, because } => {
+            let generation = generation.map(|it| it.0);
+            info!(name: "delete-intended", account, generation, fingerprint = fingerprint.short(), because, "Deleting token");
         }
         Event::Retired { fingerprint, generation, by } => {
             let generation = generation.map(|it| it.0);
-            info!(account, fingerprint = fingerprint.short(), generation, by = ?by, "Token is gone");
+            info!(name: "retired", account, fingerprint = fingerprint.short(), generation, by = ?by, "Token is gone");
         }
         Event::TokenLost { generation, evidence } => {
-            error!(account, %generation, evidence, "Token vanished from the server");
+            error!(name: "token-lost", account, %generation, evidence, "Token vanished from the server");
         }
-        Event::Reappeared { generation } => warn!(account, %generation, "Token is on the server again"),
-        Event::AttemptFailed { lane, incident, error, failures, next_attempt_at, .. } => {
-            let someone_must_act = matches!(incident, IncidentKind::LoginRejected);
+        Event::Reappeared { generation } => {
+            warn!(name: "reappeared", account, %generation, "Token is on the server again")
+        }
+        Event::AttemptFailed { lane, incident: kind, error, failures, next_attempt_at, .. } => {
+            let sink = match lane {
+                Lane::Sink(sink) | Lane::Notify(sink) => Some(sink.as_str()),
+                Lane::Login | Lane::Server | Lane::Rotation | Lane::Retirement => None,
+            };
+            let incident =
+                IncidentKey { account: account.to_owned(), kind: *kind, sink: sink.map(str::to_owned) };
+            let someone_must_act = matches!(kind, IncidentKind::LoginRejected);
             if someone_must_act {
-                error!(account, %lane, %incident, error, failures, %next_attempt_at, "Attempt failed");
+                error!(name: "attempt-failed", account, sink, %lane, %incident, error, failures, %next_attempt_at, "Attempt failed");
             } else {
-                warn!(account, %lane, %incident, error, failures, %next_attempt_at, "Attempt failed");
+                warn!(name: "attempt-failed", account, sink, %lane, %incident, error, failures, %next_attempt_at, "Attempt failed");
             }
         }
-        Event::LaneCleared { lane } => info!(account, %lane, "Works again"),
-        Event::HoldLifted { lane, by } => debug!(account, %lane, by = ?by, "May be tried again"),
-        Event::ClockDisagreed { skew_seconds } => {
-            error!(account, skew_seconds, "Local clock and server disagree, nothing is deleted");
+        Event::LaneCleared { lane } => info!(name: "lane-cleared", account, %lane, "Works again"),
+        Event::HoldLifted { lane, by } => {
+            debug!(name: "hold-lifted", account, %lane, by = ?by, "May be tried again")
         }
-        Event::ClockAgreed => info!(account, "Local clock and server agree again"),
+        Event::ClockDisagreed { skew_seconds } => {
+            error!(name: "clock-disagreed", account, skew_seconds, "Local clock and server disagree, nothing is deleted");
+        }
+        Event::ClockAgreed => info!(name: "clock-agreed", account, "Local clock and server agree again"),
     }
 }

@@ -123,7 +123,7 @@ async fn compact(journal: &impl Journal, account: &str) -> Result<Length, Histor
         let state = fold(account, begin(account, checkpoint.as_ref())?, old)?;
         let body = checkpoint::write(AccountState::FORM, &state);
         journal.compact(account, last.seq, body).await?;
-        tracing::info!(account, rows = old.len(), upto = last.seq, "Oldest history compacted");
+        tracing::info!(name: "history-compacted", account, rows = old.len(), upto = last.seq, "Oldest history compacted");
         return Ok(Length::of(kept));
     }
     Ok(Length::of(&rows))
@@ -138,7 +138,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         match compact(&self.journal, self.name()).await {
             Ok(length) => self.length = length,
             Err(error) => {
-                tracing::warn!(account = self.name(), %error, "History not compacted, trying again")
+                tracing::warn!(name: "history-not-compacted", account = self.name(), %error, "History not compacted, trying again")
             }
         }
     }

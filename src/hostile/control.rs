@@ -3,8 +3,6 @@
 //! Requests go to the real routes over a pipe in memory, with a real daemon's office behind them that has
 //! one account, a secret in each place, and no server that answers.
 
-#![expect(clippy::disallowed_methods, reason = "files of a test, which nobody reads while they are written")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Runtime;
 
+use super::put;
 use crate::cli::client::{No, understood};
 use crate::clock::Clock;
 use crate::daemon::control::{HistoryLine, Revoked, RotateOutcome, connection, routes};
@@ -86,8 +85,8 @@ impl Rig {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("password"), PASSWORD).expect("it can be written");
-        std::fs::write(path("token"), TOKEN).expect("it can be written");
+        put(&path("password"), PASSWORD);
+        put(&path("token"), TOKEN);
         let state = path("state");
         let text = format!(
             "[daemon]\nstate-dir = \"{state}\"\n[ringcx]\nbase-url = \"http://127.0.0.1:1\"\n\
@@ -98,7 +97,7 @@ impl Rig {
             state = state.display(),
             token = path("token").display(),
         );
-        std::fs::write(path("config.toml"), text).expect("it can be written");
+        put(&path("config.toml"), text);
         let policy = policy::load(&path("config.toml"));
         let policy = policy.unwrap_or_else(|errors| panic!("{}", errors.render(policy::Color::Never, None)));
 

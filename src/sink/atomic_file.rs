@@ -137,7 +137,7 @@ pub fn clean_up(path: &Path, access: &FileAccess) {
             && owners.contains(&metadata.uid())
             && effect::act("remove", || fs::remove_file(entry.path())).is_ok()
         {
-            tracing::info!(path = %entry.path().display(), "Removed a temporary file left by a crash");
+            tracing::info!(name: "left-over-removed", path = %entry.path().display(), "Removed a temporary file left by a crash");
         }
     }
 }

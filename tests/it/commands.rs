@@ -125,7 +125,7 @@ async fn rotate_works_through_the_daemon_and_without_one() {
     eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
 
     // And one that nobody waits for is asked for, no more.
-    house.ringcx.inject(Call::Mint, Fault::Slow(std::time::Duration::from_secs(1)), Times::Once);
+    house.ringcx.inject(Call::Mint, Fault::Slow(std::time::Duration::from_secs(5)), Times::Once);
     let asked = house.run(["rotate", "ivr", "--no-wait"]);
     assert_eq!(asked.code(), 0, "{}", asked.err);
     assert_eq!(house.record().effects(Call::Mint), mints + 2, "nobody waited");

@@ -7,9 +7,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use ringcx_rotator::clock::monotonic;
 
 use crate::rig::{Daemon, House, PASSWORD, PATIENCE};
 
@@ -147,32 +144,6 @@ async fn one_who_is_slow_or_does_not_end_costs_a_bounded_time_and_memory() {
         let grown = memory(&daemon).saturating_sub(before);
         println!("{CROWD} idle connections and four floods: {} KiB more memory", grown / 1024);
         assert!(grown <= MOST_MEMORY, "{grown} bytes more memory");
-    });
-    daemon.stop();
-}
-
-/// The daemon keeps nothing of an answer that is not fetched for longer than it must.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_who_does_not_read_the_answer_is_hung_up_on() {
-    let house = House::new().await;
-    house.set_policy(&house.usual(""));
-    let daemon = house.start_ready().await;
-    let socket = Socket::of(&house);
-    tokio::task::block_in_place(|| {
-        // The name is repeated in the answer that there is no such account, and is more than fits a socket.
-        let account = "%01".repeat(40_000);
-        let mut unread = socket.connect();
-        let head = format!("GET /v1/status?account={account} HTTP/1.1\r\nHost: daemon\r\n\r\n");
-        unread.write_all(head.as_bytes()).unwrap();
-        let since = monotonic();
-        while unread.write_all(b"x").is_ok() {
-            assert!(since.elapsed() < PATIENCE, "it waits for ever");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let said = answer(&mut unread);
-        assert!(said.starts_with("HTTP/1.1 404 "), "{} bytes of another answer", said.len());
-        assert!(said.len() < 6 * 40_000, "all of it was taken in, so nothing was waited for");
-        socket.answers("one who does not read");
     });
     daemon.stop();
 }

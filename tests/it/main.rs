@@ -24,6 +24,7 @@ mod fleet;
 mod frugal;
 mod init;
 mod kills;
+mod logs;
 mod lost_mint;
 mod machines;
 mod mails;

@@ -91,7 +91,7 @@ async fn systemd_is_told_ready_after_the_first_pass_and_busy_before() {
     assert!(before.iter().any(|it| it.starts_with("EXTEND_TIMEOUT_USEC=")), "{told:?}");
     assert!(before.iter().any(|it| it == "WATCHDOG=1"), "{told:?}");
     assert!(
-        told[ready..].iter().any(|it| it.starts_with("STATUS=1 accounts well, next rotation")),
+        told[ready..].iter().any(|it| it.starts_with("STATUS=1 account well, next rotation")),
         "{told:?}"
     );
 

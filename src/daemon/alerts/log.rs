@@ -17,33 +17,36 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             // Drift is repaired in the pass that finds it, so it has no next attempt.
             let parked = next.is_none() && *kind != IncidentKind::SinkDrifted;
             if needs_someone(*kind) || parked {
-                error!(account, %kind, sink, cause, next_attempt_at, "Incident opened");
+                error!(name: "incident-opened", account, %kind, sink, %incident, cause, next_attempt_at, "Incident opened");
             } else {
-                warn!(account, %kind, sink, cause, next_attempt_at, "Incident opened");
+                warn!(name: "incident-opened", account, %kind, sink, %incident, cause, next_attempt_at, "Incident opened");
             }
         }
-        AlertEvent::IncidentResolved { incident: IncidentKey { account, kind, sink }, over, .. } => {
+        AlertEvent::IncidentResolved { incident, over, .. } => {
+            let IncidentKey { account, kind, sink } = incident;
             let (account, sink) = (account.as_str(), sink.as_deref());
             match over {
-                Over::Gone => info!(account, %kind, sink, "Incident resolved"),
+                Over::Gone => {
+                    info!(name: "incident-resolved", account, %kind, sink, %incident, "Incident resolved")
+                }
                 Over::Unmanaged => {
-                    info!(account, %kind, sink, "Incident closed, the account is no longer managed");
+                    info!(name: "incident-closed", account, %kind, sink, %incident, "Incident closed, the account is no longer managed");
                 }
             }
         }
         AlertEvent::MailQueued { .. } | AlertEvent::MailHoldsLifted => {}
         AlertEvent::MailSent { mail, refused } => {
-            info!(subject = subject(before, *mail), "Mail sent");
+            info!(name: "mail-sent", subject = subject(before, *mail), "Mail sent");
             for recipient in refused {
-                warn!(recipient, "Mail not taken for one recipient");
+                warn!(name: "mail-recipient-refused", recipient, "Mail not taken for one recipient");
             }
         }
         AlertEvent::MailFailed { mail, error, failures, next_attempt_at, .. } => {
             let next_attempt_at = next_attempt_at.to_rfc3339();
-            warn!(subject = subject(before, *mail), error, failures, next_attempt_at, "Mail not sent");
+            warn!(name: "mail-failed", subject = subject(before, *mail), error, failures, next_attempt_at, "Mail not sent");
         }
         AlertEvent::MailDropped { mail, error } => {
-            error!(subject = subject(before, *mail), error, "Mail given up");
+            error!(name: "mail-dropped", subject = subject(before, *mail), error, "Mail given up");
         }
     }
 }
@@ -51,29 +54,29 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
 pub(super) fn resumed(state: &AlertState) {
     let (open, unsent) = (state.open.len(), state.outbox.len());
     if open + unsent > 0 {
-        info!(open, unsent, "Incidents and mails taken over from before");
+        info!(name: "alerts-resumed", open, unsent, "Incidents and mails taken over from before");
     }
 }
 
 pub(super) fn journal_refuses(error: &JournalError) {
-    error!(%error, "Alerts cannot be journaled, so none is mailed; trying again");
+    error!(name: "alerts-not-journaled", %error, "Alerts cannot be journaled, so none is mailed; trying again");
 }
 
 pub(super) fn journal_works() {
-    info!("Alerts are journaled again");
+    info!(name: "alerts-journaled", "Alerts are journaled again");
 }
 
 pub(super) fn compacted(rows: usize, upto: u64) {
-    info!(stream = ALERTS, rows, upto, "Oldest history compacted");
+    info!(name: "history-compacted", stream = ALERTS, rows, upto, "Oldest history compacted");
 }
 
 pub(super) fn not_compacted(error: &JournalError) {
-    warn!(stream = ALERTS, %error, "History not compacted, trying again");
+    warn!(name: "history-not-compacted", stream = ALERTS, %error, "History not compacted, trying again");
 }
 
 pub(super) fn left_unsent(unsent: usize) {
     if unsent > 0 {
-        warn!(unsent, "Stopping with mail unsent; it is kept for the next start");
+        warn!(name: "mail-left-unsent", unsent, "Stopping with mail unsent; it is kept for the next start");
     }
 }
 

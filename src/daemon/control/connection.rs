@@ -43,7 +43,7 @@ pub(super) async fn accept(listener: UnixListener, routes: Router) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "Control socket cannot take a connection");
+                tracing::warn!(name: "connection-not-taken", %error, "Control socket cannot take a connection");
                 sleep(PAUSE).await;
             }
         }

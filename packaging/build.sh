@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Makes the packages: a .deb and an .rpm of this checkout. Prints their paths, last.
+#
+#   packaging/build.sh
+#   packaging/build.sh --missing    says only what it would fail for, if for anything
+#
+# Reads:  SOURCE_DATE_EPOCH  the time that is written into them (default: of the last commit)
+#         VERSION            their version (default: that of Cargo.toml)
+#         MAINTAINER         who answers for them, as "Name <address>" (default: nobody that can be reached)
+#         OUT                where they go (default: `packages` in cargo's target directory)
+#         BINARY             what to pack (default: built here, by the release profile)
+# Needs what Rust needs, and dpkg-dev, rpm and gzip; as root on Debian it installs those. cargo-deb and
+# cargo-generate-rpm are built once, which takes minutes, and kept in ~/.cache/ringcx-rotator/tools.
+#
+# The same checkout, compiler and date give the same bytes, in whichever directory: packaging/reproduce.sh shows it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Modes and messages do not depend on who builds.
+umask 022
+export LC_ALL=C.UTF-8 TZ=UTC
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringcx-rotator"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
+CARGO_TARGET_DIR=$(mkdir -p "$CARGO_TARGET_DIR" && cd "$CARGO_TARGET_DIR" && pwd)/package
+out="${OUT:-$CARGO_TARGET_DIR/packages}"
+version="${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}"
+maintainer="${MAINTAINER:-ringcx-rotator maintainers <maintainers@ringcx-rotator.invalid>}"
+# Whole days where there is no repository to ask: an unpacked archive keeps the times of its files.
+SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+export SOURCE_DATE_EPOCH
+
+# What is not there and cannot be installed, in words.
+missing() {
+  local tool missing=()
+  for tool in dpkg-shlibdeps:dpkg-dev rpm:rpm gzip:gzip; do
+    command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+  done
+  ((${#missing[@]})) || return 0
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    echo "there is no ${missing[*]}; on Debian or Ubuntu: apt-get install ${missing[*]}"
+  elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"; } \
+    </dev/null >/dev/null 2>&1; then
+    echo "apt-get cannot install ${missing[*]}"
+  fi
+}
+missing=$(missing)
+if [[ ${1-} == --missing ]]; then
+  echo "$missing"
+  exit
+fi
+[[ -z $missing ]] || { echo "$missing" >&2; exit 1; }
+
+tool() {
+  [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return
+  # Not in the target directory of the project, and without its flags.
+  (cd / && env -u RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" \
+    cargo install --quiet --locked --force --root "$cache/tools" --version "$2" "$1")
+  rm -rf "$cache/tools/build"
+  echo "$2" >"$cache/tools/$1.version"
+}
+tool cargo-deb 3.8.0
+tool cargo-generate-rpm 0.21.1
+PATH="$cache/tools/bin:$PATH"
+
+if [[ -z ${BINARY-} ]]; then
+  # No path of this machine in it: panics would tell them, and no two builds be alike.
+  RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry --remap-path-prefix=$PWD=." \
+    cargo build --release --locked
+  BINARY=$CARGO_TARGET_DIR/release/ringcx-rotator
+fi
+
+# What Cargo.toml calls target/release/tree/KIND is put here by install.sh, and by nothing else.
+trees=$CARGO_TARGET_DIR/release/tree
+rm -rf "$trees"
+mkdir -p "$trees" "$out"
+DESTDIR=$trees/deb ZSH=share/zsh/vendor-completions BINARY=$BINARY packaging/install.sh >/dev/null
+DESTDIR=$trees/rpm BINARY=$BINARY packaging/install.sh >/dev/null
+gzip -9n "$trees"/{deb,rpm}/usr/share/man/man1/*.1
+documents=usr/share/doc/ringcx-rotator
+# Whose work is in the program, for the licences that want it said.
+cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p} {l}' | sed -E 's/ \(\*\)$//; s| \(/[^)]*\)||' \
+  | sort -u | tee "$trees/deb/$documents/third-party.txt" >"$trees/rpm/$documents/third-party.txt"
+# Where each system looks for licence and changes.
+rm "$trees/deb/$documents/LICENSE"
+mv "$trees/deb/$documents/CHANGELOG.md" "$trees/deb/$documents/changelog"
+install -D -m 0644 packaging/debian/lintian-overrides "$trees/deb/usr/share/lintian/overrides/ringcx-rotator"
+install -d "$trees/rpm/usr/share/licenses/ringcx-rotator"
+mv "$trees/rpm/$documents/LICENSE" "$trees/rpm/usr/share/licenses/ringcx-rotator/"
+cat >"$trees/deb/$documents/changelog.Debian" <<END
+ringcx-rotator ($version-1) unstable; urgency=medium
+
+  * Version $version. What changed is told in changelog.gz.
+
+ -- $maintainer  $(date -R -d "@$SOURCE_DATE_EPOCH")
+END
+gzip -9n "$trees/deb/$documents"/changelog{,.Debian}
+find "$trees" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+rm -f "$out"/ringcx-rotator?"$version"-1*.{deb,rpm}
+cargo-deb --quiet --no-build --no-strip --deb-version "$version-1" --maintainer "$maintainer" --output "$out/" >/dev/null
+cargo-generate-rpm --target-dir "$CARGO_TARGET_DIR" --output "$out/" --payload-compress gzip \
+  --set-metadata "version = \"$version\"" --set-metadata "vendor = \"${maintainer%% <*}\"" >/dev/null
+ls "$out"/ringcx-rotator?"$version"-1*.{deb,rpm}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Whether the packages that packaging/build.sh made are well-formed in the eyes of lintian and rpmlint. Prints what
+# they say; ends with 1 if it is anything but an override with its reason (packaging/debian/lintian-overrides,
+# packaging/rpm/rpmlint.toml). As root on Debian it installs both; elsewhere, without them, it says SKIPPED.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+built="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ringcx-rotator/target}/package/packages"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+if ! command -v lintian >/dev/null || ! command -v rpmlint >/dev/null; then
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    echo "SKIPPED: there is no lintian or no rpmlint. On Debian or Ubuntu: apt-get install lintian rpmlint"
+    exit 0
+  fi
+  apt-get update -qq </dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends lintian rpmlint </dev/null >/dev/null
+fi
+
+echo "lintian $(lintian --print-version):"
+root=()
+if [[ $(id -u) == 0 ]]; then root=(--allow-root); fi
+lintian "${root[@]}" --no-cfg --display-info --show-overrides --fail-on error,warning,info "$built"/ringcx-rotator_"$version"-1_*.deb
+rpmlint --version | sed 's/^/rpmlint /; s/$/:/'
+rpmlint --strict --config packaging/rpm/rpmlint.toml "$built"/ringcx-rotator-"$version"-1.*.rpm
