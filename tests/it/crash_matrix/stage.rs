@@ -1,6 +1,7 @@
 //! What the crash matrix plays: scenarios, each from the beginning with a world of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use ringcx_rotator::clock::{Clock, monotonic};
 use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
 use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, MintedBy, Times};
+use ringcx_rotator::simulate::{Call, Fault, KeyForm, MintedBy, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
@@ -18,6 +19,9 @@ use crate::rig::{House, Kill, PASSWORD, USER, user};
 use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
 
 const OTHER: &str = "other-bot@example.com";
+const CONFIG: &str = "ivr-config";
+/// Keeps the token that it reads in the file that it is told.
+const TAKE: &str = "#!/bin/sh\nset -e\numask 077\ncat > \"$1.new\"\nmv \"$1.new\" \"$1\"\n";
 /// Only a failsafe.
 const LONGEST: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(15);
@@ -34,6 +38,7 @@ pub enum Scenario {
     LostMint,
     SharedEnvFile,
     Reload,
+    OtherSinks,
 }
 
 /// What is done while it may crash.
@@ -46,7 +51,7 @@ pub enum Act {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FirstRotation,
         Self::Rotation,
         Self::Retirement,
@@ -54,6 +59,7 @@ impl Scenario {
         Self::LostMint,
         Self::SharedEnvFile,
         Self::Reload,
+        Self::OtherSinks,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +71,7 @@ impl Scenario {
             Self::LostMint => "lost mint",
             Self::SharedEnvFile => "shared env-file",
             Self::Reload => "reload",
+            Self::OtherSinks => "other sinks",
         }
     }
 
@@ -76,6 +83,7 @@ impl Scenario {
             Self::Rotation => &[ROTATE],
             Self::LostMint => &[ROTATE, ONCE],
             Self::Reload => &[Act::Reload],
+            Self::OtherSinks => &[Act::Command(&["rotate", "--all"])],
         }
     }
 
@@ -84,17 +92,17 @@ impl Scenario {
     fn mints(self) -> usize {
         match self {
             Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload => 1,
-            Self::Rotation | Self::Retirement | Self::LostMint => 2,
+            Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks => 2,
         }
     }
 
     fn retires(self) -> bool {
-        self == Self::Retirement
+        matches!(self, Self::Retirement | Self::OtherSinks)
     }
 
     fn accounts(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::SharedEnvFile => &[("ivr", USER), ("other", OTHER)],
+            Self::SharedEnvFile | Self::OtherSinks => &[("ivr", USER), ("other", OTHER)],
             Self::FirstRotation
             | Self::Rotation
             | Self::Retirement
@@ -107,7 +115,7 @@ impl Scenario {
     /// The sinks that are there from the beginning.
     fn sinks(self) -> &'static [&'static str] {
         match self {
-            Self::SharedEnvFile => &["env"],
+            Self::SharedEnvFile | Self::OtherSinks => &["env"],
             Self::Reload => &["token", "hook"],
             Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Drift | Self::LostMint => {
                 &["token", "env", "hook"]
@@ -140,7 +148,18 @@ impl Stage {
         house.write("env", KEPT);
         let keys = scenario.accounts().iter().map(|(name, user)| (key(name), (*user).to_owned()));
         let mut places = vec![Place::Env { path: house.path("env"), keys: keys.collect() }];
-        if scenario != Scenario::SharedEnvFile {
+        if scenario == Scenario::OtherSinks {
+            house.ringcx.adjust(|settings| settings.key_form = KeyForm::Masked);
+            house.ringcx.add_auth_config(format!("21170001/{CONFIG}").parse().unwrap());
+            let _runtime = runtime.enter();
+            house.ringcx.start_flow(CONFIG, Duration::from_millis(4));
+            house.write("take", TAKE);
+            std::fs::set_permissions(house.path("take"), std::fs::Permissions::from_mode(0o700)).unwrap();
+            let users = vec![USER.to_owned(), OTHER.to_owned()];
+            places.push(Place::Rendered { path: house.path("both"), users });
+            places.push(Place::Config { id: CONFIG.to_owned(), user: USER.to_owned() });
+            places.push(Place::File { path: house.path("kept"), user: USER.to_owned() });
+        } else if scenario != Scenario::SharedEnvFile {
             places.push(Place::File { path: house.path("token"), user: USER.to_owned() });
             places.push(Place::Hook { receiver: Arc::clone(&receiver), user: USER.to_owned() });
         }
@@ -160,6 +179,10 @@ impl Stage {
         match self.scenario {
             Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload => {}
             Scenario::Rotation => first(&["run", "--once"])?,
+            Scenario::OtherSinks => {
+                first(&["run", "--once"])?;
+                self.house.set_policy(&self.policy(SHORT));
+            }
             Scenario::Retirement => {
                 first(&["run", "--once"])?;
                 first(&["rotate", "ivr"])?;
@@ -188,7 +211,11 @@ impl Stage {
         let house = &self.house;
         let mut accounts = String::new();
         for (name, user) in self.scenario.accounts() {
-            let sinks: Vec<String> = sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
+            let mut sinks: Vec<String> =
+                sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
+            if self.scenario == Scenario::OtherSinks && *name == "ivr" {
+                sinks.extend(self.other_sinks());
+            }
             accounts.push_str(&house.account(name, &sinks).replace(USER, user));
         }
         let defaults = format!(
@@ -203,6 +230,26 @@ impl Stage {
             policy.replace("requests-per-minute = 6000", limits),
             self.mailbox.address().port()
         )
+    }
+
+    /// A program, an auth config, and a template with the other account's token in it.
+    fn other_sinks(&self) -> [String; 3] {
+        let path = |name: &str| self.house.path(name).display().to_string();
+        let (take, kept, both) = (path("take"), path("kept"), path("both"));
+        [
+            format!(
+                "name = \"program\"\ntype = \"command\"\nargv = [\"{take}\", \"{kept}\"]\nstdin = \"token\"\n"
+            ),
+            format!(
+                "name = \"config\"\ntype = \"ringcx-auth-config\"\naccount-id = \"21170001\"\n\
+                 auth-config-id = \"{CONFIG}\"\n"
+            ),
+            format!(
+                "name = \"both\"\ntype = \"template\"\npath = \"{both}\"\naccounts = [\"other\"]\n\
+                 inline = \"{{{{ token }}}}\\n{{{{ accounts.other.token }}}}\\n\"\n"
+            ),
+        ]
+        .map(|options| format!("[[account.sink]]\n{options}"))
     }
 
     fn sink(&self, account: &str, name: &str, hook_required: &str) -> String {
@@ -360,6 +407,10 @@ impl Stage {
             held.insert("token".to_owned(), token);
         }
         let wanted = format!("{}=", key(account));
+        let rendered = std::fs::read_to_string(self.house.path("both")).unwrap_or_default();
+        if let (Some(token), "ivr") = (rendered.lines().next(), account) {
+            held.insert("both".to_owned(), token.to_owned());
+        }
         let env = self.house.read("env");
         if let Some(token) = env.lines().find_map(|line| line.strip_prefix(&wanted)) {
             held.insert("env".to_owned(), token.to_owned());
@@ -391,6 +442,9 @@ impl Stage {
                 wrong.push("the env-file holds no token".to_owned());
             }
         }
+        if self.scenario == Scenario::OtherSinks {
+            wrong.extend(self.other_sinks_at_rest(&stories));
+        }
         if self.foreign.iter().any(|token| !record.is_alive(token)) {
             wrong.push("own-only: a foreign token is gone".to_owned());
         }
@@ -400,6 +454,29 @@ impl Stage {
         let twice = self.judge_mails(&mut wrong);
         self.readers.with(|readers| wrong.append(&mut readers.wrong));
         (wrong, twice)
+    }
+
+    /// Everywhere is the current token, and the flow never called in vain.
+    fn other_sinks_at_rest(&self, stories: &[Story]) -> Vec<String> {
+        let record = self.house.record();
+        let current = |story: &Story| {
+            let current = story.state.current().and_then(|it| record.token(it.fingerprint));
+            current.map(|it| it.token).unwrap_or_default()
+        };
+        let [ivr, other] = [current(&stories[0]), current(&stories[1])];
+        let flow = record.flow(CONFIG);
+        let mut wrong = Vec::new();
+        for (is_wrong, what) in [
+            (self.house.read("kept") != ivr, "the program keeps another token"),
+            (record.config(CONFIG).is_none_or(|it| it.key != ivr), "the auth config holds another token"),
+            (self.house.read("both") != format!("{ivr}\n{other}\n"), "the rendered file holds other tokens"),
+            (flow.is_none_or(|it| it.failed > 0), "never-zero: a flow called in vain"),
+        ] {
+            if is_wrong {
+                wrong.push(what.to_owned());
+            }
+        }
+        wrong
     }
 
     /// One mail for each time that an incident opened, and the same again only where a crash hid from us
