@@ -49,9 +49,20 @@ impl House {
 
     /// A house whose stand-in also has these apps and JWTs.
     pub async fn with_ringex(users: Vec<User>, ringex: RingexSetup) -> Self {
+        Self::in_directory(TempDir::new().unwrap(), users, ringex).await
+    }
+
+    /// The same in memory, where there is such a place: for tests that start over so often that syncing would
+    /// be most of what they do.
+    pub async fn in_memory(users: Vec<User>, ringex: RingexSetup) -> Self {
+        let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+        Self::in_directory(dir.unwrap(), users, ringex).await
+    }
+
+    async fn in_directory(dir: TempDir, users: Vec<User>, ringex: RingexSetup) -> Self {
         install_tls();
         let ringcx = Simulator::start(Setup { users, ringex, ..Setup::default() }).await.unwrap();
-        let house = Self { dir: TempDir::new().unwrap(), ringcx };
+        let house = Self { dir, ringcx };
         house.write("password", PASSWORD);
         house
     }

@@ -1,7 +1,6 @@
 //! What the crash matrix plays: scenarios, each from the beginning with a world of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -10,18 +9,15 @@ use std::time::Duration;
 use ringcx_rotator::clock::{Clock, monotonic};
 use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
 use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, KeyForm, MintedBy, Times};
+use ringcx_rotator::simulate::{Call, Fault, MintedBy, RingexSetup, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
-use super::Death;
+use super::{Death, props};
 use crate::rig::{House, Kill, PASSWORD, USER, user};
 use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
 
-const OTHER: &str = "other-bot@example.com";
-const CONFIG: &str = "ivr-config";
-/// Keeps the token that it reads in the file that it is told.
-const TAKE: &str = "#!/bin/sh\nset -e\numask 077\ncat > \"$1.new\"\nmv \"$1.new\" \"$1\"\n";
+pub const OTHER: &str = "other-bot@example.com";
 /// Only a failsafe.
 const LONGEST: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(15);
@@ -39,6 +35,7 @@ pub enum Scenario {
     SharedEnvFile,
     Reload,
     OtherSinks,
+    Consumers,
 }
 
 /// What is done while it may crash.
@@ -51,7 +48,7 @@ pub enum Act {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FirstRotation,
         Self::Rotation,
         Self::Retirement,
@@ -60,6 +57,7 @@ impl Scenario {
         Self::SharedEnvFile,
         Self::Reload,
         Self::OtherSinks,
+        Self::Consumers,
     ];
 
     pub fn name(self) -> &'static str {
@@ -72,6 +70,7 @@ impl Scenario {
             Self::SharedEnvFile => "shared env-file",
             Self::Reload => "reload",
             Self::OtherSinks => "other sinks",
+            Self::Consumers => "consumers",
         }
     }
 
@@ -80,7 +79,7 @@ impl Scenario {
         const ROTATE: Act = Act::Command(&["rotate", "ivr"]);
         match self {
             Self::FirstRotation | Self::Retirement | Self::Drift | Self::SharedEnvFile => &[ONCE],
-            Self::Rotation => &[ROTATE],
+            Self::Rotation | Self::Consumers => &[ROTATE],
             Self::LostMint => &[ROTATE, ONCE],
             Self::Reload => &[Act::Reload],
             Self::OtherSinks => &[Act::Command(&["rotate", "--all"])],
@@ -92,15 +91,15 @@ impl Scenario {
     fn mints(self) -> usize {
         match self {
             Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload => 1,
-            Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks => 2,
+            Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks | Self::Consumers => 2,
         }
     }
 
     fn retires(self) -> bool {
-        matches!(self, Self::Retirement | Self::OtherSinks)
+        matches!(self, Self::Retirement | Self::OtherSinks | Self::Consumers)
     }
 
-    fn accounts(self) -> &'static [(&'static str, &'static str)] {
+    pub fn accounts(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::SharedEnvFile | Self::OtherSinks => &[("ivr", USER), ("other", OTHER)],
             Self::FirstRotation
@@ -108,7 +107,8 @@ impl Scenario {
             | Self::Retirement
             | Self::Drift
             | Self::LostMint
-            | Self::Reload => &[("ivr", USER)],
+            | Self::Reload
+            | Self::Consumers => &[("ivr", USER)],
         }
     }
 
@@ -117,6 +117,7 @@ impl Scenario {
         match self {
             Self::SharedEnvFile | Self::OtherSinks => &["env"],
             Self::Reload => &["token", "hook"],
+            Self::Consumers => &["token", "env"],
             Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Drift | Self::LostMint => {
                 &["token", "env", "hook"]
             }
@@ -140,7 +141,7 @@ impl Stage {
     /// Sets up a world and brings it to where the scenario begins.
     pub fn set(scenario: Scenario, runtime: Handle) -> Result<Self, String> {
         let users = scenario.accounts().iter().map(|(_, name)| user(name, PASSWORD)).collect();
-        let house = runtime.block_on(House::with_users(users));
+        let house = runtime.block_on(House::in_memory(users, RingexSetup::default()));
         let receiver = Arc::new(runtime.block_on(Receiver::start(ReceiverSetup::default())).unwrap());
         let mailbox = runtime.block_on(Mailbox::start(MailboxSetup::default())).unwrap();
         let foreign = scenario.accounts().iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
@@ -148,23 +149,17 @@ impl Stage {
         house.write("env", KEPT);
         let keys = scenario.accounts().iter().map(|(name, user)| (key(name), (*user).to_owned()));
         let mut places = vec![Place::Env { path: house.path("env"), keys: keys.collect() }];
-        if scenario == Scenario::OtherSinks {
-            house.ringcx.adjust(|settings| settings.key_form = KeyForm::Masked);
-            house.ringcx.add_auth_config(format!("21170001/{CONFIG}").parse().unwrap());
-            let _runtime = runtime.enter();
-            house.ringcx.start_flow(CONFIG, Duration::from_millis(4));
-            house.write("take", TAKE);
-            std::fs::set_permissions(house.path("take"), std::fs::Permissions::from_mode(0o700)).unwrap();
-            let users = vec![USER.to_owned(), OTHER.to_owned()];
-            places.push(Place::Rendered { path: house.path("both"), users });
-            places.push(Place::Config { id: CONFIG.to_owned(), user: USER.to_owned() });
-            places.push(Place::File { path: house.path("kept"), user: USER.to_owned() });
-        } else if scenario != Scenario::SharedEnvFile {
+        let _runtime = runtime.enter();
+        places.extend(props::put_up(scenario, &house));
+        if scenario.sinks().contains(&"token") {
             places.push(Place::File { path: house.path("token"), user: USER.to_owned() });
+        }
+        if scenario.sinks().contains(&"hook") {
             places.push(Place::Hook { receiver: Arc::clone(&receiver), user: USER.to_owned() });
         }
         let readers = AllTheTime::start(Readers::new(house.record(), places));
         let post = Post::default();
+        let runtime = runtime.clone();
         let stage = Self { scenario, runtime, house, receiver, mailbox, foreign, readers, post };
         stage.prepare()?;
         Ok(stage)
@@ -179,7 +174,7 @@ impl Stage {
         match self.scenario {
             Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload => {}
             Scenario::Rotation => first(&["run", "--once"])?,
-            Scenario::OtherSinks => {
+            Scenario::OtherSinks | Scenario::Consumers => {
                 first(&["run", "--once"])?;
                 self.house.set_policy(&self.policy(SHORT));
             }
@@ -213,14 +208,15 @@ impl Stage {
         for (name, user) in self.scenario.accounts() {
             let mut sinks: Vec<String> =
                 sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
-            if self.scenario == Scenario::OtherSinks && *name == "ivr" {
-                sinks.extend(self.other_sinks());
+            if *name == "ivr" {
+                props::tell_consumers(self.scenario, house, &mut sinks);
+                sinks.extend(props::sinks(self.scenario, house));
             }
             accounts.push_str(&house.account(name, &sinks).replace(USER, user));
         }
         let defaults = format!(
             "{retention}\nretry = {{ initial = \"20ms\", max = \"100ms\", rejected-login = \"100ms\" }}\n\
-             verify-within = \"1s\""
+             verify-within = \"5s\""
         );
         let policy = house.policy(&defaults, &accounts);
         let limits = "requests-per-minute = 6000\nlogins-per-minute = 1000";
@@ -230,26 +226,6 @@ impl Stage {
             policy.replace("requests-per-minute = 6000", limits),
             self.mailbox.address().port()
         )
-    }
-
-    /// A program, an auth config, and a template with the other account's token in it.
-    fn other_sinks(&self) -> [String; 3] {
-        let path = |name: &str| self.house.path(name).display().to_string();
-        let (take, kept, both) = (path("take"), path("kept"), path("both"));
-        [
-            format!(
-                "name = \"program\"\ntype = \"command\"\nargv = [\"{take}\", \"{kept}\"]\nstdin = \"token\"\n"
-            ),
-            format!(
-                "name = \"config\"\ntype = \"ringcx-auth-config\"\naccount-id = \"21170001\"\n\
-                 auth-config-id = \"{CONFIG}\"\n"
-            ),
-            format!(
-                "name = \"both\"\ntype = \"template\"\npath = \"{both}\"\naccounts = [\"other\"]\n\
-                 inline = \"{{{{ token }}}}\\n{{{{ accounts.other.token }}}}\\n\"\n"
-            ),
-        ]
-        .map(|options| format!("[[account.sink]]\n{options}"))
     }
 
     fn sink(&self, account: &str, name: &str, hook_required: &str) -> String {
@@ -393,6 +369,7 @@ impl Stage {
                 wrong.extend(truth::as_written_down(story, &record, &self.held(account.name)));
             }
         }
+        wrong.extend(props::at_any_moment(self.scenario, &self.house, &stories));
         match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
             Ok((alerts, sent)) => wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox)),
             Err(error) => wrong.push(error),
@@ -407,9 +384,11 @@ impl Stage {
             held.insert("token".to_owned(), token);
         }
         let wanted = format!("{}=", key(account));
-        let rendered = std::fs::read_to_string(self.house.path("both")).unwrap_or_default();
-        if let (Some(token), "ivr") = (rendered.lines().next(), account) {
-            held.insert("both".to_owned(), token.to_owned());
+        for sink in ["both", "page"] {
+            let rendered = std::fs::read_to_string(self.house.path(sink)).unwrap_or_default();
+            if let (Some(token), "ivr") = (rendered.lines().next(), account) {
+                held.insert(sink.to_owned(), token.to_owned());
+            }
         }
         let env = self.house.read("env");
         if let Some(token) = env.lines().find_map(|line| line.strip_prefix(&wanted)) {
@@ -442,9 +421,7 @@ impl Stage {
                 wrong.push("the env-file holds no token".to_owned());
             }
         }
-        if self.scenario == Scenario::OtherSinks {
-            wrong.extend(self.other_sinks_at_rest(&stories));
-        }
+        wrong.extend(props::at_rest(self.scenario, &self.house, &stories));
         if self.foreign.iter().any(|token| !record.is_alive(token)) {
             wrong.push("own-only: a foreign token is gone".to_owned());
         }
@@ -454,29 +431,6 @@ impl Stage {
         let twice = self.judge_mails(&mut wrong);
         self.readers.with(|readers| wrong.append(&mut readers.wrong));
         (wrong, twice)
-    }
-
-    /// Everywhere is the current token, and the flow never called in vain.
-    fn other_sinks_at_rest(&self, stories: &[Story]) -> Vec<String> {
-        let record = self.house.record();
-        let current = |story: &Story| {
-            let current = story.state.current().and_then(|it| record.token(it.fingerprint));
-            current.map(|it| it.token).unwrap_or_default()
-        };
-        let [ivr, other] = [current(&stories[0]), current(&stories[1])];
-        let flow = record.flow(CONFIG);
-        let mut wrong = Vec::new();
-        for (is_wrong, what) in [
-            (self.house.read("kept") != ivr, "the program keeps another token"),
-            (record.config(CONFIG).is_none_or(|it| it.key != ivr), "the auth config holds another token"),
-            (self.house.read("both") != format!("{ivr}\n{other}\n"), "the rendered file holds other tokens"),
-            (flow.is_none_or(|it| it.failed > 0), "never-zero: a flow called in vain"),
-        ] {
-            if is_wrong {
-                wrong.push(what.to_owned());
-            }
-        }
-        wrong
     }
 
     /// One mail for each time that an incident opened, and the same again only where a crash hid from us
