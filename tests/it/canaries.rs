@@ -15,7 +15,7 @@ use ringcx_rotator::simulate::{
     AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, RingexSetup, Times,
 };
 
-use crate::rig::{House, PASSWORD, USER, eventually};
+use crate::rig::{House, PASSWORD, USER, by_ringex, eventually};
 
 const WRONG: &str = "wr0ng canary&password%/+\"";
 const WEBHOOK_SECRET: &str = "canary of the webhook's secret, 32+ bytes";
@@ -79,12 +79,8 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
     let defaults = "retention = { max-age = \"1ms\", overlap = \"0s\", max-live = 500 }\ncheck-every = \"1s\"\n\
                     retry = { initial = \"50ms\", max = \"100ms\", rejected-login = \"10h\" }\nverify-within = \"300ms\"";
     let account = house.account("ivr", &[house.file_sink("token"), hook]);
-    let rex = house.account("rex", &[house.file_sink("rex-token")]).replace(
-        &format!(
-            "username = \"{USER}\"\npassword = {{ file = \"password\" }}\nplatform-id = \"aws80\"\n"
-        ),
-        "login = \"ringex\"\nclient-id = \"app\"\nclient-secret = { file = \"client-secret\" }\njwt = { file = \"jwt\" }\n",
-    );
+    let rex =
+        by_ringex(&house.account("rex", &[house.file_sink("rex-token")]), "app", "client-secret", "jwt");
     let (account, alerts) = account.split_once("[alerts]").unwrap();
     let text = house.policy(defaults, &format!("{account}{rex}[alerts]{alerts}"));
     let quick = "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\"\nlogins-per-minute = 60000\nringex-logins-per-minute = 60000";

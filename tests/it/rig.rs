@@ -212,6 +212,18 @@ pub fn user(name: &str, password: &str) -> User {
     User { name: name.to_owned(), password: Some(password.to_owned()), platform: None }
 }
 
+/// The same account, which logs in by RingEX through this app, with what is in these files.
+#[track_caller]
+pub fn by_ringex(account: &str, app: &str, client_secret: &str, jwt: &str) -> String {
+    let (from, to) = (account.find("username = ").unwrap(), account.find("[[account.sink]]").unwrap());
+    let (head, keys, sinks) = (&account[..from], &account[from..to], &account[to..]);
+    assert!(keys.lines().last().is_some_and(|line| line.starts_with("platform-id = ")), "{keys}");
+    format!(
+        "{head}login = \"ringex\"\nclient-id = \"{app}\"\nclient-secret = {{ file = \"{client_secret}\" }}\n\
+         jwt = {{ file = \"{jwt}\" }}\n{sinks}"
+    )
+}
+
 /// Writes a file that only its owner may read.
 pub fn write(path: &Path, bytes: &[u8]) {
     let mut options = File::options();

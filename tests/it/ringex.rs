@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, RingexSetup, Times};
 
-use crate::rig::{House, PASSWORD, USER, eventually, recorded, user};
+use crate::rig::{House, PASSWORD, USER, by_ringex, eventually, recorded, user};
 
 const APP: &str = "the-app";
 const APP_SECRET: &str = "app secret/+&%\"42\"";
@@ -24,14 +24,7 @@ async fn house() -> House {
 
 fn account(house: &House, name: &str, jwt: &str, app: &str) -> String {
     let account = house.account(name, &[house.file_sink(&format!("{name}-token"))]);
-    let admin =
-        format!("username = \"{USER}\"\npassword = {{ file = \"password\" }}\nplatform-id = \"aws80\"\n");
-    let ringex = format!(
-        "login = \"ringex\"\nclient-id = \"{app}\"\nclient-secret = {{ file = \"client-secret\" }}\n\
-         jwt = {{ file = \"{jwt}\" }}\n"
-    );
-    assert!(account.contains(&admin));
-    account.replace(&admin, &ringex)
+    by_ringex(&account, app, "client-secret", jwt)
 }
 
 fn usual(house: &House, defaults: &str) -> String {
