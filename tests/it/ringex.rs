@@ -203,6 +203,33 @@ async fn a_penalty_of_one_account_is_kept_by_all_of_its_app_across_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_run_by_themselves_keep_the_penalty_of_their_app_too() {
+    let house = house().await;
+    let refused = Fault::Status(429, RetryAfter::Seconds(300), Effect::None);
+    house.ringcx.inject(Call::RingexToken, refused, Times::Always);
+    let accounts: String = (0..2).map(|it| account(&house, &format!("ivr-{it}"), "jwt", APP)).collect();
+    house.set_policy(&house.policy("", &accounts));
+    assert_eq!(house.run(["rotate", "ivr-0"]).code(), 1);
+    assert_eq!(house.count(Call::RingexToken), 1);
+    for command in [["rotate", "ivr-1"], ["tokens", "ivr-1"], ["check", "--online"]] {
+        let ran = house.run(command);
+        assert_eq!(ran.code(), 1, "{command:?}: {}", ran.err);
+        assert_eq!(house.count(Call::RingexToken), 1, "{command:?}: a request prolongs the penalty");
+    }
+    let online = house.run(["check", "--online"]);
+    assert!(
+        online.err.contains("ivr-1: login to RingEX not tried: it asked that this app be left alone until ")
+    );
+    // Another app is not concerned.
+    house.ringcx.set_app("another-app", APP_SECRET);
+    house.ringcx.clear();
+    let other = account(&house, "ivr-2", "jwt", "another-app");
+    house.set_policy(&house.policy("", &format!("{accounts}{other}")));
+    let rotated = house.run(["rotate", "ivr-2"]);
+    assert_eq!(rotated.code(), 0, "{}", rotated.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_users_jwt_begins_a_new_line_and_the_old_users_token_is_reported_not_forgotten() {
     let house = house().await;
     house.set_policy(&usual(&house, ""));
