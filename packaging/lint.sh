@@ -22,6 +22,9 @@ fi
 echo "lintian $(lintian --print-version):"
 root=()
 if [[ $(id -u) == 0 ]]; then root=(--allow-root); fi
-lintian "${root[@]}" --no-cfg --display-info --show-overrides --fail-on error,warning,info "$built"/ringcx-rotator_"$version"-1_*.deb
+bad=0
+lintian "${root[@]}" --no-cfg --display-info --show-overrides --fail-on error,warning,info \
+  "$built"/ringcx-rotator_"$version"-1_*.deb || bad=1
 rpmlint --version | sed 's/^/rpmlint /; s/$/:/'
-rpmlint --strict --config packaging/rpm/rpmlint.toml "$built"/ringcx-rotator-"$version"-1.*.rpm
+rpmlint --strict --config packaging/rpm/rpmlint.toml "$built"/ringcx-rotator-"$version"-1.*.rpm || bad=1
+exit $bad

@@ -13,7 +13,6 @@ verify() { systemd-analyze verify /usr/lib/systemd/system/$UNIT 2>&1; }
 check "systemd-analyze verify is silent" is "$(verify)" ""
 exposure=$(systemd-analyze security --no-pager $UNIT | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
 note "exposure under systemd $(systemctl --version | sed -n '1s/[^(]*(\(.*\))/\1/p'): $exposure"
-check "the watchdog is set" is "$(property WatchdogUSec)" 2min
 check "the exposure is at most 1.5" awk -v it="$exposure" 'BEGIN { exit !(it != "" && it <= 1.5) }'
 if (($(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') >= 254)); then
   check "the delay between restarts grows" is "$(property RestartSteps) $(property RestartMaxDelayUSec)" "8 5min"

@@ -11,7 +11,7 @@ generation=none whole=torn token=
 says=\$(curl -s -o /dev/null -w '%{http_code}' -H "X-Auth-Token: \$token" $RINGCX/voice/api/v1/admin/accounts)
 echo "\$generation \$whole \$says" >>$STARTS
 # Where an act asks for it, the daemon ends before it knows that its consumer was told.
-if rm /srv/consumer/kill-it 2>/dev/null; then kill -KILL "\$(systemctl show -P MainPID $UNIT)"; fi
+if rm /srv/consumer/kill-it 2>/dev/null; then systemctl kill --kill-whom=main --signal=KILL $UNIT; fi
 END
 chmod 0755 /usr/local/bin/consumer-starts
 cat >/etc/systemd/system/consumer.service <<'END'
@@ -86,6 +86,8 @@ RestartSteps=0
 END
 systemctl restart $UNIT
 daemon() { property MainPID; }
+# The one that $pid was; never 0, which would be this act.
+kill_daemon() { ((pid > 1)) && kill -KILL "$pid"; }
 back() { [[ $(daemon) != 0 && $(daemon) != "$pid" && $(property ActiveState) == active ]]; }
 # Ends it at the moment when the file is another one. The token in it is still to be tried out before anybody is told.
 kill_after_write() {
@@ -94,7 +96,7 @@ kill_after_write() {
   fault '{"call":"list","fault":"slow-500ms","times":"always"}'
   ringcx-rotator rotate --no-wait sales-ivr >/dev/null
   until [[ -n $(generation) && $(generation) != "$old" ]]; do sleep 0.005; done
-  kill -KILL "$pid"
+  kill_daemon
   no_faults
 }
 for turn in 1 2 3; do
@@ -118,7 +120,7 @@ for turn in 1 2 3 4 5 6; do
   pid=$(daemon)
   ringcx-rotator rotate --no-wait sales-ivr >/dev/null
   sleep "0.$((turn * 7 % 10))"
-  kill -KILL "$pid"
+  kill_daemon
   await 20 back >/dev/null
 done
 told() { json "$(status)" '[it["notified"] for it in it["accounts"][0]["sinks"] if it["name"] == "dialer"][0]'; }

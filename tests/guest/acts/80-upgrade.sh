@@ -23,7 +23,7 @@ check "which is still enabled" is "$(systemctl is-enabled $UNIT)" enabled
 systemctl start $UNIT
 
 if (($(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') >= 254)); then
-  rm /usr/lib/systemd/system/$UNIT.d/restart-steps.conf
+  rm /usr/lib/systemd/system/$UNIT.d/10-restart-steps.conf
   dpkg-trigger --by-package=systemd /usr/lib/systemd/systemd
   dpkg --configure --pending
   check "when systemd is replaced, the growing delays are looked into again" is "$(property RestartSteps)" 8
