@@ -20,10 +20,10 @@ use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, Trail};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, RingexApps, Trail};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
-use crate::policy::{AccountPolicy, Policy, PolicyErrors};
+use crate::policy::{AccountPolicy, LoginPolicy, Policy, PolicyErrors};
 use crate::ringcx::http::HttpApi;
 use crate::secret::Fingerprint;
 
@@ -102,6 +102,7 @@ impl Office {
             board: Arc::clone(&board),
             peers: Peers::default(),
             systemd: systemd.clone(),
+            apps: Arc::new(ringex_apps(&journal, &policy).await?),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
         let fleet = Fleet::new(Arc::clone(&shared), journal.clone(), witness, clock.clone());
@@ -421,6 +422,18 @@ impl Office {
     async fn unmanaged(&self, policy: &Policy) -> Result<Vec<String>, HistoryError> {
         Ok(unmanaged(&self.journal, policy).await?)
     }
+}
+
+/// What the journal says of the RingEX apps that are in use. Of all accounts before the first of them logs in:
+/// they share the limits.
+async fn ringex_apps(journal: &SqliteJournal, policy: &Policy) -> Result<RingexApps, HistoryError> {
+    let apps = RingexApps::default();
+    for account in &policy.accounts {
+        if matches!(account.login, LoginPolicy::RingEx(_)) {
+            apps.remember(&driver::load_state(journal, &account.name).await?.ringex);
+        }
+    }
+    Ok(apps)
 }
 
 /// The accounts that only the journal knows.

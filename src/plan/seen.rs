@@ -173,8 +173,10 @@ impl Seen {
         self.list = Some(list);
     }
 
-    /// Takes in that the server refused this token.
+    /// Takes in that the server refused this token. A list from before that says nothing of it any more:
+    /// whoever took one for the answer would ask with the token again and again.
     pub fn saw_refusal(&mut self, fingerprint: Fingerprint) {
+        self.list = None;
         let doubt = self.doubts.entry(fingerprint).or_default();
         doubt.refused = doubt.refused.saturating_add(1);
     }
@@ -182,6 +184,13 @@ impl Seen {
     /// Something was changed on the server: the last list no longer tells.
     pub fn server_changed(&mut self) {
         self.list = None;
+    }
+
+    /// Another user logs in: what was seen as the one before tells nothing.
+    pub fn another_login(&mut self) {
+        self.list = None;
+        self.doubts.clear();
+        self.last_listed_at = None;
     }
 
     /// Something was changed in a sink: what was seen no longer tells.

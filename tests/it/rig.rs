@@ -12,7 +12,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::simulate::{Call, Record, Setup, Simulator, User};
+use ringcx_rotator::simulate::{Call, Record, RingexSetup, Setup, Simulator, User};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -44,9 +44,25 @@ impl House {
     }
 
     pub async fn with_users(users: Vec<User>) -> Self {
+        Self::with_ringex(users, RingexSetup::default()).await
+    }
+
+    /// A house whose stand-in also has these apps and JWTs.
+    pub async fn with_ringex(users: Vec<User>, ringex: RingexSetup) -> Self {
+        Self::in_directory(TempDir::new().unwrap(), users, ringex).await
+    }
+
+    /// The same in memory, where there is such a place: for tests that start over so often that syncing would
+    /// be most of what they do.
+    pub async fn in_memory(users: Vec<User>, ringex: RingexSetup) -> Self {
+        let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+        Self::in_directory(dir.unwrap(), users, ringex).await
+    }
+
+    async fn in_directory(dir: TempDir, users: Vec<User>, ringex: RingexSetup) -> Self {
         install_tls();
-        let ringcx = Simulator::start(Setup { users, ..Setup::default() }).await.unwrap();
-        let house = Self { dir: TempDir::new().unwrap(), ringcx };
+        let ringcx = Simulator::start(Setup { users, ringex, ..Setup::default() }).await.unwrap();
+        let house = Self { dir, ringcx };
         house.write("password", PASSWORD);
         house
     }
@@ -75,9 +91,10 @@ impl House {
     /// A policy for this house: nothing in it happens by itself within a test, unless `defaults` says so.
     pub fn policy(&self, defaults: &str, rest: &str) -> String {
         let (dir, url) = (self.dir.path().display(), self.ringcx.base_url());
+        let ringex_url = self.ringcx.ringex_url();
         let mut text = format!(
             "[daemon]\nstate-dir = \"{dir}/state\"\ncontrol-socket = \"{dir}/control.sock\"\n\
-             [ringcx]\nbase-url = \"{url}\"\nrequests-per-minute = 6000\nrequest-timeout = \"20s\"\n[defaults]\n"
+             [ringcx]\nbase-url = \"{url}\"\nringex-url = \"{ringex_url}\"\nrequests-per-minute = 6000\nrequest-timeout = \"20s\"\n[defaults]\n"
         );
         for (key, value) in [
             ("schedule", "{ every = \"10h\", jitter = \"0s\" }"),
