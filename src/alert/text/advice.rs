@@ -226,7 +226,7 @@ impl<'a> Subject<'a> {
             IncidentKind::LoginRejected => vec![
                 "Log in to RingCX as this user by hand, to see whether it is the password or the user.".into(),
                 "Refused by RingEX: see to the app and the JWT in RingCentral's developer console. By RingCX after RingEX let it in: give the user access to RingCX.".into(),
-                "Put the right password, client secret or JWT where the policy points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
+                "Put the right password, client secret or JWT where the policy points. A file is read again by itself; a systemd credential needs `systemctl reload ringcx-rotator`.".into(),
                 rotate,
             ],
             IncidentKind::LoginFailed => vec![
@@ -236,7 +236,7 @@ impl<'a> Subject<'a> {
             ],
             IncidentKind::PasswordResetRequired => vec![
                 "Change the user's password in RingCX.".into(),
-                "Put the new one where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
+                "Put the new one where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl reload ringcx-rotator`.".into(),
             ],
             IncidentKind::PreflightFailed => vec![
                 "For a file: its directory must exist, be writable for the daemon and have room, its owner and \
@@ -282,8 +282,8 @@ impl<'a> Subject<'a> {
                 "Whatever read the sink meanwhile may need to read it again.".into(),
             ],
             IncidentKind::NotifyFailed => vec![
-                "For a unit: see how it is (`systemctl status UNIT`), and whether the daemon may do this to it: \
-                 a polkit rule must say so."
+                "For a unit: see how it is (`systemctl status UNIT`), and whether polkit lets the daemon do \
+                 this to it: `ringcx-rotator systemd-dropin --polkit --write`."
                     .into(),
                 "For a program: run it by hand as the daemon's user.".into(),
                 rotate,
