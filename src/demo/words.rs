@@ -1,6 +1,5 @@
 //! What the journal says, in words for people. Pure, but for asking the stand-in's record.
 
-use super::stage::SINKS;
 use crate::account::AccountState;
 use crate::cli::Tone;
 use crate::driver::Recorded;
@@ -36,7 +35,7 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         Event::MintMissing { .. } => (Tone::Busy, "the list has no token more: none was made".to_owned()),
         Event::Promoted { generation } => (
             Tone::Good,
-            format!("generation {generation} works, is in all {} sinks, and is current", SINKS.len()),
+            format!("generation {generation} works, is in all {} sinks, and is current", before.sinks.len()),
         ),
         Event::AttemptFailed { lane: Lane::Sink(sink), error, failures, next_attempt_at, .. } => {
             let wait = (*next_attempt_at - recorded.at).as_seconds_f64();
