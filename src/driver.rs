@@ -22,7 +22,9 @@ use crate::secret::Token;
 use crate::sink::AnySink;
 use crate::template::Shown;
 
+mod adopt;
 mod configs;
+mod list;
 mod log;
 mod login;
 mod look;
@@ -35,7 +37,9 @@ mod session;
 mod step;
 pub(crate) mod trail;
 
-pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
+pub use adopt::{Adopt, AdoptError};
+pub use configs::{ConfigsOfAccount, ListedConfig};
+pub use list::{ListError, ListedToken};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
 pub use peers::Peers;

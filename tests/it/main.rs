@@ -9,6 +9,7 @@ mod rig;
 mod secret_commands;
 mod truth;
 
+mod adopt;
 mod auth_config_sink;
 mod bad_day;
 mod broken_journal;
