@@ -30,6 +30,8 @@ pub const LARGEST_OUTPUT: usize = 64 * 1024;
 const GRACE: Duration = Duration::from_secs(2);
 /// How long outputs may stay open once the program itself has ended.
 const LINGER: Duration = Duration::from_secs(1);
+/// What a pipe holds at least, even for a user who has many.
+const AT_ONCE: usize = 4096;
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(25);
 
@@ -128,7 +130,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 /// Runs it to its end. Blocks. Whatever comes back, none of its group is left running.
 pub fn run(program: Program<'_>) -> Result<Ended, ChildError> {
-    effect::act("run a program", || see_through(program))
+    effect::act("run-program", || see_through(program))
 }
 
 fn see_through(program: Program<'_>) -> Result<Ended, ChildError> {
@@ -144,14 +146,20 @@ fn see_through(program: Program<'_>) -> Result<Ended, ChildError> {
         command.env("HOME", home);
     }
     command.envs(program.environment.iter().map(|(name, value)| (name, value))).process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().map_err(|source| ChildError::Start { program: name.clone(), source })?;
+    let not_started = |source| ChildError::Start { program: name.clone(), source };
+    let (stdin, rest) = standard_input(program.stdin).map_err(not_started)?;
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(not_started)?;
+    // The command has the reading end of its input too, which must not outlive the program's own.
+    drop(command);
     let mut group = Group { child };
 
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let lost = |source| ChildError::Lost { program: name.clone(), source };
-    feed(stdin, program.stdin).map_err(lost)?;
+    if let (Some(stdin), Some(rest)) = (stdin, rest) {
+        feed(stdin, rest).map_err(lost)?;
+    }
     let stdout = collect(stdout).map_err(lost)?;
     let stderr = collect(stderr).map_err(lost)?;
 
@@ -227,9 +235,20 @@ impl Drop for Group {
     }
 }
 
+/// An input that every pipe takes at once is in it before the program starts, so that it has all of it even
+/// if this process dies meanwhile: one that was cut short would be taken for the whole. A longer one, which no
+/// token makes, is left to be fed.
+fn standard_input(input: Zeroizing<Vec<u8>>) -> io::Result<(Stdio, Option<Zeroizing<Vec<u8>>>)> {
+    if input.len() > AT_ONCE {
+        return Ok((Stdio::piped(), Some(input)));
+    }
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(&input)?;
+    Ok((reader.into(), None))
+}
+
 /// Writes its input beside everything else: a program that does not read must not hold us up.
-fn feed(stdin: Option<ChildStdin>, input: Zeroizing<Vec<u8>>) -> io::Result<()> {
-    let Some(mut stdin) = stdin else { return Ok(()) };
+fn feed(mut stdin: ChildStdin, input: Zeroizing<Vec<u8>>) -> io::Result<()> {
     aside("child-stdin", move || {
         // One that ends without reading is judged by how it ends.
         let _closed = stdin.write_all(&input);

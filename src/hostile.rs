@@ -10,6 +10,7 @@ pub mod control;
 pub mod env_file;
 pub mod kept;
 pub mod policy;
+pub mod template;
 pub mod webhook;
 
 #[cfg(test)]
@@ -19,16 +20,18 @@ pub(crate) mod tests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every one of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     ("policy", policy::loading),
     ("login", api::login),
     ("mint", api::mint),
     ("list", api::list),
     ("delete", api::delete),
     ("accounts", api::accounts),
+    ("auth_config", api::auth_config),
     ("refusal", api::refusal),
     ("header", api::header),
     ("env_file", env_file::editing),
+    ("template", template::rendering),
     ("receipt", webhook::receipt),
     ("request", control::request),
     ("answer", control::answer),

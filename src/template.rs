@@ -12,6 +12,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use secrecy::zeroize::Zeroizing;
 
 use crate::event::GenerationNo;
+use crate::secret::scrub::{MAX_SAID, plain};
 use crate::secret::{Fingerprint, Token};
 
 mod escape;
@@ -144,7 +145,8 @@ enum Detail {
 
 fn wrong(error: &minijinja::Error, detail: Detail) -> TemplateError {
     let what = match error.detail().filter(|_| detail == Detail::Told) {
-        Some(said) => format!("{}: {said}", error.kind()),
+        // It repeats what the template says, however long.
+        Some(said) => format!("{}: {}", error.kind(), plain(said, MAX_SAID)),
         None => error.kind().to_string(),
     };
     TemplateError::At { line: error.line().unwrap_or(1), what }

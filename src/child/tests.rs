@@ -27,6 +27,16 @@ fn it_reads_its_input_and_its_outputs_are_told_apart() {
     assert_eq!(ending(ended.status), "exit code 3");
 }
 
+/// A process that dies just after it started a program must not have it take half a token for a token.
+#[test]
+fn what_is_no_longer_than_a_token_is_all_there_when_the_program_starts() {
+    let token = Zeroizing::new(vec![b'x'; AT_ONCE]);
+    let (stdin, rest) = standard_input(token.clone()).unwrap();
+    assert!(rest.is_none(), "some of it would come later");
+    let read = Command::new("cat").stdin(stdin).output().unwrap();
+    assert_eq!(read.stdout, *token);
+}
+
 #[test]
 fn only_a_few_variables_are_passed_on() {
     let argv = vec!["env".to_owned()];

@@ -3,7 +3,8 @@
 //! The times are computed elsewhere and kept in the journal; the scheduler library only rings when the
 //! earliest of them has come. It counts whole seconds and may ring early, late or not at all, so whoever
 //! is woken looks at the time, and the wall clock is looked at once a minute whatever the bell does:
-//! timers stop while a machine sleeps, and a clock may be set.
+//! timers stop while a machine sleeps, and a clock may be set. One that is set back wakes everyone: what was
+//! to be waited for was reckoned from a time that is not any more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -40,7 +41,8 @@ impl Waker {
         let scheduler = JobScheduler::new().await?;
         scheduler.start().await?;
         let waker = Self { due: Arc::default(), changed: Arc::default() };
-        tokio::spawn(waker.clone().run(scheduler, clock, stop));
+        let began = clock.now();
+        tokio::spawn(waker.clone().run(scheduler, clock, began, stop));
         Ok(waker)
     }
 
@@ -56,11 +58,21 @@ impl Waker {
         self.lock().remove(account);
     }
 
-    async fn run(self, mut scheduler: JobScheduler, clock: Clock, stop: CancellationToken) {
+    async fn run(
+        self,
+        mut scheduler: JobScheduler,
+        clock: Clock,
+        began: DateTime<Utc>,
+        stop: CancellationToken,
+    ) {
         let rung = Arc::new(Notify::new());
-        let mut armed = None;
+        let (mut armed, mut last) = (None, began);
         loop {
-            self.ring(clock.now());
+            let now = clock.now();
+            // A bell too many costs a look; one that rings a day late is a day without a repair.
+            let until = if now + LATE < last { DateTime::<Utc>::MAX_UTC } else { now };
+            last = now;
+            self.ring(until);
             let next = self.lock().values().map(|due| due.at).min();
             if next != armed.map(|(at, _)| at) {
                 if let Some((_, job)) = armed.take() {
@@ -88,9 +100,9 @@ impl Waker {
         }
     }
 
-    fn ring(&self, now: DateTime<Utc>) {
+    fn ring(&self, until: DateTime<Utc>) {
         self.lock().retain(|_, due| {
-            let is_due = due.at <= now;
+            let is_due = due.at <= until;
             if is_due {
                 due.bell.notify_one();
             }
@@ -145,6 +157,22 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(30), soon.notified()).await.expect("woken");
         assert!(clock.now() >= due);
         assert!(waker.lock().contains_key("late") && !waker.lock().contains_key("soon"));
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn everyone_is_woken_when_the_clock_was_set_back() {
+        let clock = Clock::manual("2026-03-02T00:00:00Z".parse().unwrap());
+        let stop = CancellationToken::new();
+        let waker = Waker::start(clock.clone(), stop.clone()).await.unwrap();
+        let (bell, other) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        clock.advance(TimeDelta::days(-1));
+        waker.set("ivr", clock.now() + TimeDelta::hours(27), &bell);
+        tokio::time::timeout(Duration::from_secs(30), bell.notified()).await.expect("woken");
+        waker.set("ivr", clock.now() + TimeDelta::hours(3), &bell);
+        waker.set("due", clock.now(), &other);
+        tokio::time::timeout(Duration::from_secs(30), other.notified()).await.expect("woken");
+        assert!(waker.lock().contains_key("ivr"), "it is woken once");
         stop.cancel();
     }
 }

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::ringcx::auth_config::{self, Likeness, ShownKey};
 use crate::ringcx::scrub;
 use crate::ringcx::wire::{self, BodyError};
+use crate::secret::Token;
 use crate::secret::scrub::BLOT;
 
 /// What a body may be said to be, digits taken out. Nothing of it can be in there.
-const SENTENCES: [&str; 14] = [
+const SENTENCES: [&str; 16] = [
+    "the body is not the JSON of an auth config",
+    "the body is not a JSON object with `records`",
     "the body is empty",
     "the body is an HTML page",
     "the body is not text",
@@ -97,6 +101,40 @@ pub fn accounts(body: &[u8]) {
             }
         }
         Err(error) => says_nothing_of_it(&error),
+    }
+}
+
+/// The answers about auth configs: one, and a list of them.
+pub fn auth_config(body: &[u8]) {
+    let token = Token::try_new(SECRETS[1]).expect("it has the form");
+    let configs = match auth_config::many(body) {
+        Ok(configs) => configs,
+        Err(error) => {
+            says_nothing_of_it(&error);
+            Vec::new()
+        }
+    };
+    assert!(configs.len() <= auth_config::MAX_CONFIGS, "{} auth configs", configs.len());
+    let one = auth_config::one(body).inspect_err(says_nothing_of_it).ok();
+    for config in configs.iter().chain(&one) {
+        for shown in
+            [Some(&config.id), Some(&config.auth_type), config.updated.as_ref()].into_iter().flatten()
+        {
+            assert!(shown.chars().count() <= auth_config::MAX_TEXT, "{shown:?} is long");
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+        let shown = match &config.key {
+            ShownKey::Whole(key) => key.expose() == token.expose(),
+            ShownKey::Masked { head, tail } => {
+                tail.len() >= 4 && token.expose().starts_with(head) && token.expose().ends_with(tail)
+            }
+            ShownKey::Absent => false,
+        };
+        assert_eq!(config.key.likeness(&token) == Likeness::Fits, shown, "taken for our token, or not");
+        let change = auth_config::change(config, &token);
+        assert_eq!(change["apiKey"], token.expose());
+        assert_eq!(change["providerName"], *config.provider);
+        assert_eq!(change.get("description").and_then(|it| it.as_str()), config.description.as_deref());
     }
 }
 

@@ -126,8 +126,11 @@ impl Planner<'_> {
                 Need::Proof
             }
             Some(Held::Token(found)) if *found == token.fingerprint() => {
-                // A delivery without a known outcome may have come there: what is there is proved afresh.
-                let settled = record.drifted.is_none() && record.last_delivery == LastDelivery::Done;
+                // A delivery without a known outcome may have come there: what is there is proved afresh. So is
+                // what was in trouble meanwhile: that ends the trouble.
+                let in_trouble = self.state.trouble(&Lane::Sink(sink.name.clone())).is_some();
+                let settled =
+                    record.drifted.is_none() && record.last_delivery == LastDelivery::Done && !in_trouble;
                 match self.newer_peer(sink, record) {
                     Some(peer) => Need::Delivery(format!("account {peer} has a newer token")),
                     None if proved && settled => Need::Nothing,

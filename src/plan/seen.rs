@@ -184,8 +184,10 @@ impl Seen {
         self.list = Some(list);
     }
 
-    /// Takes in that the server refused this token.
+    /// Takes in that the server refused this token. A list from before that says nothing of it any more:
+    /// whoever took one for the answer would ask with the token again and again.
     pub fn saw_refusal(&mut self, fingerprint: Fingerprint) {
+        self.list = None;
         let doubt = self.doubts.entry(fingerprint).or_default();
         doubt.refused = doubt.refused.saturating_add(1);
     }

@@ -20,10 +20,10 @@ mod tests;
 pub const API_KEY: &str = "APIKEY";
 
 /// More than any name or description has any use for.
-const MAX_TEXT: usize = 256;
+pub(crate) const MAX_TEXT: usize = 256;
 
 /// No account has so many, and no list is read beyond it.
-const MAX_CONFIGS: usize = 10_000;
+pub(crate) const MAX_CONFIGS: usize = 10_000;
 
 /// Which auth config of which RingCX account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub trait AuthConfigs: Send + Sync {
 }
 
 /// The body of a change.
-pub(super) fn change(was: &AuthConfig, key: &Token) -> Value {
+pub(crate) fn change(was: &AuthConfig, key: &Token) -> Value {
     let mut body = serde_json::json!({
         "providerName": was.provider,
         "authType": API_KEY,
@@ -154,14 +154,14 @@ pub(super) fn change(was: &AuthConfig, key: &Token) -> Value {
 }
 
 /// The answer of a read or a change.
-pub(super) fn one(body: &[u8]) -> Result<AuthConfig, BodyError> {
+pub(crate) fn one(body: &[u8]) -> Result<AuthConfig, BodyError> {
     let expected = "the JSON of an auth config";
     let fields: Map<String, Value> = json(text(body)?, expected)?;
     read(&fields).ok_or(BodyError::NotThat { expected })
 }
 
 /// The answer of a list.
-pub(super) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
+pub(crate) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
     let expected = "a JSON object with `records`";
     let fields: Map<String, Value> = json(text(body)?, expected)?;
     let Some(Value::Array(records)) = fields.get("records") else {

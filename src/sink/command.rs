@@ -12,7 +12,6 @@ use secrecy::zeroize::Zeroizing;
 
 use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
 use crate::child::{self, ChildError, Ended, Program};
-use crate::effect;
 use crate::event::Taken;
 use crate::policy::{CommandInput, CommandSink, Receipt};
 use crate::secret::{Fingerprint, Token, scrub};
@@ -80,7 +79,7 @@ impl Inner {
             .collect();
         let program =
             Program { argv: &policy.argv, environment: &environment, stdin, timeout: policy.timeout };
-        let ran = effect::act("command", || child::run(program));
+        let ran = child::run(program);
         match ran {
             Ok(ended) => self.judge(&ended, token),
             Err(error) => {

@@ -44,9 +44,20 @@ impl House {
     }
 
     pub async fn with_users(users: Vec<User>) -> Self {
+        Self::in_directory(TempDir::new().unwrap(), users).await
+    }
+
+    /// The same in memory, where there is such a place: for tests that start over so often that syncing would
+    /// be most of what they do.
+    pub async fn in_memory(users: Vec<User>) -> Self {
+        let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+        Self::in_directory(dir.unwrap(), users).await
+    }
+
+    async fn in_directory(dir: TempDir, users: Vec<User>) -> Self {
         install_tls();
         let ringcx = Simulator::start(Setup { users, ..Setup::default() }).await.unwrap();
-        let house = Self { dir: TempDir::new().unwrap(), ringcx };
+        let house = Self { dir, ringcx };
         house.write("password", PASSWORD);
         house
     }

@@ -38,6 +38,10 @@ pub enum Place {
     Env { path: PathBuf, keys: BTreeMap<String, String> },
     /// A webhook's receiver, for this user.
     Hook { receiver: Arc<Receiver>, user: String },
+    /// A rendered file, with a token on each line for these users.
+    Rendered { path: PathBuf, users: Vec<String> },
+    /// An auth config of RingCX, once a token was put there.
+    Config { id: String, user: String },
 }
 
 /// Reads every sink as its readers would, and keeps what it found wrong.
@@ -78,6 +82,11 @@ impl Readers {
                 Place::Hook { receiver, user } => {
                     receiver.may_hold().iter().try_for_each(|token| self.judge(token, user, before))
                 }
+                Place::Rendered { path, users } => self.look_at_rendered(path, users, before),
+                Place::Config { id, user } => match self.record.config(id) {
+                    Some(config) if config.changes > 0 => self.judge(&config.key, user, before),
+                    Some(_) | None => Ok(()),
+                },
             };
             if let Err(what) = found {
                 self.wrong.push(what);
@@ -110,6 +119,15 @@ impl Readers {
 
     fn look_at_file(&mut self, path: &Path, user: &str, before: Instant) -> Result<(), String> {
         self.read(path)?.map_or(Ok(()), |text| self.judge(&text, user, before))
+    }
+
+    fn look_at_rendered(&mut self, path: &Path, users: &[String], before: Instant) -> Result<(), String> {
+        let Some(text) = self.read(path)? else { return Ok(()) };
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() != users.len() || !text.ends_with('\n') {
+            return Err(format!("a rendered file of {} lines", lines.len()));
+        }
+        lines.iter().zip(users).try_for_each(|(token, user)| self.judge(token, user, before))
     }
 
     fn look_at_env(

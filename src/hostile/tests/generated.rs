@@ -67,10 +67,33 @@ const OF_AN_ENV_FILE: [&[u8]; 22] = [
     b")", b"`", b"${", b"}", b"\\\n", b"+=", b"~", b"\t",
 ];
 
+/// What makes something else of a template.
+const OF_A_TEMPLATE: [&[u8]; 18] = [
+    b"{{",
+    b"}}",
+    b"{%",
+    b"%}",
+    b"token",
+    b"accounts",
+    b" for x in ",
+    b"endfor",
+    b"range(9)",
+    b"|upper",
+    b"|tojson",
+    b".crm",
+    b"*9",
+    b"\"",
+    b"~",
+    b"(",
+    b"{#",
+    b"%} {% raw %}",
+];
+
 fn words(target: &str) -> &'static [&'static [u8]] {
     match target {
         "policy" => &OF_A_POLICY,
         "env_file" => &OF_AN_ENV_FILE,
+        "template" => &OF_A_TEMPLATE,
         _ => &WORDS,
     }
 }

@@ -231,9 +231,7 @@ fn operator(world: &World) -> Vec<Move> {
         Move::Reload(Change::MaxLive(1)),
         Move::Reload(Change::Foreign(Foreign::Adopt)),
     ];
-    if world.state.asked_at.is_none() {
-        moves.push(Move::Ask);
-    }
+    moves.extend(ask(world));
     moves
 }
 
@@ -282,10 +280,31 @@ fn of_a_webhook(world: &World) -> Vec<Move> {
     if world.state.generations.len() < 2 || !world.policy.sinks.iter().any(|sink| sink.name == "crm") {
         moves.push(Move::Reload(Change::Toggle("crm")));
     }
-    if world.state.asked_at.is_none() {
-        moves.push(Move::Ask);
-    }
+    moves.extend(ask(world));
     moves
+}
+
+/// The same of a file that takes nothing, and of what is there instead.
+fn of_a_file(world: &World) -> Vec<Move> {
+    if world.rests_until.is_none() {
+        return Vec::new();
+    }
+    let mut moves = vec![
+        Move::Restore("app"),
+        Move::Hide("app"),
+        Move::Reload(Change::Demand("app")),
+        Move::Reload(Change::Foreign(Foreign::Adopt)),
+    ];
+    moves.extend(sink_trouble(world, "app", &[Refusal::NotDone]));
+    if world.out.server.count(Maker::Another) == 0 {
+        moves.extend([Move::MintForeign, Move::Overwrite("app")]);
+    }
+    moves.extend(ask(world));
+    moves
+}
+
+fn ask(world: &World) -> Option<Move> {
+    world.state.asked_at.is_none().then_some(Move::Ask)
 }
 
 /// So many more disturbances than by default: the long version.
@@ -325,24 +344,44 @@ fn every_two_steps_may_fail_or_be_the_last_of_a_process() {
     assert!(found.states > 5000);
 }
 
+/// Rotations only when asked for, and long waits: what counts is the order of things.
+fn slow() -> Setup {
+    Setup {
+        every: days(100),
+        check: hours(50),
+        max_age: hours(1),
+        overlap: hours(1),
+        retry: (hours(50), hours(50)),
+        max_live: 8,
+        ..small()
+    }
+}
+
 #[test]
 fn whatever_an_optional_webhook_and_its_operator_do_it_is_left_with_a_token_that_works() {
     let found = Exploration {
         name: "an optional webhook",
-        setup: Setup {
-            every: days(100),
-            check: hours(50),
-            max_age: hours(1),
-            overlap: hours(1),
-            retry: (hours(50), hours(50)),
-            max_live: 8,
-            ..small()
-        },
+        setup: slow(),
         ordinary: Move::Pass,
         moves: of_a_webhook,
         free: &[Move::Ask],
         disturbances: 4 + further(),
         tokens: 3,
+    }
+    .run();
+    assert!(found.states > 5000);
+}
+
+#[test]
+fn whatever_is_done_to_a_file_it_is_left_with_a_token_that_works() {
+    let found = Exploration {
+        name: "a file",
+        setup: Setup { sinks: vec!["app"], ..slow() },
+        ordinary: Move::Pass,
+        moves: of_a_file,
+        free: &[Move::Ask],
+        disturbances: 3 + further(),
+        tokens: 2,
     }
     .run();
     assert!(found.states > 1000);

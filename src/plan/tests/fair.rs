@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::world::{Broken, Fault, Invariant, Key, World, broken};
 use crate::event::IncidentKind;
 use crate::plan::retires_after;
-
-/// What a fair continuation may take, beside the waits of the policy.
-const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
+use crate::policy::AccountPolicy;
 
 /// More moves than it needs.
 const MOST_MOVES: usize = 5000;
@@ -83,12 +81,19 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     world.incidents().first().map(|incident| format!("{} is an open incident", incident.kind))
 }
 
+/// How long it may take: each wait of the policy, and some of them twice. The next rotation is none of them,
+/// unless it comes sooner.
+fn patience(policy: &AccountPolicy) -> Duration {
+    let AccountPolicy { retention, retry, check_every, .. } = policy;
+    let once = retention.max_age + retention.overlap + retry.rejected_login + Duration::from_secs(3600);
+    once + (*check_every + retry.max) * 2
+}
+
 /// Goes on fairly until all is well. `healthy` holds the states from which that is known to come to pass, and
 /// is added to. Answers how many moves it took.
 pub(crate) fn go_on_fairly(world: &mut World, healthy: &mut HashSet<Key>) -> Result<usize, Broken> {
     mend(world);
-    let waits = world.policy.retention.max_age + world.policy.retention.overlap;
-    let latest = world.out.now + waits + PATIENCE;
+    let latest = world.out.now + patience(&world.policy);
     let mut road = Vec::new();
     for moves in 0..MOST_MOVES {
         let key = world.key();

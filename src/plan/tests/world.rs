@@ -340,10 +340,14 @@ impl World {
         self.out.server.revoked.insert(token);
     }
 
-    /// The local clock is set; the server's goes on.
+    /// The local clock is set; the server's goes on. Who rests is woken where it is set back: what was waited
+    /// for was reckoned from a time that is not any more.
     pub fn set_clock(&mut self, by: TimeDelta) {
         self.out.now += by;
         self.out.skew += by;
+        if by < TimeDelta::zero() && self.rests_until.is_some() {
+            self.wake();
+        }
     }
 
     /// What is true of a sink of the policy.

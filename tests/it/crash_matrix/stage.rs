@@ -13,11 +13,11 @@ use ringcx_rotator::simulate::{Call, Fault, MintedBy, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
-use super::Death;
+use super::{Death, props};
 use crate::rig::{House, Kill, PASSWORD, USER, user};
 use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
 
-const OTHER: &str = "other-bot@example.com";
+pub const OTHER: &str = "other-bot@example.com";
 /// Only a failsafe.
 const LONGEST: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(15);
@@ -34,6 +34,8 @@ pub enum Scenario {
     LostMint,
     SharedEnvFile,
     Reload,
+    OtherSinks,
+    Consumers,
 }
 
 /// What is done while it may crash.
@@ -46,7 +48,7 @@ pub enum Act {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::FirstRotation,
         Self::Rotation,
         Self::Retirement,
@@ -54,6 +56,8 @@ impl Scenario {
         Self::LostMint,
         Self::SharedEnvFile,
         Self::Reload,
+        Self::OtherSinks,
+        Self::Consumers,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +69,8 @@ impl Scenario {
             Self::LostMint => "lost mint",
             Self::SharedEnvFile => "shared env-file",
             Self::Reload => "reload",
+            Self::OtherSinks => "other sinks",
+            Self::Consumers => "consumers",
         }
     }
 
@@ -73,9 +79,10 @@ impl Scenario {
         const ROTATE: Act = Act::Command(&["rotate", "ivr"]);
         match self {
             Self::FirstRotation | Self::Retirement | Self::Drift | Self::SharedEnvFile => &[ONCE],
-            Self::Rotation => &[ROTATE],
+            Self::Rotation | Self::Consumers => &[ROTATE],
             Self::LostMint => &[ROTATE, ONCE],
             Self::Reload => &[Act::Reload],
+            Self::OtherSinks => &[Act::Command(&["rotate", "--all"])],
         }
     }
 
@@ -84,31 +91,33 @@ impl Scenario {
     fn mints(self) -> usize {
         match self {
             Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload => 1,
-            Self::Rotation | Self::Retirement | Self::LostMint => 2,
+            Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks | Self::Consumers => 2,
         }
     }
 
     fn retires(self) -> bool {
-        self == Self::Retirement
+        matches!(self, Self::Retirement | Self::OtherSinks | Self::Consumers)
     }
 
-    fn accounts(self) -> &'static [(&'static str, &'static str)] {
+    pub fn accounts(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::SharedEnvFile => &[("ivr", USER), ("other", OTHER)],
+            Self::SharedEnvFile | Self::OtherSinks => &[("ivr", USER), ("other", OTHER)],
             Self::FirstRotation
             | Self::Rotation
             | Self::Retirement
             | Self::Drift
             | Self::LostMint
-            | Self::Reload => &[("ivr", USER)],
+            | Self::Reload
+            | Self::Consumers => &[("ivr", USER)],
         }
     }
 
     /// The sinks that are there from the beginning.
     fn sinks(self) -> &'static [&'static str] {
         match self {
-            Self::SharedEnvFile => &["env"],
+            Self::SharedEnvFile | Self::OtherSinks => &["env"],
             Self::Reload => &["token", "hook"],
+            Self::Consumers => &["token", "env"],
             Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Drift | Self::LostMint => {
                 &["token", "env", "hook"]
             }
@@ -132,7 +141,7 @@ impl Stage {
     /// Sets up a world and brings it to where the scenario begins.
     pub fn set(scenario: Scenario, runtime: Handle) -> Result<Self, String> {
         let users = scenario.accounts().iter().map(|(_, name)| user(name, PASSWORD)).collect();
-        let house = runtime.block_on(House::with_users(users));
+        let house = runtime.block_on(House::in_memory(users));
         let receiver = Arc::new(runtime.block_on(Receiver::start(ReceiverSetup::default())).unwrap());
         let mailbox = runtime.block_on(Mailbox::start(MailboxSetup::default())).unwrap();
         let foreign = scenario.accounts().iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
@@ -140,12 +149,17 @@ impl Stage {
         house.write("env", KEPT);
         let keys = scenario.accounts().iter().map(|(name, user)| (key(name), (*user).to_owned()));
         let mut places = vec![Place::Env { path: house.path("env"), keys: keys.collect() }];
-        if scenario != Scenario::SharedEnvFile {
+        let _runtime = runtime.enter();
+        places.extend(props::put_up(scenario, &house));
+        if scenario.sinks().contains(&"token") {
             places.push(Place::File { path: house.path("token"), user: USER.to_owned() });
+        }
+        if scenario.sinks().contains(&"hook") {
             places.push(Place::Hook { receiver: Arc::clone(&receiver), user: USER.to_owned() });
         }
         let readers = AllTheTime::start(Readers::new(house.record(), places));
         let post = Post::default();
+        let runtime = runtime.clone();
         let stage = Self { scenario, runtime, house, receiver, mailbox, foreign, readers, post };
         stage.prepare()?;
         Ok(stage)
@@ -160,6 +174,10 @@ impl Stage {
         match self.scenario {
             Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload => {}
             Scenario::Rotation => first(&["run", "--once"])?,
+            Scenario::OtherSinks | Scenario::Consumers => {
+                first(&["run", "--once"])?;
+                self.house.set_policy(&self.policy(SHORT));
+            }
             Scenario::Retirement => {
                 first(&["run", "--once"])?;
                 first(&["rotate", "ivr"])?;
@@ -188,12 +206,17 @@ impl Stage {
         let house = &self.house;
         let mut accounts = String::new();
         for (name, user) in self.scenario.accounts() {
-            let sinks: Vec<String> = sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
+            let mut sinks: Vec<String> =
+                sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
+            if *name == "ivr" {
+                props::tell_consumers(self.scenario, house, &mut sinks);
+                sinks.extend(props::sinks(self.scenario, house));
+            }
             accounts.push_str(&house.account(name, &sinks).replace(USER, user));
         }
         let defaults = format!(
             "{retention}\nretry = {{ initial = \"20ms\", max = \"100ms\", rejected-login = \"100ms\" }}\n\
-             verify-within = \"1s\""
+             verify-within = \"5s\""
         );
         let policy = house.policy(&defaults, &accounts);
         let limits = "requests-per-minute = 6000\nlogins-per-minute = 1000";
@@ -346,6 +369,7 @@ impl Stage {
                 wrong.extend(truth::as_written_down(story, &record, &self.held(account.name)));
             }
         }
+        wrong.extend(props::at_any_moment(self.scenario, &self.house, &stories));
         match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
             Ok((alerts, sent)) => wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox)),
             Err(error) => wrong.push(error),
@@ -360,6 +384,12 @@ impl Stage {
             held.insert("token".to_owned(), token);
         }
         let wanted = format!("{}=", key(account));
+        for sink in ["both", "page"] {
+            let rendered = std::fs::read_to_string(self.house.path(sink)).unwrap_or_default();
+            if let (Some(token), "ivr") = (rendered.lines().next(), account) {
+                held.insert(sink.to_owned(), token.to_owned());
+            }
+        }
         let env = self.house.read("env");
         if let Some(token) = env.lines().find_map(|line| line.strip_prefix(&wanted)) {
             held.insert("env".to_owned(), token.to_owned());
@@ -391,6 +421,7 @@ impl Stage {
                 wrong.push("the env-file holds no token".to_owned());
             }
         }
+        wrong.extend(props::at_rest(self.scenario, &self.house, &stories));
         if self.foreign.iter().any(|token| !record.is_alive(token)) {
             wrong.push("own-only: a foreign token is gone".to_owned());
         }

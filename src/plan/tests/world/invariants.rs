@@ -174,6 +174,13 @@ impl World {
                     adopted,
                     "a foreign token is deleted though the policy keeps them",
                 )?;
+                let known = self.state.foreign.get(&victim);
+                let since = known.and_then(|it| Some((it.first_seen_at, it.superseded_at?)));
+                let old_enough = since.is_some_and(|(first_seen, superseded)| {
+                    self.is_past(first_seen, self.policy.retention.max_age)
+                        && self.is_past(superseded, self.policy.retention.overlap)
+                });
+                holds(Invariant::Retention, old_enough, "an adopted token is deleted before its time")?;
             }
         }
         let list = self.seen.list.as_ref();
@@ -195,12 +202,15 @@ impl World {
         if !self.ledger.published.contains(&number) {
             return Ok(());
         }
-        let old = |since: DateTime<Utc>, least| (self.out.now - since).to_std().is_ok_and(|age| age >= least);
-        let old_enough = old(generation.minted_at, self.policy.retention.max_age);
+        let old_enough = self.is_past(generation.minted_at, self.policy.retention.max_age);
         holds(Invariant::Retention, old_enough, "it is deleted before max-age")?;
-        let overlapped =
-            generation.superseded_at.is_some_and(|since| old(since, self.policy.retention.overlap));
+        let overlap = self.policy.retention.overlap;
+        let overlapped = generation.superseded_at.is_some_and(|since| self.is_past(since, overlap));
         holds(Invariant::Retention, overlapped, "it is deleted before its overlap is over")
+    }
+
+    fn is_past(&self, since: DateTime<Utc>, least: std::time::Duration) -> bool {
+        (self.out.now - since).to_std().is_ok_and(|age| age >= least)
     }
 
     /// Whether a sink is promised anything: an optional one that cannot be read is best effort.
@@ -306,6 +316,13 @@ impl World {
         let own = self.state.generations.values().filter(|it| it.is_alive());
         let mut sent = own.filter(|it| self.ledger.deletes.contains(&it.fingerprint));
         holds(Invariant::IntentFirst, sent.all(|it| it.delete_sent), "a delete that was sent is forgotten")?;
+        let mut gone = self.state.generations.values().filter(|it| it.retired.is_some());
+        let shown = gone.all(|it| self.ledger.retired.contains(&it.fingerprint));
+        holds(
+            Invariant::IrreversibleLast,
+            shown,
+            "it counts as retired before a list showed that it is gone",
+        )?;
         let mut parked = self.state.sinks.iter().filter(|(_, record)| record.parked).map(|(name, _)| name);
         parked.try_for_each(|sink| {
             let told = self.incidents().iter().any(|condition| condition.sink.as_ref() == Some(sink));

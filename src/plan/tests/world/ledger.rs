@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     pub open_mint: Option<GenerationNo>,
     /// A login's list was had since that intent.
     pub looked_since_mint: bool,
+    /// The tokens that were called retired.
+    pub retired: BTreeSet<Fingerprint>,
     /// The tokens whose deletion was announced.
     pub deletes: BTreeSet<Fingerprint>,
 }
@@ -65,6 +67,7 @@ impl Ledger {
             }
             Event::Promoted { generation } => self.promoted = self.promoted.max(Some(*generation)),
             Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
+            Event::Retired { fingerprint, .. } => _ = self.retired.insert(*fingerprint),
             Event::RotationAsked
             | Event::LoginAttempted
             | Event::PasswordReset { .. }
@@ -80,7 +83,6 @@ impl Ledger {
             | Event::NotifyOwed { .. }
             | Event::Notified { .. }
             | Event::Acknowledged { .. }
-            | Event::Retired { .. }
             | Event::TokenLost { .. }
             | Event::Reappeared { .. }
             | Event::AttemptFailed { .. }
