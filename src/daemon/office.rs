@@ -23,7 +23,7 @@ use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
 use crate::driver::{
-    self, Adopt, AdoptError, Assignment, HistoryError, ListError, Peers, RevokeError, Trail,
+    self, Adopt, AdoptError, Assignment, HistoryError, ListError, Peers, RevokeError, RingexApps, Trail,
 };
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
@@ -109,6 +109,7 @@ impl Office {
             board: Arc::clone(&board),
             peers: Peers::default(),
             systemd: systemd.clone(),
+            apps: Arc::new(RingexApps::of_journal(&journal, &policy).await),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
         let fleet = Fleet::new(Arc::clone(&shared), journal.clone(), witness, clock.clone());

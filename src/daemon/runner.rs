@@ -13,7 +13,7 @@ use super::waker::Waker;
 use crate::clock::monotonic;
 use crate::driver::{
     AccountDriver, Adopt, AdoptError, Assignment, ConfigsOfAccount, ListError, ListedToken, PassEnd, Peers,
-    RevokeError,
+    RevokeError, RingexApps,
 };
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
@@ -74,6 +74,8 @@ pub struct Shared {
     pub peers: Peers,
     /// Who watches over progress.
     pub systemd: Systemd,
+    /// The limits of RingEX apps.
+    pub apps: Arc<RingexApps>,
 }
 
 /// One account's task.

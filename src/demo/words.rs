@@ -77,6 +77,8 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         }
         Event::LineStarted { .. }
         | Event::RotationAsked
+        | Event::RingexAttempted { .. }
+        | Event::RingexQuiet { .. }
         | Event::LoginAttempted
         | Event::PasswordReset { .. }
         | Event::MintIntended { .. }
