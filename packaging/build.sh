@@ -3,6 +3,7 @@
 #
 #   packaging/build.sh
 #   packaging/build.sh --missing    says only what it would fail for, if for anything
+#   packaging/build.sh --program    compiles only what is to be packed, which needs Rust alone; prints its path, last
 #
 # Reads:  SOURCE_DATE_EPOCH  the time that is written into them (default: of the last commit)
 #         VERSION            their version (default: that of Cargo.toml)
@@ -10,7 +11,8 @@
 #         OUT                where they go (default: `packages` in cargo's target directory)
 #         BINARY             what to pack (default: built here, by the release profile)
 # Needs what Rust needs, and dpkg-dev, rpm and gzip; as root on Debian it installs those. cargo-deb and
-# cargo-generate-rpm are built once, which takes minutes, and kept in ~/.cache/ringcx-rotator/tools.
+# cargo-generate-rpm are built once, which takes minutes, and kept in ~/.cache/ringcx-rotator/tools. What is compiled
+# stays in cargo's target directory, so that only the first time takes minutes there, too.
 #
 # The same checkout, compiler and date give the same bytes, in whichever directory: packaging/reproduce.sh shows it.
 set -euo pipefail
@@ -29,19 +31,50 @@ maintainer="${MAINTAINER:-ringcx-rotator maintainers <maintainers@ringcx-rotator
 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 
+# Makes the program, and says where it is.
+program() {
+  # No path of this machine in it: panics would tell them, and no two builds be alike.
+  RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry --remap-path-prefix=$PWD=." \
+    cargo build --release --locked >&2
+  echo "$CARGO_TARGET_DIR/release/ringcx-rotator"
+}
+if [[ ${1-} == --program ]]; then
+  program
+  exit
+fi
+
+# tool NAME VERSION: kept from an earlier time, or built. It only packs, so it is built for speed of building.
+tool() {
+  [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return
+  echo "building $1 $2, once: some minutes" >&2
+  # Not in the target directory of the project, and without its flags.
+  (cd / && env -u RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    cargo install --quiet --locked --force --root "$cache/tools" --version "$2" "$1" >&2) || return
+  echo "$2" >"$cache/tools/$1.version"
+}
+tools() {
+  tool cargo-deb 3.8.0 && tool cargo-generate-rpm 0.21.1 && rm -rf "$cache/tools/build"
+}
+
 # What is not there and cannot be installed, in words.
 missing() {
   local tool missing=()
   for tool in dpkg-shlibdeps:dpkg-dev rpm:rpm gzip:gzip; do
     command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
   done
-  ((${#missing[@]})) || return 0
-  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "there is no ${missing[*]}; on Debian or Ubuntu: apt-get install ${missing[*]}"
-  elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"; } \
-    </dev/null >/dev/null 2>&1; then
-    echo "apt-get cannot install ${missing[*]}"
+  if ((${#missing[@]})); then
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+      echo "there is no ${missing[*]}; on Debian or Ubuntu: apt-get install ${missing[*]}"
+      return
+    fi
+    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"; } \
+      </dev/null >/dev/null 2>&1; then
+      echo "apt-get cannot install ${missing[*]}"
+      return
+    fi
   fi
+  tools || echo "cargo cannot build cargo-deb and cargo-generate-rpm: is there a network?"
 }
 missing=$(missing)
 if [[ ${1-} == --missing ]]; then
@@ -50,24 +83,8 @@ if [[ ${1-} == --missing ]]; then
 fi
 [[ -z $missing ]] || { echo "$missing" >&2; exit 1; }
 
-tool() {
-  [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return
-  # Not in the target directory of the project, and without its flags.
-  (cd / && env -u RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" \
-    cargo install --quiet --locked --force --root "$cache/tools" --version "$2" "$1")
-  rm -rf "$cache/tools/build"
-  echo "$2" >"$cache/tools/$1.version"
-}
-tool cargo-deb 3.8.0
-tool cargo-generate-rpm 0.21.1
 PATH="$cache/tools/bin:$PATH"
-
-if [[ -z ${BINARY-} ]]; then
-  # No path of this machine in it: panics would tell them, and no two builds be alike.
-  RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry --remap-path-prefix=$PWD=." \
-    cargo build --release --locked
-  BINARY=$CARGO_TARGET_DIR/release/ringcx-rotator
-fi
+BINARY="${BINARY:-$(program)}"
 
 # What Cargo.toml calls target/release/tree/KIND is put here by install.sh, and by nothing else.
 trees=$CARGO_TARGET_DIR/release/tree

@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sources=(config/ringcx-rotator.toml config/examples LICENSE README.md CHANGELOG.md docs
-  systemd/ringcx-rotator.{service,sysusers,tmpfiles} systemd/{restart-steps.conf,restart-steps,renew-credentials})
+  systemd/ringcx-rotator.{service,sysusers,tmpfiles,catalog,rules} systemd/{restart-steps.conf,restart-steps,renew-credentials})
 for source in "${sources[@]}"; do
   [[ -e $source ]] || { echo "missing: $source" >&2; exit 1; }
 done
@@ -46,9 +46,7 @@ install -D -m 0755 "$binary" "$program"
 put 0644 systemd/ringcx-rotator.service "$root$prefix/lib/systemd/system/ringcx-rotator.service"
 put 0644 systemd/ringcx-rotator.sysusers "$root$prefix/lib/sysusers.d/ringcx-rotator.conf"
 put 0644 systemd/ringcx-rotator.tmpfiles "$root$prefix/lib/tmpfiles.d/ringcx-rotator.conf"
-if [[ -e systemd/ringcx-rotator.catalog ]]; then
-  put 0644 systemd/ringcx-rotator.catalog "$root$prefix/lib/systemd/catalog/ringcx-rotator.catalog"
-fi
+put 0644 systemd/ringcx-rotator.catalog "$root$prefix/lib/systemd/catalog/ringcx-rotator.catalog"
 put 0755 systemd/renew-credentials "$root$prefix/libexec/ringcx-rotator/renew-credentials"
 put 0755 systemd/restart-steps "$root$prefix/libexec/ringcx-rotator/restart-steps"
 put 0644 systemd/restart-steps.conf "$root$prefix/share/ringcx-rotator/restart-steps.conf"
@@ -56,9 +54,12 @@ put 0644 systemd/restart-steps.conf "$root$prefix/share/ringcx-rotator/restart-s
 install -D -m 0644 config/ringcx-rotator.toml "$root/etc/ringcx-rotator/config.toml.example"
 
 documents="$root$prefix/share/doc/ringcx-rotator"
-install -d "$documents/examples/accounts.d" "$documents/docs"
-install -m 0644 config/examples/*.toml "$documents/examples/"
-install -m 0644 config/examples/accounts.d/*.toml "$documents/examples/accounts.d/"
+(cd config && find examples -type f) | while read -r example; do
+  install -D -m 0644 "config/$example" "$documents/$example"
+done
+# Allows nothing, and is not where polkit looks: `systemd-dropin --polkit` writes the one for a policy.
+install -m 0644 systemd/ringcx-rotator.rules "$documents/examples/50-ringcx-rotator.rules"
+install -d "$documents/docs"
 install -m 0644 docs/*.md "$documents/docs/"
 install -m 0644 README.md CHANGELOG.md LICENSE "$documents/"
 
@@ -79,6 +80,7 @@ if [[ -z $root ]] && [[ $(id -u) == 0 ]]; then
   if command -v systemd-tmpfiles >/dev/null; then
     systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/ringcx-rotator.conf"
   fi
+  if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
   "$prefix/libexec/ringcx-rotator/restart-steps"
   if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 fi

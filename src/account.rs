@@ -30,6 +30,10 @@ pub use proof::{Minted, Proved, Verified};
 /// How many retired or lost generations are remembered, to know their tokens again.
 const REMEMBERED: usize = 64;
 
+/// How long a login counts for a limit of so many a minute. The server counts from when it hears of it, which is
+/// later than when it is written down here: hence the second.
+pub const COUNTED_FOR: TimeDelta = TimeDelta::seconds(61);
+
 /// A clock that was set back by less than this makes no difference.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
@@ -64,6 +68,9 @@ pub struct AccountState {
     pub asked_at: Option<DateTime<Utc>>,
     /// The logins of the last minute before the last one.
     pub logins: VecDeque<DateTime<Utc>>,
+    /// What was asked of RingEX lately.
+    #[serde(default)]
+    pub ringex: RingexUse,
     /// Since when RingCX has wanted the password changed.
     pub password_reset_since: Option<DateTime<Utc>>,
     /// How far the clocks are apart, while they disagree.
@@ -78,12 +85,23 @@ pub struct AccountState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// The RingCX user.
+    /// The RingCX user; for a login by RingEX, whom its JWT names.
     pub username: String,
-    /// Its platform.
+    /// Its platform; empty for a login by RingEX.
     pub platform_id: String,
     /// Since when.
     pub since: DateTime<Utc>,
+}
+
+/// What this account has asked of RingEX lately, as far as it counts for the app that it logs in with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingexUse {
+    /// The app, by its client id.
+    pub client_id: String,
+    /// The requests of the last minute before the last one.
+    pub attempts: VecDeque<DateTime<Utc>>,
+    /// The app is to be left alone until then.
+    pub quiet_until: Option<DateTime<Utc>>,
 }
 
 /// One of our tokens.
@@ -277,6 +295,13 @@ pub struct TokenLoss {
     pub evidence: String,
 }
 
+impl Line {
+    /// Whether it logs in by RingEX.
+    pub fn is_of_ringex(&self) -> bool {
+        self.platform_id.is_empty()
+    }
+}
+
 impl Generation {
     /// Where it is in its life.
     pub fn stage(&self) -> Stage {
@@ -395,12 +420,15 @@ impl AccountState {
         GenerationNo(self.last_generation.saturating_add(1))
     }
 
-    /// Whether this policy logs in as someone else than the journal says.
+    /// Whether this policy logs in as someone else than the journal says, as far as the policy tells.
     pub fn login_differs(&self, policy: &AccountPolicy) -> bool {
-        let LoginPolicy::Admin(login) = &policy.login;
-        self.lines
-            .last()
-            .is_none_or(|line| line.username != login.username || line.platform_id != login.platform_id)
+        let line = self.lines.last();
+        match &policy.login {
+            LoginPolicy::Admin(login) => line
+                .is_none_or(|line| line.username != login.username || line.platform_id != login.platform_id),
+            // Which user it is only the JWT tells.
+            LoginPolicy::RingEx(_) => line.is_none_or(|line| !line.is_of_ringex()),
+        }
     }
 
     /// Logins sent in the minute before `now`.
@@ -411,7 +439,7 @@ impl AccountState {
 
 /// Within a minute of `now`, on either side: one further ahead is from before the clock was set back.
 fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now.signed_duration_since(at).abs() < TimeDelta::minutes(1)
+    now.signed_duration_since(at).abs() < COUNTED_FOR
 }
 
 #[cfg(test)]

@@ -177,10 +177,13 @@ enum Command {
     /// Print what the systemd unit must be told so that it can do what the policy wants, and why
     SystemdDropin {
         /// Write it instead, for systemd to find
-        #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = systemd_dropin::PLACE)]
-        write: Option<PathBuf>,
+        #[arg(long, value_name = "FILE", num_args = 0..=1)]
+        write: Option<Option<PathBuf>>,
+        /// The polkit rule instead, by which the service may restart the units of `notify`
+        #[arg(long)]
+        polkit: bool,
         /// Print JSON
-        #[arg(long, conflicts_with = "write")]
+        #[arg(long, conflicts_with_all = ["write", "polkit"])]
         json: bool,
     },
     /// Stand in for RingCX on loopback, with faults, for trying things out
@@ -234,13 +237,14 @@ pub fn main(cli: Cli) -> ExitCode {
             let asked = revoke::Asked { account, fingerprint, yes, json: json.json };
             revoke::revoke(&globals.config, asked, &screen)
         }
-        Command::SystemdDropin { write, json } => {
+        Command::SystemdDropin { write, polkit, json } => {
+            let what = if polkit { systemd_dropin::Which::Rule } else { systemd_dropin::Which::DropIn };
             let to = match write {
-                Some(path) => systemd_dropin::To::File(path),
+                Some(path) => systemd_dropin::To::File(path.unwrap_or_else(|| what.place().into())),
                 None if json => systemd_dropin::To::Json,
                 None => systemd_dropin::To::Stdout,
             };
-            systemd_dropin::systemd_dropin(&globals.config, to, &screen)
+            systemd_dropin::systemd_dropin(&globals.config, what, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
         Command::Simulate(options) => output::block_on(crate::simulate::options::run(*options)).map_or_else(

@@ -22,6 +22,7 @@ use crate::secret::Token;
 use crate::sink::AnySink;
 use crate::template::Shown;
 
+mod apps;
 mod configs;
 mod log;
 mod login;
@@ -35,7 +36,9 @@ mod session;
 mod step;
 pub(crate) mod trail;
 
+pub use apps::RingexApps;
 pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
+pub use login::{RefusedBy, explain};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};
 pub use peers::Peers;
@@ -79,6 +82,7 @@ pub struct AccountDriver<A, J, W> {
     state: AccountState,
     seen: Seen,
     session: Session,
+    apps: Arc<RingexApps>,
     /// The texts behind the last list, kept for as long as the pass.
     listing: Vec<Token>,
     told: Option<Vec<Condition>>,
@@ -103,6 +107,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let (state, length) = trail::load(&journal, &assignment.account.name).await?;
         let sinks = build_sinks(&assignment.account);
         let session = Session::new(&assignment.ringcx);
+        let apps = Arc::new(RingexApps::default());
+        apps.remember(&state.ringex);
         Ok(Self {
             assignment,
             sinks,
@@ -113,6 +119,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             state,
             seen: Seen::default(),
             session,
+            apps,
             listing: Vec::new(),
             told: None,
             peers: Peers::default(),
@@ -120,6 +127,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             refusals: 0,
             length,
         })
+    }
+
+    /// Shares the limits of RingEX apps with other accounts; what the journal says of this one's use of them
+    /// is known there.
+    pub fn sharing(mut self, apps: Arc<RingexApps>) -> Self {
+        self.apps = apps;
+        self
     }
 
     /// Tells and hears on this board what accounts have to tell each other. Answers the bell that wakes the
@@ -166,7 +180,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub async fn reload(&mut self, assignment: Assignment, api: Arc<A>) -> Result<(), JournalError> {
         self.sinks = build_sinks(&assignment.account);
         self.session.limit_to(&assignment.ringcx);
-        if self.state.login_differs(&assignment.account) {
+        let differs = self.state.login_differs(&assignment.account)
+            || assignment.account.login != self.assignment.account.login
+            || assignment.ringcx.ringex_url != self.assignment.ringcx.ringex_url;
+        if differs {
             self.session.forget();
         }
         self.assignment = assignment;

@@ -31,14 +31,27 @@ pub enum Event {
     /// The account is seen for the first time, or with another user or platform: generations so far
     /// belong to the old login and are only reported from here on.
     LineStarted {
-        /// The RingCX user.
+        /// The RingCX user; for a login by RingEX, whom its JWT names.
         username: String,
-        /// Its platform, such as `aws80`.
+        /// Its platform, such as `aws80`; empty for a login by RingEX, which has none.
         platform_id: String,
     },
     /// An operator asked for a rotation.
     RotationAsked,
-    /// A login is about to be sent. Counted against `logins-per-minute`, across restarts too.
+    /// A RingEX access token is about to be asked for. Counted against the limit of the RingEX app, across
+    /// restarts and accounts.
+    RingexAttempted {
+        /// The app.
+        client_id: String,
+    },
+    /// RingEX asks that the app be left alone; a request before then may prolong that.
+    RingexQuiet {
+        /// The app.
+        client_id: String,
+        /// Not before then.
+        until: DateTime<Utc>,
+    },
+    /// A login is about to be sent to RingCX. Counted against `logins-per-minute`, across restarts too.
     LoginAttempted,
     /// What a login said of the password: whether RingCX wants it changed.
     PasswordReset {
@@ -348,7 +361,7 @@ pub enum Lifted {
     Operator,
     /// The policy was read again.
     Reload,
-    /// The password is another one.
+    /// The password, or another secret of the login, is another one.
     SecretChanged,
 }
 
@@ -419,7 +432,7 @@ impl<'de> Deserialize<'de> for Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentKind {
-    /// RingCX answered 401 or 403 to the login.
+    /// RingCX or RingEX refused the login's secrets, or its user.
     LoginRejected,
     /// The login could not be made for any other reason.
     LoginFailed,

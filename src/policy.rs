@@ -29,7 +29,7 @@ mod value;
 pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
 pub use load::{Loaded, control_socket_of, load};
-pub use login::{AdminLogin, LoginPolicy};
+pub use login::{AdminLogin, LoginPolicy, RingExLogin};
 pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
 pub use value::{DurationError, format_duration, parse_duration};
 
@@ -92,6 +92,8 @@ pub enum LogFormat {
 pub struct RingcxPolicy {
     /// Scheme, host and port, and a path prefix if any; never a user, query or fragment.
     pub base_url: url::Url,
+    /// Where RingEX answers, by the same rules.
+    pub ringex_url: url::Url,
     /// An extra trust anchor, PEM.
     pub ca_file: Option<PathBuf>,
     /// For the TCP and TLS handshakes.
@@ -102,6 +104,8 @@ pub struct RingcxPolicy {
     pub login_encoding: LoginEncoding,
     /// Per account.
     pub logins_per_minute: u32,
+    /// Per RingEX app.
+    pub ringex_logins_per_minute: u32,
     /// Per account.
     pub requests_per_minute: u32,
 }

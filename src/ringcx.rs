@@ -1,4 +1,4 @@
-//! RingCX as the daemon sees it: five calls and what can come of them.
+//! RingCX as the daemon sees it: its calls, RingEX's one, and what can come of them.
 //!
 //! Nothing here retries, waits or gives up; that is the driver's. What an answer means for the next
 //! step is in the variants of [`ApiError`]. The facts come from the public documentation of the
@@ -83,10 +83,10 @@ pub enum ApiError {
         /// In words.
         why: String,
     },
-    /// 401 or 403: log in again once, then treat as refused.
+    /// 401 or 403, or RingEX's 400 that says so: log in again once, then treat as refused.
     #[error("answered {status}{}", detail(said))]
     Denied {
-        /// 401 or 403.
+        /// 401 or 403; from RingEX also 400.
         status: u16,
         /// What the body said, scrubbed and cut.
         said: String,
@@ -165,10 +165,44 @@ pub struct Credentials<'a> {
     pub platform_id: &'a str,
 }
 
-/// The RingCX calls.
+/// Who logs in to RingEX, and through which app.
+pub struct RingexCredentials<'a> {
+    /// The app.
+    pub client_id: &'a str,
+    /// Its secret.
+    pub client_secret: &'a Secret,
+    /// What names the user.
+    pub jwt: &'a Secret,
+}
+
+/// What RingEX gives for a JWT; good for logins to RingCX as long as it lives.
+#[derive(Clone)]
+pub struct RingexAccess {
+    /// RingEX's own access token.
+    pub bearer: Secret,
+    /// `expires_in`; zero where it is not told, and at most a day.
+    pub lifetime: Duration,
+}
+
+/// The user that a JWT names (its `sub`), in words; of one that cannot be read, the JWT itself, by the first
+/// digits of its SHA-256. Another app makes no other user, another JWT of the same user neither.
+pub fn ringex_user(jwt: &Secret) -> String {
+    wire::ringex_user(jwt.expose())
+}
+
+/// The calls to RingCX and RingEX.
 pub trait TokenApi: auth_config::AuthConfigs + 'static {
     /// `POST /api/auth/login/admin`
     fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
+
+    /// `POST {ringex-url}/restapi/oauth/token`
+    fn ringex_token(
+        &self,
+        who: RingexCredentials<'_>,
+    ) -> impl Future<Output = Result<RingexAccess, ApiError>> + Send;
+
+    /// `POST /api/auth/login/rc/accesstoken`
+    fn login_with(&self, access: &RingexAccess) -> impl Future<Output = Result<Login, ApiError>> + Send;
 
     /// `POST /api/auth/token/refresh`
     fn refresh(&self, refresh: &Secret) -> impl Future<Output = Result<Login, ApiError>> + Send;

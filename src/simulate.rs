@@ -1,7 +1,8 @@
 //! A RingCX stand-in on loopback, as nasty as the real one may be.
 //!
-//! [`Simulator`] answers the nine calls, keeps a [`Record`] of what really happened, and makes any
-//! [`Fault`] happen to any [`Call`] when told so. Beside it stand a webhook [`receiver`] and a
+//! [`Simulator`] answers the calls of RingCX and, on a port of its own, RingEX's login; it keeps a
+//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so. Beside
+//! it stand a webhook [`receiver`] and a
 //! [`mailbox`]. What it does not know: how the real server behaves where the public documentation is
 //! silent; there it can be set to each behaviour that is possible.
 //!
@@ -27,6 +28,7 @@ pub mod options;
 mod random;
 pub mod receiver;
 mod record;
+mod ringex;
 mod settings;
 pub mod span;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use fault::{
 };
 pub use listener::StartError;
 pub use record::{AuthKind, CallRecord, DeletedBy, MintedBy, Record, TokenRecord};
+pub use ringex::RingexSetup;
 pub use settings::{
     AccessTokenForm, ConfigAccess, DateForm, DeleteForm, DeleteUnknown, KeyForm, ListForm, MintForm,
     PenaltyForm, Settings,
@@ -73,6 +76,10 @@ pub struct Setup {
     pub tls: Option<Authority>,
     /// Who may log in; without any, everyone may.
     pub users: Vec<User>,
+    /// Where RingEX listens, which is another port.
+    pub ringex_listen: SocketAddr,
+    /// Apps and JWTs.
+    pub ringex: RingexSetup,
     /// How it answers.
     pub settings: Settings,
     /// Its idea of the time, before any skew.
@@ -87,6 +94,8 @@ impl Default for Setup {
             listen: ANY_PORT,
             tls: None,
             users: Vec::new(),
+            ringex_listen: ANY_PORT,
+            ringex: RingexSetup::default(),
             settings: Settings::default(),
             clock: Clock::system(),
             on_call: None,
@@ -99,6 +108,7 @@ pub struct Simulator {
     world: Arc<World>,
     listener: Listener,
     elsewhere: Listener,
+    ringex: Listener,
     background: Background,
     tls: Option<Authority>,
 }
@@ -119,11 +129,13 @@ impl Simulator {
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
         let socket = listener::bind(setup.listen).await?;
         let other = listener::bind(ANY_PORT).await?;
+        let ringex_socket = listener::bind(setup.ringex_listen).await?;
         let elsewhere_at = other.local_addr().unwrap_or(ANY_PORT);
         let world = Arc::new(World::new(setup.clock, setup.settings, setup.on_call));
         {
             let mut state = world.lock();
             state.admission = if setup.users.is_empty() { Admission::Anyone } else { Admission::Known };
+            state.ringex = ringex::Ringex::new(setup.ringex);
             for User { name, password, platform } in setup.users {
                 state.users.insert(name, Account::new(password, platform));
             }
@@ -133,16 +145,21 @@ impl Simulator {
             http::serve(Arc::clone(&stray), None, stream)
         });
         let background = Background::new();
-        let api = Arc::new(api::Api {
-            world: Arc::clone(&world),
-            background: background.clone(),
-            elsewhere: elsewhere_at,
-        });
-        let tls = setup.tls.clone();
-        let listener = Listener::spawn(socket, background.clone(), move |stream| {
-            http::serve(Arc::clone(&api), tls.clone(), stream)
-        });
-        Ok(Self { world, listener, elsewhere, background, tls: setup.tls })
+        let serve = |socket, side| {
+            let api = Arc::new(api::Api {
+                world: Arc::clone(&world),
+                background: background.clone(),
+                elsewhere: elsewhere_at,
+                side,
+            });
+            let tls = setup.tls.clone();
+            Listener::spawn(socket, background.clone(), move |stream| {
+                http::serve(Arc::clone(&api), tls.clone(), stream)
+            })
+        };
+        let listener = serve(socket, api::Side::RingCx);
+        let ringex = serve(ringex_socket, api::Side::RingEx);
+        Ok(Self { world, listener, elsewhere, ringex, background, tls: setup.tls })
     }
 
     /// Where it listens.
@@ -152,8 +169,52 @@ impl Simulator {
 
     /// For `base-url`, without a slash at its end.
     pub fn base_url(&self) -> String {
+        self.url_at(self.address())
+    }
+
+    /// For `ringex-url`, without a slash at its end.
+    pub fn ringex_url(&self) -> String {
+        self.url_at(self.ringex.address())
+    }
+
+    fn url_at(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address())
+        format!("{scheme}://{address}")
+    }
+
+    /// Makes a JWT that logs in as this user.
+    pub fn make_jwt(&self, user: &str) -> String {
+        self.world.lock().make_jwt(self.world.clock.now(), user)
+    }
+
+    /// Takes a JWT back; whether there was one.
+    pub fn revoke_jwt(&self, jwt: &str) -> bool {
+        self.world.lock().ringex.setup.jwts.remove(jwt).is_some()
+    }
+
+    /// Gives an app another secret, or makes it known.
+    pub fn set_app(&self, client_id: &str, client_secret: &str) {
+        self.world.lock().ringex.setup.apps.insert(client_id.to_owned(), client_secret.to_owned());
+    }
+
+    /// Ends every access token of RingEX now.
+    pub fn revoke_ringex_tokens(&self) {
+        self.world.lock().ringex.revoke_tokens();
+    }
+
+    /// Every access token that RingEX ever gave.
+    pub fn ringex_tokens(&self) -> Vec<String> {
+        self.world.lock().ringex.tokens()
+    }
+
+    /// Takes a user's access to RingCX away; RingEX goes on letting it in.
+    pub fn shut_out(&self, user: &str) {
+        self.world.lock().users.entry(user.to_owned()).or_default().shut_out = true;
+    }
+
+    /// Gives it back.
+    pub fn let_in(&self, user: &str) {
+        self.world.lock().users.entry(user.to_owned()).or_default().shut_out = false;
     }
 
     /// Makes a fault happen to the next calls of this kind. Bounded faults come in the order given and
@@ -250,5 +311,6 @@ impl Simulator {
     pub async fn stop(&self) {
         self.listener.stop().await;
         self.elsewhere.stop().await;
+        self.ringex.stop().await;
     }
 }

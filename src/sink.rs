@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -130,7 +130,7 @@ pub enum SinkError {
         name: String,
     },
     /// The file system said no. The old bytes are still there.
-    #[error("{path}: cannot {doing}: {source}", path = path.display())]
+    #[error("{path}: cannot {doing}: {source}{}", closed(path, source), path = path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -269,6 +269,23 @@ pub enum SinkError {
         /// What the answer lacks.
         why: &'static str,
     },
+}
+
+/// What a service that systemd keeps in a sandbox is told beside what the system said: that alone reads as if the
+/// directory itself were at fault.
+fn closed(path: &Path, source: &std::io::Error) -> &'static str {
+    const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+    match source.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; for the service it is read-only under ProtectSystem=strict: run `ringcx-rotator systemd-dropin`, \
+             which prints what the unit must allow"
+        }
+        std::io::ErrorKind::PermissionDenied if HOMES.iter().any(|home| path.starts_with(home)) => {
+            "; for the service homes are hidden by ProtectHome=: run `ringcx-rotator systemd-dropin`, which \
+             prints what the unit must allow"
+        }
+        _other => "",
+    }
 }
 
 fn advice(help: &str) -> String {
@@ -431,5 +448,33 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
             // Only a runtime that is being torn down cancels such work; the caller goes with it.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_the_sandbox_closes_is_told_with_what_opens_it() {
+        let said = |path: &str, kind: io::ErrorKind| {
+            SinkError::Io { path: path.into(), doing: "create a file in it", source: kind.into() }.to_string()
+        };
+        for (path, kind, because) in [
+            ("/srv/ivr", io::ErrorKind::ReadOnlyFilesystem, "ProtectSystem=strict"),
+            ("/home/ivr", io::ErrorKind::PermissionDenied, "ProtectHome="),
+        ] {
+            let text = said(path, kind);
+            assert!(text.contains(because) && text.contains("`ringcx-rotator systemd-dropin`"), "{text}");
+        }
+        for (path, kind) in [
+            ("/srv/ivr", io::ErrorKind::PermissionDenied),
+            ("/homes/ivr", io::ErrorKind::PermissionDenied),
+            ("/home/ivr", io::ErrorKind::StorageFull),
+        ] {
+            assert!(!said(path, kind).contains("systemd-dropin"), "{path} {kind}");
+        }
     }
 }

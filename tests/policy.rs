@@ -107,7 +107,9 @@ fn a_policy_is_found_beside_its_relative_paths() {
     let directory = setup.directory.path();
     assert_eq!(policy.daemon.accounts_dir.as_deref(), Some(directory.join("more").as_path()));
     assert_eq!(policy.ringcx.ca_file.as_deref(), Some(directory.join("ca.pem").as_path()));
-    let LoginPolicy::Admin(login) = &policy.account("sales-ivr").unwrap().login;
+    let LoginPolicy::Admin(login) = &policy.account("sales-ivr").unwrap().login else {
+        panic!("another login")
+    };
     assert_eq!(login.password, SecretSource::File(directory.join("pw")));
 }
 

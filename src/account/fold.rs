@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountState, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery, Line,
-    LostMint, OpenMint, REMEMBERED, SinkRecord, Stage, TokenLoss, is_recent,
+    LostMint, OpenMint, REMEMBERED, RingexUse, SinkRecord, Stage, TokenLoss, is_recent,
 };
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
 use crate::secret::Fingerprint;
@@ -16,6 +16,12 @@ impl AccountState {
         match event {
             Event::LineStarted { username, platform_id } => self.start_line(username, platform_id, at),
             Event::RotationAsked => self.asked_at = Some(at),
+            Event::RingexAttempted { client_id } => {
+                let ringex = self.ringex_of(client_id);
+                ringex.attempts.retain(|earlier| is_recent(*earlier, at));
+                ringex.attempts.push_back(at);
+            }
+            Event::RingexQuiet { client_id, until } => self.ringex_of(client_id).quiet_until = Some(*until),
             Event::LoginAttempted => {
                 self.logins.retain(|earlier| is_recent(*earlier, at));
                 self.logins.push_back(at);
@@ -196,6 +202,14 @@ impl AccountState {
             }
             Event::ClockAgreed => self.clock = None,
         }
+    }
+
+    /// Another app has limits of its own.
+    fn ringex_of(&mut self, client_id: &str) -> &mut RingexUse {
+        if self.ringex.client_id != client_id {
+            self.ringex = RingexUse { client_id: client_id.to_owned(), ..RingexUse::default() };
+        }
+        &mut self.ringex
     }
 
     fn start_line(&mut self, username: &str, platform_id: &str, at: DateTime<Utc>) {

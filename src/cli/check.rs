@@ -10,11 +10,14 @@ use super::unit::needs::{Needs, System};
 use super::{credentials, show};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
-use crate::policy::{AccountPolicy, Diagnostic, Loaded, LoginPolicy, Policy, load};
+use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
 use crate::ringcx::http::HttpApi;
-use crate::ringcx::{Auth, Credentials, TokenApi};
+use crate::ringcx::{Auth, TokenApi};
 use crate::secret::Secret;
 use crate::sink::{AnySink, Around, Asking, Sink};
+
+mod login;
+use login::LogIn;
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +121,9 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let api = HttpApi::try_new(&policy.ringcx, Clock::system());
     let api = api.map_err(|error| show::failing(error, screen))?;
     let mut probes = Vec::new();
+    let logins = LogIn::new(&api, policy, screen).await;
     for account in &policy.accounts {
-        let (said, access) = probe_login(&api, account).await;
+        let (said, access) = probe_login(&logins, &api, account).await;
         probes.extend(said);
         let ringcx = access.as_ref().map(|access| Asking { api: &api, auth: Auth::Bearer(access) });
         for sink in &account.sinks {
@@ -146,20 +150,17 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
 
 /// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it; what it
 /// gave is for the sinks that are inside RingCX.
-async fn probe_login(api: &HttpApi, account: &AccountPolicy) -> (Vec<Probe>, Option<Secret>) {
+async fn probe_login(
+    logins: &LogIn<'_, HttpApi>,
+    api: &HttpApi,
+    account: &AccountPolicy,
+) -> (Vec<Probe>, Option<Secret>) {
     let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
-    let LoginPolicy::Admin(login) = &account.login;
-    let password = match login.password.read() {
-        Ok(password) => password,
-        Err(error) => return (vec![probe(false, format!("password: {error}"))], None),
+    let (login, who) = match logins.attempt(account).await {
+        Ok(opened) => opened,
+        Err(error) => return (vec![probe(false, error)], None),
     };
-    let username = &login.username;
-    let who = Credentials { username, password: &password, platform_id: &login.platform_id };
-    let login = match api.login(who).await {
-        Ok(login) => login,
-        Err(error) => return (vec![probe(false, format!("login: {error}"))], None),
-    };
-    let mut probes = vec![probe(true, format!("logged in as {username}"))];
+    let mut probes = vec![probe(true, format!("logged in as {who}"))];
     if login.password_reset {
         probes.push(probe(false, "RingCX wants the password changed: it may stop working soon".to_owned()));
     }

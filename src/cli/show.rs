@@ -10,7 +10,7 @@ use crate::alert::Condition;
 use crate::clock::Clock;
 use crate::daemon::DaemonError;
 use crate::daemon::office::Office;
-use crate::driver::{AccountDriver, Assignment, Witness};
+use crate::driver::{AccountDriver, Assignment, RingexApps, Witness};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::plan::seen::Seen;
 use crate::policy::{AccountPolicy, LogPolicy, Policy, control_socket_of, load};
@@ -95,7 +95,9 @@ pub async fn driver(
     let assignment =
         Assignment { account: account.clone(), ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
     let opened = AccountDriver::open(assignment, Arc::new(api), journal.clone(), Nobody, clock).await;
-    Ok((opened.map_err(|error| failing(error, screen))?, journal))
+    let driver = opened.map_err(|error| failing(error, screen))?;
+    let apps = RingexApps::of_journal(&journal, policy).await;
+    Ok((driver.sharing(Arc::new(apps)), journal))
 }
 
 /// Lets the state directory go.

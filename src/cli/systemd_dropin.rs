@@ -17,12 +17,33 @@ use super::show;
 use super::unit::needs::{Machine, Needs, System, What};
 use super::unit::{Lack, Unit, words};
 use crate::policy::Policy;
+use polkit::Rule;
 
+mod polkit;
 #[cfg(test)]
 mod tests;
 
 /// Where the drop-in goes.
 pub const PLACE: &str = "/etc/systemd/system/ringcx-rotator.service.d/policy.conf";
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub enum Which {
+    /// What the unit must be told.
+    DropIn,
+    /// What polkit must be told.
+    Rule,
+}
+
+impl Which {
+    /// Where it goes.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::DropIn => PLACE,
+            Self::Rule => polkit::PLACE,
+        }
+    }
+}
 
 /// What to do with it.
 pub enum To {
@@ -56,28 +77,32 @@ pub struct Line {
 pub struct DropIn {
     policy: PathBuf,
     lines: Vec<Line>,
+    /// What no unit can grant.
+    #[serde(rename = "polkit", skip_serializing_if = "Rule::is_empty")]
+    rule: Rule,
 }
 
-pub fn systemd_dropin(config: &Path, to: To, screen: &Screen) -> Exit {
+pub fn systemd_dropin(config: &Path, which: Which, to: To, screen: &Screen) -> Exit {
     let policy = match show::policy(config, screen) {
         Ok(policy) => policy,
         Err(exit) => return exit,
     };
     let dropin = DropIn::of(&policy, &System);
-    for note in dropin.notes() {
-        screen.note(note);
-    }
+    let (text, next) = match which {
+        Which::DropIn => {
+            dropin.notes().into_iter().chain(dropin.rule.advice()).for_each(|note| screen.note(note));
+            (dropin.text(), "\nnow: systemctl daemon-reload && systemctl restart ringcx-rotator")
+        }
+        Which::Rule => (dropin.rule.text(&dropin.policy), ""),
+    };
     match to {
-        To::Stdout => screen.print(&dropin.text()),
+        To::Stdout => screen.print(&text),
         To::Json => screen.json(&dropin),
         To::File(path) => {
-            if let Err(error) = write(&path, &dropin.text()) {
+            if let Err(error) = write(&path, &text) {
                 return show::failing(format!("{}: {error}", path.display()), screen);
             }
-            screen.print(&format!(
-                "written: {}\nnow: systemctl daemon-reload && systemctl restart ringcx-rotator",
-                path.display()
-            ));
+            screen.print(&format!("written: {}{next}", path.display()));
         }
     }
     Exit::Done
@@ -114,6 +139,7 @@ impl DropIn {
             | What::Capability(_)
             | What::Credential(_)
             | What::Variable(_)
+            | What::Manage(..)
             | What::Policy(_) => None,
         });
         let groups = groups.chain(unit.groups().iter().filter_map(|group| machine.group_id(group))).collect();
@@ -126,7 +152,7 @@ impl DropIn {
                 }
             }
         }
-        Self { policy: policy.path.clone(), lines }
+        Self { policy: policy.path.clone(), lines, rule: Rule::of(&needs, unit.user()) }
     }
 
     /// What an operator should not overlook.
@@ -155,6 +181,10 @@ impl DropIn {
             }
             let off = if line.first.is_some() { "#" } else { "" };
             let _ok = writeln!(text, "{off}{}={}", line.setting, line.value);
+        }
+        if let Some(besides) = self.rule.besides() {
+            text.push('\n');
+            comment(&mut text, &besides);
         }
         text
     }

@@ -303,6 +303,8 @@ impl Unit {
                     || self.words("PassEnvironment").contains(name);
                 (!set).then(|| Lack::Variable(name.clone())).into_iter().collect()
             }
+            // No unit can grant it: polkit does, see `systemd_dropin/polkit.rs`.
+            What::Manage(..) => Vec::new(),
             What::Policy(path) => {
                 (self.config() != *path).then(|| Lack::OtherPolicy(path.clone())).into_iter().collect()
             }

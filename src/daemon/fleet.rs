@@ -50,6 +50,7 @@ impl Fleet {
         let witness = self.witness.clone();
         let driver =
             AccountDriver::open(assignment, api, self.journal.clone(), witness, self.clock.clone()).await?;
+        let driver = driver.sharing(Arc::clone(&self.shared.apps));
         let stop = CancellationToken::new();
         let (orders, inbox) = mpsc::channel(QUEUE);
         let (first, first_ended) = oneshot::channel();

@@ -20,7 +20,7 @@ use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, Trail};
+use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, RingexApps, Trail};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
 use crate::policy::{AccountPolicy, Policy, PolicyErrors};
@@ -102,6 +102,7 @@ impl Office {
             board: Arc::clone(&board),
             peers: Peers::default(),
             systemd: systemd.clone(),
+            apps: Arc::new(RingexApps::of_journal(&journal, &policy).await),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
         let fleet = Fleet::new(Arc::clone(&shared), journal.clone(), witness, clock.clone());

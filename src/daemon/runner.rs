@@ -11,7 +11,9 @@ use super::board::{Board, DeskWitness};
 use super::systemd::Systemd;
 use super::waker::Waker;
 use crate::clock::monotonic;
-use crate::driver::{AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, Peers, RevokeError};
+use crate::driver::{
+    AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, Peers, RevokeError, RingexApps,
+};
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Decision;
@@ -69,6 +71,8 @@ pub struct Shared {
     pub peers: Peers,
     /// Who watches over progress.
     pub systemd: Systemd,
+    /// The limits of RingEX apps.
+    pub apps: Arc<RingexApps>,
 }
 
 /// One account's task.

@@ -76,6 +76,8 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         }
         Event::LineStarted { .. }
         | Event::RotationAsked
+        | Event::RingexAttempted { .. }
+        | Event::RingexQuiet { .. }
         | Event::LoginAttempted
         | Event::PasswordReset { .. }
         | Event::MintIntended { .. }

@@ -15,6 +15,12 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
             info!(name: "line-started", account, username, platform_id, "Account taken under management");
         }
         Event::RotationAsked => info!(name: "rotation-asked", account, "Rotation asked for"),
+        Event::RingexAttempted { client_id } => {
+            debug!(name: "ringex-attempted", account, client_id, "Logging in to RingEX");
+        }
+        Event::RingexQuiet { client_id, until } => {
+            warn!(name: "ringex-quiet", account, client_id, %until, "RingEX asks to be left alone, no account of this app logs in");
+        }
         Event::LoginAttempted => debug!(name: "login-attempted", account, "Logging in"),
         Event::PasswordReset { required: true } => {
             error!(name: "password-reset-required", account, "RingCX wants the password changed: it may stop working soon");

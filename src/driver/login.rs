@@ -9,12 +9,16 @@ use tokio_util::sync::CancellationToken;
 use super::pass::Halt;
 use super::session::Access;
 use super::{AccountDriver, Witness};
+use crate::account::COUNTED_FOR;
 use crate::event::{Event, IncidentKind, Lane};
 use crate::journal::Journal;
 use crate::plan::backoff::{Trouble, failed};
 use crate::policy::{AdminLogin, LoginPolicy};
 use crate::ringcx::{Credentials, Login, TokenApi};
 use crate::secret::{Secret, SecretTag};
+
+mod ringex;
+pub use ringex::{RefusedBy, explain};
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Logs in. `false`: it failed, and that is recorded.
@@ -30,6 +34,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         match self.assignment.account.login.clone() {
             LoginPolicy::Admin(login) => self.login_as_admin(&login, stop).await,
+            LoginPolicy::RingEx(login) => self.login_by_ringex(&login, stop).await,
         }
     }
 
@@ -68,7 +73,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             return Ok(());
         }
         let oldest = self.state.logins.front().copied().unwrap_or(now);
-        Err(Halt::NotBefore((oldest + TimeDelta::seconds(60)).max(now + TimeDelta::seconds(1))))
+        Err(Halt::NotBefore((oldest + COUNTED_FOR).max(now + TimeDelta::seconds(1))))
     }
 
     /// For want of a secret, say.
@@ -95,6 +100,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 let password = login.password.read_aside().await.ok()?;
                 Some(self.tag_of_admin(login, &password))
             }
+            LoginPolicy::RingEx(login) => self.tag_secrets_of(login).await,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::child::{self, ChildError, Ended, Program};
 use crate::event::{Event, GenerationNo, IncidentKind, Lane};
 use crate::journal::Journal;
 use crate::plan::seen::Claim;
-use crate::policy::{Notify, SinkPolicy};
+use crate::policy::{Notify, NotifyWhat, SinkPolicy};
 use crate::ringcx::{TokenApi, scrub};
 use crate::secret::scrub::encoded;
 use crate::sink::{atomic_file, blocking};
@@ -35,7 +35,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             Ok(ended) if ended.status.success() => {
                 Ok(Some(said(&ended.stdout)).filter(|note| !note.is_empty()))
             }
-            Ok(ended) => Err(explain(&policy, &child::ending(ended.status), &said(&ended.stderr))),
+            Ok(ended) => Err(explain(&policy, &child::ending(ended.status), &said(&ended.stderr))
+                + advice(&policy, &ended)),
             Err(ChildError::TimedOut { timeout, stderr, .. }) => {
                 Err(explain(&policy, &format!("took longer than {timeout:?} and was ended"), &said(&stderr)))
             }
@@ -96,6 +97,19 @@ fn explain(policy: &Notify, what: &str, said: &str) -> String {
     if said.is_empty() { format!("{policy}: {what}") } else { format!("{policy}: {what}: {said}") }
 }
 
+/// What helps where systemd was not allowed to do it. The words are those of systemctl, which is run under `C.UTF-8`.
+fn advice(policy: &Notify, ended: &Ended) -> &'static str {
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let is_refused =
+        ["Interactive authentication required", "Access denied"].iter().any(|words| said.contains(words));
+    match policy.what {
+        NotifyWhat::Unit { .. } if is_refused => {
+            "; polkit does not let the service do this: run `ringcx-rotator systemd-dropin --polkit --write`"
+        }
+        NotifyWhat::Unit { .. } | NotifyWhat::Program(_) => "",
+    }
+}
+
 /// A file that anybody may have written.
 fn claim(found: Result<atomic_file::Seen, crate::sink::SinkError>) -> Option<Claim> {
     let found = match found {
@@ -144,5 +158,27 @@ mod tests {
     fn what_is_said_is_never_shown() {
         let Some(Claim::Odd(text)) = written(b"canary") else { panic!("it is odd") };
         assert!(!text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn a_unit_that_polkit_keeps_us_from_is_told_with_the_command_that_lets_us() {
+        use std::os::unix::process::ExitStatusExt;
+        let ended = |stderr: &str| Ended {
+            status: std::process::ExitStatus::from_raw(256),
+            stdout: Default::default(),
+            stderr: stderr.as_bytes().to_vec().into(),
+        };
+        let notify = |what| Notify { what, timeout: std::time::Duration::from_secs(1) };
+        let action = crate::policy::UnitAction::Restart;
+        let unit = notify(NotifyWhat::Unit { unit: "dialer.service".to_owned(), action });
+        let refused =
+            "Failed to restart dialer.service: Interactive authentication required.\nSee system logs.\n";
+        assert!(advice(&unit, &ended(refused)).contains("systemd-dropin --polkit"));
+        assert!(
+            advice(&unit, &ended("Failed to restart dialer.service: Access denied\n")).contains("polkit")
+        );
+        assert_eq!(advice(&unit, &ended("Failed to restart dialer.service: Unit not found.\n")), "");
+        let program = notify(NotifyWhat::Program(vec!["systemctl".to_owned()]));
+        assert_eq!(advice(&program, &ended(refused)), "");
     }
 }

@@ -64,6 +64,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         self.peers.begins_pass(self.name());
         self.seen.begin_pass(self.clock.now());
+        if let Err(halt) = self.note_first_user().await {
+            return self.halted(halt, self.clock.now());
+        }
         self.seen.secret_tag = self.tag_held_secret().await;
         self.note_texts();
         let report = self.work(stop).await;
@@ -105,18 +108,22 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             };
             match done {
                 Ok(()) => {}
-                Err(Halt::Stopped) => return PassReport { wake_at, end: PassEnd::Stopped },
-                Err(Halt::NotBefore(until)) => {
-                    return PassReport { wake_at: wake_at.min(until), end: PassEnd::AtRest };
-                }
-                Err(Halt::Journal(error)) => {
-                    let wake_at = crate::clock::after(now, self.assignment.account.retry.initial);
-                    return PassReport { wake_at, end: PassEnd::Journal(error.into()) };
-                }
+                Err(halt) => return self.halted(halt, wake_at),
             }
         }
         let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.max);
         PassReport { wake_at, end: PassEnd::Circling }
+    }
+
+    fn halted(&self, halt: Halt, wake_at: DateTime<Utc>) -> PassReport {
+        match halt {
+            Halt::Stopped => PassReport { wake_at, end: PassEnd::Stopped },
+            Halt::NotBefore(until) => PassReport { wake_at: wake_at.min(until), end: PassEnd::AtRest },
+            Halt::Journal(error) => {
+                let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.initial);
+                PassReport { wake_at, end: PassEnd::Journal(error.into()) }
+            }
+        }
     }
 
     /// Keeps no more in memory than the next pass can use, and says how things stand.
@@ -130,7 +137,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         self.progress();
     }
 
-    /// The tag of the password, while a rejected login is held back: another password lifts the hold.
+    /// The tag of the login's secrets, while a rejected login is held back: another one lifts the hold.
     async fn tag_held_secret(&self) -> Option<SecretTag> {
         let held = self.state.lanes.get(&Lane::Login)?;
         held.rejected?;

@@ -71,8 +71,15 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         self.seen.begin_pass(self.clock.now());
         self.perform(Step::Look(Look::Sinks), stop).await?;
         self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
-        if self.seen.list.is_none() {
-            self.perform(Step::Look(Look::ListByLogin), stop).await?;
+        // Twice, as the first may only have told that it is another user's list.
+        for _ in 0..2 {
+            let lines = self.state.lines.len();
+            if self.seen.list.is_none() {
+                self.perform(Step::Look(Look::ListByLogin), stop).await?;
+            }
+            if self.state.lines.len() == lines {
+                break;
+            }
         }
         if self.seen.list.is_none() {
             return Err(RevokeError::Failed { why: self.last_error() });

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::monotonic;
 use crate::policy::RingcxPolicy;
-use crate::ringcx::Login;
-use crate::secret::{Fingerprint, Secret, Token};
+use crate::ringcx::{Login, RingexAccess};
+use crate::secret::{Fingerprint, Secret, SecretTag, Token};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -37,8 +37,25 @@ impl Access {
     }
 }
 
+/// What RingEX gave, for as long as it lives.
+pub struct Kept {
+    access: RingexAccess,
+    good_until: Instant,
+}
+
+impl Kept {
+    /// Takes what RingEX gave, just now.
+    pub fn new(access: RingexAccess) -> Self {
+        let ahead = AHEAD.min(access.lifetime / 10);
+        Self { good_until: monotonic() + access.lifetime.saturating_sub(ahead), access }
+    }
+}
+
 /// The login of one account.
 pub struct Session {
+    ringex: Option<Kept>,
+    /// Of the secrets that RingEX was asked with last.
+    tag: Option<SecretTag>,
     access: Option<Access>,
     texts: BTreeMap<Fingerprint, Token>,
     requests: VecDeque<Instant>,
@@ -50,6 +67,8 @@ impl Session {
     /// Not logged in.
     pub fn new(policy: &RingcxPolicy) -> Self {
         let mut session = Self {
+            ringex: None,
+            tag: None,
             access: None,
             texts: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -95,8 +114,35 @@ impl Session {
 
     /// Forgets everything of this login.
     pub fn forget(&mut self) {
+        self.ringex = None;
+        self.tag = None;
         self.access = None;
         self.texts.clear();
+    }
+
+    /// RingEX's access token, as long as it lives.
+    pub fn ringex(&self) -> Option<RingexAccess> {
+        self.ringex.as_ref().filter(|kept| kept.good_until > monotonic()).map(|kept| kept.access.clone())
+    }
+
+    /// Keeps what RingEX gave.
+    pub fn keep_ringex(&mut self, kept: Kept) {
+        self.ringex = Some(kept);
+    }
+
+    /// Gives up RingEX's access token.
+    pub fn drop_ringex(&mut self) {
+        self.ringex = None;
+    }
+
+    /// Remembers with which secrets RingEX was asked.
+    pub fn tried_with(&mut self, tag: SecretTag) {
+        self.tag = Some(tag);
+    }
+
+    /// The tag of the secrets that RingEX was asked with last.
+    pub fn tag(&self) -> Option<SecretTag> {
+        self.tag
     }
 
     /// Keeps a token's text.
@@ -144,6 +190,8 @@ mod tests {
 
     fn session(requests_per_minute: usize) -> Session {
         Session {
+            ringex: None,
+            tag: None,
             access: None,
             texts: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -169,5 +217,17 @@ mod tests {
         assert!(session.bearer().is_none());
         session.keep_access(Access::new(login(Duration::from_secs(300))));
         assert!(session.bearer().is_some());
+    }
+
+    #[test]
+    fn what_ringex_gave_is_kept_for_its_life_and_no_longer() {
+        let mut session = session(3);
+        let kept = |lifetime| Kept::new(RingexAccess { bearer: Secret::new("ringex"), lifetime });
+        session.keep_ringex(kept(Duration::ZERO));
+        assert!(session.ringex().is_none());
+        session.keep_ringex(kept(Duration::from_secs(3600)));
+        assert!(session.ringex().is_some());
+        session.forget();
+        assert!(session.ringex().is_none(), "another user's");
     }
 }

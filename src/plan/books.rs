@@ -16,8 +16,10 @@ pub const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
 
 impl Planner<'_> {
     pub(super) fn keep_books(&mut self) {
-        if self.state.login_differs(self.policy) {
-            let LoginPolicy::Admin(login) = &self.policy.login;
+        // Whom a JWT names the plan cannot know: the driver writes that down.
+        if let LoginPolicy::Admin(login) = &self.policy.login
+            && self.state.login_differs(self.policy)
+        {
             self.record(vec![Event::LineStarted {
                 username: login.username.clone(),
                 platform_id: login.platform_id.clone(),

@@ -186,6 +186,13 @@ impl Seen {
         self.list = None;
     }
 
+    /// Another user logs in: what was seen as the one before tells nothing.
+    pub fn another_login(&mut self) {
+        self.list = None;
+        self.doubts.clear();
+        self.last_listed_at = None;
+    }
+
     /// Something was changed in a sink: what was seen no longer tells.
     pub fn sinks_changed(&mut self) {
         self.sinks = None;

@@ -28,7 +28,7 @@ pub enum NotifyWhat {
 }
 
 /// What systemd is asked to do, as `systemctl` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UnitAction {
     /// Reload if it can and else restart, if it runs at all.
     TryReloadOrRestart,

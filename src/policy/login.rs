@@ -11,6 +11,8 @@ use crate::secret::SecretSource;
 pub enum LoginPolicy {
     /// `login = "admin"`: with a user's name and password.
     Admin(AdminLogin),
+    /// `login = "ringex"`: with the JWT of a RingEX user, through an app.
+    RingEx(RingExLogin),
 }
 
 impl LoginPolicy {
@@ -18,6 +20,7 @@ impl LoginPolicy {
     pub fn secrets(&self) -> Vec<&SecretSource> {
         match self {
             Self::Admin(login) => vec![&login.password],
+            Self::RingEx(login) => vec![&login.client_secret, &login.jwt],
         }
     }
 
@@ -25,6 +28,7 @@ impl LoginPolicy {
     pub fn secrets_mut(&mut self) -> Vec<&mut SecretSource> {
         match self {
             Self::Admin(login) => vec![&mut login.password],
+            Self::RingEx(login) => vec![&mut login.client_secret, &mut login.jwt],
         }
     }
 
@@ -43,4 +47,15 @@ pub struct AdminLogin {
     pub password: SecretSource,
     /// Such as `aws80`.
     pub platform_id: String,
+}
+
+/// `login = "ringex"`. Whom the JWT names only the JWT tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RingExLogin {
+    /// The app's; no secret, and no user either.
+    pub client_id: String,
+    /// Where the app's secret is.
+    pub client_secret: SecretSource,
+    /// Where the user's JWT is.
+    pub jwt: SecretSource,
 }

@@ -55,8 +55,8 @@ enum Visibility {
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let parts = ["pass", "pwd", "secret", "jwt", "token", "header", "credential", "auth", "signature"];
-    // `base-url` is shown, unless its value holds more than an address: see `Table::mark`.
-    let url = key.contains("url") && key != "base-url";
+    // These two are shown, unless their value holds more than an address: see `Table::mark`.
+    let url = key.contains("url") && !["base-url", "ringex-url"].contains(&key.as_str());
     let private_key = key.len() > 3 && key.ends_with("key");
     url || private_key || parts.iter().any(|part| key.contains(part))
 }

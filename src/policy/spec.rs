@@ -16,8 +16,10 @@ use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
 use crate::secret::SecretSource;
 
 mod consumer;
+mod login;
 mod sink;
 pub(super) use consumer::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
+pub(super) use login::{LoginSpec, OwnSecret};
 pub(super) use sink::{
     AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
     WebhookSpec,
@@ -101,11 +103,13 @@ impl LogSpec {
 #[derive(Default)]
 pub(super) struct RingcxSpec {
     pub base_url: Option<At<Url>>,
+    pub ringex_url: Option<At<Url>>,
     pub ca_file: Option<At<PathBuf>>,
     pub connect_timeout: Option<At<Duration>>,
     pub request_timeout: Option<At<Duration>>,
     pub login_encoding: Option<At<LoginEncoding>>,
     pub logins_per_minute: Option<At<u32>>,
+    pub ringex_logins_per_minute: Option<At<u32>>,
     pub requests_per_minute: Option<At<u32>>,
 }
 
@@ -114,11 +118,13 @@ impl RingcxSpec {
         let encodings = [("query", LoginEncoding::Query), ("form", LoginEncoding::Form)];
         Self {
             base_url: table.value("base-url", &value::BASE_URL),
+            ringex_url: table.value("ringex-url", &value::RINGEX_URL),
             ca_file: table.value("ca-file", &value::PATH),
             connect_timeout: table.value("connect-timeout", &value::TIME_SPAN),
             request_timeout: table.value("request-timeout", &value::TIME_SPAN),
             login_encoding: table.choice("login-encoding", &encodings),
             logins_per_minute: table.number("logins-per-minute", 1..=100_000),
+            ringex_logins_per_minute: table.number("ringex-logins-per-minute", 1..=100_000),
             requests_per_minute: table.number("requests-per-minute", 1..=100_000),
         }
     }
@@ -242,33 +248,11 @@ impl RetrySpec {
     }
 }
 
-/// The source of a secret that may be left out where `passwords-dir` is set.
-pub(super) enum OwnSecret {
-    /// Not written.
-    Absent,
-    /// Written, and recorded as a fault.
-    Faulty,
-    /// Written.
-    Source(At<SecretSource>),
-}
-
-impl OwnSecret {
-    fn read(table: &mut Table<'_>, key: &'static str) -> Self {
-        match table.secret(key) {
-            Some(source) => Self::Source(source),
-            None if table.has(key) => Self::Faulty,
-            None => Self::Absent,
-        }
-    }
-}
-
 /// `[[account]]`
 pub(super) struct AccountSpec {
     pub span: Span,
     pub name: Option<At<String>>,
-    pub username: Option<At<String>>,
-    pub password: OwnSecret,
-    pub platform_id: Option<At<String>>,
+    pub login: Option<LoginSpec>,
     pub tuning: TuningSpec,
     pub sinks: Vec<SinkSpec>,
 }
@@ -279,9 +263,7 @@ impl AccountSpec {
         Self {
             span: table.span(),
             name: table.required("name", &value::NAME),
-            username: table.required("username", &value::LINE),
-            password: OwnSecret::read(table, "password"),
-            platform_id: table.required("platform-id", &value::PLATFORM),
+            login: LoginSpec::read(table),
             tuning: TuningSpec::read(table),
             sinks: table.tables("sink", "[[account.sink]]", SinkSpec::read),
         }

@@ -106,21 +106,25 @@ impl Context<'_> {
     fn ringcx(&mut self, spec: RingcxSpec) -> RingcxPolicy {
         let RingcxSpec {
             base_url,
+            ringex_url,
             ca_file,
             connect_timeout,
             request_timeout,
             login_encoding,
             logins_per_minute,
+            ringex_logins_per_minute,
             requests_per_minute,
         } = spec;
         let place = connect_timeout.as_ref().or(request_timeout.as_ref()).map(|at| at.span);
         let policy = RingcxPolicy {
-            base_url: or(base_url, built_in_base_url()),
+            base_url: or(base_url, built_in("https://ringcx.ringcentral.com")),
+            ringex_url: or(ringex_url, built_in("https://platform.ringcentral.com")),
             ca_file: ca_file.map(|at| self.directory.join(at.value)),
             connect_timeout: or(connect_timeout, secs(10)),
             request_timeout: or(request_timeout, secs(30)),
             login_encoding: or(login_encoding, LoginEncoding::Query),
             logins_per_minute: or(logins_per_minute, 5),
+            ringex_logins_per_minute: or(ringex_logins_per_minute, 5),
             requests_per_minute: or(requests_per_minute, 120),
         };
         if let Some(place) = place.filter(|_| policy.connect_timeout > policy.request_timeout) {
@@ -224,6 +228,6 @@ impl Context<'_> {
     }
 }
 
-fn built_in_base_url() -> Url {
-    Url::parse("https://ringcx.ringcentral.com").expect("the built-in address is one")
+fn built_in(address: &str) -> Url {
+    Url::parse(address).expect("the built-in address is one")
 }

@@ -19,7 +19,7 @@ mod web;
 pub(super) use cron::{CRON, shortest_gap};
 pub(super) use duration::{DURATION, INTERVAL, TIME_SPAN};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub(super) use web::{BASE_URL, HOST, WEBHOOK_URL, header_name, header_value, is_loopback};
+pub(super) use web::{BASE_URL, HOST, RINGEX_URL, WEBHOOK_URL, header_name, header_value, is_loopback};
 
 /// Why a text is not a value of this kind.
 #[derive(Debug)]
@@ -120,6 +120,18 @@ pub(super) const PLATFORM: Kind<String> = kind("a platform such as \"aws80\"", |
         return Ok(text.to_owned());
     }
     Err(Refusal::new("not a platform").help(Some("it has letters and digits, such as \"aws80\"".to_owned())))
+});
+
+/// Of a RingEX app: what stands before the colon of a Basic login.
+pub(super) const CLIENT_ID: Kind<String> = kind("the client id of an app", |text| {
+    if (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::new("not a client id").help(Some(
+        "it has letters, digits and signs without a colon: copy it from the app's page in RingCentral's \
+         developer console"
+            .to_owned(),
+    )))
 });
 
 /// A user or a group, by name or id.

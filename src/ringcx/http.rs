@@ -21,7 +21,10 @@ use rustls::pki_types::pem::PemObject;
 
 use self::answer::{Answer, Body, error_status, header_text, read, refusal};
 use super::wire;
-use super::{ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount, scrub};
+use super::{
+    ApiError, Auth, Credentials, Deletion, Listing, Login, RingexAccess, RingexCredentials, TokenApi,
+    VisibleAccount, scrub,
+};
 use crate::clock::{Clock, monotonic};
 use crate::effect;
 use crate::policy::{LoginEncoding, RingcxPolicy};
@@ -30,6 +33,7 @@ use crate::secret::{Secret, Token};
 mod answer;
 mod auth_config;
 mod reason;
+mod ringex;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -51,6 +55,7 @@ pub struct HttpApi {
     host: String,
     login_encoding: LoginEncoding,
     clock: Clock,
+    ringex: ringex::Ringex,
 }
 
 /// Why no client could be made. Every variant is for the operator to put right.
@@ -90,30 +95,13 @@ impl HttpApi {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(HttpSetupError::NoProvider);
         }
-        let builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(policy.connect_timeout)
-            .timeout(policy.request_timeout)
-            // It would hand the password or a token to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(0);
-        let extra = extra_roots(policy)?;
-        let builder = match policy.base_url.scheme() {
-            "https" => builder.https_only(true).tls_certs_merge(extra),
-            // Loopback: the system's certificates are not even loaded.
-            _ => builder.tls_certs_only(extra),
-        };
-        let client = builder.build().map_err(|error| HttpSetupError::Tls { why: reason::of(&error) })?;
         Ok(Self {
-            client,
+            client: client(policy, &policy.base_url)?,
             host: host_and_port(&policy.base_url),
             base_url: policy.base_url.clone(),
             login_encoding: policy.login_encoding,
             clock,
+            ringex: ringex::Ringex::new(policy),
         })
     }
 
@@ -159,8 +147,19 @@ impl HttpApi {
         max: usize,
         secrets: &[&str],
     ) -> Result<Answer, ApiError> {
+        self.send_to(&self.host, call, request, max, secrets).await
+    }
+
+    async fn send_to(
+        &self,
+        host: &str,
+        call: &'static str,
+        request: reqwest::RequestBuilder,
+        max: usize,
+        secrets: &[&str],
+    ) -> Result<Answer, ApiError> {
         let began = monotonic();
-        let answered = effect::acting(call, self.exchange(request, max, secrets)).await;
+        let answered = effect::acting(call, self.exchange(host, request, max, secrets)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &answered {
             Ok(answer) => tracing::debug!(call, status = answer.status, elapsed_ms, "Called RingCX"),
@@ -173,11 +172,12 @@ impl HttpApi {
 
     async fn exchange(
         &self,
+        host: &str,
         request: reqwest::RequestBuilder,
         max: usize,
         secrets: &[&str],
     ) -> Result<Answer, ApiError> {
-        let mut response = request.send().await.map_err(|error| self.no_response(&error))?;
+        let mut response = request.send().await.map_err(|error| no_response(host, &error))?;
         let status = response.status();
         let server_time = header_text(response.headers(), &header::DATE).and_then(wire::http_date);
         let now = server_time.unwrap_or_else(|| self.clock.now());
@@ -194,18 +194,8 @@ impl HttpApi {
                 why: format!("the body is larger than {} KiB", max / 1024),
             }),
             Body::Cut(_, error) => {
-                Err(ApiError::NoAnswer { host: self.host.clone(), why: reason::of_cut_body(&error) })
+                Err(ApiError::NoAnswer { host: host.to_owned(), why: reason::of_cut_body(&error) })
             }
-        }
-    }
-
-    /// Only an error of connecting, TLS included, proves that nothing was sent.
-    fn no_response(&self, error: &reqwest::Error) -> ApiError {
-        let (host, why) = (self.host.clone(), reason::of(error));
-        if error.is_connect() || error.is_builder() {
-            ApiError::Unreachable { host, why }
-        } else {
-            ApiError::NoAnswer { host, why }
         }
     }
 }
@@ -228,6 +218,14 @@ impl TokenApi for HttpApi {
         };
         let answer = self.send("login", request, MAX_BODY, &[who.password.expose()]).await?;
         answer.read(wire::login(&answer.body, answer.server_time))
+    }
+
+    async fn ringex_token(&self, who: RingexCredentials<'_>) -> Result<RingexAccess, ApiError> {
+        self.ask_ringex(who).await
+    }
+
+    async fn login_with(&self, access: &RingexAccess) -> Result<Login, ApiError> {
+        self.log_in_with(&access.bearer).await
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<Login, ApiError> {
@@ -270,6 +268,38 @@ impl TokenApi for HttpApi {
 
 /// Mint with `POST`, list with `GET`, delete with `DELETE` and the token behind it.
 const TOKEN: [&str; 5] = ["voice", "api", "v1", "admin", "token"];
+
+/// Only an error of connecting, TLS included, proves that nothing was sent.
+fn no_response(host: &str, error: &reqwest::Error) -> ApiError {
+    let (host, why) = (host.to_owned(), reason::of(error));
+    if error.is_connect() || error.is_builder() {
+        ApiError::Unreachable { host, why }
+    } else {
+        ApiError::NoAnswer { host, why }
+    }
+}
+
+/// A client for one host. Reads the `ca-file` and, for https, the system's trusted certificates.
+fn client(policy: &RingcxPolicy, url: &Url) -> Result<reqwest::Client, HttpSetupError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(policy.connect_timeout)
+        .timeout(policy.request_timeout)
+        // It would hand the password or a token to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0);
+    let extra = extra_roots(policy)?;
+    let builder = match url.scheme() {
+        "https" => builder.https_only(true).tls_certs_merge(extra),
+        // Loopback: the system's certificates are not even loaded.
+        _ => builder.tls_certs_only(extra),
+    };
+    builder.build().map_err(|error| HttpSetupError::Tls { why: reason::of(&error) })
+}
 
 fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError> {
     let Some(path) = &policy.ca_file else { return Ok(Vec::new()) };

@@ -15,13 +15,15 @@ mod tests;
 /// No more of a body is looked at: the first words tell.
 const MAX_LOOKED_AT: usize = 4 * 1024;
 
-/// What an error's body says, in one line: RingCX's own JSON error (`errorCode`, `generalMessage`, any
-/// of them missing), or the text as it is. `secrets` are those of the call that was made.
+/// What an error's body says, in one line: the JSON error of RingCX (`errorCode`, `generalMessage`) or
+/// of RingEX (`error`, `error_description`), any of them missing, or the text as it is. `secrets` are those of the call that was made.
 pub fn said(body: &[u8], secrets: &[&str]) -> String {
     if let Ok(Value::Object(fields)) = serde_json::from_slice(body) {
         let field = |name| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let parts = [field("errorCode"), field("generalMessage")];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        // RingCX; OAuth, which RingEX speaks at its login; RingEX elsewhere.
+        let code = field("errorCode").filter(|_| field("error").is_none()).or(field("error"));
+        let text = field("generalMessage").or(field("error_description")).or(field("message"));
+        let parts: Vec<&str> = [code, text].into_iter().flatten().collect();
         if !parts.is_empty() {
             return line(&parts.join(": "), secrets);
         }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Deletion, Login, VisibleAccount, scrub};
-use crate::secret::{Secret, Token, TokenFormError};
+use super::{Deletion, Login, RingexAccess, VisibleAccount, scrub};
+use crate::secret::{Fingerprint, Secret, Token, TokenFormError};
 
 mod jwt;
 #[cfg(test)]
@@ -49,6 +49,9 @@ pub enum BodyError {
     /// A login without the one field that matters.
     #[error("the body has no accessToken")]
     NoAccessToken,
+    /// The same, of RingEX.
+    #[error("the body has no access_token")]
+    NoRingexToken,
     /// An access token that cannot stand in a header.
     #[error("the access token is not 1 to {MAX_ACCESS_TOKEN} visible ASCII characters")]
     AccessTokenForm,
@@ -85,6 +88,34 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<Login, B
             Some(_) | None => false,
         },
     })
+}
+
+/// The answer of RingEX to a JWT (RFC 6749, section 5.1).
+pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
+    const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+    let expected = "a JSON object";
+    let fields: Value = json(text(body)?, expected)?;
+    let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
+    let access = fields.get("access_token").and_then(Value::as_str).ok_or(BodyError::NoRingexToken)?;
+    if !fits_a_header(access) {
+        return Err(BodyError::AccessTokenForm);
+    }
+    let seconds = match fields.get("expires_in") {
+        Some(Value::Number(seconds)) => seconds.as_u64(),
+        Some(Value::String(seconds)) => seconds.parse().ok(),
+        Some(_) | None => None,
+    };
+    let lifetime = Duration::from_secs(seconds.unwrap_or(0)).min(MOST);
+    Ok(RingexAccess { bearer: Secret::new(access), lifetime })
+}
+
+/// The user that a JWT names.
+pub fn ringex_user(jwt: &str) -> String {
+    const LONGEST: usize = 64;
+    match jwt::subject(jwt).map(|subject| scrub::plain(&subject, LONGEST)).filter(|it| !it.is_empty()) {
+        Some(subject) => format!("RingEX user {subject}"),
+        None => format!("RingEX JWT {}", Fingerprint::of(jwt.as_bytes()).short()),
+    }
 }
 
 /// The answer of `mint`: the bare token as documented, or a quoted JSON string as some clients see it.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -14,8 +16,10 @@ use super::http::{Body, Handler, Reply, Request, Response};
 use super::listener::Background;
 use super::random;
 use super::record::{AuthKind, CallRecord, DeletedBy, MintedBy};
+use super::ringex::OauthRefusal;
 use super::settings::{DeleteForm, DeleteUnknown, ListForm, MintForm};
 use super::world::{LoginRefusal, MOST_OF_ANYTHING, Metered, Opened, Standing, State, World};
+use crate::clock;
 use crate::secret::Fingerprint;
 
 /// Texts that stand in `accounts` and must never be seen in a log.
@@ -26,6 +30,14 @@ pub(super) struct Api {
     pub(super) background: Background,
     /// Where redirects lead.
     pub(super) elsewhere: SocketAddr,
+    pub(super) side: Side,
+}
+
+/// Which of the two hosts it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    RingCx,
+    RingEx,
 }
 
 /// Who calls, and what they may do.
@@ -38,6 +50,8 @@ struct Caller {
 
 enum Claim {
     Password { username: String, password: String, platform: String },
+    Jwt { client_id: String, client_secret: String, grant_type: String, jwt: String },
+    Ringex { token: String, refresh: bool },
     Refresh(String),
     Session { user: String, platform: String },
     Refused(&'static str),
@@ -61,10 +75,10 @@ struct Done {
 
 impl Handler for Api {
     async fn handle(&self, request: Request) -> Reply {
-        if let Some(path) = request.path.strip_prefix("/_simulate/") {
+        if let (Side::RingCx, Some(path)) = (self.side, request.path.strip_prefix("/_simulate/")) {
             return Reply::Answer(admin::answer(&self.world, path, &request));
         }
-        if let Some((wish, about)) = configs::route(&request) {
+        if let (Side::RingCx, Some((wish, about))) = (self.side, configs::route(&request)) {
             let call = match wish {
                 Wish::List => Call::ConfigList,
                 Wish::Read => Call::ConfigRead,
@@ -72,7 +86,7 @@ impl Handler for Api {
             };
             return self.call(call, Subject { victim: None, config: Some((wish, about)) }, request);
         }
-        match route(&request) {
+        match route(self.side, &request) {
             Some((call, victim)) => self.call(call, Subject { victim, config: None }, request),
             None => Reply::Answer(answer::error(404, &request)),
         }
@@ -80,10 +94,15 @@ impl Handler for Api {
 }
 
 /// Which call a request is, with the token in its path.
-fn route(request: &Request) -> Option<(Call, Option<Fingerprint>)> {
+fn route(side: Side, request: &Request) -> Option<(Call, Option<Fingerprint>)> {
     const TOKEN: &str = "/voice/api/v1/admin/token";
+    if side == Side::RingEx {
+        let asked = request.method == "POST" && request.path == "/restapi/oauth/token";
+        return asked.then_some((Call::RingexToken, None));
+    }
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/api/auth/login/admin") => Some((Call::Login, None)),
+        ("POST", "/api/auth/login/rc/accesstoken") => Some((Call::RingexLogin, None)),
         ("POST", "/api/auth/token/refresh") => Some((Call::Refresh, None)),
         ("POST", TOKEN) => Some((Call::Mint, None)),
         ("GET", TOKEN) => Some((Call::List, None)),
@@ -238,7 +257,8 @@ fn dated(state: &State, now: DateTime<Utc>, reply: Reply) -> Reply {
 
 fn over_limit(state: &mut State, now: DateTime<Utc>, call: Call, caller: &Caller) -> bool {
     let (kind, limit) = match call {
-        Call::Login => (Metered::Logins, state.settings.logins_per_minute),
+        Call::Login | Call::RingexLogin => (Metered::Logins, state.settings.logins_per_minute),
+        Call::RingexToken => (Metered::Ringex, state.settings.ringex_logins_per_minute),
         Call::Refresh
         | Call::Mint
         | Call::List
@@ -248,7 +268,16 @@ fn over_limit(state: &mut State, now: DateTime<Utc>, call: Call, caller: &Caller
         | Call::ConfigRead
         | Call::ConfigWrite => (Metered::Requests, state.settings.requests_per_minute),
     };
-    let (Some(limit), Some(user)) = (limit, &caller.user) else { return false };
+    // RingEX counts an app's requests, whoever it logs in.
+    let whose = match &caller.claim {
+        Claim::Jwt { client_id, .. } => Some(client_id),
+        Claim::Password { .. }
+        | Claim::Ringex { .. }
+        | Claim::Refresh(_)
+        | Claim::Session { .. }
+        | Claim::Refused(_) => caller.user.as_ref(),
+    };
+    let (Some(limit), Some(user)) = (limit, whose) else { return false };
     if state.meters.len() >= MOST_OF_ANYTHING {
         state.meters.clear();
     }
@@ -259,6 +288,8 @@ fn over_limit(state: &mut State, now: DateTime<Utc>, call: Call, caller: &Caller
 fn identify(state: &State, now: DateTime<Utc>, call: Call, request: &Request) -> Caller {
     match call {
         Call::Login => identify_login(request),
+        Call::RingexToken => identify_jwt(state, request),
+        Call::RingexLogin => identify_ringex(state, now, request),
         Call::Refresh => {
             let refresh = form_value(&request.body, "refresh_token").unwrap_or_default();
             let user = state.user_of_refresh(&refresh).map(str::to_owned);
@@ -301,6 +332,36 @@ fn identify_login(request: &Request) -> Caller {
         },
         (Some(_) | None, None) | (None, Some(_)) => refused(AuthKind::None, "Bad credentials"),
     }
+}
+
+fn identify_jwt(state: &State, request: &Request) -> Caller {
+    let basic = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
+    let basic = basic.and_then(|encoded| STANDARD.decode(encoded).ok());
+    let basic = basic.and_then(|bytes| String::from_utf8(bytes).ok());
+    let (client_id, client_secret) =
+        basic.as_deref().and_then(|basic| basic.split_once(':')).unwrap_or_default();
+    let field = |name| form_value(&request.body, name).unwrap_or_default();
+    let (grant_type, jwt) = (field("grant_type"), field("assertion"));
+    let user = state.ringex.user_of_jwt(&jwt).map(str::to_owned);
+    let (client_id, client_secret) = (client_id.to_owned(), client_secret.to_owned());
+    Caller {
+        auth: AuthKind::Jwt,
+        user,
+        with: None,
+        claim: Claim::Jwt { client_id, client_secret, grant_type, jwt },
+    }
+}
+
+fn identify_ringex(state: &State, now: DateTime<Utc>, request: &Request) -> Caller {
+    let field = |name| form_value(&request.body, name).unwrap_or_default();
+    let token = field("rcAccessToken");
+    let user = state.ringex.user_of_token(now, &token).map(str::to_owned);
+    let refresh = form_value(request.query.as_bytes(), "includeRefresh").as_deref() == Some("true");
+    let claim = match field("rcTokenType").as_str() {
+        "Bearer" => Claim::Ringex { token, refresh },
+        _ => Claim::Refused("rcTokenType is missing"),
+    };
+    Caller { auth: AuthKind::Ringex, user, with: None, claim }
 }
 
 fn identify_bearer(state: &State, now: DateTime<Utc>, header: &str) -> Caller {
@@ -356,6 +417,42 @@ fn perform(
                 Err(LoginRefusal::Locked) => nothing(answer::error(403, request)),
             }
         }
+        Claim::Jwt { client_id, client_secret, grant_type, jwt } => {
+            let lifetime = state.settings.ringex_token_ttl;
+            let until = clock::after(now, lifetime);
+            match state.ringex.give(client_id, client_secret, grant_type, jwt, until) {
+                Ok(token) => {
+                    let body = json!({
+                        "access_token": token,
+                        "token_type": "bearer",
+                        "expires_in": lifetime.as_secs(),
+                        "scope": "ReadAccounts",
+                        "owner_id": caller.user,
+                    });
+                    Done { effect: true, ..nothing(Response::json(200, &body)) }
+                }
+                Err(OauthRefusal::Client) => nothing(oauth_error(401, "invalid_client", "Invalid client")),
+                Err(OauthRefusal::Grant) => {
+                    nothing(oauth_error(400, "invalid_grant", "JWT is expired or was revoked"))
+                }
+                Err(OauthRefusal::GrantType) => {
+                    nothing(oauth_error(400, "unsupported_grant_type", "Unsupported grant type"))
+                }
+            }
+        }
+        Claim::Ringex { token, refresh } => {
+            let user = state.ringex.user_of_token(now, token).map(str::to_owned);
+            match user.map(|user| state.login_by_ringex(now, &user)) {
+                Some(Ok(mut opened)) => {
+                    if !refresh {
+                        opened.refresh = String::new();
+                    }
+                    Done { effect: true, ..nothing(opened_answer(state, &opened)) }
+                }
+                Some(Err(_)) => nothing(answer::error(403, request)),
+                None => nothing(Response::text(401, "Token is invalid or expired")),
+            }
+        }
         Claim::Refresh(refresh) => match state.refresh(now, refresh) {
             Some(opened) => Done { effect: true, ..nothing(opened_answer(state, &opened)) },
             None => nothing(Response::text(401, "Invalid refresh token")),
@@ -374,10 +471,16 @@ fn perform(
                 let (response, key) = state.configs_answer(now, *wish, about, request);
                 Done { response, effect: key.is_some(), subject: key }
             }
-            // Their claims are a password and a refresh token.
-            Call::Login | Call::Refresh => nothing(answer::error(400, request)),
+            // Their claims are others.
+            Call::Login | Call::RingexToken | Call::RingexLogin | Call::Refresh => {
+                nothing(answer::error(400, request))
+            }
         },
     }
+}
+
+fn oauth_error(status: u16, error: &str, description: &str) -> Response {
+    Response::json(status, &json!({ "error": error, "error_description": description }))
 }
 
 fn opened_answer(state: &State, opened: &Opened) -> Response {

@@ -14,12 +14,16 @@ mod plan;
 pub(super) use plan::FaultPlan;
 pub use plan::{FaultSpec, FaultSpecError, Times};
 
-/// The calls of the RingCX API.
+/// The calls of the RingCX API, and RingEX's one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
     /// `POST /api/auth/login/admin`
     Login,
+    /// `POST /restapi/oauth/token`, on RingEX's own port
+    RingexToken,
+    /// `POST /api/auth/login/rc/accesstoken`
+    RingexLogin,
     /// `POST /api/auth/token/refresh`
     Refresh,
     /// `POST /voice/api/v1/admin/token`
@@ -40,8 +44,10 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Login,
+        Self::RingexToken,
+        Self::RingexLogin,
         Self::Refresh,
         Self::Mint,
         Self::List,
@@ -55,7 +61,13 @@ impl Call {
     /// Whether the call changes something on the server.
     pub fn changes(self) -> bool {
         match self {
-            Self::Login | Self::Refresh | Self::Mint | Self::Delete | Self::ConfigWrite => true,
+            Self::Login
+            | Self::RingexToken
+            | Self::RingexLogin
+            | Self::Refresh
+            | Self::Mint
+            | Self::Delete
+            | Self::ConfigWrite => true,
             Self::List | Self::Accounts | Self::ConfigList | Self::ConfigRead => false,
         }
     }
@@ -65,6 +77,8 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Login => "login",
+            Self::RingexToken => "ringex-token",
+            Self::RingexLogin => "ringex-login",
             Self::Refresh => "refresh",
             Self::Mint => "mint",
             Self::List => "list",
@@ -80,7 +94,8 @@ impl fmt::Display for Call {
 /// The text names no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}` is no call: expected login, refresh, mint, list, delete, accounts, config-list, config-read or config-write"
+    "`{got}` is no call: expected login, ringex-token, ringex-login, refresh, mint, list, delete, accounts, \
+     config-list, config-read or config-write"
 )]
 pub struct UnknownCall {
     /// The text found.

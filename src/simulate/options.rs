@@ -2,6 +2,7 @@
 //!
 //! Prints where it listens, then a line for each call; never a token or a password.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use super::configs::ConfigSpec;
 use super::fault::FaultSpec;
 use super::record::CallRecord;
 use super::settings::{ConfigAccess, DeleteForm, KeyForm, ListForm, MintForm, Settings};
-use super::{Authority, Setup, Simulator, StartError, User, span};
+use super::{Authority, RingexSetup, Setup, Simulator, StartError, User, span};
 use crate::clock::Clock;
 
 /// Flags of `simulate`.
@@ -32,6 +33,15 @@ pub struct SimulateOptions {
     /// File with one NAME:PASSWORD[:PLATFORM] a line; empty lines and those beginning with # do not count
     #[arg(long, value_name = "FILE")]
     pub users_file: Option<PathBuf>,
+    /// Loopback address and port for RingEX, where a login by JWT begins; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub ringex_listen: SocketAddr,
+    /// A RingEX app; without any, every app is taken. Others on this machine can see it here
+    #[arg(long = "ringex-app", value_name = "CLIENT_ID:SECRET", value_parser = parse_pair)]
+    pub ringex_apps: Vec<(String, String)>,
+    /// A JWT, any text, and the user it logs in; without any, `NAME-jwt` for each user
+    #[arg(long = "jwt", value_name = "NAME:JWT", value_parser = parse_pair)]
+    pub jwts: Vec<(String, String)>,
     /// Serve HTTPS under a certificate authority made for this run
     #[arg(long, requires = "ca_out")]
     pub tls: bool,
@@ -69,6 +79,12 @@ pub struct SimulateOptions {
     /// More logins a minute and user are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub logins_per_minute: u32,
+    /// More requests to RingEX a minute and app are answered 429; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub ringex_logins_per_minute: u32,
+    /// How long an access token of RingEX lives
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = span::parse)]
+    pub ringex_token_ttl: Duration,
     /// More other calls a minute and user are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub requests_per_minute: u32,
@@ -152,6 +168,21 @@ fn parse_user(text: &str) -> Result<User, UserFormError> {
     Ok(User { name: name.to_owned(), password: Some(password.to_owned()), platform })
 }
 
+/// Two texts with a colon between them. Never says what they were: the second is a secret.
+fn parse_pair(text: &str) -> Result<(String, String), PairFormError> {
+    match text.split_once(':') {
+        Some((name, secret)) if !name.is_empty() && !secret.is_empty() => {
+            Ok((name.to_owned(), secret.to_owned()))
+        }
+        Some(_) | None => Err(PairFormError),
+    }
+}
+
+/// The text has no two parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected two texts with a colon between them")]
+pub struct PairFormError;
+
 /// Runs until interrupted or terminated by a signal.
 pub async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
     let signals =
@@ -185,6 +216,8 @@ pub async fn run_until(
         listen: options.listen,
         tls,
         users,
+        ringex_listen: options.ringex_listen,
+        ringex: ringex(&options, &names),
         settings: settings(&options),
         clock: Clock::system(),
         on_call: (!options.quiet).then(|| Arc::new(print) as super::OnCall),
@@ -203,8 +236,12 @@ pub async fn run_until(
 
     let url = simulator.base_url();
     let ready = match (options.json, names.as_slice()) {
-        (true, _) => json!({ "base_url": url, "users": names }).to_string(),
-        (false, names) => format!("RingCX stand-in for {} at {url}", names.join(", ")),
+        (true, _) => {
+            json!({ "base_url": url, "ringex_url": simulator.ringex_url(), "users": names }).to_string()
+        }
+        (false, names) => {
+            format!("RingCX stand-in for {} at {url}, RingEX at {}", names.join(", "), simulator.ringex_url())
+        }
     };
     let said = line(&ready);
     said.map_err(|source| SimulateError::System { doing: "cannot print where it listens", source })?;
@@ -234,6 +271,15 @@ fn users(options: &SimulateOptions) -> Result<Vec<User>, SimulateError> {
     Ok(users)
 }
 
+fn ringex(options: &SimulateOptions, names: &[String]) -> RingexSetup {
+    let mut jwts: BTreeMap<String, String> =
+        options.jwts.iter().map(|(name, jwt)| (jwt.clone(), name.clone())).collect();
+    if jwts.is_empty() {
+        jwts.extend(names.iter().map(|name| (format!("{name}-jwt"), name.clone())));
+    }
+    RingexSetup { apps: options.ringex_apps.iter().cloned().collect(), jwts }
+}
+
 fn settings(options: &SimulateOptions) -> Settings {
     let limit = |number: u32| (number > 0).then_some(number);
     Settings {
@@ -248,6 +294,8 @@ fn settings(options: &SimulateOptions) -> Settings {
         usable_after: options.visible_after,
         date_skew_seconds: options.date_skew,
         logins_per_minute: limit(options.logins_per_minute),
+        ringex_logins_per_minute: limit(options.ringex_logins_per_minute),
+        ringex_token_ttl: options.ringex_token_ttl,
         requests_per_minute: limit(options.requests_per_minute),
         penalty: options.penalty,
         key_form: options.key_form,

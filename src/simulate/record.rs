@@ -72,6 +72,10 @@ pub enum AuthKind {
     Query,
     /// A password in a form body.
     Form,
+    /// An app's secret and a JWT.
+    Jwt,
+    /// An access token of RingEX in a form body.
+    Ringex,
     /// A refresh token.
     Refresh,
     /// `Authorization: Bearer`
@@ -163,12 +167,15 @@ impl Record {
         let logins = state
             .calls
             .iter()
-            .filter(|record| record.call == Call::Login && record.user.as_deref() == Some(user));
-        let times: Vec<_> = logins.map(|record| record.at).collect();
-        let minute = TimeDelta::seconds(60);
-        let from_each =
-            times.iter().map(|from| times.iter().filter(|at| *at >= from && **at - *from < minute).count());
-        from_each.max().unwrap_or(0)
+            .filter(|record| matches!(record.call, Call::Login | Call::RingexLogin))
+            .filter(|record| record.user.as_deref() == Some(user));
+        most_in_a_minute(logins)
+    }
+
+    /// The most requests that RingEX had in any 60 seconds.
+    pub fn ringex_requests_in_any_minute(&self) -> usize {
+        let state = self.world.lock();
+        most_in_a_minute(state.calls.iter().filter(|record| record.call == Call::RingexToken))
     }
 
     /// How many requests followed a redirect to the other host.
@@ -218,4 +225,12 @@ impl Record {
             "flows": state.flows,
         })
     }
+}
+
+fn most_in_a_minute<'r>(calls: impl Iterator<Item = &'r CallRecord>) -> usize {
+    let times: Vec<_> = calls.map(|record| record.at).collect();
+    let minute = TimeDelta::seconds(60);
+    let from_each =
+        times.iter().map(|from| times.iter().filter(|at| *at >= from && **at - *from < minute).count());
+    from_each.max().unwrap_or(0)
 }

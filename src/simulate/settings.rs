@@ -44,6 +44,11 @@ pub struct Settings {
     pub date_form: DateForm,
     /// Logins per minute and user; more are answered 429.
     pub logins_per_minute: Option<u32>,
+    /// Requests to RingEX per minute and app; more are answered 429.
+    pub ringex_logins_per_minute: Option<u32>,
+    /// How long an access token of RingEX lives.
+    #[serde(with = "span")]
+    pub ringex_token_ttl: Duration,
     /// Every other call per minute and user; more are answered 429.
     pub requests_per_minute: Option<u32>,
     /// How long a user over a limit stays refused; any request in that time starts it again.
@@ -74,6 +79,8 @@ impl Default for Settings {
             date_skew_seconds: 0,
             date_form: DateForm::Sent,
             logins_per_minute: None,
+            ringex_logins_per_minute: None,
+            ringex_token_ttl: Duration::from_secs(3600),
             requests_per_minute: None,
             penalty: Duration::from_secs(60),
             penalty_form: PenaltyForm::Seconds,

@@ -61,7 +61,9 @@ fn client_trusting(authority: Option<&Authority>) -> Client {
 
 impl Bench {
     async fn new() -> Self {
-        Self::with(Setup::default()).await
+        let ringex =
+            RingexSetup { jwts: [("ann-jwt".to_owned(), "ann".to_owned())].into(), ..RingexSetup::default() };
+        Self::with(Setup { ringex, ..Setup::default() }).await
     }
 
     async fn with(setup: Setup) -> Self {
@@ -107,10 +109,26 @@ impl Bench {
         read(self.request(Method::DELETE, &format!("{TOKEN}/{token}")).bearer_auth(access)).await
     }
 
+    fn jwt_request(&self, client_id: &str, client_secret: &str, jwt: &str) -> RequestBuilder {
+        let url = format!("{}/restapi/oauth/token", self.simulator.ringex_url());
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", jwt)];
+        self.client.post(url).basic_auth(client_id, Some(client_secret)).form(&form)
+    }
+
+    fn ringex_login_request(&self, token: &str) -> RequestBuilder {
+        let path = "/api/auth/login/rc/accesstoken?includeRefresh=true";
+        self.request(Method::POST, path).form(&[("rcAccessToken", token), ("rcTokenType", "Bearer")])
+    }
+
     /// Makes the call as it should be made; `victim` is what a delete is to delete.
     fn call(&self, call: Call, access: &str, refresh: &str, victim: &str) -> RequestBuilder {
         match call {
             Call::Login => self.login_request("ann", "pw"),
+            Call::RingexToken => self.jwt_request("app", "app-secret", "ann-jwt"),
+            Call::RingexLogin => {
+                let token = self.simulator.ringex_tokens().pop().unwrap_or_default();
+                self.ringex_login_request(&token)
+            }
             Call::Refresh => self.request(Method::POST, REFRESH).form(&[("refresh_token", refresh)]),
             Call::Mint => self.request(Method::POST, TOKEN).bearer_auth(access),
             Call::List => self.request(Method::GET, TOKEN).bearer_auth(access),

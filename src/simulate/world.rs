@@ -18,6 +18,7 @@ use super::fault::FaultPlan;
 use super::limits::Meter;
 use super::random;
 use super::record::{CallRecord, DeletedBy, MintedBy, TokenRecord};
+use super::ringex::{Ringex, RingexSetup};
 use super::settings::{AccessTokenForm, Settings};
 use crate::clock::{self, Clock};
 use crate::secret::{Fingerprint, Token};
@@ -57,6 +58,7 @@ pub(super) struct State {
     pub(super) faults: FaultPlan,
     pub(super) meters: HashMap<(String, Metered), Meter>,
     pub(super) strayed: u64,
+    pub(super) ringex: Ringex,
     pub(super) configs: Vec<ConfigRecord>,
     pub(super) flows: Vec<FlowRecord>,
     index: HashMap<String, usize>,
@@ -66,10 +68,11 @@ pub(super) struct State {
     signing_key: [u8; 32],
 }
 
-/// The two kinds of limit.
+/// The kinds of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Metered {
     Logins,
+    Ringex,
     Requests,
 }
 
@@ -81,6 +84,8 @@ pub(super) struct Account {
     /// `None` takes any.
     pub(super) platform: Option<String>,
     pub(super) locked: bool,
+    /// RingEX lets it in, and RingCX does not.
+    pub(super) shut_out: bool,
     wrong_passwords: u32,
 }
 
@@ -128,6 +133,7 @@ impl World {
             faults: FaultPlan::default(),
             meters: HashMap::new(),
             strayed: 0,
+            ringex: Ringex::new(RingexSetup::default()),
             configs: Vec::new(),
             flows: Vec::new(),
             index: HashMap::new(),
@@ -186,6 +192,23 @@ impl State {
         user.wrong_passwords = 0;
         let platform = if platform.is_empty() { PLATFORM } else { platform }.to_owned();
         Ok(self.open(now, username.to_owned(), platform))
+    }
+
+    /// Logs in whom RingEX has let in.
+    pub(super) fn login_by_ringex(&mut self, now: DateTime<Utc>, user: &str) -> Result<Opened, LoginRefusal> {
+        let account = self.users.entry(user.to_owned()).or_default();
+        if account.shut_out || account.locked {
+            return Err(LoginRefusal::Locked);
+        }
+        let platform = account.platform.clone().unwrap_or_else(|| PLATFORM.to_owned());
+        Ok(self.open(now, user.to_owned(), platform))
+    }
+
+    /// A JWT of the form that RingEX makes, for this user.
+    pub(super) fn make_jwt(&mut self, now: DateTime<Utc>, user: &str) -> String {
+        let jwt = self.jwt(user, now, clock::after(now, std::time::Duration::from_secs(86_400 * 365)));
+        self.ringex.setup.jwts.insert(jwt.clone(), user.to_owned());
+        jwt
     }
 
     /// A refresh token is good for one use.

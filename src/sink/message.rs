@@ -6,6 +6,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Delivery;
 use crate::secret::Fingerprint;
@@ -62,10 +63,30 @@ pub(crate) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'stat
     if !answer.trim_ascii_start().starts_with(b"{") {
         return Err(NOT_THAT);
     }
+    // What is not asked for would else be skipped without a close look, text that is none included.
+    serde_json::from_slice::<Value>(answer).map_err(|_| NOT_THAT)?;
     let answer: Answer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {
         Ok(got) if got == *expected => Ok(()),
         Ok(_) => Err("its answer has another fingerprint"),
         Err(_) => Err("the `fingerprint` in its answer is not 64 hex digits"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_json_all_through_is_no_receipt() {
+        let ours = Fingerprint::of(b"aws80:one");
+        let answer = |more: &[u8]| {
+            let head = [b"{\"more\":\"".as_slice(), more].concat();
+            [head, format!("\",\"fingerprint\":\"{ours}\"}}").into_bytes()].concat()
+        };
+        assert_eq!(proves(&answer("ü\\u00fc".as_bytes()), &ours), Ok(()));
+        for more in [b"\xff".as_slice(), br"\ud800"] {
+            assert!(proves(&answer(more), &ours).is_err(), "{more:?}");
+        }
     }
 }

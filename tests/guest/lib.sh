@@ -49,9 +49,11 @@ await() {
 property() { systemctl show --property="$1" --value "${2:-$UNIT}"; }
 active() { is "$(property ActiveState)" active; }
 running_since() { property ExecMainStartTimestampMonotonic; }
-log() { journalctl --unit="$UNIT" --output=cat --no-pager "$@"; }
+log() { journalctl --sync; journalctl --unit="$UNIT" --output=cat --no-pager "$@"; }
 # The journal from here on: `log --after-cursor="$(now)"`
 now() { journalctl --sync; journalctl -n 0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
+# The same for `--since`, where fields are looked for: systemd 252 passes over the first match after a cursor.
+moment() { date +@%s.%6N; }
 
 status() { ringcx-rotator status --json; }
 # json TEXT PYTHON-EXPRESSION over `it`

@@ -24,7 +24,8 @@ use ringcx_rotator::plan::seen::Seen;
 use ringcx_rotator::policy::{self, AlertsPolicy, Policy};
 use ringcx_rotator::ringcx::auth_config::{Answering, AuthConfig, AuthConfigs, Place};
 use ringcx_rotator::ringcx::{
-    ApiError, Auth, Credentials, Deletion, Listing, Login, TokenApi, VisibleAccount,
+    ApiError, Auth, Credentials, Deletion, Listing, Login, RingexAccess, RingexCredentials, TokenApi,
+    VisibleAccount,
 };
 use ringcx_rotator::secret::{Secret, Token};
 use tokio_util::sync::CancellationToken;
@@ -191,6 +192,15 @@ impl TokenApi for Server {
                 password_reset: false,
             }),
         }
+    }
+
+    /// Every account of that day logs in with a password.
+    async fn ringex_token(&self, _: RingexCredentials<'_>) -> Result<RingexAccess, ApiError> {
+        Err(no_answer())
+    }
+
+    async fn login_with(&self, _: &RingexAccess) -> Result<Login, ApiError> {
+        Err(no_answer())
     }
 
     async fn refresh(&self, _: &Secret) -> Result<Login, ApiError> {

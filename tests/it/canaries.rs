@@ -12,16 +12,17 @@ use ringcx_rotator::secret::Fingerprint;
 use ringcx_rotator::simulate::mailbox::{MailManner, Mailbox, MailboxSetup};
 use ringcx_rotator::simulate::receiver::{Manner, Receiver, ReceiverSetup, Signature};
 use ringcx_rotator::simulate::{
-    AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, Times,
+    AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, RingexSetup, Times,
 };
 
-use crate::rig::{House, PASSWORD, USER, eventually};
+use crate::rig::{House, PASSWORD, USER, by_ringex, eventually};
 
 const WRONG: &str = "wr0ng canary&password%/+\"";
 const WEBHOOK_SECRET: &str = "canary of the webhook's secret, 32+ bytes";
 const URL_PATH: &str = "canary-in-the-path-51f0";
 const URL_QUERY: &str = "canary-in-the-query-77ab";
 const HEADER: &str = "canary-in-a-header-9c3e";
+const APP_SECRET: &str = "canary of the app's secret/&+%";
 const VARIABLE: &str = "canary-in-a-variable-2d80";
 /// A program that blurts out all it was given, and fails now and then.
 const PROGRAM: &str = "cat; echo $KEY >&2; test $(($$ % 3)) -ne 0";
@@ -78,8 +79,11 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
     let defaults = "retention = { max-age = \"1ms\", overlap = \"0s\", max-live = 500 }\ncheck-every = \"1s\"\n\
                     retry = { initial = \"50ms\", max = \"100ms\", rejected-login = \"10h\" }\nverify-within = \"300ms\"";
     let account = house.account("ivr", &[house.file_sink("token"), hook]);
-    let text = house.policy(defaults, &account);
-    let quick = "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\"\nlogins-per-minute = 60000";
+    let rex =
+        by_ringex(&house.account("rex", &[house.file_sink("rex-token")]), "app", "client-secret", "jwt");
+    let (account, alerts) = account.split_once("[alerts]").unwrap();
+    let text = house.policy(defaults, &format!("{account}{rex}[alerts]{alerts}"));
+    let quick = "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\"\nlogins-per-minute = 60000\nringex-logins-per-minute = 60000";
     format!("{}\n[log]\nlevel = \"trace\"\n", text.replace("request-timeout = \"20s\"", quick))
 }
 
@@ -117,7 +121,12 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_gets_out_whatever_goes_wrong() {
-    let house = House::new().await;
+    let ringex =
+        RingexSetup { apps: [("app".to_owned(), APP_SECRET.to_owned())].into(), ..Default::default() };
+    let house = House::with_ringex(vec![crate::rig::user(USER, PASSWORD)], ringex).await;
+    house.write("client-secret", APP_SECRET);
+    let jwt = house.ringcx.make_jwt("rex-bot");
+    house.write("jwt", &jwt);
     house.ringcx.add_auth_config("21170002/flow".parse().unwrap());
     let receiver = Receiver::start(ReceiverSetup {
         secret: Some(WEBHOOK_SECRET.to_owned()),
@@ -158,6 +167,10 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
     for (name, secret) in [
         ("password", PASSWORD),
         ("wrong password", WRONG),
+        ("client secret", APP_SECRET),
+        ("Basic login of the app", &format!("app:{APP_SECRET}")),
+        ("JWT", &jwt),
+        ("half of the JWT", &jwt[jwt.len() / 2..]),
         ("webhook secret", WEBHOOK_SECRET),
         ("path of the webhook", URL_PATH),
         ("query of the webhook", URL_QUERY),
@@ -169,6 +182,10 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
         ("SIP password of an account's object", PLANTED_SECRETS[1]),
     ] {
         add(&mut canaries, name, secret);
+    }
+    for (number, token) in house.ringcx.ringex_tokens().iter().enumerate() {
+        add(&mut canaries, &format!("access token {number} of RingEX"), token);
+        add(&mut canaries, &format!("half of access token {number} of RingEX"), &token[8..24]);
     }
     canaries.insert("access token".to_owned(), vec![JWT.to_owned()]);
     let tokens = house.record().tokens();
@@ -199,7 +216,7 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
 async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(String, Vec<u8>)> {
     let mut said = Vec::new();
     let mut rotate = |why: &str| {
-        let ran = house.run(["rotate", "ivr"]);
+        let ran = house.run(["rotate", "--all"]);
         said.push((format!("rotate, {why}"), format!("{}{}", ran.out, ran.err).into_bytes()));
     };
     // As long as a refresh works nobody logs in.
@@ -214,6 +231,7 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
         }
         eventually(&format!("{fault} came to {calls:?}"), || {
             house.ringcx.expire_sessions();
+            house.ringcx.revoke_ringex_tokens();
             rotate(&fault.to_string());
             let record = house.record().calls();
             let came = |call: &Call| record.iter().any(|it| it.call == *call && it.fault == Some(fault));
@@ -278,7 +296,7 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
         |it: &CallRecord| it.call == Call::Login && it.auth == AuthKind::Query && it.fault.is_none();
     let logins: Vec<_> = record.calls().into_iter().filter(with_password).collect();
     assert!(logins.iter().any(|it| it.effect) && logins.iter().any(|it| it.status == Some(401)));
-    for call in [Call::Refresh, Call::Mint, Call::Delete] {
+    for call in [Call::Refresh, Call::RingexToken, Call::RingexLogin, Call::Mint, Call::Delete] {
         assert!(record.effects(call) > 10, "{call}");
     }
     let token = house.token();

@@ -22,7 +22,7 @@ use ringcx_rotator::plan::seen::Seen;
 use ringcx_rotator::policy::{self, Policy};
 use ringcx_rotator::ringcx::http::HttpApi;
 use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, Record, Setup, Simulator, Times};
+use ringcx_rotator::simulate::{Call, Fault, Record, RingexSetup, Setup, Simulator, Times};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -82,9 +82,14 @@ impl Case {
         match self.call {
             Call::ConfigList => false,
             Call::Refresh | Call::Delete => self.timing != Timing::First,
-            Call::Login | Call::Mint | Call::List | Call::Accounts | Call::ConfigRead | Call::ConfigWrite => {
-                true
-            }
+            Call::Login
+            | Call::RingexToken
+            | Call::RingexLogin
+            | Call::Mint
+            | Call::List
+            | Call::Accounts
+            | Call::ConfigRead
+            | Call::ConfigWrite => true,
         }
     }
 }
@@ -142,7 +147,8 @@ async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
         cases.into_iter().enumerate().map(|(number, case)| (format!("case-{number}"), case)).collect();
     let dir = TempDir::new().unwrap();
     let journal = SqliteJournal::open(&dir.path().join("state")).unwrap();
-    let alerts = policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook", "1s").alerts;
+    let alerts =
+        policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook", "1s", ADMIN).alerts;
     let managed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let desk = AlertDesk::start(journal.clone(), alerts, managed, Clock::system()).await.unwrap();
     let hall = Arc::new(Hall { dir, journal, desk, passes: Semaphore::new(PASSES_AT_ONCE) });
@@ -220,7 +226,9 @@ async fn judge(hall: &Hall, rows: &[Row]) {
 }
 
 async fn play(hall: &Hall, account: String, case: Case) -> Row {
-    let setup = Setup { users: vec![user(USER, PASSWORD)], ..Setup::default() };
+    let jwts = [("the-jwt".to_owned(), USER.to_owned())].into();
+    let ringex = RingexSetup { jwts, ..RingexSetup::default() };
+    let setup = Setup { users: vec![user(USER, PASSWORD)], ringex, ..Setup::default() };
     let ringcx = Simulator::start(setup).await.unwrap();
     let receiver = Receiver::start(ReceiverSetup::default()).await.unwrap();
     let foreign = [ringcx.mint_foreign(USER), ringcx.mint_foreign(USER)];
@@ -266,7 +274,14 @@ impl<'a> Stage<'a> {
     async fn open(hall: &'a Hall, name: &str, ringcx: Simulator, receiver: Receiver, case: Case) -> Self {
         let dir = hall.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let policy = policy_of(&dir, name, &ringcx.base_url(), &receiver.url(), first_wait(case.fault));
+        let policy = policy_of(
+            &dir,
+            name,
+            &ringcx.base_url(),
+            &receiver.url(),
+            first_wait(case.fault),
+            &login_of(case, &ringcx),
+        );
         let driver = open(hall, &policy).await;
         Self { hall, case, dir, policy, ringcx: Arc::new(ringcx), receiver, driver, met: 0 }
     }
@@ -325,6 +340,9 @@ impl<'a> Stage<'a> {
             Call::Refresh => self.ringcx.expire_sessions(),
             // Only one that has just started logs in with the password.
             Call::Login => self.driver = open(self.hall, &self.policy).await,
+            Call::RingexToken | Call::RingexLogin => {
+                self.driver = open(self.hall, &self.policy).await;
+            }
             Call::Mint
             | Call::List
             | Call::Delete
@@ -418,8 +436,39 @@ fn first_wait(fault: Fault) -> &'static str {
     if matches!(fault, Fault::LateEffect(_)) { "700ms" } else { "150ms" }
 }
 
-fn policy_of(dir: &Path, account: &str, ringcx: &str, receiver: &str, first_wait: &str) -> Policy {
+/// With a password, but for the calls that only a login by RingEX makes.
+const ADMIN: &str =
+    "username = \"ivr-bot@example.com\"\npassword = { file = \"password\" }\nplatform-id = \"aws80\"";
+
+fn login_of(case: Case, ringcx: &Simulator) -> String {
+    match case.call {
+        Call::RingexToken | Call::RingexLogin => format!(
+            "# ringex {}\nlogin = \"ringex\"\nclient-id = \"app\"\nclient-secret = {{ file = \"secret\" }}\njwt = {{ file = \"jwt\" }}",
+            ringcx.ringex_url()
+        ),
+        Call::Login
+        | Call::Refresh
+        | Call::Mint
+        | Call::List
+        | Call::Delete
+        | Call::Accounts
+        | Call::ConfigList
+        | Call::ConfigRead
+        | Call::ConfigWrite => ADMIN.to_owned(),
+    }
+}
+
+fn policy_of(
+    dir: &Path,
+    account: &str,
+    ringcx: &str,
+    receiver: &str,
+    first_wait: &str,
+    login: &str,
+) -> Policy {
     write(&dir.join("password"), PASSWORD.as_bytes());
+    write(&dir.join("jwt"), b"the-jwt");
+    let ringex = login.lines().next().and_then(|line| line.strip_prefix("# ringex ")).unwrap_or(ringcx);
     write(&dir.join("secret"), b"a secret for webhooks");
     write(&dir.join("env"), b"# kept\n");
     let path = dir.join("config.toml");
@@ -430,6 +479,7 @@ fn policy_of(dir: &Path, account: &str, ringcx: &str, receiver: &str, first_wait
 state-dir = "{shown}/state"
 [ringcx]
 base-url = "{ringcx}"
+ringex-url = "{ringex}"
 connect-timeout = "1s"
 request-timeout = "1s"
 logins-per-minute = {LOGINS_PER_MINUTE}
@@ -442,9 +492,7 @@ check-every = "1s"
 verify-within = "2s"
 [[account]]
 name = "{account}"
-username = "{USER}"
-password = {{ file = "password" }}
-platform-id = "aws80"
+{login}
 [[account.sink]]
 name = "file"
 type = "file"

@@ -14,7 +14,7 @@ use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::simulate::{Call, Record, Setup, Simulator, User};
+use ringcx_rotator::simulate::{Call, Record, RingexSetup, Setup, Simulator, User};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -46,19 +46,24 @@ impl House {
     }
 
     pub async fn with_users(users: Vec<User>) -> Self {
-        Self::in_directory(TempDir::new().unwrap(), users).await
+        Self::with_ringex(users, RingexSetup::default()).await
+    }
+
+    /// A house whose stand-in also has these apps and JWTs.
+    pub async fn with_ringex(users: Vec<User>, ringex: RingexSetup) -> Self {
+        Self::in_directory(TempDir::new().unwrap(), users, ringex).await
     }
 
     /// The same in memory, where there is such a place: for tests that start over so often that syncing would
     /// be most of what they do.
-    pub async fn in_memory(users: Vec<User>) -> Self {
+    pub async fn in_memory(users: Vec<User>, ringex: RingexSetup) -> Self {
         let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
-        Self::in_directory(dir.unwrap(), users).await
+        Self::in_directory(dir.unwrap(), users, ringex).await
     }
 
-    async fn in_directory(dir: TempDir, users: Vec<User>) -> Self {
+    async fn in_directory(dir: TempDir, users: Vec<User>, ringex: RingexSetup) -> Self {
         install_tls();
-        let ringcx = Simulator::start(Setup { users, ..Setup::default() }).await.unwrap();
+        let ringcx = Simulator::start(Setup { users, ringex, ..Setup::default() }).await.unwrap();
         let house = Self { dir, ringcx };
         house.write("password", PASSWORD);
         house
@@ -88,9 +93,10 @@ impl House {
     /// A policy for this house: nothing in it happens by itself within a test, unless `defaults` says so.
     pub fn policy(&self, defaults: &str, rest: &str) -> String {
         let (dir, url) = (self.dir.path().display(), self.ringcx.base_url());
+        let ringex_url = self.ringcx.ringex_url();
         let mut text = format!(
             "[daemon]\nstate-dir = \"{dir}/state\"\ncontrol-socket = \"{dir}/control.sock\"\n\
-             [ringcx]\nbase-url = \"{url}\"\nrequests-per-minute = 6000\nrequest-timeout = \"20s\"\n[defaults]\n"
+             [ringcx]\nbase-url = \"{url}\"\nringex-url = \"{ringex_url}\"\nrequests-per-minute = 6000\nrequest-timeout = \"20s\"\n[defaults]\n"
         );
         for (key, value) in [
             ("schedule", "{ every = \"10h\", jitter = \"0s\" }"),
@@ -206,6 +212,18 @@ impl House {
 
 pub fn user(name: &str, password: &str) -> User {
     User { name: name.to_owned(), password: Some(password.to_owned()), platform: None }
+}
+
+/// The same account, which logs in by RingEX through this app, with what is in these files.
+#[track_caller]
+pub fn by_ringex(account: &str, app: &str, client_secret: &str, jwt: &str) -> String {
+    let (from, to) = (account.find("username = ").unwrap(), account.find("[[account.sink]]").unwrap());
+    let (head, keys, sinks) = (&account[..from], &account[from..to], &account[to..]);
+    assert!(keys.lines().last().is_some_and(|line| line.starts_with("platform-id = ")), "{keys}");
+    format!(
+        "{head}login = \"ringex\"\nclient-id = \"{app}\"\nclient-secret = {{ file = \"{client_secret}\" }}\n\
+         jwt = {{ file = \"{jwt}\" }}\n{sinks}"
+    )
 }
 
 /// Writes a file that only its owner may read.

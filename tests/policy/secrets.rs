@@ -180,7 +180,7 @@ fn a_command_is_taken_as_it_is_written_and_not_run() {
     let touched = marker.path().join("touched");
     let written = format!("{{ command = [\"touch\", \"{}\"], timeout = \"3s\" }}", touched.display());
     let policy = super::accepted(&password(&written)).policy;
-    let LoginPolicy::Admin(login) = &policy.accounts[0].login;
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login else { panic!("another login") };
     let SecretSource::Command(command) = &login.password else { panic!("{:?}", login.password) };
     assert_eq!(command.argv, ["touch", touched.to_str().unwrap()]);
     assert_eq!(command.timeout, Duration::from_secs(3));
@@ -205,7 +205,7 @@ fn an_account_without_a_password_reads_the_file_of_its_name() {
     let file = setup.add("pws/sales-ivr", b"canary");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let policy = setup.load().unwrap().policy;
-    let LoginPolicy::Admin(login) = &policy.accounts[0].login;
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login else { panic!("another login") };
     assert_eq!(login.password, SecretSource::File(file.clone()));
     assert_eq!(setup.shown(), "");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -214,7 +214,9 @@ fn an_account_without_a_password_reads_the_file_of_its_name() {
     assert!(shown.contains("config.toml:2:17"), "{shown}");
     // One that names its own keeps it.
     let named = format!("[defaults]\npasswords-dir = \"pws\"\n{ACCOUNT}");
-    let LoginPolicy::Admin(login) = &super::accepted(&named).policy.accounts[0].login;
+    let LoginPolicy::Admin(login) = &super::accepted(&named).policy.accounts[0].login else {
+        panic!("another login")
+    };
     assert_eq!(login.password, SecretSource::Credential("sales-ivr".to_owned()));
 }
 
@@ -231,4 +233,83 @@ fn a_directory_of_passwords_is_no_place_for_a_token_and_not_an_accounts_own() {
     let own = ACCOUNT.replace("platform-id", "passwords-dir = \"pws\"\nplatform-id");
     let shown = Setup::new(&own).shown();
     assert!(shown.contains("it is for all accounts: write it in [defaults]"), "{shown}");
+}
+
+/// An account that logs in so, with these keys.
+fn logs_in(keys: &str) -> String {
+    format!(
+        "[[account]]\nname = \"ivr\"\n{keys}\n[[account.sink]]\nname = \"f\"\ntype = \"file\"\npath = \"/run/x\"\n"
+    )
+}
+
+const APP: &str = "client-id = \"app\"\nclient-secret.env = \"S\"\njwt.env = \"J\"";
+
+#[test]
+fn a_login_by_ringex_has_its_own_keys_and_no_others() {
+    let policy = super::accepted(&logs_in(&format!("login = \"ringex\"\n{APP}"))).policy;
+    let LoginPolicy::RingEx(login) = &policy.accounts[0].login else { panic!("another login") };
+    assert_eq!((login.client_id.as_str(), &login.jwt), ("app", &SecretSource::Env("J".to_owned())));
+    assert_eq!(policy.ringcx.ringex_url.as_str(), "https://platform.ringcentral.com/");
+    for (keys, faults) in [
+        (
+            "login = \"ringex\"\nusername = \"u\"\npassword = \"canary\"\nplatform-id = \"aws80\"".to_owned(),
+            &[
+                "`client-id` is missing in [[account]]",
+                "`client-secret` is missing in [[account]]",
+                "`jwt` is missing in [[account]]",
+                "unknown key `username` in [[account]]",
+                "unknown key `password` in [[account]]",
+                "unknown key `platform-id` in [[account]]",
+                "here the JWT says who logs in",
+            ][..],
+        ),
+        (
+            format!("username = \"u\"\n{APP} # canary"),
+            &[
+                "`password` is missing in [[account]]",
+                "`platform-id` is missing in [[account]]",
+                "unknown key `client-id` in [[account]]",
+                "unknown key `client-secret` in [[account]]",
+                "unknown key `jwt` in [[account]]",
+                "it belongs to an account with `login = \"ringex\"`",
+            ],
+        ),
+        (
+            format!("{APP} # canary"),
+            &["`login` is missing: the keys are those of a login by RingEX", "add `login = \"ringex\"`"],
+        ),
+        (
+            format!("login = \"ringexx\" # canary\n{APP}\nusername = \"u\""),
+            &["unknown `login`: `ringexx`", "did you mean `ringex`?"],
+        ),
+        (
+            "login = \"ringex\"\nclient-id = \"a:b\"\nclient-secret = \"canary\"\njwt = \"eyJcanary\""
+                .to_owned(),
+            &[
+                "not a client id",
+                "`client-secret` is written in the policy itself",
+                "`jwt` is written in the policy itself",
+            ],
+        ),
+    ] {
+        let shown = check(&logs_in(&keys));
+        for fault in faults {
+            assert!(shown.contains(fault), "{fault}:\n{shown}");
+        }
+        let errors = shown.lines().filter(|line| line.starts_with("error")).count();
+        let told = faults
+            .iter()
+            .filter(|it| it.starts_with('`') || it.starts_with("un") || it.starts_with("not"))
+            .count();
+        assert_eq!(errors, told, "{shown}");
+    }
+    let plain = format!("[ringcx]\nringex-url = \"http://ringex.example.com\" # canary\n{ACCOUNT}");
+    assert!(check(&plain).contains("plain http to another machine"));
+}
+
+#[test]
+fn a_password_from_the_directory_is_never_taken_for_a_jwt() {
+    let keys = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret.env = \"S\" # canary";
+    let shown = check(&format!("[defaults]\npasswords-dir = \"/pws\"\n{}", logs_in(keys)));
+    assert!(shown.contains("`jwt` is missing in [[account]]"), "{shown}");
 }

@@ -1,7 +1,7 @@
 //! The shipped policy and the examples: they load, and what they say of defaults is so.
 
 use super::{Setup, accepted, example};
-use ringcx_rotator::policy::{self, LoginPolicy};
+use ringcx_rotator::policy;
 use ringcx_rotator::secret::SecretSource;
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
@@ -32,9 +32,10 @@ fn load(text: &str) -> Result<policy::Loaded, policy::PolicyErrors> {
         .accounts_dir
         .map(|path| path.strip_prefix(setup.directory.path()).unwrap().to_owned());
     for account in &mut loaded.policy.accounts {
-        let LoginPolicy::Admin(login) = &mut account.login;
-        if let SecretSource::File(path) = &mut login.password {
-            *path = path.file_name().unwrap().into();
+        for source in account.login.secrets_mut() {
+            if let SecretSource::File(path) = source {
+                *path = path.file_name().unwrap().into();
+            }
         }
     }
     Ok(loaded)
@@ -51,7 +52,7 @@ fn the_shipped_policy_loads_as_it_is() {
 fn the_shipped_policy_loads_with_every_option_set() {
     let loaded = load(&uncommented(SHIPPED)).unwrap();
     let policy = &loaded.policy;
-    assert_eq!(policy.accounts.len(), 2);
+    assert_eq!(policy.accounts.len(), 3);
     assert_eq!(policy.accounts[0].sinks.len(), 6);
     assert!(policy.alerts.email.is_some());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -116,6 +117,15 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "name",
             "type",
             "path",
+            // Of the third account.
+            "name",
+            "login",
+            "client-id",
+            "client-secret",
+            "jwt",
+            "name",
+            "type",
+            "path",
             // Of mail.
             "from",
             "to",
@@ -131,6 +141,7 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 fn the_examples_load() {
     for name in [
         "minimal.toml",
+        "ringex.toml",
         "sink-auth-config.toml",
         "sink-command.toml",
         "sink-file.toml",
@@ -161,6 +172,7 @@ fn every_example_is_tested() {
         [
             "accounts.d",
             "minimal.toml",
+            "ringex.toml",
             "several-accounts.toml",
             "sink-auth-config.toml",
             "sink-command.toml",

@@ -108,6 +108,9 @@ fn other_event() -> BoxedStrategy<Event> {
     prop_oneof![
         Just(Event::RotationAsked),
         Just(Event::LoginAttempted),
+        select(vec!["a", "b"]).prop_map(|app| Event::RingexAttempted { client_id: app.to_owned() }),
+        (select(vec!["a", "b"]), time())
+            .prop_map(|(app, until)| Event::RingexQuiet { client_id: app.to_owned(), until }),
         any::<bool>().prop_map(|required| Event::PasswordReset { required }),
         (sink(), select(vec!["file", "webhook", "?"]), words())
             .prop_map(|(sink, kind, target)| Event::SinkBound { sink, sink_type: kind.to_owned(), target }),

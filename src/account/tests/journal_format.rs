@@ -31,6 +31,14 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "line-started", "username": "u", "platform_id": "aws80"}),
         ),
         (Event::RotationAsked, json!({"kind": "rotation-asked"})),
+        (
+            Event::RingexAttempted { client_id: text("app") },
+            json!({"kind": "ringex-attempted", "client_id": "app"}),
+        ),
+        (
+            Event::RingexQuiet { client_id: text("app"), until: at() },
+            json!({"kind": "ringex-quiet", "client_id": "app", "until": "2026-03-29T02:30:00Z"}),
+        ),
         (Event::LoginAttempted, json!({"kind": "login-attempted"})),
         (Event::PasswordReset { required: true }, json!({"kind": "password-reset", "required": true})),
         (
@@ -186,6 +194,8 @@ fn number_of_kinds(event: &Event) -> usize {
     match event {
         Event::LineStarted { .. }
         | Event::RotationAsked
+        | Event::RingexAttempted { .. }
+        | Event::RingexQuiet { .. }
         | Event::LoginAttempted
         | Event::PasswordReset { .. }
         | Event::ForeignSeen { .. }
@@ -218,7 +228,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 35,
+        | Event::ClockAgreed => 37,
     }
 }
 

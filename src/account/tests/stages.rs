@@ -1,6 +1,6 @@
 //! Where a token is in its life, from what happened to it.
 
-use crate::account::{REMEMBERED, Stage};
+use crate::account::{COUNTED_FOR, REMEMBERED, Stage};
 use crate::event::{Event, GenerationNo, Hand, Learnt};
 use crate::plan::tests::scene::{Scene, days, file, minutes, token};
 
@@ -91,7 +91,8 @@ fn logins_are_counted_for_a_minute_and_not_from_a_time_to_come() {
     let login = |scene: Scene| scene.happened(Event::LoginAttempted);
     let mut scene = login(login(Scene::new([file("app")]).later(days(1))));
     assert_eq!(scene.state.recent_logins(scene.now), 2);
-    assert_eq!(scene.state.recent_logins(scene.now + minutes(1)), 0);
+    assert_eq!(scene.state.recent_logins(scene.now + minutes(1)), 2, "the server heard of them later");
+    assert_eq!(scene.state.recent_logins(scene.now + COUNTED_FOR), 0);
     // The clock was a day ahead.
     scene.now -= days(1);
     assert_eq!(scene.state.recent_logins(scene.now), 0);

@@ -52,12 +52,13 @@ impl<'a> Subject<'a> {
         let (account, sink) = (self.place(), self.sink());
         match self.kind {
             IncidentKind::LoginRejected => format!(
-                "RingCX refused the login of account {account}. Its user name, password or platform id is \
-                 wrong, or the user was locked or lost its rights."
+                "The login of account {account} was refused. Its user name, password or platform id is wrong, \
+                 or the user was locked or lost its rights; or, where it logs in by RingEX, its app, its JWT \
+                 or its access to RingCX: the cause names the host that refused."
             ),
             IncidentKind::LoginFailed => format!(
-                "The daemon could not log in to RingCX for account {account}. The password was not refused: \
-                 RingCX could not be reached, or did not answer as it should."
+                "The daemon could not log in to RingCX for account {account}. No secret was refused: RingCX, or \
+                 RingEX where it logs in by that, could not be reached, or did not answer as it should."
             ),
             IncidentKind::PasswordResetRequired => format!(
                 "RingCX wants the password of account {account} changed. The login still works, but may stop \
@@ -129,7 +130,7 @@ impl<'a> Subject<'a> {
     pub(super) fn retried(&self, when: &str) -> String {
         match self.kind {
             IncidentKind::LoginRejected => format!(
-                "So as not to lock the user out, the next login is {when}. A changed password is noticed before \
+                "So as not to lock the user out, the next login is {when}. A changed secret is noticed before \
                  that, without a restart."
             ),
             IncidentKind::LoginFailed => format!("The daemon logs in again {when}."),
@@ -175,7 +176,7 @@ impl<'a> Subject<'a> {
         let account = self.place();
         match self.kind {
             IncidentKind::LoginRejected => {
-                "Nothing, until the password changes, the policy is reloaded, or you start a rotation by hand."
+                "Nothing, until a secret of the login changes, the policy is reloaded, or you start a rotation by hand."
                     .into()
             }
             IncidentKind::SinkFailed => {
@@ -224,7 +225,8 @@ impl<'a> Subject<'a> {
         match self.kind {
             IncidentKind::LoginRejected => vec![
                 "Log in to RingCX as this user by hand, to see whether it is the password or the user.".into(),
-                "Put the right password where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
+                "Refused by RingEX: see to the app and the JWT in RingCentral's developer console. By RingCX after RingEX let it in: give the user access to RingCX.".into(),
+                "Put the right password, client secret or JWT where the policy points. A file is read again by itself; a systemd credential needs `systemctl reload ringcx-rotator`.".into(),
                 rotate,
             ],
             IncidentKind::LoginFailed => vec![
@@ -234,7 +236,7 @@ impl<'a> Subject<'a> {
             ],
             IncidentKind::PasswordResetRequired => vec![
                 "Change the user's password in RingCX.".into(),
-                "Put the new one where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl restart ringcx-rotator`.".into(),
+                "Put the new one where the policy's `password` points. A file is read again by itself; a systemd credential needs `systemctl reload ringcx-rotator`.".into(),
             ],
             IncidentKind::PreflightFailed => vec![
                 "For a file: its directory must exist, be writable for the daemon and have room, its owner and \
@@ -280,8 +282,8 @@ impl<'a> Subject<'a> {
                 "Whatever read the sink meanwhile may need to read it again.".into(),
             ],
             IncidentKind::NotifyFailed => vec![
-                "For a unit: see how it is (`systemctl status UNIT`), and whether the daemon may do this to it: \
-                 a polkit rule must say so."
+                "For a unit: see how it is (`systemctl status UNIT`), and whether polkit lets the daemon do \
+                 this to it: `ringcx-rotator systemd-dropin --polkit --write`."
                     .into(),
                 "For a program: run it by hand as the daemon's user.".into(),
                 rotate,

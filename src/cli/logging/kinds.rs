@@ -66,6 +66,8 @@ const IDS: &[(&str, &str)] = &[
     ("reappeared", "3992973a368748e191860465046be2a9"),
     ("restart-needed", "248baf6654ca4233ad65212d2e075e48"),
     ("retired", "3ca58d033f2c4159ad3f70d27e11bfb1"),
+    ("ringex-attempted", "45971004c4e04881ba019f5bff5a410e"),
+    ("ringex-quiet", "fafc8934229148ffba9bd5e764ba5366"),
     ("rotation-asked", "929aa283b40547cebb354d4b0e988e63"),
     ("rotation-not-done", "3e85a48f42454d0f93514cee51c0f0e1"),
     ("scheduler-refused", "3dc3e0886bed4cd198232313beaae0cb"),

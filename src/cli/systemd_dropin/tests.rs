@@ -232,3 +232,64 @@ fn it_is_written_as_a_whole_and_for_all_to_read() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
+
+/// Two sinks that have units told, and one that has a program run.
+fn telling() -> String {
+    let place = "path = \"/run/ringcx-rotator";
+    format!(
+        "{PASSWORD}\n{}{}{}{}",
+        sink("one", &format!("{place}/1\"\nnotify = {{ unit = \"dialer.service\" }}")),
+        sink("two", &format!("{place}/2\"\nnotify = {{ unit = \"dialer.service\", action = \"restart\" }}")),
+        sink(
+            "three",
+            &format!("{place}/3\"\nnotify = {{ unit = \"a\\\\x2db@1.timer\", action = \"start\" }}")
+        ),
+        sink("four", &format!("{place}/4\"\nnotify = {{ argv = [\"/usr/local/bin/new-token\"] }}")),
+    )
+}
+
+#[test]
+fn units_that_are_to_be_told_take_a_rule_that_names_each_with_its_verbs_and_the_drop_in_says_so() {
+    let text = check(&telling(), "", &machine(), &[]);
+    for said in
+        ["polkit must let", "dialer.service (sales/one, sales/two)", "systemd-dropin --polkit --write"]
+    {
+        assert!(text.replace("\n#", "").contains(said), "{said}: {text}");
+    }
+    let (_directory, policy) = policy(&telling(), "");
+    let dropin = DropIn::of(&policy, &machine());
+    let rule = dropin.rule.text(&policy.path);
+    let allowed = "    var allowed = {\n\
+        \x20       // sales/three\n        \"a\\\\x2db@1.timer\": [\"start\"],\n\
+        \x20       // sales/one, sales/two\n        \"dialer.service\": [\"reload-or-try-restart\",\"restart\"],\n    };\n";
+    assert!(rule.contains(allowed), "{rule}");
+    assert!(rule.contains("subject.user == \"ringcx-rotator\""), "{rule}");
+    assert_eq!(rule.matches("polkit.Result.YES").count(), 1, "{rule}");
+    assert!(!rule.contains("new-token"), "{rule}");
+    let json = serde_json::to_value(&dropin).unwrap();
+    assert_eq!(json["polkit"][1]["verbs"][0], "reload-or-try-restart", "{json}");
+}
+
+#[test]
+fn a_policy_that_has_no_unit_told_takes_no_rule_and_the_packaged_one_allows_nothing() {
+    let (_directory, policy) =
+        policy(&format!("{PASSWORD}\n{}", sink("t", "path = \"/run/ringcx-rotator/t\"")), "");
+    let dropin = DropIn::of(&policy, &machine());
+    assert!(dropin.rule.is_empty() && !dropin.text().contains("polkit"));
+    assert_eq!(serde_json::to_value(&dropin).unwrap().get("polkit"), None);
+    let code = |text: &str| text.split_once("polkit.addRule").map(|(_, code)| code.to_owned()).unwrap();
+    let packaged = include_str!("../../../systemd/ringcx-rotator.rules");
+    assert_eq!(code(&dropin.rule.text(&policy.path)), code(packaged));
+    assert!(packaged.contains("var allowed = {\n    };\n"), "{packaged}");
+}
+
+#[test]
+fn what_a_consumer_acknowledges_in_must_be_seen() {
+    let heard = "path = \"/run/ringcx-rotator/t\"\nacknowledge = { path = \"/home/ivr/used\" }";
+    check(
+        &format!("{PASSWORD}\n{}", sink("t", heard)),
+        "",
+        &machine(),
+        &["ProtectHome=tmpfs", "BindReadOnlyPaths=-/home/ivr"],
+    );
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Capability;
 use crate::cli::DEFAULT_CONFIG;
-use crate::policy::{AccountPolicy, FileAccess, Policy, SinkKind};
+use crate::policy::{AccountPolicy, FileAccess, NotifyWhat, Policy, SinkKind, UnitAction};
 use crate::secret::SecretSource;
 
 /// One thing that the daemon must be able to do.
@@ -28,6 +28,8 @@ pub enum What {
     Variable(String),
     /// Read its policy here.
     Policy(PathBuf),
+    /// Have systemd do this to another unit.
+    Manage(String, UnitAction),
 }
 
 /// Everything that a policy needs, and what for: `sales-ivr/token-file`, `alerts.email`, and why if that is
@@ -119,6 +121,17 @@ impl Needs {
                 SinkKind::Template(file) => self.file(&file.path, &file.access, &whose, user, machine),
                 // It is reached as RingCX itself is.
                 SinkKind::AuthConfig(_) => {}
+            }
+            match sink.notify.as_ref().map(|notify| &notify.what) {
+                Some(NotifyWhat::Unit { unit, action }) => {
+                    self.add(What::Manage(unit.clone(), *action), &whose);
+                }
+                // What the program needs is known to nobody here.
+                Some(NotifyWhat::Program(_)) | None => {}
+            }
+            // Its directory, as whoever writes it may put another file in its place.
+            if let Some(directory) = sink.acknowledge.as_ref().and_then(|it| it.path.parent()) {
+                self.add(What::Read(directory.to_owned()), &whose);
             }
         }
     }

@@ -147,6 +147,8 @@ fn full_life() -> Vec<Event> {
         Event::ClockDisagreed { skew_seconds: 301 },
         failed(Lane::Login, Some(SecretTag::of("salt", &Secret::new("swordfish")))),
         failed(Lane::Sink(text("app")), None),
+        Event::RingexAttempted { client_id: text("the-app") },
+        Event::RingexQuiet { client_id: text("the-app"), until: start() },
     ]
 }
 

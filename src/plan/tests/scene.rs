@@ -48,7 +48,9 @@ pub(crate) fn login(username: &str) -> LoginPolicy {
 
 /// The user that a policy logs in as.
 pub(crate) fn user_of(policy: &AccountPolicy) -> &str {
-    let LoginPolicy::Admin(AdminLogin { username, .. }) = &policy.login;
+    let LoginPolicy::Admin(AdminLogin { username, .. }) = &policy.login else {
+        panic!("the stories of the plan know only logins with a password")
+    };
     username
 }
 

@@ -2,14 +2,14 @@
 
 use super::tuning::Tuning;
 use super::{Context, consumer, doubt, or, secs, template};
-use crate::policy::source::At;
+use crate::policy::source::{At, Span};
 use crate::policy::spec::{
-    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec,
-    WebhookSpec,
+    AccessSpec, AccountSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, LoginSpec, SinkKindSpec,
+    SinkSpec, WebhookSpec,
 };
 use crate::policy::{
     AccountPolicy, AdminLogin, AuthConfigSink, CommandInput, CommandSink, EnvFileSink, FileAccess, FileSink,
-    HeaderSecret, LoginPolicy, Receipt, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
+    HeaderSecret, LoginPolicy, Receipt, RingExLogin, SinkKind, SinkPolicy, WebhookSink, WebhookUrl,
 };
 
 /// A new file's mode where the policy is silent.
@@ -22,21 +22,16 @@ pub(super) fn account(
 ) -> Option<AccountPolicy> {
     doubt::every_sets_no_timezone(&spec, context);
     doubt::sinks(&spec, context);
-    let AccountSpec { span, name, username, password, platform_id, tuning, sinks } = spec;
+    let AccountSpec { span, name, login, tuning, sinks } = spec;
     let tuning = defaults.clone().with(tuning);
     doubt::tuning(&tuning, span, context);
     // Every part is looked at before one that is absent ends it: they have more to say.
-    let file = name.as_ref().map(|name| name.value.clone());
-    let password = context.own_secret(password, "password", file, span);
+    let login = login.and_then(|spec| self::login(spec, name.as_ref(), span, context));
     let own = name.as_ref().map(|name| name.value.as_str());
     let sinks = sinks.into_iter().filter_map(|spec| sink(spec, own, context)).collect();
     Some(AccountPolicy {
         name: name?.value,
-        login: LoginPolicy::Admin(AdminLogin {
-            username: username?.value,
-            password: password?,
-            platform_id: platform_id?.value,
-        }),
+        login: login?,
         schedule: tuning.schedule(),
         retention: tuning.retention(),
         retry: tuning.retry(),
@@ -46,6 +41,34 @@ pub(super) fn account(
         sinks,
         served_elsewhere: Vec::new(),
     })
+}
+
+fn login(
+    spec: LoginSpec,
+    account: Option<&At<String>>,
+    span: Span,
+    context: &mut Context<'_>,
+) -> Option<LoginPolicy> {
+    match spec {
+        LoginSpec::Admin { username, password, platform_id } => {
+            let file = account.map(|name| name.value.clone());
+            let password = context.own_secret(password, "password", file, span);
+            Some(LoginPolicy::Admin(AdminLogin {
+                username: username?.value,
+                password: password?,
+                platform_id: platform_id?.value,
+            }))
+        }
+        LoginSpec::RingEx { client_id, client_secret, jwt } => {
+            let client_secret = client_secret.map(|at| context.secret(at));
+            let jwt = jwt.map(|at| context.secret(at));
+            Some(LoginPolicy::RingEx(RingExLogin {
+                client_id: client_id?.value,
+                client_secret: client_secret?,
+                jwt: jwt?,
+            }))
+        }
+    }
 }
 
 fn sink(spec: SinkSpec, account: Option<&str>, context: &mut Context<'_>) -> Option<SinkPolicy> {

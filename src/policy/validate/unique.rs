@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, OwnSecret, SinkKindSpec, TemplateSpec};
+use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, SinkKindSpec, TemplateSpec};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
@@ -161,7 +161,7 @@ fn read_paths(
             )
             | None => None,
         });
-        own(&account.password).into_iter().chain(sinks)
+        account.login.iter().flat_map(LoginSpec::sources).chain(sinks)
     });
     for sink in accounts.iter().flat_map(|account| &account.sinks) {
         if let Some(SinkKindSpec::Template(TemplateSpec { template: Some(path), .. })) = &sink.kind {
@@ -180,17 +180,12 @@ fn read_paths(
         }
     }
     if let Some(directory) = &context.passwords_dir {
-        let absent = |account: &&&AccountSpec| matches!(account.password, OwnSecret::Absent);
-        for name in accounts.iter().filter(absent).filter_map(|account| account.name.as_ref()) {
-            read.insert(directory.value.join(&name.value), "where a secret is read from");
+        for account in accounts {
+            let Some((name, login)) = account.name.as_ref().zip(account.login.as_ref()) else { continue };
+            if login.leaves_password_to_the_directory() {
+                read.insert(directory.value.join(&name.value), "where a secret is read from");
+            }
         }
     }
     read
-}
-
-fn own(secret: &OwnSecret) -> Option<&At<SecretSource>> {
-    match secret {
-        OwnSecret::Source(source) => Some(source),
-        OwnSecret::Absent | OwnSecret::Faulty => None,
-    }
 }

@@ -18,6 +18,10 @@ pub(in crate::policy) const BASE_URL: Kind<Url> =
         }
     });
 
+/// Where RingEX answers.
+pub(in crate::policy) const RINGEX_URL: Kind<Url> =
+    kind("an address such as \"https://platform.ringcentral.com\"", |text| (BASE_URL.parse)(text));
+
 /// Where a webhook is posted to.
 pub(in crate::policy) const WEBHOOK_URL: Kind<Url> =
     kind("an address such as \"https://example.com/hook\"", web_address);

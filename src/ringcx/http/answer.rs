@@ -22,6 +22,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The same, of a body that is all there is to read.
+    pub fn read_with<T>(&self, parse: fn(&[u8]) -> Result<T, BodyError>) -> Result<T, ApiError> {
+        self.read(parse(&self.body))
+    }
+
     /// A body that makes no sense makes the success one that does not, either.
     pub fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
         parsed.map_err(|why| ApiError::Nonsense { status: self.status, why: why.to_string() })

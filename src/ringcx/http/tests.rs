@@ -31,11 +31,13 @@ const PLENTY: Duration = Duration::from_secs(30);
 pub(crate) fn policy(base_url: &str) -> RingcxPolicy {
     RingcxPolicy {
         base_url: Url::parse(base_url).unwrap(),
+        ringex_url: Url::parse(base_url).unwrap(),
         ca_file: None,
         connect_timeout: PLENTY,
         request_timeout: PLENTY,
         login_encoding: LoginEncoding::Query,
         logins_per_minute: 5,
+        ringex_logins_per_minute: 5,
         requests_per_minute: 120,
     }
 }

@@ -1,4 +1,4 @@
-//! How long an access token lives, as its own claims tell it.
+//! What a JWT's own claims tell: how long an access token lives, and whom a login's JWT names.
 //!
 //! The signature is not verified: the token came over TLS from the server that made it, and the only
 //! thing believed here is when to ask for another. The local clock is never asked: `exp` is the
@@ -29,6 +29,15 @@ pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
             u64::try_from(lifetime).map_or(Duration::ZERO, Duration::from_secs).min(MOST)
         }
         (Some(_), None) | (None, Some(_)) | (None, None) => USUAL,
+    }
+}
+
+/// `sub`, as text or as a number.
+pub fn subject(jwt: &str) -> Option<String> {
+    match claims(jwt)?.get("sub")? {
+        Value::String(subject) => Some(subject.clone()),
+        Value::Number(subject) => Some(subject.to_string()),
+        _ => None,
     }
 }
 

@@ -94,6 +94,7 @@ async fn check(call: Call, fault: Fault) {
     let record = bench.simulator.record();
     let (access, refresh) = bench.session().await;
     let victim = bench.simulator.mint_foreign("ann");
+    read(bench.call(Call::RingexToken, &access, &refresh, &victim)).await;
     let before = record.effects(call);
     bench.simulator.inject(call, fault, Times::Once);
 
@@ -135,6 +136,16 @@ async fn check_all(call: Call) {
 #[tokio::test]
 async fn every_fault_of_a_login_happens() {
     check_all(Call::Login).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_a_request_to_ringex_happens() {
+    check_all(Call::RingexToken).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_a_login_with_ringex_happens() {
+    check_all(Call::RingexLogin).await;
 }
 
 #[tokio::test]

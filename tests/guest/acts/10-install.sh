@@ -34,5 +34,11 @@ for file in share/man/man1/ringcx-rotator.1.gz share/bash-completion/completions
   share/fish/vendor_completions.d/ringcx-rotator.fish share/doc/ringcx-rotator/copyright share/doc/ringcx-rotator/changelog.gz; do
   check "there is /usr/$file" test -s /usr/$file
 done
+examples=/usr/share/doc/ringcx-rotator/examples
+for example in $examples/*.toml; do
+  check "the example ${example##*/} is valid where it is installed" ringcx-rotator --config "$example" check
+done
+check "the example of a polkit rule allows nothing" grep -Pzoq 'var allowed = {\n *};' $examples/50-ringcx-rotator.rules
+check "and is not where polkit looks" is "$(grep -rl ringcx /etc/polkit-1 /usr/share/polkit-1 2>/dev/null)" ""
 check "the completions for bash are bash" bash -n /usr/share/bash-completion/completions/ringcx-rotator
 check "man shows the manual page" has "$(man ringcx-rotator 2>&1)" "RingCX"

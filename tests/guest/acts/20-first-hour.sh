@@ -25,8 +25,9 @@ fault '{"call":"login","fault":"slow-1500ms"}'
 systemctl enable --quiet --now --no-block $UNIT
 early=0 soon=
 while :; do
-  there=$(test -s $TOKEN && echo yes || echo no)
+  # In this order: what comes between the two looks is on the safe side.
   state=$(property ActiveState)
+  there=$(test -s $TOKEN && echo yes || echo no)
   case "$state $there" in
     "activating no") early=$((early + 1)) ;;
     "active no") soon=yes ;;
@@ -38,6 +39,7 @@ done
 check "the service becomes active" active
 check "it was starting for as long as there was no token" test $early -gt 5
 check "it was never ready without one" is "$soon" ""
+check "its watchdog is on" is "$(property WatchdogUSec)" 2min
 check "the token works" works $TOKEN
 check "exactly one token was minted" is "$(mints)" 1
 check "it belongs to the readers' group and is moded as asked" is "$(mode $TOKEN)" "ringcx-rotator:ringcx-token 640"
@@ -51,6 +53,7 @@ check "it runs as its own user" is "$(ps -o user= -p "$(property MainPID)" 2>/de
 check "the journal is the daemon's alone" is "$(mode /var/lib/ringcx-rotator)" "ringcx-rotator:ringcx-rotator 700"
 
 token=$(cat $TOKEN)
+journalctl --sync
 found=$(journalctl ACCOUNT=sales-ivr -o json --no-pager)
 check "journalctl finds the account's events by field" test -n "$found"
 check "each with the identity of its kind" is "$(grep -c '"MESSAGE_ID"' <<<"$found")" "$(grep -c . <<<"$found")"

@@ -20,13 +20,13 @@ cp /root/config.right $CONFIG
 systemctl reload $UNIT
 
 # What is logged of a rotation from here on.
-cursor_of() { cursor=$(now); ringcx-rotator rotate sales-ivr >/dev/null; journalctl --sync; }
-said() { journalctl ACCOUNT=sales-ivr --after-cursor="$cursor" --output=cat --no-pager --quiet; }
+rotated() { since=$(moment); ringcx-rotator rotate sales-ivr >/dev/null; journalctl --sync; }
+said() { journalctl ACCOUNT=sales-ivr --since="$since" --output=cat --no-pager --quiet; }
 sed '1i [log]\nlevel = "error"' /root/config.right >$CONFIG
 systemctl reload $UNIT
-cursor_of
+rotated
 check "the log's level changes at a reload: a rotation is not logged" is "$(said)" ""
 cp /root/config.right $CONFIG
 systemctl reload $UNIT
-cursor_of
+rotated
 check "and back: it is logged" test -n "$(said)"

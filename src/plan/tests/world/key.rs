@@ -123,6 +123,8 @@ impl Digest {
             lanes,
             asked_at,
             logins,
+            // Nothing in these stories logs in by RingEX.
+            ringex: _,
             password_reset_since: _,
             clock,
             token_lost,

@@ -69,6 +69,8 @@ impl Ledger {
             Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
             Event::Retired { fingerprint, .. } => _ = self.retired.insert(*fingerprint),
             Event::RotationAsked
+            | Event::RingexAttempted { .. }
+            | Event::RingexQuiet { .. }
             | Event::LoginAttempted
             | Event::PasswordReset { .. }
             | Event::ForeignSeen { .. }

@@ -1,0 +1,116 @@
+//! What a unit cannot be told: that the daemon may have systemd do something to *other* units.
+//!
+//! systemd asks polkit, and polkit its rules. The one for a policy names each unit with the verbs that `notify`
+//! uses and nothing more. Whether polkit is there, or has another rule to the same end, is not known here.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::unit::needs::{Needs, What};
+use crate::policy::UnitAction;
+
+/// Where the rule goes.
+pub const PLACE: &str = "/etc/polkit-1/rules.d/50-ringcx-rotator.rules";
+
+/// As packaged, for those who write rules by hand.
+const SHIPPED: &str = include_str!("../../../systemd/ringcx-rotator.rules");
+/// Its line that the units come after.
+const ALLOWED: &str = "    var allowed = {\n";
+/// Its user.
+const USER: &str = "\"ringcx-rotator\"";
+
+/// What may be done to units of others.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Rule {
+    grants: Vec<Grant>,
+    #[serde(skip)]
+    user: String,
+}
+
+/// What may be done to one.
+#[derive(Debug, Serialize)]
+struct Grant {
+    unit: String,
+    verbs: Vec<&'static str>,
+    because: String,
+}
+
+impl Rule {
+    /// For a daemon that runs as this user.
+    pub fn of(needs: &Needs, user: &str) -> Self {
+        let mut units: BTreeMap<&str, (Vec<&'static str>, Vec<&str>)> = BTreeMap::new();
+        for (what, whose) in needs.iter() {
+            let What::Manage(unit, action) = what else { continue };
+            let (verbs, all) = units.entry(unit).or_default();
+            verbs.push(verb(*action));
+            all.extend(whose.iter().map(String::as_str));
+        }
+        let grant = |(unit, (verbs, whose)): (&str, (Vec<_>, Vec<&str>))| Grant {
+            unit: unit.to_owned(),
+            verbs,
+            because: whose.join(", "),
+        };
+        Self { grants: units.into_iter().map(grant).collect(), user: user.to_owned() }
+    }
+
+    /// Whether the policy asks for nothing of this kind.
+    pub fn is_empty(&self) -> bool {
+        self.grants.is_empty()
+    }
+
+    /// As a file of rules.
+    pub fn text(&self, policy: &Path) -> String {
+        let (_, code) = SHIPPED.split_once("\n\n").unwrap_or_default();
+        let (begin, end) = code.split_once(ALLOWED).unwrap_or_default();
+        let mut text = format!(
+            "// What `notify` in {} has the service do to other units, and no more. Print it again after each\n\
+             // change of the policy; polkit takes it up by itself:\n\
+             //   ringcx-rotator systemd-dropin --polkit --write\n\n{begin}{ALLOWED}",
+            policy.display()
+        );
+        for Grant { unit, verbs, because } in &self.grants {
+            // A string of JSON is one of JavaScript.
+            let (unit, verbs) = (serde_json::json!(unit), serde_json::json!(verbs));
+            let _ok = write!(text, "        // {because}\n        {unit}: {verbs},\n");
+        }
+        text.push_str(&end.replace(USER, &serde_json::json!(self.user).to_string()));
+        text
+    }
+
+    /// A sentence for the drop-in.
+    pub fn besides(&self) -> Option<String> {
+        let units: Vec<String> =
+            self.grants.iter().map(|grant| format!("{} ({})", grant.unit, grant.because)).collect();
+        (!units.is_empty()).then(|| {
+            format!(
+                "Besides, polkit must let the service restart or reload other units, which no line here can do: {}. Run \
+                 `ringcx-rotator systemd-dropin --polkit --write`, and again after each change of the policy.",
+                units.join(", ")
+            )
+        })
+    }
+
+    /// The same for those who print it, unless a file of rules is there that names each unit. Who may not look has to
+    /// see for himself.
+    pub fn advice(&self) -> Option<String> {
+        let there = std::fs::read_to_string(PLACE).unwrap_or_default();
+        let named = |grant: &Grant| there.contains(&serde_json::json!(grant.unit).to_string());
+        self.besides().filter(|_| !self.grants.iter().all(named))
+    }
+}
+
+/// As systemd names it to polkit.
+fn verb(action: UnitAction) -> &'static str {
+    match action {
+        UnitAction::TryReloadOrRestart => "reload-or-try-restart",
+        UnitAction::ReloadOrRestart => "reload-or-restart",
+        UnitAction::TryRestart => "try-restart",
+        UnitAction::Restart => "restart",
+        UnitAction::Reload => "reload",
+        UnitAction::Start => "start",
+    }
+}

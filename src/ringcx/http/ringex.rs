@@ -1,0 +1,91 @@
+//! The two calls of a login by RingEX: one to RingEX, for an access token of its own, and one to RingCX with
+//! that.
+//!
+//! They go to two hosts that share nothing: neither is ever sent what belongs to the other.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Client, Method, Url};
+
+use super::{HttpApi, MAX_BODY, fields, form, host_and_port};
+use crate::policy::RingcxPolicy;
+use crate::ringcx::{ApiError, Login, RingexAccess, RingexCredentials, wire};
+use crate::secret::Secret;
+
+/// What RFC 6749, section 5.2, calls a refusal of the client or of its grant: sent again it would be refused again.
+const REFUSALS: [&str; 3] = ["invalid_client", "invalid_grant", "unauthorized_client"];
+
+/// RingEX at its own URL.
+pub struct Ringex {
+    url: Url,
+    pub(super) host: String,
+    policy: RingcxPolicy,
+    /// Made for the first login: an account that has none needs no second client.
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Ringex {
+    pub(super) fn new(policy: &RingcxPolicy) -> Self {
+        let url = policy.ringex_url.clone();
+        Self { host: host_and_port(&url), url, policy: policy.clone(), client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<&Client, ApiError> {
+        let made = self
+            .client
+            .get_or_init(|| super::client(&self.policy, &self.url).map_err(|error| error.to_string()));
+        made.as_ref().map_err(|why| ApiError::Unreachable { host: self.host.clone(), why: why.clone() })
+    }
+}
+
+impl HttpApi {
+    pub(super) async fn ask_ringex(&self, who: RingexCredentials<'_>) -> Result<RingexAccess, ApiError> {
+        let mut url = self.ringex.url.clone();
+        url.path_segments_mut()
+            .expect("the policy takes only http and https, whose URLs have a path")
+            .pop_if_empty()
+            .extend(["restapi", "oauth", "token"]);
+        let basic = STANDARD.encode(format!("{}:{}", who.client_id, who.client_secret.expose()));
+        let mut authorization =
+            HeaderValue::from_str(&format!("Basic {basic}")).expect("base64 can stand in a header");
+        authorization.set_sensitive(true);
+        let request =
+            self.ringex.client()?.request(Method::POST, url).header(header::AUTHORIZATION, authorization);
+        let request = form(
+            request,
+            fields(&[
+                ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+                ("assertion", who.jwt.expose()),
+            ]),
+        );
+        let secrets = [who.client_secret.expose(), who.jwt.expose(), &basic];
+        let answer = self.send_to(&self.ringex.host, "ringex-token", request, MAX_BODY, &secrets).await;
+        answer.map_err(refused)?.read_with(wire::ringex_access)
+    }
+
+    pub(super) async fn log_in_with(&self, access: &Secret) -> Result<Login, ApiError> {
+        let mut url = self.url(&["api", "auth", "login", "rc", "accesstoken"]);
+        url.set_query(Some("includeRefresh=true"));
+        let request = form(
+            self.client.post(url),
+            fields(&[("rcAccessToken", access.expose()), ("rcTokenType", "Bearer")]),
+        );
+        let answer = self.send("ringex-login", request, MAX_BODY, &[access.expose()]).await?;
+        answer.read(wire::login(&answer.body, answer.server_time))
+    }
+}
+
+/// A 400 is how an OAuth server says what others say by 401.
+fn refused(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Status { status: 400, said }
+            if REFUSALS.iter().any(|code| said.split(':').next() == Some(code)) =>
+        {
+            ApiError::Denied { status: 400, said }
+        }
+        other => other,
+    }
+}
