@@ -109,18 +109,21 @@ impl Planner<'_> {
         let mut events = Vec::new();
         for sink in self.policy.sinks.iter().filter(|sink| sink.acknowledge.is_some()) {
             let Some(record) = self.state.sinks.get(&sink.name) else { continue };
-            let known = match self.seen.claims.get(&sink.name) {
-                Some(Claim::Uses(fingerprint)) => self.state.by_fingerprint(fingerprint),
-                Some(Claim::UsesGeneration(number)) => self.state.generations.get(number),
-                Some(Claim::Odd(what)) => {
-                    self.decision.notices.push(format!("The consumer of sink {} {what}", sink.name));
-                    None
-                }
-                None => None,
+            let Some(claim) = self.seen.claims.get(&sink.name) else { continue };
+            let unknown = "acknowledges a token that is none of this account's";
+            let known = match claim {
+                Claim::Uses(fingerprint) => self.state.by_fingerprint(fingerprint).ok_or(unknown),
+                Claim::UsesGeneration(number) => self.state.generations.get(number).ok_or(unknown),
+                Claim::Odd(what) => Err(what.as_str()),
             };
-            let Some(generation) = known.map(|generation| generation.number) else { continue };
-            if record.acknowledged.map(|(number, _)| number) != Some(generation) {
-                events.push(Event::Acknowledged { sink: sink.name.clone(), generation });
+            match known.map(|generation| generation.number) {
+                Ok(generation) if record.acknowledged.map(|(number, _)| number) != Some(generation) => {
+                    events.push(Event::Acknowledged { sink: sink.name.clone(), generation });
+                }
+                Ok(_) => {}
+                Err(what) => {
+                    self.decision.notices.push(format!("The consumer of sink {} {what}", sink.name));
+                }
             }
         }
         self.record(events);

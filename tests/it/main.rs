@@ -35,4 +35,5 @@ mod reader;
 mod rejected_login;
 mod service;
 mod signals;
+mod sink_faults;
 mod template_sink;
