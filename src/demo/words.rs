@@ -70,6 +70,7 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         }
         Event::Reappeared { generation } => (Tone::Bad, format!("generation {generation} is back")),
         Event::ForeignGone { .. } => (Tone::Bad, "a token that is not ours is gone".to_owned()),
+        Event::Adopted { .. } => (Tone::Busy, "a token that is not ours is adopted".to_owned()),
         Event::ClockDisagreed { skew_seconds } => {
             (Tone::Bad, format!("the clock is {skew_seconds} s off the server's"))
         }
@@ -90,6 +91,8 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         | Event::Proved { .. }
         | Event::NotifyOwed { .. }
         | Event::DeleteIntended { .. }
+        | Event::AdoptedHeld { .. }
+        | Event::Disowned { .. }
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockAgreed => return None,
