@@ -1,5 +1,6 @@
 //! A house for one test: a directory, a stand-in, a policy, and the binary to run on them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
@@ -399,4 +401,23 @@ pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T
 pub async fn recorded(record: &Record, what: &str, as_asked: impl FnMut(&Record) -> bool) {
     let wait = tokio::time::timeout(PATIENCE, record.until(as_asked)).await;
     assert!(wait.is_ok(), "it never came to this: {what}");
+}
+
+/// Does this with all of them, so many at once; the results are in their order.
+pub fn side_by_side<T: Sync, R: Send>(at_once: usize, all: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some((number, it)) = {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    all.get(number).map(|it| (number, it))
+                } {
+                    let result = act(it);
+                    done.lock().unwrap().insert(number, result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap().into_values().collect()
 }
