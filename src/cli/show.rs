@@ -27,6 +27,19 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
     }
 }
 
+/// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
+const SHORTEST: usize = 4;
+
+/// The beginning of a fingerprint, as other commands print it.
+pub fn prefix(text: &str, screen: &Screen) -> Result<String, Exit> {
+    let prefix = text.trim_end_matches('…').to_ascii_lowercase();
+    if prefix.len() < SHORTEST || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        screen.error(format!("`{text}` is no fingerprint: give at least {SHORTEST} hex digits"));
+        return Err(Exit::Usage);
+    }
+    Ok(prefix)
+}
+
 /// The daemon, if one runs.
 pub fn daemon(policy: &Policy, screen: &Screen) -> Result<Option<Client>, Exit> {
     Client::connect(&policy.daemon.control_socket).map_err(|error| refused(&error, screen))

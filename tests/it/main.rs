@@ -10,6 +10,7 @@ mod ringex;
 mod secret_commands;
 mod truth;
 
+mod adopt;
 mod auth_config_sink;
 mod bad_day;
 mod broken_journal;
