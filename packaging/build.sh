@@ -33,10 +33,10 @@ export SOURCE_DATE_EPOCH
 
 # Makes the program, and says where it is.
 program() {
-  # No path of this machine in it: panics would tell them, and no two builds be alike. Encoded, as paths may have
-  # blanks. No date is in it either, and cargo would compile the C parts again for each.
-  env -u SOURCE_DATE_EPOCH CARGO_ENCODED_RUSTFLAGS="$(printf '%s\037%s' \
-    "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry" "--remap-path-prefix=$PWD=.")" \
+  # No path of this machine in it: panics would tell them, and no two builds be alike. Those of this checkout are
+  # relative anyhow; named here, they would have cargo compile everything again in another directory. Encoded, as a
+  # path may have blanks. No date is in it either, and cargo would compile the C parts again for each.
+  env -u SOURCE_DATE_EPOCH CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry" \
     cargo build --release --locked >&2 || return
   echo "$CARGO_TARGET_DIR/release/ringcx-rotator"
 }
