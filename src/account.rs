@@ -172,6 +172,25 @@ pub struct ForeignToken {
     pub superseded_at: Option<DateTime<Utc>>,
     /// A delete was sent.
     pub delete_sent: bool,
+    /// An operator put it under the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
+}
+
+/// What is known of a foreign token that an operator put under the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adoption {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// How many bytes it has.
+    pub length: usize,
+    /// Files that are looked through for it.
+    pub files: BTreeSet<String>,
+    /// Where it was seen last: names of sinks, and paths.
+    pub held_by: BTreeSet<String>,
+    /// When it was last seen to be gone from one of these.
+    pub left_at: Option<DateTime<Utc>>,
 }
 
 /// A mint whose intent is committed and whose outcome is not.

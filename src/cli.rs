@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::daemon::Mode;
 use crate::simulate::options::SimulateOptions;
 
+mod adopt;
 mod auth_configs;
 mod check;
 pub(crate) mod client;
@@ -139,6 +140,24 @@ enum Command {
         #[command(flatten)]
         json: Json,
     },
+    /// Show the tokens that are not ours and what holds them, and put chosen ones under the policy
+    Adopt {
+        /// The account
+        account: String,
+        /// The tokens to put under the policy: their fingerprints, or the beginnings of them
+        fingerprints: Vec<String>,
+        /// A file that may hold such a token; a token that is found there is kept until it is not there any more
+        #[arg(long = "file", value_name = "PATH")]
+        files: Vec<PathBuf>,
+        /// Leave these tokens alone again
+        #[arg(long, conflicts_with = "files")]
+        undo: bool,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Show the external auth configs of RingCX that an account's login can see, without their values
     AuthConfigs {
         /// The account
@@ -227,6 +246,11 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Reload => reload::reload(&globals.config, &screen),
         Command::Status { accounts, json } => status::status(&globals.config, &accounts, json.json, &screen),
         Command::Tokens { account, json } => tokens::tokens(&globals.config, &account, json.json, &screen),
+        Command::Adopt { account, fingerprints, files, undo, yes, json } => {
+            let wish = if undo { adopt::Wish::Leave } else { adopt::Wish::Take };
+            let asked = adopt::Asked { account, fingerprints, files, wish, yes, json: json.json };
+            adopt::adopt(&globals.config, asked, &screen)
+        }
         Command::AuthConfigs { account, json } => {
             auth_configs::auth_configs(&globals.config, &account, json.json, &screen)
         }

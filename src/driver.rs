@@ -22,8 +22,10 @@ use crate::secret::Token;
 use crate::sink::AnySink;
 use crate::template::Shown;
 
+mod adopt;
 mod apps;
 mod configs;
+mod list;
 mod log;
 mod login;
 mod look;
@@ -36,8 +38,10 @@ mod session;
 mod step;
 pub(crate) mod trail;
 
+pub use adopt::{Adopt, AdoptError};
 pub use apps::RingexApps;
-pub use configs::{ConfigsError, ConfigsOfAccount, ListedConfig};
+pub use configs::{ConfigsOfAccount, ListedConfig};
+pub use list::{ListError, ListedToken};
 pub use login::{RefusedBy, explain};
 pub use look::look_at;
 pub use pass::{PassEnd, PassReport};

@@ -68,6 +68,30 @@ pub enum Event {
         /// Which.
         fingerprints: BTreeSet<Fingerprint>,
     },
+    /// An operator put a foreign token under the policy: from here on it ages like one of ours. Where it
+    /// was adopted before, this takes the place of that.
+    Adopted {
+        /// Which.
+        fingerprint: Fingerprint,
+        /// How many bytes it has: with the fingerprint that is enough to find it in a file.
+        length: usize,
+        /// Files that are looked through for it, by their absolute paths: it stays while one holds it.
+        files: BTreeSet<String>,
+        /// Where it was seen: names of sinks, and paths.
+        held_by: BTreeSet<String>,
+    },
+    /// An adopted token is seen elsewhere than before.
+    AdoptedHeld {
+        /// Which.
+        fingerprint: Fingerprint,
+        /// Where: names of sinks, and paths.
+        held_by: BTreeSet<String>,
+    },
+    /// An operator took a foreign token out of the policy again.
+    Disowned {
+        /// Which.
+        fingerprint: Fingerprint,
+    },
     /// A mint is about to be sent. Until its outcome is recorded it is unknown.
     MintIntended {
         /// The generation it is to become.

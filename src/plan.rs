@@ -25,7 +25,9 @@ pub mod seen;
 
 pub use consumers::{Unacknowledged, notifications_owed, unacknowledged};
 pub use mint::{Due, due, next_scheduled};
-pub use retire::{Blocked, Reason, Retirable, judge_for_operator, retires_after};
+pub use retire::{
+    Blocked, Reason, Retirable, adopted, adopted_retires_after, judge_for_operator, retires_after,
+};
 use seen::{Doubt, ListedBy, Seen, SeenList};
 
 /// A list older than this is fetched again before anything rests on it.

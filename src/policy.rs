@@ -6,7 +6,7 @@
 //! network.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -280,6 +280,16 @@ impl SinkKind {
         match self {
             Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) | Self::Template(_) => true,
             Self::Webhook(_) | Self::Command(_) => false,
+        }
+    }
+
+    /// The file that it writes, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(&file.path),
+            Self::EnvFile(file) => Some(&file.path),
+            Self::Template(file) => Some(&file.path),
+            Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => None,
         }
     }
 

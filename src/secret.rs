@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 mod command;
+pub mod find;
 pub mod scrub;
 mod source;
 pub use command::{CommandError, SecretCommand};
@@ -74,8 +75,7 @@ impl Token {
         if !(8..=256).contains(&text.len()) {
             return Err(TokenFormError::Length { got: text.len() });
         }
-        let odd = |b: u8| !(b.is_ascii_alphanumeric() || b"._~:-".contains(&b));
-        match text.bytes().position(odd) {
+        match text.bytes().position(|byte| !is_of_a_token(byte)) {
             Some(at) => Err(TokenFormError::Character { at }),
             None => Ok(Self(Secret::new(text))),
         }
@@ -100,6 +100,11 @@ impl Token {
         let head = if head.len() <= 16 && !head.is_empty() { format!("{head}:") } else { String::new() };
         format!("{head}…{tail}")
     }
+}
+
+/// Whether a token may have this byte in it.
+fn is_of_a_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte)
 }
 
 /// The SHA-256 of a token. Says which token is meant without giving it away.

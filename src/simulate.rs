@@ -267,6 +267,11 @@ impl Simulator {
         self.world.lock().add_config(self.world.clock.now(), spec);
     }
 
+    /// Takes an auth config away by another's hand.
+    pub fn remove_auth_config(&self, config_id: &str) {
+        self.world.lock().remove_config(config_id);
+    }
+
     /// Puts a fresh foreign token of this user into an auth config by another's hand, and gives its text.
     pub fn paste_foreign(&self, user: &str, config_id: &str) -> String {
         let token = self.world.lock().paste_foreign(self.world.clock.now(), user, config_id);

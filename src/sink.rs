@@ -25,6 +25,7 @@ pub mod command;
 pub mod env_file;
 pub mod file;
 pub(crate) mod message;
+pub mod search;
 pub mod template;
 pub mod webhook;
 

@@ -98,12 +98,16 @@ fn the_whole_story_ends_well_within_a_minute_and_leaves_nothing() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     let passed = out.lines().filter(|line| line.starts_with("ok ")).count();
-    assert_eq!((passed, out.matches("FAILED").count()), (15, 0), "{out}");
+    assert_eq!((passed, out.matches("FAILED").count()), (17, 0), "{out}");
     for told in [
         "the list has one token more",
         "“support-ivr: sink crm failed (FIRING)”",
         "“support-ivr: sink crm failed (RESOLVED)”",
         "sink dialer-env holds nothing",
+        "login = \"ringex\"",
+        "type = \"ringcx-auth-config\"",
+        "calls with the key inside RingCX so far, 0 refused",
+        "support-ivr: 1 request to RingEX, 1 login",
         "$ ringcx-rotator rotate --all",
         "$ ringcx-rotator status",
         "All as it should be",

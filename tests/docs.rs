@@ -220,7 +220,7 @@ fn logical_lines(text: &str) -> Vec<String> {
 fn arguments(line: &str) -> Option<Vec<String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     // Of these it is an operand.
-    let others = ["systemctl", "journalctl", "usermod", "systemd-analyze"];
+    let others = ["systemctl", "journalctl", "usermod", "systemd-analyze", "install"];
     if words.iter().any(|word| others.contains(word)) {
         return None;
     }

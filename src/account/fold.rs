@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountState, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery, Line,
-    LostMint, OpenMint, REMEMBERED, RingexUse, SinkRecord, Stage, TokenLoss, is_recent,
+    AccountState, Adoption, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery,
+    Line, LostMint, OpenMint, REMEMBERED, RingexUse, SinkRecord, Stage, TokenLoss, is_recent,
 };
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
 use crate::secret::Fingerprint;
@@ -35,8 +35,31 @@ impl AccountState {
                         first_seen_at: at,
                         superseded_at: None,
                         delete_sent: false,
+                        adoption: None,
                     });
                 }
+            }
+            Event::Adopted { fingerprint, length, files, held_by } => {
+                self.update_foreign(fingerprint, |token| {
+                    token.adoption = Some(Adoption {
+                        at,
+                        length: *length,
+                        files: files.clone(),
+                        held_by: held_by.clone(),
+                        left_at: None,
+                    });
+                });
+            }
+            Event::AdoptedHeld { fingerprint, held_by } => self.update_foreign(fingerprint, |token| {
+                if let Some(adoption) = &mut token.adoption {
+                    if !adoption.held_by.is_subset(held_by) {
+                        adoption.left_at = Some(at);
+                    }
+                    adoption.held_by = held_by.clone();
+                }
+            }),
+            Event::Disowned { fingerprint } => {
+                self.update_foreign(fingerprint, |token| token.adoption = None);
             }
             Event::ForeignGone { fingerprints } => {
                 self.foreign.retain(|fingerprint, _| !fingerprints.contains(fingerprint));
@@ -137,11 +160,7 @@ impl AccountState {
                 self.open_delete = Some(*fingerprint);
                 match generation {
                     Some(generation) => self.update(*generation, |it| it.delete_sent = true),
-                    None => {
-                        if let Some(token) = self.foreign.get_mut(fingerprint) {
-                            token.delete_sent = true;
-                        }
-                    }
+                    None => self.update_foreign(fingerprint, |token| token.delete_sent = true),
                 }
             }
             Event::Retired { fingerprint, generation, by } => {
@@ -306,6 +325,12 @@ impl AccountState {
     fn update(&mut self, number: GenerationNo, change: impl FnOnce(&mut Generation)) {
         if let Some(generation) = self.generations.get_mut(&number) {
             change(generation);
+        }
+    }
+
+    fn update_foreign(&mut self, fingerprint: &Fingerprint, change: impl FnOnce(&mut ForeignToken)) {
+        if let Some(token) = self.foreign.get_mut(fingerprint) {
+            change(token);
         }
     }
 

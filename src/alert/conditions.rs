@@ -6,8 +6,8 @@ use super::Condition;
 use crate::account::{AccountState, Failure, SinkRecord};
 use crate::clock::after;
 use crate::event::{IncidentKind, Lane};
-use crate::plan::{due, retires_after, unacknowledged};
-use crate::policy::{AccountPolicy, AlertsPolicy, Foreign, format_duration};
+use crate::plan::{adopted, adopted_retires_after, due, retires_after, unacknowledged};
+use crate::policy::{AccountPolicy, AlertsPolicy, format_duration};
 
 const CONSUMERS_WORK: &str =
     "the new token is in the sink and works; the older one stays valid and is not deleted";
@@ -170,11 +170,12 @@ impl Ward<'_> {
         let own = state.previous().filter_map(|generation| {
             Some((retires_after(policy, generation)?, format!("generation {}", generation.number)))
         });
-        let adopted = state.foreign.iter().filter(|_| policy.retention.foreign == Foreign::Adopt);
-        let adopted = adopted.filter_map(|(fingerprint, token)| {
-            let old_enough = after(token.first_seen_at, policy.retention.max_age);
-            let overlapped = after(token.superseded_at?, policy.retention.overlap);
-            Some((old_enough.max(overlapped), format!("the adopted token {}", fingerprint.short())))
+        let adopted = adopted(policy, state).filter_map(|(fingerprint, token)| {
+            let name = format!("the adopted token {}", fingerprint.short());
+            let held_by = token.adoption.iter().flat_map(|it| &it.held_by).map(String::as_str);
+            let places = held_by.collect::<Vec<_>>().join(", ");
+            let name = if places.is_empty() { name } else { format!("{name}, which is in {places},") };
+            Some((adopted_retires_after(policy, token)?, name))
         });
         let late = own.chain(adopted).filter(|(due, _)| after(*due, alerts.overdue_after) <= now);
         if let Some((since, victim)) = late.min() {

@@ -121,7 +121,7 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let api = HttpApi::try_new(&policy.ringcx, Clock::system());
     let api = api.map_err(|error| show::failing(error, screen))?;
     let mut probes = Vec::new();
-    let logins = LogIn::new(&api, &policy.ringcx, screen);
+    let logins = LogIn::new(&api, policy, screen).await;
     for account in &policy.accounts {
         let (said, access) = probe_login(&logins, &api, account).await;
         probes.extend(said);

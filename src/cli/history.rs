@@ -98,6 +98,10 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
                 fields.push(format!("{name}={}", text.get(..12).unwrap_or(text)));
             }
             serde_json::Value::String(text) => fields.push(format!("{name}={text:?}")),
+            // Names say more than their number does; fingerprints do not.
+            serde_json::Value::Array(_) if ["files", "held_by"].contains(&name.as_str()) => {
+                fields.push(format!("{name}={value}"));
+            }
             serde_json::Value::Array(items) => fields.push(format!("{name}=[{}]", items.len())),
             serde_json::Value::Null => {}
             other => fields.push(format!("{name}={other}")),

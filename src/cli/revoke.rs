@@ -15,16 +15,11 @@ pub struct Asked {
     pub json: bool,
 }
 
-/// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
-const SHORTEST: usize = 4;
-
 pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
-    let fingerprint = asked.fingerprint.trim_end_matches('…').to_ascii_lowercase();
-    if fingerprint.len() < SHORTEST || !fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        screen
-            .error(format!("`{}` is no fingerprint: give at least {SHORTEST} hex digits", asked.fingerprint));
-        return Exit::Usage;
-    }
+    let fingerprint = match show::prefix(&asked.fingerprint, screen) {
+        Ok(fingerprint) => fingerprint,
+        Err(exit) => return exit,
+    };
     if !asked.yes && !agreed(&asked.account, &fingerprint) {
         screen.error("nothing was deleted: answer `yes`, or give --yes");
         return Exit::Failing;

@@ -10,7 +10,7 @@ use crate::alert::Condition;
 use crate::clock::Clock;
 use crate::daemon::DaemonError;
 use crate::daemon::office::Office;
-use crate::driver::{AccountDriver, Assignment, Witness};
+use crate::driver::{AccountDriver, Assignment, RingexApps, Witness};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::plan::seen::Seen;
 use crate::policy::{AccountPolicy, LogPolicy, Policy, control_socket_of, load};
@@ -25,6 +25,19 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
             Err(Exit::Policy)
         }
     }
+}
+
+/// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
+const SHORTEST: usize = 4;
+
+/// The beginning of a fingerprint, as other commands print it.
+pub fn prefix(text: &str, screen: &Screen) -> Result<String, Exit> {
+    let prefix = text.trim_end_matches('…').to_ascii_lowercase();
+    if prefix.len() < SHORTEST || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        screen.error(format!("`{text}` is no fingerprint: give at least {SHORTEST} hex digits"));
+        return Err(Exit::Usage);
+    }
+    Ok(prefix)
 }
 
 /// The daemon, if one runs.
@@ -95,7 +108,9 @@ pub async fn driver(
     let assignment =
         Assignment { account: account.clone(), ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
     let opened = AccountDriver::open(assignment, Arc::new(api), journal.clone(), Nobody, clock).await;
-    Ok((opened.map_err(|error| failing(error, screen))?, journal))
+    let driver = opened.map_err(|error| failing(error, screen))?;
+    let apps = RingexApps::of_journal(&journal, policy).await;
+    Ok((driver.sharing(Arc::new(apps)), journal))
 }
 
 /// Lets the state directory go.

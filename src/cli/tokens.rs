@@ -50,7 +50,11 @@ fn table(view: &TokensView) -> String {
         table.add_row([
             token.token.clone().unwrap_or_else(|| "(not listed)".to_owned()),
             token.fingerprint.short(),
-            token.stage.clone(),
+            if token.adopted_at.is_some() {
+                format!("{}, adopted", token.stage)
+            } else {
+                token.stage.clone()
+            },
             token.generation.map_or_else(|| "-".to_owned(), |it| it.to_string()),
             since.map_or_else(|| "-".to_owned(), stamp),
             if token.held_by.is_empty() { "-".to_owned() } else { token.held_by.join(", ") },

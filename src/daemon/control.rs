@@ -3,6 +3,7 @@
 //! Whoever may write to the socket may rotate, reload and revoke, so its group decides who operates the
 //! daemon. Answers hold fingerprints, never tokens. `curl --unix-socket` works as well as our commands.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::DaemonError;
 use super::office::{Office, OfficeError, ReloadError};
 use super::runner::Rotation;
-use crate::driver::{Compacted, RevokeError, Trail};
+use crate::driver::{Adopt, Compacted, RevokeError, Trail};
 use crate::event::GenerationNo;
 use crate::policy::Diagnostic;
 use crate::secret::Fingerprint;
@@ -51,6 +52,27 @@ pub struct RotateOutcome {
     pub generation: Option<GenerationNo>,
     /// Why it is failing.
     pub error: Option<String>,
+}
+
+/// `POST /v1/adopt`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AdoptRequest {
+    /// Whose.
+    pub account: String,
+    /// The foreign tokens to be put under the policy, each with the files that are to be looked through for it.
+    #[serde(default)]
+    pub take: BTreeMap<Fingerprint, BTreeSet<String>>,
+    /// Those to be left alone again.
+    #[serde(default)]
+    pub leave: BTreeSet<Fingerprint>,
+}
+
+impl AdoptRequest {
+    /// One by one.
+    pub fn wishes(self) -> Vec<Adopt> {
+        let take = self.take.into_iter().map(|(fingerprint, files)| Adopt::Take { fingerprint, files });
+        take.chain(self.leave.into_iter().map(|fingerprint| Adopt::Leave { fingerprint })).collect()
+    }
 }
 
 /// `POST /v1/revoke`
@@ -161,10 +183,12 @@ pub(crate) fn routes(office: Arc<Office>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
         .route("/v1/tokens/{account}", get(tokens))
+        .route("/v1/foreign/{account}", get(foreign))
         .route("/v1/auth-configs/{account}", get(auth_configs))
         .route("/v1/history", get(history))
         .route("/v1/rotate", post(rotate))
         .route("/v1/reload", post(reload))
+        .route("/v1/adopt", post(adopt))
         .route("/v1/revoke", post(revoke))
         .route("/v1/test-alert", post(test_alert))
         .layer(axum::middleware::from_fn(with_whole_body))
@@ -207,7 +231,7 @@ impl IntoResponse for OfficeError {
             Self::NoAccount { .. } => StatusCode::NOT_FOUND,
             Self::Ended(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Revoke(RevokeError::NoMatch { .. }) => StatusCode::NOT_FOUND,
-            Self::Revoke(_) | Self::Configs(_) => StatusCode::CONFLICT,
+            Self::Revoke(_) | Self::List(_) | Self::Adopt(_) => StatusCode::CONFLICT,
             Self::History(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         refuse(status, self.to_string())
@@ -235,6 +259,10 @@ async fn plan(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> R
 
 async fn tokens(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
     office.tokens(&account).await.map(Json).into_response()
+}
+
+async fn foreign(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
+    office.foreign(&account).await.map(Json).into_response()
 }
 
 async fn auth_configs(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
@@ -313,6 +341,12 @@ async fn reload(State(office): State<Arc<Office>>) -> Response {
 
 fn drawn(diagnostic: &Diagnostic) -> String {
     diagnostic.render(crate::policy::Color::Never, None)
+}
+
+async fn adopt(State(office): State<Arc<Office>>, Json(request): Json<AdoptRequest>) -> Response {
+    let account = request.account.clone();
+    let outcome = office.adopt(&account, request.wishes()).await;
+    outcome.map(|()| Json(serde_json::json!({ "adopted": true }))).into_response()
 }
 
 async fn revoke(State(office): State<Arc<Office>>, Json(request): Json<RevokeRequest>) -> Response {

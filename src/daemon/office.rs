@@ -15,15 +15,19 @@ use super::board::{Board, DeskWitness};
 use super::fleet::Fleet;
 use super::runner::{Opening, Order, Rotation, Shared};
 use super::systemd::Systemd;
-use super::view::{self, AccountPlanView, AuthConfigsView, DaemonView, PlanView, StatusView, TokensView};
+use super::view::{
+    self, AccountPlanView, AuthConfigsView, DaemonView, ForeignView, PlanView, StatusView, TokensView,
+};
 use super::waker::Waker;
 use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::driver::{self, Assignment, ConfigsError, HistoryError, Peers, RevokeError, RingexApps, Trail};
+use crate::driver::{
+    self, Adopt, AdoptError, Assignment, HistoryError, ListError, Peers, RevokeError, RingexApps, Trail,
+};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
-use crate::policy::{AccountPolicy, LoginPolicy, Policy, PolicyErrors};
+use crate::policy::{AccountPolicy, Policy, PolicyErrors};
 use crate::ringcx::http::HttpApi;
 use crate::secret::Fingerprint;
 
@@ -58,9 +62,12 @@ pub enum OfficeError {
     /// The token was not deleted.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
-    /// The auth configs could not be listed.
+    /// Tokens or auth configs could not be listed.
     #[error(transparent)]
-    Configs(#[from] ConfigsError),
+    List(#[from] ListError),
+    /// Nothing was adopted.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// The journal could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -102,7 +109,7 @@ impl Office {
             board: Arc::clone(&board),
             peers: Peers::default(),
             systemd: systemd.clone(),
-            apps: Arc::new(ringex_apps(&journal, &policy).await?),
+            apps: Arc::new(RingexApps::of_journal(&journal, &policy).await),
         });
         let witness = DeskWitness { board, desk: desk.clone(), systemd };
         let fleet = Fleet::new(Arc::clone(&shared), journal.clone(), witness, clock.clone());
@@ -285,6 +292,22 @@ impl Office {
         Ok(view::tokens(account, &card.state, &card.sinks, &listed))
     }
 
+    /// The server's tokens that are not ours.
+    pub async fn foreign(&self, account: &str) -> Result<ForeignView, OfficeError> {
+        let reply = self.order(account, Order::Tokens).await?;
+        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let policy = self.policy().await;
+        let own = policy.account(account).ok_or_else(|| OfficeError::Ended(account.to_owned()))?;
+        let card = self.shared.board.card(account).unwrap_or_default();
+        Ok(view::foreign(own, &card.state, &card.sinks, &listed))
+    }
+
+    /// Puts foreign tokens under the policy, or leaves them alone again.
+    pub async fn adopt(&self, account: &str, wishes: Vec<Adopt>) -> Result<(), OfficeError> {
+        let reply = self.order(account, |reply| Order::Adopt(wishes, reply)).await?;
+        Ok(reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??)
+    }
+
     /// The auth configs that an account's login can see.
     pub async fn auth_configs(&self, account: &str) -> Result<AuthConfigsView, OfficeError> {
         let reply = self.order(account, Order::AuthConfigs).await?;
@@ -422,18 +445,6 @@ impl Office {
     async fn unmanaged(&self, policy: &Policy) -> Result<Vec<String>, HistoryError> {
         Ok(unmanaged(&self.journal, policy).await?)
     }
-}
-
-/// What the journal says of the RingEX apps that are in use. Of all accounts before the first of them logs in:
-/// they share the limits.
-async fn ringex_apps(journal: &SqliteJournal, policy: &Policy) -> Result<RingexApps, HistoryError> {
-    let apps = RingexApps::default();
-    for account in &policy.accounts {
-        if matches!(account.login, LoginPolicy::RingEx(_)) {
-            apps.remember(&driver::load_state(journal, &account.name).await?.ringex);
-        }
-    }
-    Ok(apps)
 }
 
 /// The accounts that only the journal knows.

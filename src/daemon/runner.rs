@@ -12,7 +12,8 @@ use super::systemd::Systemd;
 use super::waker::Waker;
 use crate::clock::monotonic;
 use crate::driver::{
-    AccountDriver, Assignment, ConfigsError, ConfigsOfAccount, PassEnd, Peers, RevokeError, RingexApps,
+    AccountDriver, Adopt, AdoptError, Assignment, ConfigsOfAccount, ListError, ListedToken, PassEnd, Peers,
+    RevokeError, RingexApps,
 };
 use crate::event::GenerationNo;
 use crate::journal::{Journal, JournalError};
@@ -32,9 +33,11 @@ pub enum Order<A> {
     /// What would be done now?
     Plan(oneshot::Sender<Decision>),
     /// What is on the server?
-    Tokens(oneshot::Sender<Result<Vec<(Fingerprint, String)>, RevokeError>>),
+    Tokens(oneshot::Sender<Result<Vec<ListedToken>, ListError>>),
     /// Which auth configs can be seen?
-    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ConfigsError>>),
+    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ListError>>),
+    /// Put foreign tokens under the policy, or leave them alone again.
+    Adopt(Vec<Adopt>, oneshot::Sender<Result<(), AdoptError>>),
     /// Delete one token.
     Revoke(String, oneshot::Sender<Result<Fingerprint, RevokeError>>),
     /// A pass now.
@@ -186,6 +189,12 @@ impl<A: TokenApi, J: Journal> Runner<A, J> {
                 self.shared.systemd.resting(self.driver.name());
                 let _gone = reply.send(listed);
                 false
+            }
+            Order::Adopt(wishes, reply) => {
+                let outcome = self.driver.adopt(wishes, &self.stop).await;
+                self.shared.systemd.resting(self.driver.name());
+                let _gone = reply.send(outcome);
+                true
             }
             Order::Revoke(prefix, reply) => {
                 let outcome = self.driver.revoke(&prefix, &self.stop).await;

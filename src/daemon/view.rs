@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountState, Generation, LastDelivery, SinkRecord};
 use crate::alert::Incident;
-use crate::driver::ConfigsOfAccount;
+use crate::driver::{ConfigsOfAccount, ListedToken};
 use crate::event::{GenerationNo, IncidentKind, Lane, Outcome};
 use crate::plan::seen::Held;
-use crate::plan::{Decision, next_scheduled, retires_after};
+use crate::plan::{Decision, adopted, adopted_retires_after, next_scheduled, retires_after};
 use crate::policy::{AccountPolicy, AuthConfigSink, SinkKind, SinkPolicy};
 use crate::secret::Fingerprint;
 
@@ -194,8 +194,41 @@ pub struct TokenView {
     pub minted_at: Option<DateTime<Utc>>,
     /// When a list first showed it, where it is foreign.
     pub first_seen_at: Option<DateTime<Utc>>,
+    /// When an operator put it under the policy, where it is foreign.
+    #[serde(default)]
+    pub adopted_at: Option<DateTime<Utc>>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
+}
+
+/// The server's tokens that are not ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignView {
+    /// The account.
+    pub account: String,
+    /// Each of them.
+    pub tokens: Vec<ForeignTokenView>,
+}
+
+/// One token that is not ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignTokenView {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its text, masked.
+    pub token: String,
+    /// How many bytes it has.
+    pub length: usize,
+    /// When a list first showed it. RingCX does not tell when it was made.
+    pub first_seen_at: Option<DateTime<Utc>>,
+    /// When an operator put it under the policy.
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// When it may be deleted, as far as time goes, if it is under the policy and its successor is promoted.
+    pub retires_after: Option<DateTime<Utc>>,
+    /// The sinks that hold it.
+    pub held_by: Vec<String>,
+    /// The files that are looked through for it.
+    pub files: Vec<String>,
 }
 
 /// `auth-configs --json`
@@ -248,7 +281,9 @@ pub fn account(
     held: &HeldBySink,
     incidents: Vec<Incident>,
 ) -> AccountView {
-    let next_retirement_at = state.previous().filter_map(|it| retires_after(policy, it)).min();
+    let own = state.previous().filter_map(|it| retires_after(policy, it));
+    let foreign = adopted(policy, state).filter_map(|(_, it)| adopted_retires_after(policy, it));
+    let next_retirement_at = own.chain(foreign).min();
     let next_rotation_at = match state.pending() {
         Some(_) => None,
         None => next_scheduled(policy, state),
@@ -391,23 +426,17 @@ pub fn plan(name: &str, decision: &Decision) -> AccountPlanView {
 }
 
 /// The server's list joined with the journal.
-pub fn tokens(
-    account: &str,
-    state: &AccountState,
-    held: &HeldBySink,
-    listed: &[(Fingerprint, String)],
-) -> TokensView {
-    let texts: BTreeMap<Fingerprint, &String> = listed.iter().map(|(it, text)| (*it, text)).collect();
+pub fn tokens(account: &str, state: &AccountState, held: &HeldBySink, listed: &[ListedToken]) -> TokensView {
+    let texts: BTreeMap<Fingerprint, &String> =
+        listed.iter().map(|it| (it.fingerprint, &it.masked)).collect();
     let ours = state.own().filter(|it| it.is_alive()).map(|it| it.fingerprint);
     let all: BTreeSet<Fingerprint> = ours.chain(texts.keys().copied()).collect();
     let mut tokens: Vec<TokenView> = all
         .into_iter()
         .map(|fingerprint| {
             let known = state.by_fingerprint(&fingerprint);
-            let by_look = held
-                .iter()
-                .filter(|(_, held)| **held == Held::Token(fingerprint))
-                .map(|(sink, _)| sink.clone());
+            let by_look = holders(held, fingerprint);
+            let foreign = state.foreign.get(&fingerprint);
             let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
                 let opaque = !matches!(held.get(sink), Some(Held::Token(_) | Held::Absent | Held::Other(_)));
                 let proved = record.proved.map(|(number, _)| number);
@@ -419,13 +448,49 @@ pub fn tokens(
                 stage: known.map_or("foreign", |it| it.stage().name()).to_owned(),
                 generation: known.map(|it| it.number),
                 minted_at: known.map(|it| it.minted_at),
-                first_seen_at: state.foreign.get(&fingerprint).map(|it| it.first_seen_at),
+                first_seen_at: foreign.map(|it| it.first_seen_at),
+                adopted_at: foreign.and_then(|it| it.adoption.as_ref()).map(|it| it.at),
                 held_by: by_look.chain(by_receipt).collect(),
             }
         })
         .collect();
     tokens.sort_by_key(|token| (token.generation.is_none(), token.generation, token.first_seen_at));
     TokensView { account: account.to_owned(), tokens }
+}
+
+/// The sinks that were seen to hold this token.
+fn holders(held: &HeldBySink, fingerprint: Fingerprint) -> impl Iterator<Item = String> {
+    let holding = held.iter().filter(move |(_, held)| **held == Held::Token(fingerprint));
+    holding.map(|(sink, _)| sink.clone())
+}
+
+/// Those on the server's list that are not ours.
+pub fn foreign(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    held: &HeldBySink,
+    listed: &[ListedToken],
+) -> ForeignView {
+    let foreign = listed.iter().filter(|it| state.by_fingerprint(&it.fingerprint).is_none());
+    let mut tokens: Vec<ForeignTokenView> = foreign
+        .map(|listed| {
+            let known = state.foreign.get(&listed.fingerprint);
+            let adoption = known.and_then(|it| it.adoption.as_ref());
+            let retires_after = known.and_then(|it| adopted_retires_after(policy, it));
+            ForeignTokenView {
+                fingerprint: listed.fingerprint,
+                token: listed.masked.clone(),
+                length: listed.length,
+                first_seen_at: known.map(|it| it.first_seen_at),
+                adopted_at: adoption.map(|it| it.at),
+                retires_after,
+                held_by: holders(held, listed.fingerprint).collect(),
+                files: adoption.iter().flat_map(|it| it.files.iter().cloned()).collect(),
+            }
+        })
+        .collect();
+    tokens.sort_by_key(|token| (token.first_seen_at.is_none(), token.first_seen_at, token.fingerprint));
+    ForeignView { account: policy.name.clone(), tokens }
 }
 
 /// What the login can see, joined with the sinks of the policy.

@@ -33,6 +33,8 @@ pub fn all(facts: &Facts) -> Vec<Check> {
     vec![
         tokens::rotations(facts),
         delivery::reads(facts),
+        delivery::flow(facts),
+        tokens::logins(facts),
         tokens::mints(facts),
         tokens::lost_mint(facts),
         delivery::outage(facts),

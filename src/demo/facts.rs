@@ -10,7 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::leaks::{self, LeakReport};
 use super::reader::Tally;
-use super::stage::{ACCOUNTS, Actor, KEY, Stage, env_text};
+use super::stage::{
+    ACCOUNTS, Actor, CONFIG, CONFIG_PLACE, ENV_FILE, FILE, KEY, Stage, WEBHOOK, Way, env_text,
+};
 use super::story::Ending;
 use crate::account::AccountState;
 use crate::driver::{HistoryError, Recorded, history};
@@ -18,7 +20,7 @@ use crate::journal::{ALERTS, Journal, JournalError, SqliteJournal};
 use crate::policy::PolicyErrors;
 use crate::secret::Fingerprint;
 use crate::simulate::receiver::Delivery;
-use crate::simulate::{CallRecord, DeletedBy, MintedBy};
+use crate::simulate::{CallRecord, DeletedBy, FlowRecord, MintedBy};
 
 /// Everything the checks look at.
 #[derive(Clone)]
@@ -56,8 +58,14 @@ pub struct AccountFacts {
     pub deliveries: Vec<Delivery>,
     /// What its IVR flow read.
     pub tally: Tally,
-    /// What each sink holds at the end.
+    /// How it logs in.
+    pub way: Way,
+    /// Its sinks.
+    pub sinks: &'static [&'static str],
+    /// What each of them holds at the end.
     pub held: Vec<Option<Fingerprint>>,
+    /// What became of the flow that takes its credential from one of them.
+    pub flow: Option<FlowRecord>,
     /// Whether its env-file is its owner's but for the token.
     pub env_file_kept: bool,
 }
@@ -143,8 +151,20 @@ fn account(stage: &Stage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> 
     let in_env = env.lines().find_map(|line| line.strip_prefix(KEY)?.strip_prefix('='));
     let in_file = std::fs::read_to_string(&actor.file).ok();
     let of = |text: &str| Fingerprint::of(text.as_bytes());
+    let config = record.config(CONFIG_PLACE[1]).and_then(|config| config.fingerprint);
+    let held = actor.sinks.iter().map(|sink| match *sink {
+        FILE => in_file.as_deref().map(of),
+        ENV_FILE => in_env.map(of),
+        WEBHOOK => actor.receiver.held_token().as_deref().map(of),
+        CONFIG => config,
+        _ => None,
+    });
     AccountFacts {
         name: actor.name,
+        way: actor.way,
+        sinks: actor.sinks,
+        held: held.collect(),
+        flow: record.flow(CONFIG_PLACE[1]).filter(|_| actor.sinks.contains(&CONFIG)),
         trail,
         tokens: tokens
             .map(|token| TokenFact {
@@ -156,11 +176,6 @@ fn account(stage: &Stage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> 
         calls: calls.collect(),
         deliveries: actor.receiver.deliveries(),
         tally,
-        held: vec![
-            in_file.as_deref().map(of),
-            in_env.map(of),
-            actor.receiver.held_token().as_deref().map(of),
-        ],
         env_file_kept: in_env.is_some_and(|token| env == env_text(token)),
     }
 }

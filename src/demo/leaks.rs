@@ -27,7 +27,8 @@ pub struct LeakReport {
 pub fn search(stage: &Stage, rows: &[String], printed: &str) -> io::Result<LeakReport> {
     let tokens = stage.ringcx.record().tokens().into_iter().map(|token| token.token);
     let planted = PLANTED_SECRETS.iter().map(|text| (*text).to_owned());
-    let secrets: Vec<String> = tokens.chain(stage.secrets.iter().cloned()).chain(planted).collect();
+    let secrets = tokens.chain(stage.ringcx.ringex_tokens()).chain(stage.secrets.iter().cloned());
+    let secrets: Vec<String> = secrets.chain(planted).collect();
 
     let mut files = Vec::new();
     read_all(stage.root(), &mut files)?;

@@ -17,23 +17,31 @@ pub fn opening(timeline: &mut Timeline, stage: &Stage) {
     timeline.verdict(Tone::Strong, "ringcx-rotator, the whole story in under a minute");
     timeline.blank();
     timeline.say(
-        "A stand-in for RingCX, the webhooks' far ends and a mail server run on this machine's loopback. \
-         The daemon is the real one, with this policy: seconds where there would be days, and the second \
-         account like the first. Everything is in",
+        "A stand-in for RingCX and RingEX, the webhooks' far ends and a mail server run on this machine's \
+         loopback. The daemon is the real one, with this policy: seconds where there would be days. The \
+         second account has the sinks of the first and one more, which is inside RingCX: an IVR flow takes \
+         its credential from there. Everything is in",
     );
     timeline.quote(&stage.root().display().to_string());
     timeline.blank();
     timeline.quote(&shown_policy(stage));
 }
 
-/// The policy without its second account and what is the same in every policy. `…` is the directory.
+/// The policy without what is the same in every policy, and of the second account what the first has not. `…` is
+/// the directory, and what is left out.
 fn shown_policy(stage: &Stage) -> String {
     let whole = std::fs::read_to_string(stage.config()).unwrap_or_default();
     let from = whole.find("[ringcx]").unwrap_or_default();
     let second = format!("\n[[account]]\nname = \"{}\"", ACCOUNTS[1]);
-    let to = whole.find(&second).unwrap_or(whole.len());
-    whole[from..to].trim_end().replace(&stage.root().display().to_string(), "…")
+    let (first, second) = whole[from..].split_at(whole[from..].find(&second).unwrap_or(whole.len() - from));
+    let (head, sinks) = second.split_once(SINK).unwrap_or((second, ""));
+    let last = sinks.rsplit(SINK).next().unwrap_or_default();
+    let text = format!("{first}{head}…\n{SINK}{last}");
+    text.trim_end().replace(&stage.root().display().to_string(), "…")
 }
+
+/// Where one begins.
+const SINK: &str = "\n[[account.sink]]";
 
 /// Whether all was as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

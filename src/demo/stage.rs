@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -14,11 +15,12 @@ use super::Leftovers;
 use crate::secret::Fingerprint;
 use crate::simulate::mailbox::{Mailbox, MailboxSetup, Security};
 use crate::simulate::receiver::{Receiver, ReceiverSetup};
-use crate::simulate::{Authority, Setup, Simulator, StartError, User};
+use crate::simulate::{Authority, ConfigSpec, RingexSetup, Setup, Simulator, StartError, User};
 
 mod policy;
 
-/// The accounts; things go wrong for one of them with a mint and for the other with a webhook.
+/// The accounts; things go wrong for one of them with a mint and for the other with a webhook. The second logs
+/// in by RingEX.
 pub const ACCOUNTS: [&str; 2] = ["sales-ivr", "support-ivr"];
 /// The sinks that each has.
 pub const FILE: &str = "token-file";
@@ -26,8 +28,16 @@ pub const FILE: &str = "token-file";
 pub const ENV_FILE: &str = "dialer-env";
 /// And a webhook.
 pub const WEBHOOK: &str = "crm";
-/// All of them.
-pub const SINKS: [&str; 3] = [FILE, ENV_FILE, WEBHOOK];
+/// And, for the second, an auth config inside RingCX.
+pub const CONFIG: &str = "ivr-flow";
+/// Each account's.
+pub const SINKS: [&[&str]; 2] = [&[FILE, ENV_FILE, WEBHOOK], &[FILE, ENV_FILE, WEBHOOK, CONFIG]];
+/// The RingCX account with the auth config, and the auth config's id.
+pub const CONFIG_PLACE: [&str; 2] = ["21170001", "support-flow"];
+/// Between two calls of the flow that takes its credential from there.
+const FLOW_PAUSE: Duration = Duration::from_millis(20);
+/// The RingEX app.
+pub const APP: &str = "demo-app";
 /// The key in the env-file.
 pub const KEY: &str = "RINGCX_API_TOKEN";
 /// The rest of the env-file, which is nobody's business but its owner's.
@@ -56,12 +66,25 @@ pub struct Actor {
     pub name: &'static str,
     /// The RingCX user.
     pub user: String,
+    /// How it logs in.
+    pub way: Way,
+    /// Its sinks.
+    pub sinks: &'static [&'static str],
     /// The far end of its webhook.
     pub receiver: Receiver,
     /// Its token file.
     pub file: PathBuf,
     /// Its env-file.
     pub env_file: PathBuf,
+}
+
+/// How an account logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// With user name and password.
+    Password,
+    /// By RingEX, with a JWT.
+    RingEx,
 }
 
 /// Why there is nothing to play on.
@@ -110,31 +133,46 @@ impl Stage {
             secrets.push(text.clone());
             write(&root.join("secrets").join(what), &text).map(|()| text)
         };
-        let (mut users, mut actors) = (Vec::new(), Vec::new());
-        for name in ACCOUNTS {
+        let (mut users, mut actors, mut jwts) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, (way, sinks)) in
+            ACCOUNTS.into_iter().zip([Way::Password, Way::RingEx].into_iter().zip(SINKS))
+        {
             let user = format!("{name}@example.com");
+            // Whoever logs in by RingEX has a password too, which nobody here is told.
             let password = secret(name)?;
             users.push(User { name: user.clone(), password: Some(password), platform: Some("aws80".into()) });
             let key = secret(&format!("{name}-{WEBHOOK}"))?;
             let receiver = Receiver::start(ReceiverSetup { secret: Some(key), ..Default::default() }).await?;
-            actors.push((name, user, receiver));
+            actors.push((name, user, way, sinks, receiver));
         }
+        let apps = [(APP.to_owned(), secret(APP)?)].into();
         let smtp = secret("smtp")?;
         let security = Security::StartTls(authority.clone());
         let credentials = Some(("mailer".to_owned(), smtp));
         let mailbox = Mailbox::start(MailboxSetup { security, credentials, ..Default::default() }).await?;
-        let ringcx = Simulator::start(Setup { tls: Some(authority), users, ..Default::default() }).await?;
+        let ringex = RingexSetup { apps, ..RingexSetup::default() };
+        let setup = Setup { tls: Some(authority), users, ringex, ..Default::default() };
+        let ringcx = Simulator::start(setup).await?;
+        let [account_id, config_id] = CONFIG_PLACE.map(str::to_owned);
+        ringcx.add_auth_config(ConfigSpec { account_id, config_id, auth_type: "APIKEY".to_owned() });
+        ringcx.start_flow(CONFIG_PLACE[1], FLOW_PAUSE);
 
-        let actors = actors.into_iter().map(|(name, user, receiver)| {
+        let actors = actors.into_iter().map(|(name, user, way, sinks, receiver)| {
             let home = root.join(name);
             make_directory(&home)?;
             let (file, env_file) = (home.join("token"), home.join("dialer.env"));
             write(&env_file, &env_text(""))?;
             // Somebody else's token.
             ringcx.mint_foreign(&user);
-            Ok(Actor { name, user, receiver, file, env_file })
+            if way == Way::RingEx {
+                let jwt = ringcx.make_jwt(&user);
+                write(&root.join("secrets").join(format!("{name}-jwt")), &jwt)?;
+                jwts.push(jwt);
+            }
+            Ok(Actor { name, user, way, sinks, receiver, file, env_file })
         });
         let actors = actors.collect::<Result<Vec<_>, StageError>>()?;
+        secrets.append(&mut jwts);
         let (root, directory) = match leftovers {
             Leftovers::Remove => (root, Some(directory)),
             Leftovers::Keep => (directory.keep(), None),

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use super::child::{Daemon, operate};
 use super::reader::{Reader, Tally};
-use super::stage::{Actor, Stage, WEBHOOK};
+use super::stage::{Actor, CONFIG_PLACE, Stage, WEBHOOK};
 use super::timeline::{Line, Timeline, grouped};
 use super::watch::Watch;
 use super::words;
@@ -20,6 +20,7 @@ use crate::cli::Tone;
 use crate::clock::monotonic;
 use crate::driver::HistoryError;
 use crate::event::GenerationNo;
+use crate::simulate::FlowRecord;
 
 mod acts;
 
@@ -149,6 +150,12 @@ impl<'a> Story<'a> {
             tone,
             &format!("{} reads of the token files so far, {bad} bad", grouped(all)),
         );
+        if let Some(FlowRecord { calls, failed, .. }) = self.stage.ringcx.record().flow(CONFIG_PLACE[1]) {
+            let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
+            let text =
+                format!("{} calls with the key inside RingCX so far, {failed} refused", grouped(calls));
+            self.timeline.tell_now("IVR flows", tone, &text);
+        }
     }
 
     /// Runs a command and shows what it printed.

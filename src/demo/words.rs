@@ -1,6 +1,5 @@
 //! What the journal says, in words for people. Pure, but for asking the stand-in's record.
 
-use super::stage::SINKS;
 use crate::account::AccountState;
 use crate::cli::Tone;
 use crate::driver::Recorded;
@@ -36,7 +35,7 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         Event::MintMissing { .. } => (Tone::Busy, "the list has no token more: none was made".to_owned()),
         Event::Promoted { generation } => (
             Tone::Good,
-            format!("generation {generation} works, is in all {} sinks, and is current", SINKS.len()),
+            format!("generation {generation} works, is in all {} sinks, and is current", before.sinks.len()),
         ),
         Event::AttemptFailed { lane: Lane::Sink(sink), error, failures, next_attempt_at, .. } => {
             let wait = (*next_attempt_at - recorded.at).as_seconds_f64();
@@ -71,6 +70,7 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         }
         Event::Reappeared { generation } => (Tone::Bad, format!("generation {generation} is back")),
         Event::ForeignGone { .. } => (Tone::Bad, "a token that is not ours is gone".to_owned()),
+        Event::Adopted { .. } => (Tone::Busy, "a token that is not ours is adopted".to_owned()),
         Event::ClockDisagreed { skew_seconds } => {
             (Tone::Bad, format!("the clock is {skew_seconds} s off the server's"))
         }
@@ -91,6 +91,8 @@ pub fn sentence(before: &AccountState, recorded: &Recorded, ringcx: &Record) -> 
         | Event::Proved { .. }
         | Event::NotifyOwed { .. }
         | Event::DeleteIntended { .. }
+        | Event::AdoptedHeld { .. }
+        | Event::Disowned { .. }
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockAgreed => return None,

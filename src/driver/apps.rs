@@ -8,7 +8,10 @@ use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::trail::load_state;
 use crate::account::{COUNTED_FOR, RingexUse};
+use crate::journal::{ALERTS, Journal};
+use crate::policy::{LoginPolicy, Policy};
 
 /// Whoever does not come so long after its turn loses it.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
@@ -28,6 +31,22 @@ struct App {
 }
 
 impl RingexApps {
+    /// What the journal says of earlier requests: of all accounts that it knows, since they share the limits. One
+    /// whose history cannot be read holds up no other; its own task says so.
+    pub async fn of_journal(journal: &impl Journal, policy: &Policy) -> Self {
+        let apps = Self::default();
+        if !policy.accounts.iter().any(|account| matches!(account.login, LoginPolicy::RingEx(_))) {
+            return apps;
+        }
+        let accounts = journal.streams().await.unwrap_or_default().into_iter().filter(|it| it != ALERTS);
+        for account in accounts {
+            if let Ok(state) = load_state(journal, &account).await {
+                apps.remember(&state.ringex);
+            }
+        }
+        apps
+    }
+
     /// Takes in what an account's journal says of earlier requests.
     pub fn remember(&self, ringex: &RingexUse) {
         let RingexUse { client_id, attempts, quiet_until } = ringex;

@@ -1,13 +1,12 @@
 //! Listing the external auth configs that an account's login can see. Nothing is changed, and no key is kept.
 
-use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::list::ListError;
 use super::look::Asker;
-use super::pass::Halt;
 use super::{AccountDriver, Witness};
 use crate::event::Lane;
-use crate::journal::{Journal, JournalError};
+use crate::journal::Journal;
 use crate::ringcx::auth_config::AuthConfig;
 use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
 use crate::secret::scrub;
@@ -36,39 +35,6 @@ pub struct ConfigsOfAccount {
     pub configs: Result<Vec<ListedConfig>, ApiError>,
 }
 
-/// Why nothing could be listed.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigsError {
-    /// The server could not be asked.
-    #[error("not listed: {why}")]
-    Failed {
-        /// In words.
-        why: String,
-    },
-    /// A limit of ours says not now.
-    #[error("not now: try again after {until}")]
-    NotBefore {
-        /// When.
-        until: DateTime<Utc>,
-    },
-    /// The process is stopping.
-    #[error("not listed: the daemon is stopping")]
-    Stopped,
-    /// The journal could not be written, so nothing was done.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
-
-impl From<Halt> for ConfigsError {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Journal(error) => Self::Journal(error),
-            Halt::Stopped => Self::Stopped,
-            Halt::NotBefore(until) => Self::NotBefore { until },
-        }
-    }
-}
-
 /// More of a provider's name or a description than this does not fit a table.
 const LONGEST_TEXT: usize = 80;
 
@@ -77,19 +43,19 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub async fn list_auth_configs(
         &mut self,
         stop: &CancellationToken,
-    ) -> Result<Vec<ConfigsOfAccount>, ConfigsError> {
+    ) -> Result<Vec<ConfigsOfAccount>, ListError> {
         if self.token_at_hand().is_none() && self.session.bearer().is_none() {
             self.login_allowed()?;
             if !self.renew_access(stop).await? {
                 let failure = self.state.lanes.get(&Lane::Login);
                 let why = failure.map_or_else(|| "cannot log in".to_owned(), |it| it.error.clone());
-                return Err(ConfigsError::Failed { why });
+                return Err(ListError::Failed { why });
             }
         }
         let as_login = self.session.bearer().cloned().map(Asker::Login);
         let asker = as_login.or_else(|| self.token_at_hand().cloned().map(Asker::Token));
         let Some(asker) = asker else {
-            return Err(ConfigsError::Failed { why: "the access token has ended already".to_owned() });
+            return Err(ListError::Failed { why: "the access token has ended already".to_owned() });
         };
         self.pace(stop).await?;
         let accounts = self.api.accounts(asker.auth()).await;
@@ -109,9 +75,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         Ok(all)
     }
 
-    fn failed(&mut self, call: &str, error: &ApiError) -> ConfigsError {
+    fn failed(&mut self, call: &str, error: &ApiError) -> ListError {
         self.keep_quiet(error);
-        ConfigsError::Failed { why: format!("{call}: {error}") }
+        ListError::Failed { why: format!("{call}: {error}") }
     }
 }
 

@@ -34,6 +34,17 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
         Event::ForeignGone { fingerprints } => {
             info!(name: "foreign-gone", account, count = fingerprints.len(), "Tokens that are not ours are gone");
         }
+        Event::Adopted { fingerprint, files, held_by, .. } => {
+            let (files, held_by) = (places(files), places(held_by));
+            info!(name: "adopted", account, fingerprint = fingerprint.short(), files, held_by, "Foreign token adopted");
+        }
+        Event::AdoptedHeld { fingerprint, held_by } => {
+            let held_by = places(held_by);
+            info!(name: "adopted-held", account, fingerprint = fingerprint.short(), held_by, "Adopted token is elsewhere now");
+        }
+        Event::Disowned { fingerprint } => {
+            info!(name: "disowned", account, fingerprint = fingerprint.short(), "Adopted token is foreign again");
+        }
         Event::MintIntended { generation, baseline } => {
             debug!(name: "mint-intended", account, %generation, listed = baseline.len(), "Minting");
         }
@@ -131,4 +142,8 @@ pub fn event(account: &str, state: &AccountState, event: &Event) {
         }
         Event::ClockAgreed => info!(name: "clock-agreed", account, "Local clock and server agree again"),
     }
+}
+
+fn places(places: &std::collections::BTreeSet<String>) -> String {
+    places.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -112,6 +112,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             }
         }
         self.seen.claims = self.hear_consumers().await;
+        self.seen.files = self.search_files().await;
         self.seen.sinks = Some(found);
         self.seen.released = still_held;
         self.note_texts();

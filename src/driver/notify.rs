@@ -12,6 +12,7 @@ use crate::journal::Journal;
 use crate::plan::seen::Claim;
 use crate::policy::{Notify, NotifyWhat, SinkPolicy};
 use crate::ringcx::{TokenApi, scrub};
+use crate::secret::scrub::encoded;
 use crate::sink::{atomic_file, blocking};
 
 /// A fingerprint, or a number, and what people put around it.
@@ -25,7 +26,10 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let Some(policy) = policy else { return Ok(()) };
         let outcome = run(policy.clone()).await;
         self.progress();
-        let secrets: Vec<&str> = self.session.known_texts().collect();
+        // It is given none, but it may have read one in the sink.
+        let encoded: Vec<_> = self.session.known_texts().flat_map(encoded).collect();
+        let secrets = self.session.known_texts().chain(encoded.iter().map(|text| text.as_str()));
+        let secrets: Vec<&str> = secrets.collect();
         let said = |bytes: &[u8]| scrub::said(bytes, &secrets);
         let outcome = match outcome {
             Ok(ended) if ended.status.success() => {

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::list::ListError;
 use super::pass::Halt;
 use super::{AccountDriver, Witness};
-use crate::event::Lane;
 use crate::journal::{Journal, JournalError};
 use crate::plan::{Blocked, Look, Step, judge_for_operator};
 use crate::ringcx::TokenApi;
@@ -61,34 +61,18 @@ impl From<Halt> for RevokeError {
     }
 }
 
-impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
-    /// Looks at the server's list, as `tokens` does; nothing is changed. Answers fingerprint and masked
-    /// text of every token.
-    pub async fn list_tokens(
-        &mut self,
-        stop: &CancellationToken,
-    ) -> Result<Vec<(Fingerprint, String)>, RevokeError> {
-        self.seen.begin_pass(self.clock.now());
-        self.perform(Step::Look(Look::Sinks), stop).await?;
-        self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
-        // Twice, as the first may only have told that it is another user's list.
-        for _ in 0..2 {
-            let lines = self.state.lines.len();
-            if self.seen.list.is_none() {
-                self.perform(Step::Look(Look::ListByLogin), stop).await?;
-            }
-            if self.state.lines.len() == lines {
-                break;
-            }
+impl From<ListError> for RevokeError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Failed { why } => Self::Failed { why },
+            ListError::NotBefore { until } => Self::NotBefore { until },
+            ListError::Stopped => Self::Stopped,
+            ListError::Journal(error) => Self::Journal(error),
         }
-        if self.seen.list.is_none() {
-            return Err(RevokeError::Failed { why: self.last_error() });
-        }
-        let mut tokens: Vec<_> = self.listing.iter().map(|it| (it.fingerprint(), it.masked())).collect();
-        tokens.sort();
-        Ok(tokens)
     }
+}
 
+impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     /// Deletes one token, ours or foreign, under every guard but age and clock.
     pub async fn revoke(
         &mut self,
@@ -97,8 +81,8 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     ) -> Result<Fingerprint, RevokeError> {
         let prefix = prefix.to_ascii_lowercase();
         let tokens = self.list_tokens(stop).await?;
-        let mut matching = tokens.iter().filter(|(it, _)| it.to_string().starts_with(&prefix));
-        let Some(fingerprint) = matching.next().map(|(fingerprint, _)| *fingerprint) else {
+        let mut matching = tokens.iter().filter(|it| it.fingerprint.to_string().starts_with(&prefix));
+        let Some(fingerprint) = matching.next().map(|it| it.fingerprint) else {
             return Err(RevokeError::NoMatch { prefix });
         };
         let others = matching.count();
@@ -124,12 +108,5 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         self.work(stop).await;
         self.end_pass().await;
         if gone { Ok(fingerprint) } else { Err(RevokeError::Failed { why }) }
-    }
-
-    fn last_error(&self) -> String {
-        let lanes = [Lane::Retirement, Lane::Login, Lane::Server];
-        let failures = lanes.iter().filter_map(|lane| self.state.lanes.get(lane));
-        let latest = failures.max_by_key(|failure| failure.last);
-        latest.map_or_else(|| "the server did not answer with a list".to_owned(), |it| it.error.clone())
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::seen::{Claim, Held, SeenList};
+use super::retire::adopted;
+use super::seen::{Claim, Held, Searched, SeenList};
 use super::{Look, Planner};
 use crate::account::{Generation, LastDelivery, Stage};
 use crate::clock::delta;
 use crate::event::{Event, Hand, IncidentKind, Lane, Learnt, Lifted};
 use crate::plan::backoff::{Trouble, failed};
-use crate::policy::{Foreign, LoginPolicy};
+use crate::policy::LoginPolicy;
 use crate::secret::Fingerprint;
 
 /// Local and server clock may differ by this much before ages are no longer trusted.
@@ -32,6 +33,7 @@ impl Planner<'_> {
         }
         self.note_drift();
         self.note_claims();
+        self.note_adopted();
         self.leave_needless_lanes();
         if let Some(list) = self.fresh_list() {
             self.note_clock(list);
@@ -107,18 +109,55 @@ impl Planner<'_> {
         let mut events = Vec::new();
         for sink in self.policy.sinks.iter().filter(|sink| sink.acknowledge.is_some()) {
             let Some(record) = self.state.sinks.get(&sink.name) else { continue };
-            let known = match self.seen.claims.get(&sink.name) {
-                Some(Claim::Uses(fingerprint)) => self.state.by_fingerprint(fingerprint),
-                Some(Claim::UsesGeneration(number)) => self.state.generations.get(number),
-                Some(Claim::Odd(what)) => {
-                    self.decision.notices.push(format!("The consumer of sink {} {what}", sink.name));
-                    None
-                }
-                None => None,
+            let Some(claim) = self.seen.claims.get(&sink.name) else { continue };
+            let unknown = "acknowledges a token that is none of this account's";
+            let known = match claim {
+                Claim::Uses(fingerprint) => self.state.by_fingerprint(fingerprint).ok_or(unknown),
+                Claim::UsesGeneration(number) => self.state.generations.get(number).ok_or(unknown),
+                Claim::Odd(what) => Err(what.as_str()),
             };
-            let Some(generation) = known.map(|generation| generation.number) else { continue };
-            if record.acknowledged.map(|(number, _)| number) != Some(generation) {
-                events.push(Event::Acknowledged { sink: sink.name.clone(), generation });
+            match known.map(|generation| generation.number) {
+                Ok(generation) if record.acknowledged.map(|(number, _)| number) != Some(generation) => {
+                    events.push(Event::Acknowledged { sink: sink.name.clone(), generation });
+                }
+                Ok(_) => {}
+                Err(what) => {
+                    self.decision.notices.push(format!("The consumer of sink {} {what}", sink.name));
+                }
+            }
+        }
+        self.record(events);
+    }
+
+    /// An adopted token is no longer where it was seen, or is seen in one place more.
+    fn note_adopted(&mut self) {
+        if self.seen.sinks.is_none() {
+            return;
+        }
+        let mut events = Vec::new();
+        for (fingerprint, token) in &self.state.foreign {
+            let Some(adoption) = &token.adoption else { continue };
+            let mut held_by = BTreeSet::new();
+            let mut note = |place: &String, holds: Option<bool>| {
+                // What cannot be looked at may hold what it held.
+                if holds.unwrap_or_else(|| adoption.held_by.contains(place)) {
+                    held_by.insert(place.clone());
+                }
+            };
+            for sink in &self.policy.sinks {
+                note(&sink.name, holds(self.seen.held(&sink.name), fingerprint));
+            }
+            for path in &adoption.files {
+                note(
+                    path,
+                    match self.seen.files.get(path) {
+                        Some(Searched::Holds(found)) => Some(found.contains(fingerprint)),
+                        Some(Searched::Unknown(_)) | None => None,
+                    },
+                );
+            }
+            if held_by != adoption.held_by {
+                events.push(Event::AdoptedHeld { fingerprint: *fingerprint, held_by });
             }
         }
         self.record(events);
@@ -181,9 +220,8 @@ impl Planner<'_> {
 
     /// A delete that failed so far as we could see, and whose token is gone all the same.
     fn note_late_delete(&mut self) {
-        let adopts = self.policy.retention.foreign == Foreign::Adopt;
         let ours = self.state.previous().any(|it| it.delete_sent);
-        let adopted = adopts && self.state.foreign.values().any(|it| it.delete_sent);
+        let adopted = adopted(self.policy, self.state).any(|(_, it)| it.delete_sent);
         if self.state.trouble(&Lane::Retirement).is_some() && !ours && !adopted {
             self.record(vec![Event::LaneCleared { lane: Lane::Retirement }]);
         }
@@ -299,5 +337,14 @@ impl Planner<'_> {
                 record.target, generation.number,
             ));
         }
+    }
+}
+
+/// Whether a sink was seen to hold this token; `None`: it cannot be told.
+fn holds(held: Option<&Held>, fingerprint: &Fingerprint) -> Option<bool> {
+    match held {
+        Some(Held::Token(found)) => Some(found == fingerprint),
+        Some(Held::Absent) => Some(false),
+        Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => None,
     }
 }

@@ -8,9 +8,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::books::LARGEST_SKEW_SECONDS;
-use super::seen::{Doubt, Held, Seen};
+use super::seen::{Doubt, Held, Searched, Seen};
 use super::{Action, Look, Next, Planner, Step};
-use crate::account::{AccountState, Generation, LastDelivery, Stage};
+use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, Stage};
 use crate::clock::after;
 use crate::event::{GenerationNo, Lane, Outcome};
 use crate::policy::{AccountPolicy, Foreign, SinkPolicy};
@@ -91,6 +91,16 @@ pub enum Blocked {
         /// Which.
         sink: String,
     },
+    /// A file that is looked through for it holds it.
+    InFile {
+        /// Which.
+        path: String,
+    },
+    /// A file that is looked through for it could not be looked at.
+    FileUnknown {
+        /// Which, and why.
+        why: String,
+    },
     /// The sinks were not looked at in this pass.
     SinksUnseen,
     /// No fresh list was had with the current token.
@@ -119,6 +129,8 @@ impl fmt::Display for Blocked {
             Self::Unacknowledged { sink } => {
                 write!(f, "the consumer of sink {sink} has not said that it uses a newer one")
             }
+            Self::InFile { path } => write!(f, "it is still in {path}"),
+            Self::FileUnknown { why } => write!(f, "it may still be in a file: {why}"),
             Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
             Self::NoList => f.write_str("the current token has not just been seen to work"),
             Self::NotListed => f.write_str("it is not on the server's list"),
@@ -136,7 +148,8 @@ impl fmt::Display for Blocked {
 #[derive(Clone, Copy)]
 enum Victim<'a> {
     Ours(&'a Generation),
-    Foreign(Fingerprint, Option<(DateTime<Utc>, Option<DateTime<Utc>>)>),
+    /// What is known of it, where it is under the policy.
+    Foreign(Fingerprint, Option<&'a ForeignToken>),
 }
 
 impl Victim<'_> {
@@ -160,11 +173,7 @@ impl Planner<'_> {
     /// Delete one of those whose time has come.
     pub(super) fn retire(&mut self) {
         let mut victims: Vec<Victim<'_>> = self.state.previous().map(Victim::Ours).collect();
-        if self.policy.retention.foreign == Foreign::Adopt {
-            victims.extend(self.state.foreign.iter().map(|(fingerprint, token)| {
-                Victim::Foreign(*fingerprint, Some((token.first_seen_at, token.superseded_at)))
-            }));
-        }
+        victims.extend(adopted(self.policy, self.state).map(|(it, token)| Victim::Foreign(*it, Some(token))));
         for victim in victims {
             let name = victim.fingerprint().short();
             if let Err(blocked) = self.judge_age(victim) {
@@ -215,7 +224,7 @@ impl Planner<'_> {
             // Never published: nobody can be using it.
             Victim::Ours(generation) if !generation.may_be_published() => return Ok(()),
             Victim::Ours(generation) => (generation.minted_at, generation.superseded_at),
-            Victim::Foreign(_, Some((first_seen, superseded))) => (first_seen, superseded),
+            Victim::Foreign(_, Some(token)) => (token.first_seen_at, replaced_at(token)),
             Victim::Foreign(_, None) => return Err(Blocked::NotOurs),
         };
         let old_enough = after(born, self.policy.retention.max_age);
@@ -249,6 +258,7 @@ impl Planner<'_> {
             None => self.list_by_login(),
         };
         self.judge_sinks(victim)?;
+        self.judge_files(fingerprint, reason)?;
         let list = list.ok_or(Blocked::NoList)?;
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);
@@ -329,6 +339,25 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Nor may a file hold it that an operator said to look through. Where that cannot be done any more, an
+    /// operator may know better.
+    fn judge_files(&self, fingerprint: Fingerprint, reason: Reason) -> Result<(), Blocked> {
+        let adoption = self.state.foreign.get(&fingerprint).and_then(|token| token.adoption.as_ref());
+        for path in adoption.iter().flat_map(|adoption| &adoption.files) {
+            match (self.seen.files.get(path), reason) {
+                (Some(Searched::Holds(found)), _) if found.contains(&fingerprint) => {
+                    return Err(Blocked::InFile { path: path.clone() });
+                }
+                (Some(Searched::Unknown(why)), Reason::Policy) => {
+                    return Err(Blocked::FileUnknown { why: why.clone() });
+                }
+                (None, _) => return Err(Blocked::SinksUnseen),
+                (Some(Searched::Holds(_)), _) | (Some(Searched::Unknown(_)), Reason::Operator) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A file that holds another token proves nothing of a program that read it long ago.
     fn judge_consumer(&self, sink: &SinkPolicy, victim: Option<GenerationNo>) -> Result<(), Blocked> {
         let record = self.state.sinks.get(&sink.name);
@@ -370,6 +399,29 @@ pub fn judge_for_operator(
         Some(_) | None => Victim::Foreign(fingerprint, None),
     };
     Planner::new(policy, state, seen, now).judge(victim, Reason::Operator)
+}
+
+/// The foreign tokens that are under the policy: by its own word or by an operator's.
+pub fn adopted<'a>(
+    policy: &AccountPolicy,
+    state: &'a AccountState,
+) -> impl Iterator<Item = (&'a Fingerprint, &'a ForeignToken)> {
+    let all = policy.retention.foreign == Foreign::Adopt;
+    state.foreign.iter().filter(move |(_, token)| all || token.adoption.is_some())
+}
+
+/// Since when nothing needs this foreign token any more, as far as is known: from then on its overlap counts.
+/// One that an operator adopted may have been in use until it left the last place that it was seen in.
+fn replaced_at(token: &ForeignToken) -> Option<DateTime<Utc>> {
+    let adoption = token.adoption.as_ref();
+    let later = [adoption.map(|it| it.at), adoption.and_then(|it| it.left_at)];
+    later.into_iter().flatten().chain(token.superseded_at).max().filter(|_| token.superseded_at.is_some())
+}
+
+/// When the guards that time alone opens let this foreign token go.
+pub fn adopted_retires_after(policy: &AccountPolicy, token: &ForeignToken) -> Option<DateTime<Utc>> {
+    let old_enough = after(token.first_seen_at, policy.retention.max_age);
+    Some(old_enough.max(after(replaced_at(token)?, policy.retention.overlap)))
 }
 
 /// When the guards that time alone opens let this generation go: max-age and overlap.

@@ -15,6 +15,8 @@ pub struct Seen {
     pub sinks: Option<BTreeMap<String, Held>>,
     /// What the consumers of sinks say they use; those that say nothing are not in it.
     pub claims: BTreeMap<String, Claim>,
+    /// What was seen in the files that are looked through for adopted tokens, by path.
+    pub files: BTreeMap<String, Searched>,
     /// What each sink that was taken out of the policy still holds, where it can be looked at.
     pub released: BTreeMap<String, Held>,
     /// The last list, unless something was changed on the server since.
@@ -61,6 +63,15 @@ pub enum Held {
     Unreadable(String),
     /// Sinks of this kind cannot be looked at.
     Opaque,
+}
+
+/// What a file was seen to hold that is looked through for adopted tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Searched {
+    /// These of them; none, where there is no such file any more.
+    Holds(BTreeSet<Fingerprint>),
+    /// It could not be looked at; the text says why.
+    Unknown(String),
 }
 
 /// What the consumer of a sink says.

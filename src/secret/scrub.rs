@@ -3,7 +3,11 @@
 //! What a server, a library or a command says is cut to one short line, and everything that is or looks like a
 //! secret is blotted out: the secrets of the very call in whatever encoding they are echoed, and by
 //! their look tokens, JWTs and the queries of URLs. What this file does not know: secrets of other
-//! calls that do not look like one, and encodings such as base64 of a known one.
+//! calls that do not look like one, and encodings such as base64 of a known one unless they are handed to it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use secrecy::zeroize::Zeroizing;
 
 mod echo;
 
@@ -26,6 +30,18 @@ pub fn line(text: &str, secrets: &[&str]) -> String {
     let blotted = echo::blot(&plain(&blotted, usize::MAX), &longest_first);
     let words: Vec<String> = blotted.split(' ').map(blot_by_look).collect();
     cut(&words.join(" "), MAX_SAID)
+}
+
+/// How a program may print a secret that it was given or has read, besides as it is: in base64 of either kind,
+/// and in hex.
+pub fn encoded(secret: &str) -> [Zeroizing<String>; 4] {
+    [
+        STANDARD.encode(secret),
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    ]
+    .map(Zeroizing::new)
 }
 
 /// Without control and invisible formatting characters, white space collapsed, cut to `max` characters.

@@ -143,8 +143,10 @@ pub(super) fn route(request: &Request) -> Option<(Wish, About)> {
 }
 
 impl State {
-    /// Puts an auth config there, with a key that nobody minted where it is of a type that has one.
+    /// Puts an auth config there, with a key that nobody minted where it is of a type that has one. It takes the
+    /// place of one that has the same id.
     pub(super) fn add_config(&mut self, now: DateTime<Utc>, spec: ConfigSpec) {
+        self.remove_config(&spec.config_id);
         let ConfigSpec { account_id, config_id, auth_type } = spec;
         self.configs.push(ConfigRecord {
             provider: format!("Provider of {config_id}"),
@@ -157,6 +159,10 @@ impl State {
             key: format!("aws80:{}", random::uuid()),
             fingerprint: None,
         });
+    }
+
+    pub(super) fn remove_config(&mut self, config_id: &str) {
+        self.configs.retain(|config| config.config_id != config_id);
     }
 
     /// Puts a key there by another's hand. Whether there is such an auth config.
@@ -205,7 +211,9 @@ impl State {
         request: &Request,
     ) -> (Response, Option<Fingerprint>) {
         let may = match (self.settings.config_access, wish) {
-            (ConfigAccess::Full, _) | (ConfigAccess::Read, Wish::List | Wish::Read) => true,
+            (ConfigAccess::Full | ConfigAccess::Lie, _) | (ConfigAccess::Read, Wish::List | Wish::Read) => {
+                true
+            }
             (ConfigAccess::Read, Wish::Write) | (ConfigAccess::None, _) => false,
         };
         if !may {
@@ -215,6 +223,7 @@ impl State {
             return (answer::error(404, request), None);
         }
         let form = self.settings.key_form;
+        let lies = self.settings.config_access == ConfigAccess::Lie;
         let found = self.configs.iter_mut().find(|config| {
             config.account_id == about.account_id && Some(&config.config_id) == about.config_id.as_ref()
         });
@@ -226,6 +235,11 @@ impl State {
             }
             (Wish::Read, Some(config)) => (Response::json(200, &shown(config, form)), None),
             (Wish::Write, Some(config)) => match wanted(config, &request.body) {
+                Some((_, _, key)) if lies => {
+                    let mut changed = config.clone();
+                    change(&mut changed, now, &key);
+                    (Response::json(200, &shown(&changed, form)), None)
+                }
                 Some((provider, description, key)) => {
                     (config.provider, config.description) = (provider, description);
                     change(config, now, &key);

@@ -225,4 +225,6 @@ pub enum ConfigAccess {
     Read,
     /// Nothing.
     None,
+    /// Read them, and change nothing though it is answered as if they had.
+    Lie,
 }

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
 
 use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
@@ -113,13 +111,7 @@ impl Inner {
     /// than a few hundred characters.
     fn note(&self, outputs: [&[u8]; 2], token: &Token) -> Option<String> {
         let text = token.expose();
-        let encoded = [
-            STANDARD.encode(text),
-            STANDARD_NO_PAD.encode(text),
-            URL_SAFE_NO_PAD.encode(text),
-            text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        ]
-        .map(Zeroizing::new);
+        let encoded = scrub::encoded(text);
         let values = self.policy.environment.iter().map(|(_, value)| value.expose());
         let secrets: Vec<&str> = std::iter::once(text)
             .chain(encoded.iter().map(|text| text.as_str()))

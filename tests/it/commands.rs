@@ -227,7 +227,16 @@ fn shapes(house: &House) {
     for token in tokens["tokens"].as_array().unwrap() {
         has_keys(
             token,
-            &["fingerprint", "token", "stage", "generation", "minted_at", "first_seen_at", "held_by"],
+            &[
+                "fingerprint",
+                "token",
+                "stage",
+                "generation",
+                "minted_at",
+                "first_seen_at",
+                "adopted_at",
+                "held_by",
+            ],
         );
         let shown = token["token"].as_str().unwrap();
         assert!(shown.starts_with("aws80:…") && shown.chars().count() == 11, "{shown}");

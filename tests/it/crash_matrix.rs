@@ -12,13 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ringcx_rotator::clock::monotonic;
 use tokio::runtime::Handle;
 
-use crate::rig::House;
+use crate::rig::{House, side_by_side};
 use stage::{Act, Scenario, Stage};
 
 mod props;
@@ -94,11 +92,11 @@ fn chosen(case: &Case) -> bool {
 async fn a_crash_at_any_effect_breaks_nothing() {
     let (runtime, began) = (Handle::current(), monotonic());
     let (cases, outcomes) = tokio::task::block_in_place(|| {
-        let healthy = side_by_side(Scenario::ALL.to_vec(), |scenario| effects(*scenario, &runtime));
+        let healthy = side_by_side(AT_ONCE, &Scenario::ALL, |scenario| effects(*scenario, &runtime));
         let mut cases: Vec<Case> = healthy.into_iter().flatten().filter(chosen).collect();
         // A mint that never came is waited for; others are played meanwhile.
         cases.sort_by_key(|case| case.death.effect != "mint");
-        let outcomes = side_by_side(cases.clone(), |case| play_till_dead(case, &runtime));
+        let outcomes = side_by_side(AT_ONCE, &cases, |case| play_till_dead(case, &runtime));
         (cases, outcomes)
     });
     let mut wrong = Vec::new();
@@ -210,25 +208,6 @@ impl Outcome {
             self.wrong.extend(stage.at_death());
         }
     }
-}
-
-/// Does this with all of them, so many at once; the results are in their order.
-fn side_by_side<T: Sync, R: Send>(all: Vec<T>, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some((number, it)) = {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    all.get(number).map(|it| (number, it))
-                } {
-                    let result = act(it);
-                    done.lock().unwrap().insert(number, result);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap().into_values().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod ringex;
 mod secret_commands;
 mod truth;
 
+mod adopt;
 mod auth_config_sink;
 mod bad_day;
 mod broken_journal;
@@ -34,4 +35,5 @@ mod reader;
 mod rejected_login;
 mod service;
 mod signals;
+mod sink_faults;
 mod template_sink;

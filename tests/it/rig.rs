@@ -1,5 +1,6 @@
 //! A house for one test: a directory, a stand-in, a policy, and the binary to run on them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
@@ -212,6 +214,18 @@ pub fn user(name: &str, password: &str) -> User {
     User { name: name.to_owned(), password: Some(password.to_owned()), platform: None }
 }
 
+/// The same account, which logs in by RingEX through this app, with what is in these files.
+#[track_caller]
+pub fn by_ringex(account: &str, app: &str, client_secret: &str, jwt: &str) -> String {
+    let (from, to) = (account.find("username = ").unwrap(), account.find("[[account.sink]]").unwrap());
+    let (head, keys, sinks) = (&account[..from], &account[from..to], &account[to..]);
+    assert!(keys.lines().last().is_some_and(|line| line.starts_with("platform-id = ")), "{keys}");
+    format!(
+        "{head}login = \"ringex\"\nclient-id = \"{app}\"\nclient-secret = {{ file = \"{client_secret}\" }}\n\
+         jwt = {{ file = \"{jwt}\" }}\n{sinks}"
+    )
+}
+
 /// Writes a file that only its owner may read.
 pub fn write(path: &Path, bytes: &[u8]) {
     let mut options = File::options();
@@ -387,4 +401,23 @@ pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T
 pub async fn recorded(record: &Record, what: &str, as_asked: impl FnMut(&Record) -> bool) {
     let wait = tokio::time::timeout(PATIENCE, record.until(as_asked)).await;
     assert!(wait.is_ok(), "it never came to this: {what}");
+}
+
+/// Does this with all of them, so many at once; the results are in their order.
+pub fn side_by_side<T: Sync, R: Send>(at_once: usize, all: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some((number, it)) = {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    all.get(number).map(|it| (number, it))
+                } {
+                    let result = act(it);
+                    done.lock().unwrap().insert(number, result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap().into_values().collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, RingexSetup, Times};
 
-use crate::rig::{House, PASSWORD, USER, eventually, recorded, user};
+use crate::rig::{House, PASSWORD, USER, by_ringex, eventually, recorded, user};
 
 const APP: &str = "the-app";
 const APP_SECRET: &str = "app secret/+&%\"42\"";
@@ -24,14 +24,7 @@ async fn house() -> House {
 
 fn account(house: &House, name: &str, jwt: &str, app: &str) -> String {
     let account = house.account(name, &[house.file_sink(&format!("{name}-token"))]);
-    let admin =
-        format!("username = \"{USER}\"\npassword = {{ file = \"password\" }}\nplatform-id = \"aws80\"\n");
-    let ringex = format!(
-        "login = \"ringex\"\nclient-id = \"{app}\"\nclient-secret = {{ file = \"client-secret\" }}\n\
-         jwt = {{ file = \"{jwt}\" }}\n"
-    );
-    assert!(account.contains(&admin));
-    account.replace(&admin, &ringex)
+    by_ringex(&account, app, "client-secret", jwt)
 }
 
 fn usual(house: &House, defaults: &str) -> String {
@@ -207,6 +200,33 @@ async fn a_penalty_of_one_account_is_kept_by_all_of_its_app_across_restarts() {
     let asked: Vec<_> = calls.iter().filter(|it| it.call == Call::RingexToken).map(|it| it.at).collect();
     assert!((asked[sent] - asked[sent - 1]).num_seconds() >= 39, "{asked:?}");
     daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_run_by_themselves_keep_the_penalty_of_their_app_too() {
+    let house = house().await;
+    let refused = Fault::Status(429, RetryAfter::Seconds(300), Effect::None);
+    house.ringcx.inject(Call::RingexToken, refused, Times::Always);
+    let accounts: String = (0..2).map(|it| account(&house, &format!("ivr-{it}"), "jwt", APP)).collect();
+    house.set_policy(&house.policy("", &accounts));
+    assert_eq!(house.run(["rotate", "ivr-0"]).code(), 1);
+    assert_eq!(house.count(Call::RingexToken), 1);
+    for command in [["rotate", "ivr-1"], ["tokens", "ivr-1"], ["check", "--online"]] {
+        let ran = house.run(command);
+        assert_eq!(ran.code(), 1, "{command:?}: {}", ran.err);
+        assert_eq!(house.count(Call::RingexToken), 1, "{command:?}: a request prolongs the penalty");
+    }
+    let online = house.run(["check", "--online"]);
+    assert!(
+        online.err.contains("ivr-1: login to RingEX not tried: it asked that this app be left alone until ")
+    );
+    // Another app is not concerned.
+    house.ringcx.set_app("another-app", APP_SECRET);
+    house.ringcx.clear();
+    let other = account(&house, "ivr-2", "jwt", "another-app");
+    house.set_policy(&house.policy("", &format!("{accounts}{other}")));
+    let rotated = house.run(["rotate", "ivr-2"]);
+    assert_eq!(rotated.code(), 0, "{}", rotated.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

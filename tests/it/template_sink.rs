@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
+use ringcx_rotator::secret::Fingerprint;
 use ringcx_rotator::simulate::{Call, Record};
 
 use crate::rig::{House, PASSWORD, USER, eventually, recorded, user};
@@ -54,7 +55,8 @@ struct Found {
 fn read_all_the_time(paths: [PathBuf; 2], record: &Record, stop: &AtomicBool) -> Found {
     let mut found = Found::default();
     while !stop.load(Ordering::Relaxed) {
-        for path in &paths {
+        // Whose token stands first differs between the two.
+        for (path, users) in paths.iter().zip([[USER, OTHER], [OTHER, USER]]) {
             let before = monotonic();
             let text = match std::fs::read_to_string(path) {
                 Ok(text) => text,
@@ -66,10 +68,13 @@ fn read_all_the_time(paths: [PathBuf; 2], record: &Record, stop: &AtomicBool) ->
             found.reads += 1;
             match tokens(&text) {
                 None => found.wrong.push(format!("torn: {} bytes", text.len())),
-                Some(tokens) => found.wrong.extend(tokens.iter().filter_map(|token| {
+                Some(tokens) => found.wrong.extend(tokens.iter().zip(users).filter_map(|(token, user)| {
                     let dead = record.dead_since(token).is_some_and(|dead| dead <= before);
-                    match record.alive_since(token) {
+                    match record.token(Fingerprint::of(token.as_bytes())) {
                         None => Some("a token there never was".to_owned()),
+                        Some(known) if known.user != user => {
+                            Some("the token of the other account".to_owned())
+                        }
                         Some(_) if dead => Some("a token deleted before".to_owned()),
                         Some(_) => None,
                     }

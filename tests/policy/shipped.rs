@@ -1,8 +1,14 @@
 //! The shipped policy and the examples: they load, and what they say of defaults is so.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
 use super::{Setup, accepted, example};
-use ringcx_rotator::policy;
-use ringcx_rotator::secret::SecretSource;
+use ringcx_rotator::event::GenerationNo;
+use ringcx_rotator::policy::{self, SinkKind};
+use ringcx_rotator::secret::{SecretSource, Token};
+use ringcx_rotator::template::{Shown, Values};
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
 
@@ -137,52 +143,109 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
     );
 }
 
+/// A policy for each use, the page that goes through it, and its accounts.
+const EXAMPLES: [(&str, &str, &[&str]); 9] = [
+    ("accounts.toml", "example-accounts.md", &["sales-ivr", "support-ivr", "dialer"]),
+    ("crm.toml", "example-crm.md", &["crm"]),
+    ("dialer.toml", "example-dialer.md", &["dialer"]),
+    ("ivr.toml", "example-ivr.md", &["sales-ivr", "support-ivr"]),
+    ("minimal.toml", "../README.md", &["sales-ivr"]),
+    ("nginx.toml", "example-nginx.md", &["gateway"]),
+    ("script.toml", "reading-the-token.md", &["sales-ivr"]),
+    ("store.toml", "commands.md", &["dialer"]),
+    ("templates.toml", "templates.md", &["sales-ivr", "support-ivr"]),
+];
+
 #[test]
-fn the_examples_load() {
-    for name in [
-        "minimal.toml",
-        "ringex.toml",
-        "sink-auth-config.toml",
-        "sink-command.toml",
-        "sink-file.toml",
-        "sink-template.toml",
-        "sink-env-file.toml",
-        "sink-webhook.toml",
-        "several-accounts.toml",
-    ] {
+fn every_example_loads_without_a_warning_and_has_the_accounts_that_it_shows() {
+    for (name, _, accounts) in EXAMPLES {
         let loaded = policy::load(&example("examples").join(name)).unwrap_or_else(|errors| {
             panic!("{}", errors.render(policy::Color::Never, None));
         });
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
+        let names: Vec<&str> = loaded.policy.accounts.iter().map(|account| account.name.as_str()).collect();
+        assert_eq!(names, accounts, "{name}");
     }
-    let several = policy::load(&example("examples/several-accounts.toml")).unwrap().policy;
-    let names: Vec<&str> = several.accounts.iter().map(|account| account.name.as_str()).collect();
-    assert_eq!(names, ["sales-ivr", "support-ivr", "dialer"]);
 }
 
 #[test]
-fn every_example_is_tested() {
-    let mut found: Vec<String> = std::fs::read_dir(example("examples"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+fn every_example_is_accepted_by_check_as_an_operator_runs_it() {
+    for (name, ..) in EXAMPLES {
+        let path = example("examples").join(name);
+        let run = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ringcx-rotator"));
+            let ran = command.arg("--config").arg(&path).args(args).env_clear().output().unwrap();
+            assert_eq!(ran.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+            String::from_utf8(ran.stdout).unwrap()
+        };
+        let told: serde_json::Value = serde_json::from_str(&run(&["check", "--json"])).unwrap();
+        assert_eq!(told["ok"], true, "{name}: {told}");
+        // What the unit needs for it can be told, too.
+        assert!(run(&["systemd-dropin"]).contains("[Service]"), "{name}");
+    }
+}
+
+/// What a token of each account looks like, and nobody else's.
+fn shown(account: &str, number: u64) -> Shown {
+    Shown {
+        token: Token::try_new(&format!("aws80:{account}-2353445-bc74-af1a")).unwrap(),
+        generation: GenerationNo(number),
+        minted_at: "2026-03-29T02:30:00Z".parse().unwrap(),
+    }
+}
+
+#[test]
+fn every_template_of_the_examples_makes_a_file_with_the_tokens_in_it() {
+    let mut rendered = 0;
+    for (name, ..) in EXAMPLES {
+        let policy = policy::load(&example("examples").join(name)).unwrap().policy;
+        for account in &policy.accounts {
+            for sink in &account.sinks {
+                let SinkKind::Template(file) = &sink.kind else { continue };
+                let own = shown(&account.name, 1);
+                let others: BTreeMap<_, _> =
+                    file.accounts.iter().map(|other| (other.clone(), shown(other, 2))).collect();
+                let values = Values { account: &account.name, own: &own, others: &others };
+                let bytes = file.template.render(&values).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                for token in others.values().chain([&own]) {
+                    // A Java properties file has its colons escaped.
+                    let plain = text.replace("\\:", ":");
+                    assert!(plain.contains(token.token.expose()), "{name}, {}: {text}", sink.name);
+                }
+                if file.path.extension().is_some_and(|it| it == "json") {
+                    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+                }
+                rendered += 1;
+            }
+        }
+    }
+    assert_eq!(rendered, 5, "a template was added or is gone");
+}
+
+#[test]
+fn every_example_is_tested_and_has_a_page_that_leads_to_it() {
+    let entries = std::fs::read_dir(example("examples")).unwrap();
+    let mut found: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     found.sort();
-    assert_eq!(
-        found,
-        [
-            "accounts.d",
-            "minimal.toml",
-            "ringex.toml",
-            "several-accounts.toml",
-            "sink-auth-config.toml",
-            "sink-command.toml",
-            "sink-env-file.toml",
-            "sink-file.toml",
-            "sink-template.toml",
-            "sink-webhook.toml",
-            "templates",
-        ]
-    );
+    let beside = ["accounts.d", "templates"];
+    let mut known: Vec<&str> = EXAMPLES.iter().map(|(name, ..)| *name).chain(beside).collect();
+    known.sort_unstable();
+    assert_eq!(found, known);
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for (name, page, _) in EXAMPLES {
+        let text = std::fs::read_to_string(docs.join(page)).unwrap();
+        assert!(text.contains(&format!("config/examples/{name}")), "{page} does not lead to {name}");
+    }
+    // A template that no policy names is dead.
+    for entry in std::fs::read_dir(example("examples/templates")).unwrap() {
+        let name = format!("templates/{}", entry.unwrap().file_name().to_str().unwrap());
+        let named = |(policy, ..): &(&str, &str, &[&str])| {
+            std::fs::read_to_string(example("examples").join(policy)).unwrap().contains(&name)
+        };
+        assert!(EXAMPLES.iter().any(named), "no policy names {name}");
+    }
 }
 
 #[test]

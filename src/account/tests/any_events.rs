@@ -28,6 +28,10 @@ fn tokens() -> impl Strategy<Value = std::collections::BTreeSet<Fingerprint>> {
         .prop_map(|bytes| bytes.iter().map(|byte| Fingerprint::of(&[*byte])).collect())
 }
 
+fn places() -> impl Strategy<Value = std::collections::BTreeSet<String>> {
+    subsequence(vec!["app", "gone", "/file"], 0..3).prop_map(|it| it.into_iter().map(str::to_owned).collect())
+}
+
 fn sink() -> impl Strategy<Value = String> {
     select(vec!["app", "crm", "gone"]).prop_map(str::to_owned)
 }
@@ -71,6 +75,14 @@ fn token_event() -> BoxedStrategy<Event> {
         }),
         tokens().prop_map(|fingerprints| Event::ForeignSeen { fingerprints }),
         tokens().prop_map(|fingerprints| Event::ForeignGone { fingerprints }),
+        (token(), places(), places()).prop_map(|(fingerprint, files, held_by)| Event::Adopted {
+            fingerprint,
+            length: 1,
+            files,
+            held_by
+        }),
+        (token(), places()).prop_map(|(fingerprint, held_by)| Event::AdoptedHeld { fingerprint, held_by }),
+        token().prop_map(|fingerprint| Event::Disowned { fingerprint }),
         (number(), tokens()).prop_map(|(generation, baseline)| Event::MintIntended { generation, baseline }),
         (number(), token(), how).prop_map(|(generation, fingerprint, how)| Event::Minted {
             generation,

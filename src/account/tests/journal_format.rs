@@ -50,6 +50,20 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "foreign-gone", "fingerprints": [A]}),
         ),
         (
+            Event::Adopted {
+                fingerprint: a(),
+                length: 42,
+                files: [text("/f")].into(),
+                held_by: [text("/f"), text("s")].into(),
+            },
+            json!({"kind": "adopted", "fingerprint": A, "length": 42, "files": ["/f"], "held_by": ["/f", "s"]}),
+        ),
+        (
+            Event::AdoptedHeld { fingerprint: a(), held_by: [text("s")].into() },
+            json!({"kind": "adopted-held", "fingerprint": A, "held_by": ["s"]}),
+        ),
+        (Event::Disowned { fingerprint: a() }, json!({"kind": "disowned", "fingerprint": A})),
+        (
             Event::MintIntended { generation: GENERATION, baseline: [a()].into() },
             json!({"kind": "mint-intended", "generation": 7, "baseline": [A]}),
         ),
@@ -200,6 +214,9 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::PasswordReset { .. }
         | Event::ForeignSeen { .. }
         | Event::ForeignGone { .. }
+        | Event::Adopted { .. }
+        | Event::AdoptedHeld { .. }
+        | Event::Disowned { .. }
         | Event::MintIntended { .. }
         | Event::Minted { .. }
         | Event::MintFailed { .. }
@@ -228,7 +245,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 37,
+        | Event::ClockAgreed => 40,
     }
 }
 

@@ -5,8 +5,9 @@ use crate::event::{Event, GenerationNo, Lifted, Outcome};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Claim, Held};
 use crate::plan::tests::scene::{
-    Scene, acknowledged, days, file, foreign, hours, minutes, optional, token, told, webhook,
+    Scene, acknowledged, adoption, days, file, foreign, hours, minutes, optional, token, told, webhook,
 };
+use crate::policy::Foreign;
 
 fn alerts() -> AlertsPolicy {
     AlertsPolicy { repeat_after: hours(24), resolved: true, overdue_after: hours(24), email: None }
@@ -241,6 +242,21 @@ fn a_foreign_token_is_overdue_under_adopt_only() {
     let found = only(&scene, IncidentKind::RetirementOverdue);
     assert_eq!(found.since, scene.now - hours(24));
     assert!(found.cause.contains(&foreign(1).short()));
+}
+
+#[test]
+fn a_token_adopted_by_an_operator_is_overdue_too_and_it_is_said_where_it_is() {
+    let seen = Event::ForeignSeen { fingerprints: [foreign(1), foreign(2)].into() };
+    let scene = Scene::new([optional(file("app"))]).happened(seen).rotated(1).later(days(13));
+    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.happened(adoption(foreign(1), ["/srv/flow.json"]));
+    check(&scene.clone().later(days(2) - hours(1)), &[]);
+    let found = only(&scene.later(days(2)), IncidentKind::RetirementOverdue);
+    assert!(
+        found.cause.contains(&format!("{}, which is in /srv/flow.json,", foreign(1).short())),
+        "{}",
+        found.cause
+    );
 }
 
 #[test]

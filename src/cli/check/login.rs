@@ -1,11 +1,13 @@
 //! One login for `check --online`, and no more calls than it takes.
 
-use std::time::Duration;
+use chrono::{SecondsFormat, TimeDelta};
 
+use crate::account::COUNTED_FOR;
 use crate::cli::output::Screen;
 use crate::clock::Clock;
 use crate::driver::{RefusedBy, RingexApps, explain};
-use crate::policy::{AccountPolicy, AdminLogin, LoginPolicy, RingExLogin, RingcxPolicy};
+use crate::journal::SqliteJournal;
+use crate::policy::{AccountPolicy, AdminLogin, LoginPolicy, Policy, RingExLogin, RingcxPolicy};
 use crate::ringcx::{Credentials, Login, RingexCredentials, TokenApi, ringex_user};
 
 /// Logs in accounts one after the other; those that share a RingEX app wait for each other.
@@ -18,9 +20,15 @@ pub struct LogIn<'a, A> {
 }
 
 impl<'a, A: TokenApi> LogIn<'a, A> {
-    /// Nobody has logged in yet, as far as it knows.
-    pub fn new(api: &'a A, ringcx: &'a RingcxPolicy, screen: &'a Screen) -> Self {
-        Self { api, ringcx, apps: RingexApps::default(), clock: Clock::system(), screen }
+    /// Knows what the daemon has asked of RingEX lately, where its journal can be read.
+    pub async fn new(api: &'a A, policy: &'a Policy, screen: &'a Screen) -> Self {
+        let state_dir = &policy.daemon.state_dir;
+        let journal = state_dir.exists().then(|| SqliteJournal::open_read_only(state_dir).ok()).flatten();
+        let apps = match journal {
+            Some(journal) => RingexApps::of_journal(&journal, policy).await,
+            None => RingexApps::default(),
+        };
+        Self { api, ringcx: &policy.ringcx, apps, clock: Clock::system(), screen }
     }
 
     /// Logs in, and says as whom; or why not.
@@ -43,7 +51,7 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
         let client_secret =
             login.client_secret.read_aside().await.map_err(|error| format!("client-secret: {error}"))?;
         let jwt = login.jwt.read_aside().await.map_err(|error| format!("jwt: {error}"))?;
-        self.await_turn(account, login).await;
+        self.await_turn(account, login).await?;
         let who = RingexCredentials { client_id: &login.client_id, client_secret: &client_secret, jwt: &jwt };
         let refused = |by, error| explain(by, self.ringcx, &error);
         let access = self.api.ringex_token(who).await.map_err(|error| refused(RefusedBy::RingEx, error))?;
@@ -51,16 +59,23 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
         Ok((opened, ringex_user(&jwt)))
     }
 
-    /// So as not to be refused for what would work.
-    async fn await_turn(&self, account: &str, login: &RingExLogin) {
+    /// So as not to be refused for what would work, nor to prolong a penalty.
+    async fn await_turn(&self, account: &str, login: &RingExLogin) -> Result<(), String> {
         let limit = self.ringcx.ringex_logins_per_minute as usize;
         while let Err(turn) = self.apps.claim(&login.client_id, account, limit, self.clock.now()) {
-            let wait = (turn - self.clock.now()).to_std().unwrap_or(Duration::from_secs(1));
+            let wait = (turn - self.clock.now()).max(TimeDelta::zero());
+            if wait > COUNTED_FOR {
+                let turn = turn.to_rfc3339_opts(SecondsFormat::Secs, true);
+                return Err(format!(
+                    "login to RingEX not tried: it asked that this app be left alone until {turn}"
+                ));
+            }
             self.screen.note(format!(
                 "{account}: RingEX lets an app log in {limit} times a minute, going on in {} s",
-                wait.as_secs() + 1
+                wait.num_seconds() + 1
             ));
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
         }
+        Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::facts::{AccountFacts, Facts, TokenFact};
-use super::super::stage::{SINKS, WEBHOOK};
+use super::super::stage::WEBHOOK;
 use super::super::timeline::grouped;
-use super::{Check, fingerprint};
+use super::tokens::promoted;
+use super::{Check, ROTATIONS, fingerprint};
 use crate::account::Generation;
 use crate::event::Event;
 use crate::secret::Fingerprint;
@@ -22,6 +23,25 @@ pub(super) fn reads(facts: &Facts) -> Check {
         grouped(good)
     );
     Check { what: "No reader ever got a bad token", passed: each && bad == 0, found }
+}
+
+/// A flow calls with what is configured inside RingCX, whatever that is: each token was there in its turn, none
+/// twice, and no caller was turned away.
+pub(super) fn flow(facts: &Facts) -> Check {
+    let what = "No caller of the IVR flow was turned away";
+    let Some((account, flow)) = facts.accounts.iter().find_map(|it| Some((it, it.flow.as_ref()?))) else {
+        return Check { what, passed: false, found: "the flow never got a key that worked".to_owned() };
+    };
+    let promoted = promoted(account).into_iter().filter_map(|number| fingerprint(account, number));
+    let promoted: Vec<Fingerprint> = promoted.collect();
+    let found = format!(
+        "{} calls with the key that the auth config inside RingCX held just then, {} keys in turn; {} refused",
+        grouped(flow.calls),
+        flow.keys.len(),
+        flow.failed,
+    );
+    let passed = flow.calls >= 100 && flow.failed == 0 && flow.keys == promoted && promoted.len() > ROTATIONS;
+    Check { what, passed, found }
 }
 
 /// The first delivery that was refused is the beginning of the outage, its token's promotion the end.
@@ -114,8 +134,8 @@ pub(super) fn sinks(facts: &Facts) -> Check {
         kept += usize::from(account.env_file_kept);
     }
     // The other env-file is the one that was deleted, with all that was in it.
-    let passed =
-        all == facts.accounts.len() * SINKS.len() && serving == all && kept + 1 == facts.accounts.len();
+    let expected: usize = facts.accounts.iter().map(|account| account.sinks.len()).sum();
+    let passed = all == expected && serving == all && kept + 1 == facts.accounts.len();
     let found = format!(
         "{serving} of {all} hold their account's current token, which works; in the env-file that nobody \
          deleted every other byte is as it was",

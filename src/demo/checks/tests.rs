@@ -11,12 +11,12 @@ use serde_json::json;
 use super::super::facts::TokenFact;
 use super::super::leaks::LeakReport;
 use super::super::reader::Tally;
-use super::super::stage::{ACCOUNTS, ENV_FILE, SINKS};
+use super::super::stage::{ACCOUNTS, CONFIG, ENV_FILE, SINKS, Way};
 use super::*;
 use crate::driver::Recorded;
 use crate::event::{Event, Hand, Learnt, Outcome, Taken};
 use crate::simulate::receiver::{Delivery, Signature};
-use crate::simulate::{AuthKind, Call, CallRecord, DeletedBy, Fault, MintedBy};
+use crate::simulate::{AuthKind, Call, CallRecord, DeletedBy, Fault, FlowRecord, MintedBy};
 
 const GENERATIONS: u64 = 5;
 
@@ -33,16 +33,29 @@ fn token(account: &str, number: u64) -> Fingerprint {
 }
 
 /// An account in whose life generation 3 is special.
-fn account(name: &'static str, special: impl Fn(&mut AccountFacts, u64)) -> AccountFacts {
+fn account(number: usize, special: impl Fn(&mut AccountFacts, u64)) -> AccountFacts {
+    let (name, sinks) = (ACCOUNTS[number], SINKS[number]);
+    let (way, logins): (_, &[Call]) = match number {
+        0 => (Way::Password, &[Call::Login]),
+        _ => (Way::RingEx, &[Call::RingexToken, Call::RingexLogin]),
+    };
+    let flow = sinks.contains(&CONFIG).then(|| FlowRecord {
+        calls: 1_000,
+        keys: (1..=GENERATIONS).map(|number| token(name, number)).collect(),
+        ..FlowRecord::default()
+    });
     let foreign = TokenFact { fingerprint: token(name, 99), minted_by: MintedBy::Foreign, deleted: None };
     let mut facts = AccountFacts {
         name,
         trail: Vec::new(),
         tokens: vec![foreign],
-        calls: Vec::new(),
+        calls: logins.iter().map(|login| call(*login, token(name, 0))).collect(),
+        way,
+        sinks,
+        flow,
         deliveries: Vec::new(),
         tally: Tally { good: 1_000, ..Tally::default() },
-        held: vec![Some(token(name, GENERATIONS)); 3],
+        held: vec![Some(token(name, GENERATIONS)); sinks.len()],
         env_file_kept: name != ACCOUNTS[0],
     };
     for number in 1..=GENERATIONS {
@@ -61,13 +74,13 @@ fn rotate(facts: &mut AccountFacts, number: u64, special: &impl Fn(&mut AccountF
     facts.tally.tokens.insert(fingerprint);
     special(facts, number);
     push(facts, begun + 1, Event::Verified { generation });
-    for sink in SINKS {
+    for sink in facts.sinks {
         push(
             facts,
             begun + 1,
-            Event::Delivered { sink: sink.to_owned(), generation, taken: Taken::default() },
+            Event::Delivered { sink: (*sink).to_owned(), generation, taken: Taken::default() },
         );
-        push(facts, begun + 1, Event::Proved { sink: sink.to_owned(), generation });
+        push(facts, begun + 1, Event::Proved { sink: (*sink).to_owned(), generation });
     }
     facts.deliveries.push(delivery(facts.name, number, 200));
     push(facts, begun + 1, Event::Promoted { generation });
@@ -116,7 +129,7 @@ fn delivery(account: &str, number: u64, status: u16) -> Delivery {
 
 /// A story that went as it should.
 fn good() -> Facts {
-    let sales = account(ACCOUNTS[0], |facts, number| {
+    let sales = account(0, |facts, number| {
         let sink = ENV_FILE.to_owned();
         if number == 3 {
             let Event::Minted { how, .. } = &mut facts.trail.last_mut().unwrap().event else { panic!() };
@@ -128,7 +141,7 @@ fn good() -> Facts {
             push(facts, 40, Event::Proved { sink, generation });
         }
     });
-    let support = account(ACCOUNTS[1], |facts, number| {
+    let support = account(1, |facts, number| {
         if number == 3 {
             let (sink, generation) = (WEBHOOK.to_owned(), GenerationNo(3));
             let outcome = Outcome::NotDone;
@@ -169,6 +182,7 @@ fn cut(facts: &mut Facts, account: usize, what: impl Fn(&Event) -> bool) {
 }
 
 const ROTATED: &str = "Rotated through every sink";
+const FLOW: &str = "No caller of the IVR flow was turned away";
 const OUTAGE: &str = "The failing webhook harmed nothing";
 const RETIRED: &str = "Old tokens are gone";
 const WEBHOOKS: &str = "Webhooks can be believed";
@@ -182,13 +196,14 @@ fn a_good_story_passes_every_check() {
 
 #[test]
 fn a_rotation_past_a_sink_is_found() {
-    for sink in SINKS {
+    for sink in SINKS[1] {
         let proof = |event: &Event| matches!(event, Event::Proved { sink: it, generation: GenerationNo(2) } if it == sink);
         fails(ROTATED, &[], |facts| cut(facts, 1, proof));
     }
     fails(ROTATED, &[], |facts| facts.accounts[0].tally.tokens.clear());
     fails(ROTATED, &[], |facts| facts.accounts[0].deliveries[1].status = Some(503));
-    fails(ROTATED, &[RETIRED, OUTAGE, LOST, SINKS_SERVE], |facts| {
+    fails(ROTATED, &[FLOW], |facts| flow(facts).keys.retain(|key| *key != token(ACCOUNTS[1], 2)));
+    fails(ROTATED, &[RETIRED, OUTAGE, LOST, SINKS_SERVE, FLOW], |facts| {
         cut(facts, 1, |event| matches!(event, Event::Promoted { generation } if generation.0 > 3));
     });
 }
@@ -198,6 +213,33 @@ fn a_bad_read_is_found() {
     let what = "No reader ever got a bad token";
     fails(what, &[], |facts| facts.accounts[1].tally.bad = 1);
     fails(what, &[], |facts| facts.accounts[1].tally.good = 0);
+}
+
+fn flow(facts: &mut Facts) -> &mut FlowRecord {
+    facts.accounts[1].flow.as_mut().unwrap()
+}
+
+#[test]
+fn a_caller_who_was_turned_away_is_found() {
+    fails(FLOW, &[], |facts| flow(facts).failed = 1);
+    fails(FLOW, &[], |facts| flow(facts).calls = 99);
+    fails(FLOW, &[], |facts| flow(facts).keys.insert(1, token("pasted", 1)));
+    fails(FLOW, &[], |facts| flow(facts).keys.swap(1, 2));
+    fails(FLOW, &[], |facts| facts.accounts[1].flow = None);
+}
+
+#[test]
+fn a_login_by_another_way_is_found() {
+    let what = "Logged in as the policy says";
+    for (number, login) in
+        [(0, Call::RingexToken), (0, Call::RingexLogin), (1, Call::Login), (1, Call::RingexToken)]
+    {
+        let more = |facts: &mut Facts| facts.accounts[number].calls.push(call(login, token("any", 0)));
+        fails(what, &[], more);
+    }
+    for (number, login) in [(0, Call::Login), (1, Call::RingexToken), (1, Call::RingexLogin)] {
+        fails(what, &[], |facts| facts.accounts[number].calls.retain(|it| it.call != login));
+    }
 }
 
 #[test]
@@ -288,7 +330,7 @@ fn a_webhook_that_cannot_be_believed_is_found() {
 fn a_sink_without_its_token_is_found() {
     let what = "The deleted file came back";
     fails(what, &[], |facts| cut(facts, 0, |event| matches!(event, Event::Drifted { .. })));
-    for index in 0..SINKS.len() {
+    for index in 0..SINKS[1].len() {
         fails(SINKS_SERVE, &[], |facts| facts.accounts[1].held[index] = Some(token(ACCOUNTS[1], 4)));
         fails(SINKS_SERVE, &[], |facts| facts.accounts[1].held[index] = None);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::super::facts::{AccountFacts, Facts, TokenFact};
-use super::super::stage::SINKS;
+use super::super::stage::Way;
 use super::delivery::{carried, was_taken};
 use super::{Check, ROTATIONS, fingerprint, list};
 use crate::driver::Recorded;
@@ -27,11 +27,16 @@ pub(super) fn rotations(facts: &Facts) -> Check {
             found.push(format!("{} tokens that not every sink had", promoted.len() - through));
         }
     }
-    let found = format!("{}; each token in {} before it became current", list(&found), list(&SINKS));
+    let sinks = facts.accounts.iter().map(|account| account.sinks.len().to_string()).collect::<Vec<_>>();
+    let found = format!(
+        "{}; each token in all {} sinks of its account before it became current",
+        list(&found),
+        sinks.join(" and "),
+    );
     Check { what: "Rotated through every sink", passed, found }
 }
 
-fn promoted(account: &AccountFacts) -> Vec<GenerationNo> {
+pub(super) fn promoted(account: &AccountFacts) -> Vec<GenerationNo> {
     let promoted = account.trail.iter().filter_map(|it| {
         let Event::Promoted { generation } = it.event else { return None };
         Some(generation)
@@ -50,7 +55,30 @@ fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
     let Some(token) = fingerprint(account, number) else { return false };
     let read = account.tally.tokens.contains(&token);
     let taken = account.deliveries.iter().any(|it| was_taken(it) && carried(it) == Some(token));
-    SINKS.iter().all(|sink| proved(sink)) && read && taken
+    let called = account.flow.as_ref().is_none_or(|flow| flow.keys.contains(&token));
+    account.sinks.iter().all(|sink| proved(sink)) && read && taken && called
+}
+
+/// Each account got in by the way its policy names, and RingEX was asked no oftener than it must be.
+pub(super) fn logins(facts: &Facts) -> Check {
+    let mut passed = true;
+    let mut found = Vec::new();
+    for account in &facts.accounts {
+        let count = |wanted| account.calls.iter().filter(|it| it.call == wanted && it.effect).count();
+        let [password, ringex, with_it] = [Call::Login, Call::RingexToken, Call::RingexLogin].map(count);
+        passed &= match account.way {
+            Way::Password => password > 0 && ringex == 0 && with_it == 0,
+            Way::RingEx => password == 0 && ringex == 1 && with_it > 0,
+        };
+        found.push(match account.way {
+            Way::Password => format!("{}: {password} with a password", account.name),
+            Way::RingEx => format!(
+                "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, {password} with a password",
+                account.name
+            ),
+        });
+    }
+    Check { what: "Logged in as the policy says", passed, found: found.join("; ") }
 }
 
 pub(super) fn mints(facts: &Facts) -> Check {

@@ -1,6 +1,6 @@
 //! The policy's text: what an operator would write, with seconds where there would be days.
 
-use super::{ENV_FILE, FILE, KEY, Stage, WEBHOOK};
+use super::{APP, Actor, CONFIG, CONFIG_PLACE, ENV_FILE, FILE, KEY, Stage, WEBHOOK, Way};
 
 /// The whole policy of this stage.
 pub(super) fn text(stage: &Stage) -> String {
@@ -17,7 +17,9 @@ format = "text"
 
 [ringcx]
 base-url = "{base_url}"
+ringex-url = "{ringex_url}"
 ca-file = "ca.pem"
+requests-per-minute = 1200
 
 [defaults]
 schedule = {{ every = "5s", jitter = "0s" }}
@@ -35,17 +37,16 @@ password = {{ file = "secrets/smtp" }}
 ca-file = "ca.pem"
 "#,
         base_url = stage.ringcx.base_url(),
+        ringex_url = stage.ringcx.ringex_url(),
     );
     for actor in &stage.actors {
-        let (name, user, url) = (actor.name, &actor.user, actor.receiver.url());
+        let (name, url) = (actor.name, actor.receiver.url());
+        let login = login(actor);
         text.push_str(&format!(
             r#"
 [[account]]
 name = "{name}"
-username = "{user}"
-password = {{ file = "secrets/{name}" }}
-platform-id = "aws80"
-
+{login}
 [[account.sink]]
 name = "{FILE}"
 type = "file"
@@ -67,6 +68,37 @@ receipt = "fingerprint"
             file = actor.file.display(),
             env_file = actor.env_file.display(),
         ));
+        if actor.sinks.contains(&CONFIG) {
+            let [account_id, config_id] = CONFIG_PLACE;
+            text.push_str(&format!(
+                r#"
+[[account.sink]]
+name = "{CONFIG}"
+type = "ringcx-auth-config"
+account-id = "{account_id}"
+auth-config-id = "{config_id}"
+"#
+            ));
+        }
     }
     text
+}
+
+fn login(actor: &Actor) -> String {
+    let (name, user) = (actor.name, &actor.user);
+    match actor.way {
+        Way::Password => format!(
+            r#"username = "{user}"
+password = {{ file = "secrets/{name}" }}
+platform-id = "aws80"
+"#
+        ),
+        Way::RingEx => format!(
+            r#"login = "ringex"
+client-id = "{APP}"
+client-secret = {{ file = "secrets/{APP}" }}
+jwt = {{ file = "secrets/{name}-jwt" }}
+"#
+        ),
+    }
 }

@@ -124,6 +124,13 @@ fn full_life() -> Vec<Event> {
         Event::Promoted { generation: number(1) },
         Event::Drifted { sink: text("app"), generation: number(1), found: text("nothing") },
         Event::ForeignSeen { fingerprints: [token(9)].into() },
+        Event::Adopted {
+            fingerprint: token(9),
+            length: 42,
+            files: [text("/f")].into(),
+            held_by: [text("/f"), text("app")].into(),
+        },
+        Event::AdoptedHeld { fingerprint: token(9), held_by: [text("/f")].into() },
         Event::MintIntended { generation: number(2), baseline: [token(1)].into() },
         Event::MintMissing { generation: number(2), open_until: start() },
         Event::MintIntended { generation: number(3), baseline: [token(1)].into() },

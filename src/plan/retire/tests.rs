@@ -4,7 +4,9 @@
 use super::*;
 use crate::account::Verified;
 use crate::event::{Event, IncidentKind, Learnt};
-use crate::plan::tests::scene::{Scene, days, file, foreign, hours, minutes, optional, token, webhook};
+use crate::plan::tests::scene::{
+    Scene, adoption, days, file, foreign, hours, minutes, optional, token, webhook,
+};
 use crate::policy::AccountPolicy;
 use chrono::TimeDelta;
 
@@ -309,6 +311,111 @@ fn an_adopted_token_ages_from_when_it_was_first_seen() {
     let young = with_foreign().with(adopt).with(|it| it.retention.max_age = days(20) + hours(1));
     check_kept(young.clone(), "it reaches max-age");
     young.next_pass(hours(1)).does(&delete);
+}
+
+/// The foreign token of [`with_foreign`], adopted by an operator just now; the policy keeps all others.
+fn taken<const N: usize>(files: [&str; N]) -> Scene {
+    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    scene.happened(adoption(foreign(1), files))
+}
+
+fn holds_it() -> Searched {
+    Searched::Holds([foreign(1)].into())
+}
+
+fn holds_nothing() -> Searched {
+    Searched::Holds([].into())
+}
+
+/// Looks again after this time, and finds these in the file `/flow`.
+fn and_then(scene: Scene, by: std::time::Duration, found: Searched) -> Scene {
+    let tokens = [token(1), foreign(1), foreign(2)];
+    scene.next_pass(by).all_hold(1).searched("/flow", found).listed_as_current(tokens).books_kept()
+}
+
+fn deletes_it() -> String {
+    format!("delete foreign {}", foreign(1).short())
+}
+
+#[test]
+fn a_token_that_an_operator_adopted_goes_by_the_policy_and_no_other_does() {
+    let scene = taken([]);
+    // Long superseded, but until just now whoever uses it had no reason to expect its end.
+    check_kept(scene.clone(), "its overlap ends");
+    let scene = and_then(scene, hours(24), holds_nothing());
+    scene.clone().does(&deletes_it());
+    let gone = Event::ForeignGone { fingerprints: [foreign(1)].into() };
+    scene
+        .happened(gone)
+        .next_pass(days(99))
+        .all_hold(1)
+        .listed_as_current([token(1), foreign(2)])
+        .does("rest");
+}
+
+#[test]
+fn a_token_that_an_operator_adopted_is_kept_below_max_age() {
+    let scene = taken([]).with(|it| it.retention.max_age = days(30));
+    check_kept(and_then(scene.clone(), days(9), holds_nothing()), "it reaches max-age");
+    and_then(scene, days(10), holds_nothing()).does(&deletes_it());
+}
+
+#[test]
+fn one_that_was_left_alone_again_is_kept() {
+    let scene = taken([]).happened(Event::Disowned { fingerprint: foreign(1) });
+    and_then(scene, days(99), holds_nothing()).does("rest");
+}
+
+#[test]
+fn an_adopted_token_is_kept_while_a_given_file_holds_it() {
+    let scene = and_then(taken(["/flow"]), days(9), holds_it());
+    check_kept(scene.clone(), "it is still in /flow");
+    assert_eq!(scene.decision().next, Next::Rest);
+}
+
+#[test]
+fn an_adopted_token_is_kept_while_a_given_file_cannot_be_looked_through() {
+    let unknown = || Searched::Unknown("/flow: cannot open: denied".to_owned());
+    let scene = and_then(taken(["/flow"]), days(9), unknown());
+    check_kept(scene.clone(), "it may still be in a file: /flow: cannot open: denied");
+    // It was seen there before, so it counts as being there.
+    assert!(scene.state.foreign[&foreign(1)].adoption.as_ref().unwrap().held_by.contains("/flow"));
+    // An operator may know that the file is gone for good, but not that it holds it after all.
+    let judge =
+        |scene: &Scene| judge_for_operator(&scene.policy, &scene.state, &scene.seen, foreign(1), scene.now);
+    assert!(judge(&scene).is_ok());
+    let held = and_then(scene, hours(1), holds_it());
+    assert_eq!(judge(&held), Err(Blocked::InFile { path: "/flow".to_owned() }));
+}
+
+#[test]
+fn a_file_that_was_not_looked_through_yet_is_looked_at_first() {
+    let scene = taken(["/flow"]).next_pass(days(9)).all_hold(1).listed_as_current([token(1), foreign(1)]);
+    scene.does("look at sinks");
+}
+
+#[test]
+fn the_overlap_of_an_adopted_token_begins_when_it_has_left_the_last_place() {
+    let scene = and_then(taken(["/flow"]), days(9), holds_it());
+    let left = and_then(scene, hours(1), holds_nothing());
+    check_kept(left.clone(), "its overlap ends");
+    check_kept(and_then(left.clone(), hours(23), holds_nothing()), "its overlap ends");
+    and_then(left, hours(24), holds_nothing()).does(&deletes_it());
+}
+
+#[test]
+fn an_adopted_token_that_left_a_sink_has_its_overlap_too() {
+    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    let held = Event::Adopted {
+        fingerprint: foreign(1),
+        length: 42,
+        files: [].into(),
+        held_by: ["app".to_owned()].into(),
+    };
+    let scene = scene.happened(held);
+    let left = and_then(scene, days(9), holds_nothing());
+    check_kept(left.clone(), "its overlap ends");
+    and_then(left, hours(24), holds_nothing()).does(&deletes_it());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use crate::account::AccountState;
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
 use crate::plan::backoff::{Trouble, failed};
-use crate::plan::seen::{Claim, Held, ListedBy, Seen, SeenList};
+use crate::plan::seen::{Claim, Held, ListedBy, Searched, Seen, SeenList};
 use crate::plan::{Decision, Look, Next, Step, notifications_owed, plan};
 use crate::policy::{
     AccountPolicy, Acknowledge, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint,
@@ -130,6 +130,12 @@ pub(crate) fn foreign(number: u64) -> Fingerprint {
     Fingerprint::of(format!("foreign {number}").as_bytes())
 }
 
+/// An operator adopts this token, which was seen in these files and is looked for there from now on.
+pub fn adoption<const N: usize>(fingerprint: Fingerprint, files: [&str; N]) -> Event {
+    let files: BTreeSet<String> = files.map(str::to_owned).into();
+    Event::Adopted { fingerprint, length: 42, files: files.clone(), held_by: files }
+}
+
 /// A made-up moment.
 #[derive(Clone)]
 pub(crate) struct Scene {
@@ -236,6 +242,12 @@ impl Scene {
     pub fn claims(mut self, sink: &str, claim: Claim) -> Self {
         self.seen.claims.insert(sink.to_owned(), claim);
         self.books_kept()
+    }
+
+    /// A file is looked through, and these are in it.
+    pub fn searched(mut self, path: &str, found: Searched) -> Self {
+        self.seen.files.insert(path.to_owned(), found);
+        self
     }
 
     pub fn proved(self, sink: &str, number: u64) -> Self {

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use ringcx_rotator::event::{Event, GenerationNo};
-use ringcx_rotator::simulate::{KeyForm, Record};
+use ringcx_rotator::simulate::{Call, KeyForm, Record};
 
 use super::stage::{OTHER, Scenario};
 use crate::rig::{House, USER};
@@ -54,7 +54,8 @@ pub fn put_up(scenario: Scenario, house: &House) -> Vec<Place> {
         | Scenario::Drift
         | Scenario::LostMint
         | Scenario::SharedEnvFile
-        | Scenario::Reload => Vec::new(),
+        | Scenario::Reload
+        | Scenario::RingexLogin => Vec::new(),
     }
 }
 
@@ -94,7 +95,8 @@ pub fn sinks(scenario: Scenario, house: &House) -> Vec<String> {
         | Scenario::Drift
         | Scenario::LostMint
         | Scenario::SharedEnvFile
-        | Scenario::Reload => Vec::new(),
+        | Scenario::Reload
+        | Scenario::RingexLogin => Vec::new(),
     };
     options.into_iter().map(|options| format!("[[account.sink]]\n{options}")).collect()
 }
@@ -119,6 +121,9 @@ fn notify(house: &House) -> String {
 
 /// What must be so whenever a process is dead: what is written down of a consumer is what it did.
 pub fn at_any_moment(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<String> {
+    if scenario == Scenario::RingexLogin {
+        return unannounced_logins(&house.record(), stories);
+    }
     if scenario != Scenario::Consumers {
         return Vec::new();
     }
@@ -140,6 +145,20 @@ pub fn at_any_moment(scenario: Scenario, house: &House, stories: &[Story]) -> Ve
     wrong
 }
 
+/// No host is asked for a login that is not written down: a limit that forgot one would be tripped.
+fn unannounced_logins(record: &Record, stories: &[Story]) -> Vec<String> {
+    let events = stories.iter().flat_map(|story| &story.events);
+    let written = |asks: fn(&Event) -> bool| events.clone().filter(|event| asks(event)).count();
+    let hosts = [
+        (Call::RingexToken, written(|event| matches!(event, Event::RingexAttempted { .. }))),
+        (Call::RingexLogin, written(|event| matches!(event, Event::LoginAttempted))),
+    ];
+    let more = hosts.into_iter().map(|(call, written)| (call, record.count(call), written));
+    more.filter(|(_, sent, written)| sent > written)
+        .map(|(call, sent, written)| format!("{sent} {call} were sent, {written} are written down"))
+        .collect()
+}
+
 /// What must be so once all is done.
 pub fn at_rest(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<String> {
     match scenario {
@@ -151,7 +170,8 @@ pub fn at_rest(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<Stri
         | Scenario::Drift
         | Scenario::LostMint
         | Scenario::SharedEnvFile
-        | Scenario::Reload => Vec::new(),
+        | Scenario::Reload
+        | Scenario::RingexLogin => Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
 use super::{Death, props};
-use crate::rig::{House, Kill, PASSWORD, USER, user};
+use crate::rig::{House, Kill, PASSWORD, USER, by_ringex, user};
 use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
 
 pub const OTHER: &str = "other-bot@example.com";
@@ -36,6 +36,7 @@ pub enum Scenario {
     Reload,
     OtherSinks,
     Consumers,
+    RingexLogin,
 }
 
 /// What is done while it may crash.
@@ -48,7 +49,7 @@ pub enum Act {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FirstRotation,
         Self::Rotation,
         Self::Retirement,
@@ -58,6 +59,7 @@ impl Scenario {
         Self::Reload,
         Self::OtherSinks,
         Self::Consumers,
+        Self::RingexLogin,
     ];
 
     pub fn name(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Scenario {
             Self::Reload => "reload",
             Self::OtherSinks => "other sinks",
             Self::Consumers => "consumers",
+            Self::RingexLogin => "ringex login",
         }
     }
 
@@ -78,7 +81,11 @@ impl Scenario {
         const ONCE: Act = Act::Command(&["run", "--once"]);
         const ROTATE: Act = Act::Command(&["rotate", "ivr"]);
         match self {
-            Self::FirstRotation | Self::Retirement | Self::Drift | Self::SharedEnvFile => &[ONCE],
+            Self::FirstRotation
+            | Self::Retirement
+            | Self::Drift
+            | Self::SharedEnvFile
+            | Self::RingexLogin => &[ONCE],
             Self::Rotation | Self::Consumers => &[ROTATE],
             Self::LostMint => &[ROTATE, ONCE],
             Self::Reload => &[Act::Reload],
@@ -90,7 +97,7 @@ impl Scenario {
     /// it cut short is found on the list, or was never sent.
     fn mints(self) -> usize {
         match self {
-            Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload => 1,
+            Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload | Self::RingexLogin => 1,
             Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks | Self::Consumers => 2,
         }
     }
@@ -108,14 +115,15 @@ impl Scenario {
             | Self::Drift
             | Self::LostMint
             | Self::Reload
-            | Self::Consumers => &[("ivr", USER)],
+            | Self::Consumers
+            | Self::RingexLogin => &[("ivr", USER)],
         }
     }
 
     /// The sinks that are there from the beginning.
     fn sinks(self) -> &'static [&'static str] {
         match self {
-            Self::SharedEnvFile | Self::OtherSinks => &["env"],
+            Self::SharedEnvFile | Self::OtherSinks | Self::RingexLogin => &["env"],
             Self::Reload => &["token", "hook"],
             Self::Consumers => &["token", "env"],
             Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Drift | Self::LostMint => {
@@ -146,6 +154,7 @@ impl Stage {
         let mailbox = runtime.block_on(Mailbox::start(MailboxSetup::default())).unwrap();
         let foreign = scenario.accounts().iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
         house.write("secret", "a secret for webhooks");
+        house.write("jwt", house.ringcx.make_jwt(USER));
         house.write("env", KEPT);
         let keys = scenario.accounts().iter().map(|(name, user)| (key(name), (*user).to_owned()));
         let mut places = vec![Place::Env { path: house.path("env"), keys: keys.collect() }];
@@ -172,7 +181,7 @@ impl Stage {
             ran => Err(format!("{act:?} of the preparation: {}", ran.err)),
         };
         match self.scenario {
-            Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload => {}
+            Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload | Scenario::RingexLogin => {}
             Scenario::Rotation => first(&["run", "--once"])?,
             Scenario::OtherSinks | Scenario::Consumers => {
                 first(&["run", "--once"])?;
@@ -212,14 +221,16 @@ impl Stage {
                 props::tell_consumers(self.scenario, house, &mut sinks);
                 sinks.extend(props::sinks(self.scenario, house));
             }
-            accounts.push_str(&house.account(name, &sinks).replace(USER, user));
+            let account = house.account(name, &sinks).replace(USER, user);
+            let ringex = self.scenario == Scenario::RingexLogin;
+            accounts.push_str(&if ringex { by_ringex(&account, "app", "secret", "jwt") } else { account });
         }
         let defaults = format!(
             "{retention}\nretry = {{ initial = \"20ms\", max = \"100ms\", rejected-login = \"100ms\" }}\n\
              verify-within = \"5s\""
         );
         let policy = house.policy(&defaults, &accounts);
-        let limits = "requests-per-minute = 6000\nlogins-per-minute = 1000";
+        let limits = "requests-per-minute = 6000\nlogins-per-minute = 1000\nringex-logins-per-minute = 1000";
         format!(
             "{}[alerts.email]\nfrom = \"rotator@example.com\"\nto = [\"oncall@example.com\"]\n\
              host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",

@@ -7,7 +7,9 @@ use std::mem::discriminant;
 use chrono::{DateTime, Utc};
 
 use super::{Outside, Server, World};
-use crate::account::{AccountState, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord};
+use crate::account::{
+    AccountState, Adoption, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord,
+};
 use crate::event::Outcome;
 use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::tests::scene::user_of;
@@ -135,8 +137,13 @@ impl Digest {
         for generation in generations.values() {
             self.generation(generation);
         }
-        for (token, ForeignToken { first_seen_at, superseded_at, delete_sent }) in foreign {
+        for (token, ForeignToken { first_seen_at, superseded_at, delete_sent, adoption }) in foreign {
             self.put((token, delete_sent));
+            if let Some(Adoption { at, length: _, files, held_by, left_at }) = adoption {
+                self.put((files, held_by));
+                self.time(*at);
+                self.maybe(*left_at);
+            }
             self.time(*first_seen_at);
             self.maybe(*superseded_at);
         }
@@ -227,6 +234,7 @@ impl Digest {
         let Seen {
             sinks,
             claims: _,
+            files: _,
             peers: _,
             released,
             list,

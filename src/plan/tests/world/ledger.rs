@@ -75,6 +75,9 @@ impl Ledger {
             | Event::PasswordReset { .. }
             | Event::ForeignSeen { .. }
             | Event::ForeignGone { .. }
+            | Event::Adopted { .. }
+            | Event::AdoptedHeld { .. }
+            | Event::Disowned { .. }
             | Event::MintUnknown { .. }
             | Event::LostMintClosed { .. }
             | Event::Abandoned { .. }
