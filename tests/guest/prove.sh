@@ -34,7 +34,7 @@ play() {
 # One guest, in namespaces of its own.
 prove() {
   local act rebooted=
-  trap 'kill "${simulator:-0}" 2>/dev/null || true; guest_gone' EXIT
+  trap 'if [[ -n ${simulator-} ]]; then kill "$simulator" 2>/dev/null || true; fi; guest_gone' EXIT
   guest_world "$root"
   cp -r "$here"/{lib.sh,acts} "$packages" "$here/../../docs/reading-the-token.md" "$WORLD/share/"
   # RingCX, as far as the guest is concerned: out of the package, but beside the guest.
