@@ -14,7 +14,7 @@ use super::output::{Exit, Screen};
 use super::systemd_dropin::{self, DropIn};
 use super::unit::needs::System;
 use crate::secret::Secret;
-use answers::{Answers, Mail, Place};
+use answers::{Answers, Login, Mail, Place};
 use place::Placed;
 use terminal::Terminal;
 
@@ -29,6 +29,9 @@ const READERS: &str = "ringcx-token";
 const SERVICE: &str = "ringcx-rotator";
 /// No password is longer; a larger file is a mistake.
 const LARGEST_SECRET: u64 = 64 * 1024;
+
+/// The flags of a login with a password, which one by RingEX has no use for.
+const ADMIN: [&str; 4] = ["username", "platform_id", "password_file", "password_stdin"];
 
 /// `init`: what is not given is asked for, on a terminal.
 #[derive(Args)]
@@ -48,6 +51,18 @@ pub struct InitOptions {
     /// Take the password from stdin
     #[arg(long, conflicts_with = "password_file")]
     password_stdin: bool,
+    /// How the account logs in [default: admin, or ringex where one of its flags is given]
+    #[arg(long, value_enum, value_name = "HOW")]
+    login: Option<Way>,
+    /// The client id of the RingEX app
+    #[arg(long, value_name = "ID", conflicts_with_all = ADMIN)]
+    client_id: Option<String>,
+    /// Take its client secret from this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ADMIN)]
+    client_secret_file: Option<PathBuf>,
+    /// Take the JWT of the RingEX user from this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ADMIN)]
+    jwt_file: Option<PathBuf>,
     /// The file that is to hold the token [default: /run/ringcx-rotator/tokens/NAME]
     #[arg(long, value_name = "FILE")]
     sink_path: Option<PathBuf>,
@@ -81,7 +96,10 @@ pub struct InitOptions {
     /// Where RingCX answers, if not at its usual address: the simulator, say
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// One more certificate to trust for RingCX
+    /// Where RingEX answers, if not at its usual address
+    #[arg(long, value_name = "URL")]
+    ringex_url: Option<String>,
+    /// One more certificate to trust for RingCX and RingEX
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// How passwords are kept: encrypted where this machine can, or not
@@ -96,6 +114,15 @@ pub struct InitOptions {
     /// Replace what is there without asking
     #[arg(long)]
     force: bool,
+}
+
+/// How an account logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// As a RingCX user, with a password
+    Admin,
+    /// By RingEX, with the client secret of an app and a JWT
+    Ringex,
 }
 
 /// How the connection to a mail server is protected.
@@ -147,7 +174,7 @@ enum InitError {
     },
     /// Encrypting was asked for and cannot be done.
     #[error(
-        "the password cannot be encrypted on this machine: {0}: leave --credential encrypted out to keep it as a file that only root can read"
+        "secrets cannot be encrypted on this machine: {0}: leave --credential encrypted out to keep it as a file that only root can read"
     )]
     Encrypt(#[from] encrypt::EncryptError),
     /// A file could not be put in place. What was before is there again.
@@ -233,7 +260,7 @@ fn set_up(
             encrypt::Kept::Encrypted(text) => placed.secret(&encrypted, text.as_bytes(), &plain)?,
             encrypt::Kept::Plain { why } => {
                 if let Some(why) = why {
-                    screen.note(format!("the password is kept as a file that only root can read: {why}"));
+                    screen.note(format!("{name} is kept as a file that only root can read: {why}"));
                 }
                 placed.secret(&plain, secret.expose().as_bytes(), &encrypted)?;
             }
@@ -281,6 +308,11 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
         platform_id,
         password_file,
         password_stdin,
+        login,
+        client_id,
+        client_secret_file,
+        jwt_file,
+        ringex_url,
         sink_path,
         group,
         mut mail_to,
@@ -299,20 +331,47 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
         force: _,
     } = options;
     let password = match &password_file {
-        Some(path) => Some(secret_of(path)?),
+        Some(path) => Some(secret_of(path, "password")?),
         // Typed on a terminal it is asked for like the rest, so that it is not shown.
         None if password_stdin && !std::io::stdin().is_terminal() => Some(secret_from_stdin()?),
         None => None,
     };
-    let smtp_password = smtp_password_file.as_deref().map(secret_of).transpose()?;
-    let enough = account.is_some() && username.is_some() && platform_id.is_some() && password.is_some();
+    let read = |file: Option<PathBuf>, what| file.map(|path| secret_of(&path, what)).transpose();
+    let smtp_password = read(smtp_password_file, "password")?;
+    let client_secret = read(client_secret_file, "client secret")?;
+    let jwt = read(jwt_file, "JWT")?;
+    let of_ringex = client_id.is_some() || client_secret.is_some() || jwt.is_some();
+    let way = login.unwrap_or(if of_ringex { Way::Ringex } else { Way::Admin });
+    let enough = account.is_some()
+        && match way {
+            Way::Admin => username.is_some() && platform_id.is_some() && password.is_some(),
+            Way::Ringex => client_id.is_some() && client_secret.is_some() && jwt.is_some(),
+        };
     let mut asker = Asker { terminal: terminal.filter(|_| !enough), missing: Vec::new() };
 
     let account = asker.needed(account, "--account", "A name for this RingCX account, such as sales-ivr")?;
-    let username = asker.needed(username, "--username", "The RingCX user (best one of its own)")?;
-    let platform_id = asker.needed(platform_id, "--platform-id", "The platform it is on, such as aws80")?;
-    let password =
-        asker.secret(password, "--password-file or --password-stdin", "Its password (not shown)")?;
+    let mut secrets = Vec::new();
+    let login = match way {
+        Way::Admin => {
+            let question = "The RingCX user (best one of its own; for a JWT begin again with --login ringex)";
+            let username = asker.needed(username, "--username", question)?;
+            let question = "The platform it is on, such as aws80";
+            let platform_id = asker.needed(platform_id, "--platform-id", question)?;
+            let flags = "--password-file or --password-stdin";
+            let password = asker.secret(password, flags, "Its password (not shown)")?;
+            secrets.push((account.clone(), password, credential));
+            Login::Admin { username, platform_id }
+        }
+        Way::Ringex => {
+            let client_id = asker.needed(client_id, "--client-id", "The client id of the RingEX app")?;
+            let flag = "--client-secret-file";
+            let client_secret = asker.secret(client_secret, flag, "Its client secret (not shown)")?;
+            secrets.push((answers::client_secret(&account), client_secret, credential));
+            let jwt = asker.secret(jwt, "--jwt-file", "The JWT of the RingEX user (not shown)")?;
+            secrets.push((answers::jwt(&account), jwt, credential));
+            Login::Ringex { client_id }
+        }
+    };
     let usual = format!("/run/ringcx-rotator/tokens/{account}");
     let own_path = sink_path.map(|path| path.display().to_string());
     let path = asker.or(own_path, "The file that is to hold the token", &usual)?;
@@ -322,7 +381,6 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
         let typed = asker.or(None, "Where mail about failures goes (empty: nowhere)", "")?;
         mail_to.extend(typed.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned));
     }
-    let mut secrets = Vec::new();
     let mail = match mail_to.first() {
         None => None,
         Some(first) => {
@@ -348,15 +406,14 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
         }
     };
     asker.done()?;
-    secrets.insert(0, (account.clone(), password, credential));
     let group = Some(group).filter(|group| !group.is_empty());
     let answers = Answers {
         account,
-        username,
-        platform_id,
+        login,
         place: Place { path, group },
         mail,
         base_url,
+        ringex_url,
         ca_file: ca_file.map(|path| std::path::absolute(&path).unwrap_or(path)),
         dropin,
     };
@@ -416,10 +473,10 @@ impl Asker<'_> {
 }
 
 /// As the daemon would read it.
-fn secret_of(path: &Path) -> Result<Secret, InitError> {
+fn secret_of(path: &Path, what: &str) -> Result<Secret, InitError> {
     let read = crate::secret::SecretSource::File(path.to_owned()).read();
     // The error names the file already.
-    read.map_err(|error| InitError::Secret { place: "password".to_owned(), why: error.to_string() })
+    read.map_err(|error| InitError::Secret { place: what.to_owned(), why: error.to_string() })
 }
 
 fn secret_from_stdin() -> Result<Secret, InitError> {

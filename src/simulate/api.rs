@@ -420,7 +420,12 @@ fn perform(
         Claim::Jwt { client_id, client_secret, grant_type, jwt } => {
             let lifetime = state.settings.ringex_token_ttl;
             let until = clock::after(now, lifetime);
-            match state.ringex.give(client_id, client_secret, grant_type, jwt, until) {
+            let given = if state.settings.jwt_flow {
+                state.ringex.give(client_id, client_secret, grant_type, jwt, until)
+            } else {
+                Err(OauthRefusal::Flow)
+            };
+            match given {
                 Ok(token) => {
                     let body = json!({
                         "access_token": token,
@@ -437,6 +442,9 @@ fn perform(
                 }
                 Err(OauthRefusal::GrantType) => {
                     nothing(oauth_error(400, "unsupported_grant_type", "Unsupported grant type"))
+                }
+                Err(OauthRefusal::Flow) => {
+                    nothing(oauth_error(400, "unauthorized_client", "Unauthorized for this grant type"))
                 }
             }
         }

@@ -85,6 +85,12 @@ pub struct SimulateOptions {
     /// How long an access token of RingEX lives
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = span::parse)]
     pub ringex_token_ttl: Duration,
+    /// Let no RingEX app log in with a JWT: as if it had no JWT auth flow
+    #[arg(long)]
+    pub no_jwt_flow: bool,
+    /// Let RingEX know this user and RingCX refuse it; may be given more than once
+    #[arg(long = "shut-out", value_name = "NAME")]
+    pub shut_out: Vec<String>,
     /// More other calls a minute and user are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub requests_per_minute: u32,
@@ -232,6 +238,7 @@ pub async fn run_until(
         }
         simulator.add_auth_config(spec);
     }
+    options.shut_out.iter().for_each(|name| simulator.shut_out(name));
     options.faults.into_iter().for_each(|fault| simulator.inject_spec(fault));
 
     let url = simulator.base_url();
@@ -295,6 +302,7 @@ fn settings(options: &SimulateOptions) -> Settings {
         date_skew_seconds: options.date_skew,
         logins_per_minute: limit(options.logins_per_minute),
         ringex_logins_per_minute: limit(options.ringex_logins_per_minute),
+        jwt_flow: !options.no_jwt_flow,
         ringex_token_ttl: options.ringex_token_ttl,
         requests_per_minute: limit(options.requests_per_minute),
         penalty: options.penalty,

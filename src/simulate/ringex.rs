@@ -29,6 +29,7 @@ pub(super) enum OauthRefusal {
     Client,
     Grant,
     GrantType,
+    Flow,
 }
 
 impl Ringex {

@@ -46,6 +46,8 @@ pub struct Settings {
     pub logins_per_minute: Option<u32>,
     /// Requests to RingEX per minute and app; more are answered 429.
     pub ringex_logins_per_minute: Option<u32>,
+    /// Whether RingEX apps have the JWT auth flow.
+    pub jwt_flow: bool,
     /// How long an access token of RingEX lives.
     #[serde(with = "span")]
     pub ringex_token_ttl: Duration,
@@ -80,6 +82,7 @@ impl Default for Settings {
             date_form: DateForm::Sent,
             logins_per_minute: None,
             ringex_logins_per_minute: None,
+            jwt_flow: true,
             ringex_token_ttl: Duration::from_secs(3600),
             requests_per_minute: None,
             penalty: Duration::from_secs(60),

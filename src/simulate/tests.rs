@@ -11,6 +11,7 @@ mod beside;
 mod calls;
 mod configs;
 mod faults;
+mod ringex;
 
 const LOGIN: &str = "/api/auth/login/admin";
 const REFRESH: &str = "/api/auth/token/refresh";

@@ -1,7 +1,8 @@
 //! Secrets rest in their sinks and nowhere else, whatever goes wrong.
 //!
-//! One daemon, logging all it can, goes through every fault of every call, wrong passwords, broken sinks
-//! and a refusing mail server. Then every secret that was used is looked for in everything it wrote.
+//! One daemon, logging all it can, goes through every fault of every call, wrong passwords, broken sinks and
+//! templates, programs that blurt out all they know, and a refusing mail server. Then every secret that was used
+//! is looked for in everything it wrote, and in what its programs were started with.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,8 +25,18 @@ const URL_QUERY: &str = "canary-in-the-query-77ab";
 const HEADER: &str = "canary-in-a-header-9c3e";
 const APP_SECRET: &str = "canary of the app's secret/&+%";
 const VARIABLE: &str = "canary-in-a-variable-2d80";
+const TEMPLATE: &str = "canary-in-the-template-e45a";
+/// Every program begins with this: it writes down what it was started with, but for what the policy wants there.
+const STARTED: &str = "tr '\\0' '\\n' < /proc/$$/cmdline >> $0.started\n\
+                       tr '\\0' '\\n' < /proc/$$/environ | grep -v ^KEY= >> $0.started\n";
 /// A program that blurts out all it was given, and fails now and then.
 const PROGRAM: &str = "cat; echo $KEY >&2; test $(($$ % 3)) -ne 0";
+/// A store of passwords that blurts them out when it fails.
+const STORE: &str = "test -e locked && { cat password >&2; cat password; exit 2; }\ncat password";
+/// A consumer that blurts out all it reads, in several forms, fails now and then, and else says what it uses.
+const CONSUMER: &str = "blurt() { cat token; tail -n 1 page; base64 -w0 token; od -An -v -tx1 token | tr -d ' \\n'; }\n\
+                        blurt; blurt >&2; test $(($$ % 3)) -ne 0 || exit 1\n\
+                        sha256sum token | cut -c1-64 > says.new; mv says.new says";
 const SMTP_PASSWORD: &str = "canary of the mail server's password/&+";
 /// Every JWT begins so: `{"` in base64.
 const JWT: &str = "eyJ";
@@ -61,24 +72,37 @@ fn caught(canaries: &Canaries, place: &[u8]) -> Vec<String> {
 
 fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
     let url = receiver.url().replace("/hook", &format!("/{URL_PATH}?key={URL_QUERY}"));
+    let shown = |name: &str| house.path(name).display().to_string();
     let env_path = house.path("env");
+    for (name, script) in [("program", PROGRAM), ("store", STORE), ("consumer", CONSUMER)] {
+        house.write(name, format!("cd {}\n{STARTED}{script}\n", shown("")));
+    }
+    house.write("page.j2", format!("key = {TEMPLATE}\ntoken = {{{{ token }}}}\n"));
+    let notify = format!("notify = {{ argv = [\"/bin/sh\", \"{}\"] }}\n", shown("consumer"));
     let hook = format!(
         "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
          secret = {{ file = \"webhook-secret\" }}\nheaders = {{ X-Key = \"{HEADER}\" }}\nreceipt = \"fingerprint\"\n\
          [[account.sink]]\nname = \"env\"\ntype = \"env-file\"\npath = \"{}\"\nkey = \"TOKEN\"\n\
          [[account.sink]]\nname = \"flow\"\ntype = \"ringcx-auth-config\"\naccount-id = \"21170002\"\n\
          auth-config-id = \"flow\"\n\
-         [[account.sink]]\nname = \"program\"\ntype = \"command\"\nargv = [\"/bin/sh\", \"-c\", \"{PROGRAM}\"]\n\
+         [[account.sink]]\nname = \"program\"\ntype = \"command\"\nargv = [\"/bin/sh\", \"{}\"]\n\
          environment = {{ KEY = \"{VARIABLE}\" }}\nrequired = false\n\
+         [[account.sink]]\nname = \"page\"\ntype = \"template\"\npath = \"{}\"\ntemplate = \"{}\"\n{notify}\
          [alerts]\nrepeat-after = \"1s\"\n[alerts.email]\nfrom = \"rotator@example.com\"\n\
          to = [\"oncall@example.com\"]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
          username = \"mailer\"\npassword = {{ file = \"smtp-password\" }}\n",
         env_path.display(),
+        shown("program"),
+        shown("page"),
+        shown("page.j2"),
         mailbox.address().port(),
     );
     let defaults = "retention = { max-age = \"1ms\", overlap = \"0s\", max-live = 500 }\ncheck-every = \"1s\"\n\
                     retry = { initial = \"50ms\", max = \"100ms\", rejected-login = \"10h\" }\nverify-within = \"300ms\"";
-    let account = house.account("ivr", &[house.file_sink("token"), hook]);
+    let says = format!("acknowledge = {{ path = \"{}\", within = \"1h\" }}\n", shown("says"));
+    let account = house.account("ivr", &[house.file_sink("token") + &notify + &says, hook]);
+    let store = format!("{{ command = [\"/bin/sh\", \"{}\"] }}", shown("store"));
+    let account = account.replace("{ file = \"password\" }", &store);
     let rex =
         by_ringex(&house.account("rex", &[house.file_sink("rex-token")]), "app", "client-secret", "jwt");
     let (account, alerts) = account.split_once("[alerts]").unwrap();
@@ -147,6 +171,11 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
     said.extend(outputs(&house));
     said.extend(files(&house.path("state")));
     daemon.stop();
+    for name in ["program", "store", "consumer"] {
+        let started = house.read(&format!("{name}.started"));
+        assert!(started.contains(&format!("/{name}\n")) && started.contains("PATH="), "{name}: {started}");
+        said.push((format!("what {name} was started with"), started.into_bytes()));
+    }
     said.extend(outputs(&house));
     said.extend(files(&house.path("state")));
     for number in 0..2 {
@@ -176,6 +205,7 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
         ("query of the webhook", URL_QUERY),
         ("header of the webhook", HEADER),
         ("variable of the program", VARIABLE),
+        ("text of the template", TEMPLATE),
         ("SMTP password", SMTP_PASSWORD),
         ("SMTP login", &format!("\0mailer\0{SMTP_PASSWORD}")),
         ("secret of an account's object", PLANTED_SECRETS[0]),
@@ -256,6 +286,21 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     receiver.answer(Manner::Receipt);
     rotate("the receiver takes it again");
 
+    // A store that is locked, a template that is broken, a consumer that says what it must not.
+    house.write("locked", "");
+    house.ringcx.expire_sessions();
+    rotate("a locked store");
+    std::fs::remove_file(house.path("locked")).unwrap();
+    rotate("an open store");
+    let template = house.read("page.j2");
+    for broken in [format!("{{{{ {TEMPLATE}"), format!("{template}{{{{ \"{TEMPLATE}\"|{TEMPLATE} }}}}")] {
+        house.write("page.j2", broken);
+        rotate("a broken template");
+    }
+    house.write("page.j2", template);
+    house.write("says", house.token());
+    rotate("a consumer that says a token");
+
     // A rejected password, a refusing mail server, a sink that drifts, a token that is lost.
     mailbox.answer(MailManner::RefuseForNow);
     house.write("password", WRONG);
@@ -301,6 +346,7 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
     }
     let token = house.token();
     assert!(record.is_alive(&token) && house.read("env").contains(&token));
+    assert_eq!(house.read("page"), format!("key = {TEMPLATE}\ntoken = {token}\n"));
     assert_eq!(receiver.held_token(), Some(token.clone()));
     assert_eq!(house.record().config("flow").unwrap().key, token);
     let last = receiver.deliveries().pop().unwrap();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ringcx_rotator::policy;
-use ringcx_rotator::simulate::Call;
+use ringcx_rotator::simulate::{Call, RingexSetup};
 
-use crate::rig::{House, PASSWORD, Ran, USER, eventually};
+use crate::rig::{House, PASSWORD, Ran, USER, eventually, user};
 
 /// Where a newcomer's files would go.
 fn etc(house: &House, name: &str) -> PathBuf {
@@ -301,4 +301,48 @@ async fn an_encrypted_password_is_what_check_decrypts_again() {
     let kept = std::fs::read_to_string(etc(&house, "credentials/ivr.cred")).unwrap();
     assert!(!kept.contains(PASSWORD) && !etc(&house, "credentials/ivr").exists());
     assert!(house.read("unit.d/policy.conf").contains("\nLoadCredentialEncrypted=ivr:"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_by_ringex_has_flags_of_its_own_and_is_tried_too() {
+    let (secret, app) =
+        ("canary of the app", [("the-app".to_owned(), "canary of the app".to_owned())].into());
+    let house =
+        House::with_ringex(vec![user(USER, PASSWORD)], RingexSetup { apps: app, ..Default::default() }).await;
+    let jwt = house.ringcx.make_jwt(USER);
+    house.write("app", secret);
+    house.write("jwt", &jwt);
+    let (url, path) = (house.ringcx.ringex_url(), house.path("token").display().to_string());
+    let file = |name: &str| house.path(name).display().to_string();
+    let (app, jwt_file) = (file("app"), file("jwt"));
+    let usual = ["--account", "ivr", "--sink-path", &path, "--ringex-url", &url];
+    let with = |flags: &[&str]| init(&house, "", &[&usual, flags].concat());
+    let missing = with(&["--login", "ringex"]);
+    assert_eq!(missing.code(), 2);
+    for flag in ["--client-id", "--client-secret-file", "--jwt-file"] {
+        assert!(missing.err.contains(flag), "{flag}: {}", missing.err);
+    }
+    let own = ["--client-id", "the-app", "--client-secret-file", &app, "--jwt-file", &jwt_file];
+    let mixed = with(&[&own[..], &["--username", USER]].concat());
+    assert_eq!(mixed.code(), 2);
+    assert!(mixed.err.contains("cannot be used with"), "{}", mixed.err);
+    assert!(!etc(&house, "config.toml").exists());
+
+    let ran = with(&own);
+    assert_eq!(ran.code(), 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains(&format!("logged in as RingEX user {USER}")), "{}", ran.out);
+    assert_eq!((house.count(Call::RingexToken), house.count(Call::Login)), (1, 0));
+    for (name, text) in [("ivr-app", secret), ("ivr-jwt", jwt.as_str())] {
+        let path = etc(&house, "credentials").join(name);
+        assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), bits(&path)), (text, 0o600));
+    }
+    let mut found = Vec::new();
+    below(&house.path("etc"), &mut found);
+    below(&house.path("unit.d"), &mut found);
+    found.retain(|(path, _)| path.parent().unwrap() != etc(&house, "credentials"));
+    assert!(found.len() >= 2);
+    for (path, bytes) in found {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains(secret) && !text.contains(&jwt), "{}", path.display());
+    }
 }

@@ -1,6 +1,10 @@
 //! Random kills: the real daemon ends by SIGKILL at any moment, again and again, while several accounts
 //! rotate as fast as they may, calls go wrong and a webhook hangs now and then. Nothing is ever broken.
 //!
+//! One account gives its token to a program too, one has a file with another's token in it and a consumer that is
+//! told and that says what it uses; both programs fail now and then. What a kill leaves of them is ended with the
+//! daemon, as the service manager would.
+//!
 //! Readers look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the journal
 //! are asked after each kill and at rest. What is left out: mints that happen long after their answer was
 //! lost. Two of them at once cannot be told apart, and the daemon rightly leaves both alone; `lost_mint` has
@@ -9,7 +13,8 @@
 //! `RINGCX_ROTATOR_TEST_KILLS=1000` makes it longer, `RINGCX_ROTATOR_TEST_KILLS_SEED` repeats the same draws.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -36,6 +41,11 @@ const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
 /// About how long the daemon lives at most, in milliseconds.
 const LONGEST_LIFE: u64 = 500;
+/// Keeps the token that it reads; now and then it does not.
+const TAKE: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\ncat > kept.$$ && mv kept.$$ kept\n";
+/// Uses the token in its file from then on, and says so; now and then it does not.
+const CONSUME: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\nset -e\n\
+    cat ivr-1 > uses.$$\nmv uses.$$ uses\nsha256sum uses | cut -c1-64 > says.$$\nmv says.$$ says\necho >> told\n";
 /// Only a failsafe.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -113,14 +123,21 @@ impl Scene {
         let foreign = ACCOUNTS.iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
         house.write("secret", "a secret for webhooks");
         house.write("env", KEPT);
+        for (name, script) in [("take", TAKE), ("consume", CONSUME)] {
+            house.write(name, format!("#!/bin/sh\ncd {} || exit 9\n{script}", house.dir.path().display()));
+            std::fs::set_permissions(house.path(name), Permissions::from_mode(0o700)).unwrap();
+        }
         let keys = ACCOUNTS.iter().map(|(name, user)| (key(name), (*user).to_owned())).collect();
         let mut places = vec![
             Place::Env { path: house.path("env"), keys },
             Place::Hook { receiver: Arc::clone(&receiver), user: ACCOUNTS[0].1.to_owned() },
         ];
-        for (name, user) in ACCOUNTS {
+        let files = ACCOUNTS.iter().copied().chain([("kept", ACCOUNTS[0].1), ("uses", ACCOUNTS[1].1)]);
+        for (name, user) in files {
             places.push(Place::File { path: house.path(name), user: user.to_owned() });
         }
+        let users = vec![ACCOUNTS[1].1.to_owned(), ACCOUNTS[2].1.to_owned()];
+        places.push(Place::Rendered { path: house.path("both"), users });
         let readers = AllTheTime::start(Readers::new(house.record(), places));
         let (post, kills, wrong) = (Post::default(), 0, Vec::new());
         Self { runtime: Handle::current(), house, receiver, mailbox, foreign, readers, post, kills, wrong }
@@ -141,8 +158,25 @@ impl Scene {
             if name == ACCOUNTS[0].0 {
                 sinks.push(format!(
                     "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"300ms\"\n\
-                     secret = {{ file = \"secret\" }}\nreceipt = \"fingerprint\"\n",
-                    self.receiver.url()
+                     secret = {{ file = \"secret\" }}\nreceipt = \"fingerprint\"\n\
+                     [[account.sink]]\nname = \"program\"\ntype = \"command\"\nargv = [\"{}\"]\nstdin = \"token\"\n",
+                    self.receiver.url(),
+                    house.path("take").display(),
+                ));
+            }
+            if name == ACCOUNTS[1].0 {
+                let notify = format!("notify = {{ argv = [\"{}\"] }}\n", house.path("consume").display());
+                let says = house.path("says");
+                sinks[0].push_str(&notify);
+                sinks[0].push_str(&format!(
+                    "acknowledge = {{ path = \"{}\", within = \"1h\" }}\n",
+                    says.display()
+                ));
+                sinks.push(format!(
+                    "[[account.sink]]\nname = \"both\"\ntype = \"template\"\npath = \"{}\"\naccounts = [\"{other}\"]\n\
+                     inline = \"{{{{ token }}}}\\n{{{{ accounts['{other}'].token }}}}\\n\"\n{notify}",
+                    house.path("both").display(),
+                    other = ACCOUNTS[2].0,
                 ));
             }
             accounts.push_str(&house.account(name, &sinks).replace(USER, user));
@@ -187,7 +221,8 @@ impl Scene {
     fn live_and_die(&mut self, draws: &mut Draws, kill: u64) {
         let log = File::options().append(true).create(true).open(self.house.path("daemon.log")).unwrap();
         let mut command = self.house.command();
-        command.arg("run").stdout(Stdio::null()).stderr(log);
+        // Handed on to all that it starts, which is known by it.
+        command.env("HOME", self.house.dir.path()).arg("run").stdout(Stdio::null()).stderr(log);
         let mut child = Kill(command.spawn().unwrap());
         let pid = Pid::from_child(&child.0);
         for _ in 0..draws.below(3) {
@@ -220,6 +255,7 @@ impl Scene {
         }
         child.0.kill().unwrap();
         let status = child.wait();
+        self.end_what_it_started();
         // Before it listens to signals, being told to reload ends it as it does any process.
         let killed = [Some(SIGKILL), told_to_reload.then_some(SIGHUP)].contains(&status.signal());
         if !killed || status.signal().is_none() {
@@ -228,6 +264,30 @@ impl Scene {
         }
         let found = self.at_death();
         self.wrong.extend(found.into_iter().map(|what| format!("kill {kill}: {what}")));
+    }
+
+    /// As the service manager would, with the whole group of the service.
+    fn end_what_it_started(&self) {
+        let home = format!("HOME={}", self.house.dir.path().display());
+        let is_left = |pid: &str| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|it| it == home.as_bytes())
+        };
+        loop {
+            let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+            let names = processes.map(|it| it.file_name().to_string_lossy().into_owned());
+            let left: Vec<Pid> = names
+                .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && is_left(name))
+                .filter_map(|name| Pid::from_raw(name.parse().ok()?))
+                .collect();
+            if left.is_empty() {
+                return;
+            }
+            for pid in left {
+                let _gone = kill_process(pid, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn at_death(&mut self) -> Vec<String> {
@@ -256,7 +316,11 @@ impl Scene {
     fn accounts(&self) -> Vec<Account<'_>> {
         let account = |&(name, user): &(&'static str, &'static str)| {
             let hook = (name == ACCOUNTS[0].0).then_some(("hook", &*self.receiver));
-            let required: &[&str] = if hook.is_some() { &["env", "hook"] } else { &["env"] };
+            let required: &[&str] = match name {
+                "ivr-0" => &["env", "hook", "program"],
+                "ivr-1" => &["env", "both"],
+                _ => &["env"],
+            };
             Account { name, user, hook, required }
         };
         ACCOUNTS.iter().map(account).collect()
@@ -307,6 +371,7 @@ impl Scene {
     fn at_rest(&mut self) {
         let mut wrong = self.at_death();
         let record = self.house.record();
+        let mut currents = Vec::new();
         for (account, story) in self.accounts().iter().zip(&self.stories().unwrap_or_default()) {
             wrong.extend(truth::leaked(account, story, &record));
             let current = story.state.current().map(|it| it.fingerprint);
@@ -318,6 +383,16 @@ impl Scene {
                 || hook.is_some_and(|it| it != current)
             {
                 wrong.push(format!("{}: a sink does not hold the current token", account.name));
+            }
+            currents.push(current.unwrap_or_default());
+        }
+        if let [first, second, third, _] = currents.as_slice() {
+            for (file, expected) in
+                [("kept", first), ("uses", second), ("both", &format!("{second}\n{third}\n"))]
+            {
+                if std::fs::read_to_string(self.house.path(file)).ok().as_ref() != Some(expected) {
+                    wrong.push(format!("{file} does not hold the current token"));
+                }
             }
         }
         if self.foreign.iter().any(|token| !record.is_alive(token)) {
@@ -349,12 +424,15 @@ impl Scene {
         let minted = record.tokens().iter().filter(|it| it.minted_by == MintedBy::Api).count();
         println!(
             "kills: {} kills in {:.0} s, {promoted} rotations, {minted} minted, {recovered} mints without an \
-             answer, {} deleted, {} faults met, {} deliveries to the webhook, {} mails, {} reads, {} wrong",
+             answer, {} deleted, {} faults met, {} deliveries to the webhook, {} to a program, a consumer told {} \
+             times, {} mails, {} reads, {} wrong",
             self.kills,
             took.as_secs_f32(),
             record.effects(Call::Delete),
             record.calls().iter().filter(|it| it.fault.is_some()).count(),
             self.receiver.deliveries().len(),
+            events().filter(|it| matches!(it, Event::Delivered { sink, .. } if sink == "program")).count(),
+            std::fs::read_to_string(self.house.path("told")).unwrap_or_default().lines().count(),
             self.mailbox.mails().len(),
             self.readers.with(|readers| readers.reads),
             self.wrong.len(),

@@ -13,13 +13,29 @@ pub const SMTP: &str = "smtp";
 /// Everything that was answered, but for passwords.
 pub struct Answers {
     pub account: String,
-    pub username: String,
-    pub platform_id: String,
+    pub login: Login,
     pub place: Place,
     pub mail: Option<Mail>,
     pub base_url: Option<String>,
+    pub ringex_url: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub dropin: PathBuf,
+}
+
+/// How the account logs in.
+pub enum Login {
+    Admin { username: String, platform_id: String },
+    Ringex { client_id: String },
+}
+
+/// The credential with the client secret that this account logs in with.
+pub fn client_secret(account: &str) -> String {
+    format!("{account}-app")
+}
+
+/// The one with its JWT.
+pub fn jwt(account: &str) -> String {
+    format!("{account}-jwt")
 }
 
 /// Where the token goes.
@@ -51,9 +67,10 @@ impl Answers {
              #                  ringcx-rotator systemd-dropin --write\n\
              #                  systemctl daemon-reload && systemctl restart ringcx-rotator\n\n",
         );
-        if self.base_url.is_some() || self.ca_file.is_some() {
+        if self.base_url.is_some() || self.ringex_url.is_some() || self.ca_file.is_some() {
             text.push_str("[ringcx]\n");
             option(&mut text, "base-url", self.base_url.as_deref());
+            option(&mut text, "ringex-url", self.ringex_url.as_deref());
             option(&mut text, "ca-file", self.ca_file.as_ref().and_then(|path| path.to_str()));
             text.push('\n');
         }
@@ -66,15 +83,26 @@ impl Answers {
              [[account]]\n",
         );
         option(&mut text, "name", Some(&self.account));
-        option(&mut text, "username", Some(&self.username));
-        option(&mut text, "platform-id", Some(&self.platform_id));
-        let _ok = writeln!(
-            text,
+        let credentials = match &self.login {
+            Login::Admin { username, platform_id } => {
+                option(&mut text, "username", Some(username));
+                option(&mut text, "platform-id", Some(platform_id));
+                vec![("password", self.account.clone())]
+            }
+            Login::Ringex { client_id } => {
+                option(&mut text, "login", Some("ringex"));
+                option(&mut text, "client-id", Some(client_id));
+                vec![("client-secret", client_secret(&self.account)), ("jwt", jwt(&self.account))]
+            }
+        };
+        text.push_str(
             "# A systemd credential: kept by root in the directory credentials beside this file, and handed to the\n\
-             # service alone. The name is the file's.\n\
-             password = {{ credential = {} }}\n",
-            quoted(&self.account)
+             # service alone. The name is the file's.\n",
         );
+        for (key, name) in credentials {
+            let _ok = writeln!(text, "{key} = {{ credential = {} }}", quoted(&name));
+        }
+        text.push('\n');
         text.push_str("# Where the token goes. Readers open the file at each use.\n[[account.sink]]\nname = \"token-file\"\ntype = \"file\"\n");
         option(&mut text, "path", Some(&self.place.path));
         match &self.place.group {
@@ -143,14 +171,14 @@ mod tests {
     fn answers(odd: &str) -> Answers {
         Answers {
             account: "sales-ivr".to_owned(),
-            username: odd.to_owned(),
-            platform_id: "aws80".to_owned(),
+            login: Login::Admin { username: odd.to_owned(), platform_id: "aws80".to_owned() },
             place: Place {
                 path: "/run/ringcx-rotator/tokens/sales-ivr".to_owned(),
                 group: Some("ivr".to_owned()),
             },
             mail: None,
             base_url: None,
+            ringex_url: None,
             ca_file: None,
             dropin: PathBuf::new(),
         }
