@@ -82,7 +82,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let mut unfit = BTreeMap::new();
         for (name, look) in looks {
             if let Err(error) = look {
-                self.heed(&error);
+                self.heed(&error, None);
                 unfit.insert(name, error.to_string());
             }
         }
@@ -101,7 +101,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         .await;
         let mut found = BTreeMap::new();
         for (name, look) in looks {
-            let held = self.take_read_back(&name, &look);
+            let held = self.take_read_back(&name, &look, asker.as_ref().and_then(Asker::token));
             found.insert(name, held);
         }
         let mut still_held = BTreeMap::new();
@@ -175,10 +175,13 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         Ok(())
     }
 
-    /// A sink inside RingCX hears when RingCX wants to be left alone, and so do all calls.
-    pub(super) fn heed(&mut self, error: &SinkError) {
-        if let Some(error) = error.of_ringcx() {
-            self.keep_quiet(error);
+    /// A sink inside RingCX hears when RingCX wants to be left alone, and so do all calls. It also hears first
+    /// when the token it asks as is refused: as long as no other call is made with that one, nobody else does.
+    pub(super) fn heed(&mut self, error: &SinkError, asked_as: Option<Fingerprint>) {
+        let Some(refusal) = error.of_ringcx() else { return };
+        self.keep_quiet(refusal);
+        if let (Some(token), true) = (asked_as, says_login_ended(error)) {
+            self.seen.saw_refusal(token);
         }
     }
 
@@ -191,14 +194,14 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         Around { ringcx: asker.map(|asker| Asking { api: &*self.api, auth: asker.auth() }), ..around(record) }
     }
 
-    fn take_read_back(&mut self, sink: &str, look: &ReadBack) -> Held {
+    fn take_read_back(&mut self, sink: &str, look: &ReadBack, asked_as: Option<Fingerprint>) -> Held {
         if let ReadBack::Holds(token) = look
             && self.state.in_use().contains(&token.fingerprint())
         {
             self.session.keep_text(token);
         }
         if let ReadBack::Unreadable(error) = look {
-            self.heed(error);
+            self.heed(error, asked_as);
         }
         held(look, &self.state, self.state.sinks.get(sink))
     }
@@ -233,6 +236,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     }
 }
 
+/// Whether the token or the login it was asked as is none any more.
 fn says_login_ended(error: &SinkError) -> bool {
     matches!(error.of_ringcx(), Some(ApiError::Denied { status: 401, .. }))
 }
@@ -246,6 +250,13 @@ pub(super) enum Asker {
 }
 
 impl Asker {
+    pub(super) fn token(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Token(token) => Some(token.fingerprint()),
+            Self::Login(_) => None,
+        }
+    }
+
     pub(super) fn auth(&self) -> Auth<'_> {
         match self {
             Self::Token(token) => Auth::Token(token),

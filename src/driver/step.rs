@@ -235,7 +235,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
             match outcome {
                 Ok(taken) => events.push(Event::Delivered { sink, generation, taken }),
                 Err(error) => {
-                    self.heed(&error);
+                    self.heed(&error, asker.token());
                     let lane = Lane::Sink(sink.clone());
                     let mut trouble = Trouble::new(lane, IncidentKind::SinkFailed, error.to_string());
                     trouble.retry_after = error.retry_after();
@@ -318,7 +318,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
                 ReadBack::Absent => "nothing".to_owned(),
                 ReadBack::Other(what) => what,
                 ReadBack::Unreadable(error) => {
-                    self.heed(&error);
+                    self.heed(&error, asker.as_ref().and_then(Asker::token));
                     error.to_string()
                 }
             };

@@ -1,7 +1,7 @@
 //! From a minted token to a current one, and sinks that lost theirs.
 
-use super::seen::Held;
-use super::{Action, Look, Next, Planner, Step};
+use super::seen::{Doubt, Held};
+use super::{Action, Look, Next, Planner, Step, notifications_owed};
 use crate::account::{Generation, LastDelivery, Minted, Proved, SinkRecord, Verified};
 use crate::event::Lane;
 use crate::policy::SinkPolicy;
@@ -51,14 +51,12 @@ impl Planner<'_> {
 
     fn fill_sinks(&mut self, generation: &Generation) {
         let Some(token) = Verified::of(generation) else { return };
-        // A token that is in doubt is not handed on; the doubt is settled first.
-        let doubt = self.seen.doubt(&token.fingerprint());
-        if doubt.wants_login() && self.login_held().is_none() && self.list_by_login().is_none() {
-            self.look(Look::ListByLogin);
+        if self.settles_doubt(&token) {
             return;
         }
         let mut deliver = Vec::new();
         let mut prove = Vec::new();
+        let mut owed = Vec::new();
         for sink in &self.policy.sinks {
             let Some(record) = self.state.sinks.get(&sink.name) else { continue };
             // Never back to an older one: the newer may be in use.
@@ -87,6 +85,12 @@ impl Planner<'_> {
             } else if let Some(until) = self.state.held_until(&Lane::Sink(sink.name.clone()), self.now) {
                 self.wait(format!("the next try of sink {}", sink.name), Some(until));
             } else if let Need::Proof = need {
+                // Not by us, so its consumer was told of nothing; or under a record that is gone, and what was
+                // owed then is gone with it.
+                if record.proved.is_none() {
+                    let name = std::slice::from_ref(&sink.name);
+                    owed.extend(notifications_owed(self.policy, self.state, name, token.generation()));
+                }
                 prove.push(sink.name.clone());
             } else {
                 deliver.push(sink.name.clone());
@@ -108,11 +112,35 @@ impl Planner<'_> {
                 self.wait("RingCX", Some(until));
             }
         }
+        self.record(owed);
         if !deliver.is_empty() {
             self.offer(Next::Do(Step::Deliver { token, sinks: deliver }));
         } else if !prove.is_empty() {
             self.offer(Next::Do(Step::Prove { token, sinks: prove }));
         }
+    }
+
+    /// A token that is in doubt is not handed on: the doubt is settled first, by asking as the other. Whether
+    /// there is one.
+    fn settles_doubt(&mut self, token: &Verified) -> bool {
+        let doubt = self.seen.doubt(&token.fingerprint());
+        // What a login lists is alive, whoever refuses it.
+        if doubt == Doubt::default() || doubt.contradicted > 0 {
+            return false;
+        }
+        let is_current = self.state.current().is_some_and(|it| it.fingerprint == token.fingerprint());
+        let held = if is_current && !doubt.wants_login() { self.server_held() } else { self.login_held() };
+        match held {
+            None if is_current && !doubt.wants_login() => self.look(Look::ListAsCurrent),
+            None => self.look(Look::ListByLogin),
+            Some(_) if is_current && self.server_held().is_none() => self.look(Look::ListAsCurrent),
+            Some(until) => {
+                let what =
+                    format!("what RingCX says of generation {}, which is in doubt", token.generation());
+                self.wait(what, Some(until));
+            }
+        }
+        true
     }
 
     fn need(&self, sink: &SinkPolicy, record: &SinkRecord, token: &Verified) -> Need {

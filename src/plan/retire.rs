@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::books::LARGEST_SKEW_SECONDS;
 use super::seen::{Doubt, Held, Searched, Seen};
 use super::{Action, Look, Next, Planner, Step};
-use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, Stage};
+use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, SinkRecord, Stage};
 use crate::clock::after;
 use crate::event::{GenerationNo, Lane, Outcome};
 use crate::policy::{AccountPolicy, Foreign, SinkPolicy};
@@ -361,7 +361,9 @@ impl Planner<'_> {
     /// A file that holds another token proves nothing of a program that read it long ago.
     fn judge_consumer(&self, sink: &SinkPolicy, victim: Option<GenerationNo>) -> Result<(), Blocked> {
         let record = self.state.sinks.get(&sink.name);
-        if sink.notify.is_some() && record.is_none_or(|record| record.notify_owed.is_some()) {
+        // One that was never proved is told once it is.
+        let is_told = |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
+        if sink.notify.is_some() && !record.is_some_and(is_told) {
             return Err(Blocked::Untold { sink: sink.name.clone() });
         }
         let uses = record.and_then(|record| record.acknowledged).map(|(number, _)| number);

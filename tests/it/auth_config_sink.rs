@@ -110,6 +110,21 @@ async fn without_permission_to_change_the_old_token_stays_until_it_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_revoked_before_a_config_took_it_makes_way_for_another() {
+    let house = house(KeyForm::Masked, "").await;
+    house.ringcx.adjust(|settings| settings.config_access = ConfigAccess::Read);
+    let daemon = house.start_ready().await;
+    let first = house.record().tokens().first().expect("it was minted before it was refused").fingerprint;
+    assert!(house.ringcx.revoke(first));
+    // RingCX is asked for nothing but this config, and as this token.
+    house.ringcx.adjust(|settings| settings.config_access = ConfigAccess::Full);
+    eventually("another is minted", || (house.count(Call::Mint) == 2).then_some(())).await;
+    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    daemon.stop();
+    assert!(house.record().is_alive(&key(&house)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_nothing_is_delivered_again_that_is_as_it_was() {
     for form in [KeyForm::Whole, KeyForm::Masked, KeyForm::Absent] {
         let house = house(form, "").await;

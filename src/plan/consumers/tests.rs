@@ -58,6 +58,15 @@ fn a_file_that_was_lost_and_written_again_is_told_of() {
 }
 
 #[test]
+fn the_consumer_of_a_sink_that_is_put_back_is_told_though_it_holds_the_token_already() {
+    let scene = rotated([told(file("app"), "reload")]);
+    let scene = scene.happened(Event::SinkReleased { sink: "app".to_owned() }).books_kept().all_hold(2);
+    let scene = scene.books_kept().does("prove 2 in app");
+    let proved = Event::Proved { sink: "app".to_owned(), generation: GenerationNo(2) };
+    scene.happened(proved).does("notify app").notified("app", 2).does("rest");
+}
+
+#[test]
 fn telling_that_fails_is_tried_again_after_its_back_off_and_holds_up_nothing_else() {
     let scene = rotated([told(file("app"), "reload")]).failed(lane(), IncidentKind::NotifyFailed);
     let scene = scene.does("rest").waits_for("the next try of reload");
@@ -82,6 +91,15 @@ fn one_is_kept_while_the_consumer_of_a_required_sink_was_not_told() {
     scene.notified("app", 2).books_kept().does("delete 1");
     let best_effort = ripe([file("app"), optional(told(file("extra"), "reload"))]);
     best_effort.failed(Lane::Notify("extra".to_owned()), IncidentKind::NotifyFailed).does("delete 1");
+}
+
+#[test]
+fn one_is_kept_while_a_sink_with_a_consumer_was_never_proved() {
+    // Another token is on its way, so the sink that was put back is not looked into.
+    let scene = ripe([told(file("app"), "reload")]).notified("app", 2).does("delete 1").minted(3);
+    let scene = scene.happened(Event::SinkReleased { sink: "app".to_owned() }).books_kept().all_hold(2);
+    let scene = scene.failed(Lane::Rotation, IncidentKind::VerifyFailed);
+    scene.waits_for("the consumer of sink app was not told of a newer one").does("rest");
 }
 
 #[test]

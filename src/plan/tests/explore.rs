@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::fair::go_on_fairly;
 use super::history::{History, Setup};
-use super::moves::{Change, Move};
+use super::moves::{Change, Move, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Broken, Fault, Maker, Refusal, World};
 use crate::clock::monotonic;
@@ -171,7 +171,7 @@ fn faults(next: Option<&Next>) -> Vec<Move> {
             &[Fault::Before, Fault::NoAnswer, Fault::NoEffect, Fault::CrashBefore, Fault::CrashAfter]
         }
         Step::Prove { .. } => &[Fault::NoAnswer, Fault::Denied, Fault::CrashBefore],
-        Step::Notify { .. } => &[Fault::NoAnswer, Fault::CrashBefore],
+        Step::Notify { .. } => &[Fault::NoEffect, Fault::CrashBefore, Fault::CrashAfter],
         Step::Promote(_) => &[Fault::CrashBefore, Fault::CrashAfter],
         Step::Delete(_) => {
             &[Fault::Before, Fault::NoEffect, Fault::NoAnswer, Fault::CrashBefore, Fault::CrashAfter]
@@ -303,6 +303,60 @@ fn of_a_file(world: &World) -> Vec<Move> {
     moves
 }
 
+/// What those who read a file may do, between two passes, and what befalls the steps that concern them.
+fn of_a_consumer(world: &World) -> Vec<Move> {
+    if world.rests_until.is_none() {
+        let next = world.next();
+        let mut moves = match &next {
+            Some(Next::Do(Step::Deliver { .. } | Step::Prove { .. } | Step::Notify { .. })) => {
+                faults(next.as_ref())
+            }
+            Some(Next::Do(_) | Next::Record(_) | Next::Rest) | None => Vec::new(),
+        };
+        moves.retain(|it| !matches!(it, Move::Step(Fault::Before | Fault::Denied)));
+        return moves;
+    }
+    let deaf = world.policy.sinks.iter().any(|it| world.place_of(it).is_some_and(|place| place.deaf));
+    let mut moves = vec![
+        if deaf { Move::Hear("dialer") } else { Move::Deafen("dialer") },
+        Move::Acknowledge("dialer", Said::Held),
+        Move::Acknowledge("dialer", Said::Oldest),
+        Move::Acknowledge("dialer", Said::Odd),
+        Move::Acknowledge("dialer", Said::Nothing),
+        Move::Restore("dialer"),
+        Move::Reload(Change::Demand("dialer")),
+        Move::Reload(Change::Toggle("dialer")),
+    ];
+    moves.extend(ask(world));
+    moves
+}
+
+/// What befalls a sink that shows no token, between two passes, and the steps that concern it.
+fn of_a_masked_sink(world: &World) -> Vec<Move> {
+    if world.rests_until.is_none() {
+        let next = world.next();
+        return match &next {
+            Some(Next::Do(Step::Deliver { .. })) => faults(next.as_ref()),
+            Some(Next::Do(_) | Next::Record(_) | Next::Rest) | None => Vec::new(),
+        };
+    }
+    let mut moves = vec![
+        Move::Restore("ivr"),
+        Move::Touch("ivr"),
+        Move::RevokeNewest,
+        Move::Crash,
+        Move::Reload(Change::Demand("ivr")),
+        Move::Reload(Change::Foreign(Foreign::Adopt)),
+        if world.out.server.down { Move::ServerUp } else { Move::ServerDown },
+    ];
+    moves.extend(sink_trouble(world, "ivr", &[Refusal::NotDone, Refusal::NoAnswer, Refusal::Lies]));
+    if world.out.server.count(Maker::Another) == 0 {
+        moves.push(Move::Overwrite("ivr"));
+    }
+    moves.extend(ask(world));
+    moves
+}
+
 fn ask(world: &World) -> Option<Move> {
     world.state.asked_at.is_none().then_some(Move::Ask)
 }
@@ -365,7 +419,7 @@ fn whatever_an_optional_webhook_and_its_operator_do_it_is_left_with_a_token_that
         ordinary: Move::Pass,
         moves: of_a_webhook,
         free: &[Move::Ask],
-        disturbances: 4 + further(),
+        disturbances: 3 + further(),
         tokens: 3,
     }
     .run();
@@ -380,7 +434,37 @@ fn whatever_is_done_to_a_file_it_is_left_with_a_token_that_works() {
         ordinary: Move::Pass,
         moves: of_a_file,
         free: &[Move::Ask],
-        disturbances: 3 + further(),
+        disturbances: 2 + further(),
+        tokens: 2,
+    }
+    .run();
+    assert!(found.states > 1000);
+}
+
+#[test]
+fn whatever_a_consumer_hears_and_says_it_is_told_and_what_it_may_use_is_kept() {
+    let found = Exploration {
+        name: "a consumer",
+        setup: Setup { sinks: vec!["dialer"], ..slow() },
+        ordinary: Move::Step(Fault::None),
+        moves: of_a_consumer,
+        free: &[Move::Ask],
+        disturbances: 2 + further(),
+        tokens: 2,
+    }
+    .run();
+    assert!(found.states > 1000);
+}
+
+#[test]
+fn whatever_befalls_a_sink_that_shows_no_token_it_is_left_with_one_that_works() {
+    let found = Exploration {
+        name: "a sink that shows no token",
+        setup: Setup { sinks: vec!["ivr"], ..slow() },
+        ordinary: Move::Step(Fault::None),
+        moves: of_a_masked_sink,
+        free: &[Move::Ask],
+        disturbances: 2 + further(),
         tokens: 2,
     }
     .run();

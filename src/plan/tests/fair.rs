@@ -2,11 +2,12 @@
 //! incidents ask for, no more. From every state it must come to a healthy one, in bounded time.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::world::{Broken, Fault, Invariant, Key, World, broken};
+use super::world::{Broken, Fault, Invariant, Key, Says, World, broken};
 use crate::event::IncidentKind;
-use crate::plan::retires_after;
+use crate::plan::{retires_after, unacknowledged};
 use crate::policy::AccountPolicy;
 
 /// More moves than it needs.
@@ -19,12 +20,12 @@ pub(crate) fn mend(world: &mut World) {
     let off = world.out.skew;
     world.set_clock(-off);
     for place in world.out.places.values_mut() {
-        (place.refuses, place.unreadable) = (None, false);
+        (place.refuses, place.unreadable, place.deaf) = (None, false, false);
     }
 }
 
 /// What someone who reads the incidents does. Whether there was anything to do.
-pub(crate) fn heed_incidents(world: &mut World) -> Result<bool, Broken> {
+fn heed_incidents(world: &mut World) -> Result<bool, Broken> {
     for incident in world.incidents() {
         match incident.kind {
             IncidentKind::LoginRejected if world.password != world.out.server.password => {
@@ -42,10 +43,37 @@ pub(crate) fn heed_incidents(world: &mut World) -> Result<bool, Broken> {
                 world.reload(|policy| policy.retention.max_live += 2)?;
                 return Ok(true);
             }
+            IncidentKind::AcknowledgementLate => {
+                let sink = incident.sink.unwrap_or_default();
+                if acknowledges(world, &sink) {
+                    world.tell(|| "(the operator sees to the consumer)".to_owned());
+                    return Ok(true);
+                }
+            }
             _ => {}
         }
     }
     Ok(false)
+}
+
+/// The consumer of this sink says that it uses what is there. Whether it said something else before.
+fn acknowledges(world: &mut World, sink: &str) -> bool {
+    let place = world.place(sink);
+    let uses = place.holds.map(Says::Uses);
+    let is_new = place.says != uses;
+    if is_new {
+        place.says = uses;
+        world.wake();
+    }
+    is_new
+}
+
+/// What is done as life goes on: consumers say at once what they use, and incidents are heeded.
+pub(crate) fn tend(world: &mut World) -> Result<bool, Broken> {
+    let policy = Rc::clone(&world.policy);
+    let silent = policy.sinks.iter().filter(|sink| sink.acknowledge.is_some());
+    let said = silent.filter(|sink| acknowledges(world, &sink.name)).count();
+    Ok(heed_incidents(world)? || said > 0)
 }
 
 /// Why all is not well, if so: one current token that works, proved and served in every sink; nothing of
@@ -68,6 +96,9 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
         if proved.is_none_or(|(number, _)| number != current.number) {
             return Some(format!("sink {} is not proved", sink.name));
         }
+        if sink.notify.is_some() && world.place_of(sink).is_some_and(|place| place.untold) {
+            return Some(format!("the consumer of sink {} was not told", sink.name));
+        }
     }
     let now = world.out.now;
     let mut old = state.previous().filter(|it| retires_after(&world.policy, it).is_some_and(|at| at <= now));
@@ -81,11 +112,23 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     world.incidents().first().map(|incident| format!("{} is an open incident", incident.kind))
 }
 
+/// Whose consumer has yet to say what it uses.
+fn unsaid(world: &World) -> Option<String> {
+    let mut silent = world.policy.sinks.iter().filter(|sink| {
+        let record = world.state.sinks.get(&sink.name);
+        let missing = |acknowledge| record.is_some_and(|it| unacknowledged(acknowledge, it).is_some());
+        sink.acknowledge.as_ref().is_some_and(missing)
+    });
+    silent.next().map(|sink| format!("the consumer of sink {} does not say that it uses it", sink.name))
+}
+
 /// How long it may take: each wait of the policy, and some of them twice. The next rotation is none of them,
 /// unless it comes sooner.
 fn patience(policy: &AccountPolicy) -> Duration {
     let AccountPolicy { retention, retry, check_every, .. } = policy;
-    let once = retention.max_age + retention.overlap + retry.rejected_login + Duration::from_secs(3600);
+    let said = policy.sinks.iter().filter_map(|sink| sink.acknowledge.as_ref()).map(|it| it.within).max();
+    let once = retention.max_age + retention.overlap + retry.rejected_login + said.unwrap_or_default();
+    let once = once + Duration::from_secs(3600);
     once + (*check_every + retry.max) * 2
 }
 
@@ -97,7 +140,7 @@ pub(crate) fn go_on_fairly(world: &mut World, healthy: &mut HashSet<Key>) -> Res
     let mut road = Vec::new();
     for moves in 0..MOST_MOVES {
         let key = world.key();
-        let is_well = world.rests_until.is_some() && ailment(world).is_none();
+        let is_well = world.rests_until.is_some() && ailment(world).or_else(|| unsaid(world)).is_none();
         if is_well || healthy.contains(&key) {
             healthy.extend(road);
             healthy.insert(key);
@@ -113,6 +156,7 @@ pub(crate) fn go_on_fairly(world: &mut World, healthy: &mut HashSet<Key>) -> Res
             world.sleep();
         }
     }
-    let why = ailment(world).unwrap_or_else(|| "a pass comes to no end".to_owned());
+    let why = ailment(world).or_else(|| unsaid(world));
+    let why = why.unwrap_or_else(|| "a pass comes to no end".to_owned());
     Err(broken(Invariant::Liveness, format!("though nothing goes wrong any more, {why}")))
 }

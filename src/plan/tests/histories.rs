@@ -10,7 +10,7 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::history::{History, Setup, Tally, corpus};
-use super::moves::{Change, Move, SINKS};
+use super::moves::{Change, Move, SINKS, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Fault, Refusal};
 use crate::clock::monotonic;
@@ -26,7 +26,8 @@ const RETENTIONS: [(Duration, Duration); 3] = [
     (Duration::from_secs(48 * 3600), Duration::from_secs(6 * 3600)),
 ];
 
-const FILES: [&str; 3] = ["app", "extra", "shared"];
+/// What others may get at.
+const FILES: [&str; 5] = ["app", "extra", "shared", "dialer", "ivr"];
 
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
@@ -55,6 +56,15 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        4 => Just(Said::Held),
+        2 => Just(Said::Oldest),
+        1 => Just(Said::Odd),
+        1 => Just(Said::Nothing),
+    ]
+}
+
 fn some_move() -> impl Strategy<Value = Move> {
     let refusals = vec![Refusal::NotDone, Refusal::NoAnswer, Refusal::Silent, Refusal::Gone, Refusal::Lies];
     let waits =
@@ -73,6 +83,10 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => select(FILES.to_vec()).prop_map(Move::Lose),
         1 => select(FILES.to_vec()).prop_map(Move::Overwrite),
         1 => select(FILES.to_vec()).prop_map(Move::Restore),
+        1 => Just(Move::Touch("ivr")),
+        2 => Just(Move::Deafen("dialer")),
+        1 => Just(Move::Hear("dialer")),
+        5 => said().prop_map(|it| Move::Acknowledge("dialer", it)),
         1 => Just(Move::MintForeign),
         1 => Just(Move::RevokeOldest),
         1 => Just(Move::RevokeNewest),
@@ -106,7 +120,15 @@ fn some_move_of_a_webhook() -> impl Strategy<Value = Move> {
 }
 
 fn setup(accounts: impl Strategy<Value = usize>) -> impl Strategy<Value = Setup> {
-    let sinks = vec![vec!["app", "crm"], vec!["app"], vec!["shared", "crm"], vec!["app", "shared", "extra"]];
+    let sinks = vec![
+        vec!["app", "crm"],
+        vec!["app"],
+        vec!["shared", "crm"],
+        vec!["app", "shared", "extra"],
+        vec!["dialer"],
+        vec!["dialer", "ivr"],
+        vec!["app", "ivr"],
+    ];
     let lost_mint = vec![LostMint::Recover, LostMint::Recover, LostMint::Keep];
     (accounts, select(sinks), select(lost_mint), 4_u32..9, select(RETENTIONS.to_vec())).prop_map(
         |(accounts, sinks, lost_mint, max_live, (max_age, overlap))| Setup {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::fair::{ailment, go_on_fairly, heed_incidents, mend};
+use super::fair::{ailment, go_on_fairly, mend, tend};
 use super::moves::text::{span, to_span};
 use super::moves::{Move, SINKS, first_user_of, sink_of};
 use super::scene::{days, every, hours, login, policy};
@@ -296,10 +296,10 @@ impl History {
             fleet.with(account, |world| world.check_journal()).map_err(|broken| (account, broken))?;
         }
         // What is foreign now stays so, unless it is adopted.
-        fleet.live(hours(1), heed_incidents)?;
+        fleet.live(hours(1), tend)?;
         let others: Vec<_> = (0..fleet.worlds.len()).map(|account| fleet.with(account, foreign)).collect();
         let longest = fleet.worlds.iter().map(|it| it.policy.retention.max_age + it.policy.retention.overlap);
-        fleet.live(longest.max().unwrap_or_default() + days(3), heed_incidents)?;
+        fleet.live(longest.max().unwrap_or_default() + days(3), tend)?;
         for (account, others) in others.into_iter().enumerate() {
             let ended = fleet.with(account, |world| {
                 if let Some(why) = ailment(world) {

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::scene::{file, login, optional, user_of, webhook};
-use super::world::{Broken, Fault, Refusal, World};
-use crate::policy::{AccountPolicy, EnvFileSink, FileAccess, Foreign, SinkKind, SinkPolicy};
+use super::scene::{acknowledged, file, login, optional, told, user_of, webhook};
+use super::world::{Broken, Fault, Refusal, Says, World};
+use crate::policy::{AccountPolicy, AuthConfigSink, EnvFileSink, FileAccess, Foreign, SinkKind, SinkPolicy};
 
 pub(super) mod text;
 
-/// The sinks a made-up policy may have. Each account has its own, but the keys of `shared` are in one file.
-pub(crate) const SINKS: [&str; 4] = ["app", "crm", "extra", "shared"];
+/// The sinks a made-up policy may have. Each account has its own, but the keys of `shared` are in one file. The
+/// consumer of `dialer` is told and acknowledges; `ivr` shows only whether it was changed.
+pub(crate) const SINKS: [&str; 6] = ["app", "crm", "extra", "shared", "dialer", "ivr"];
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +45,13 @@ pub(crate) enum Move {
     Overwrite(&'static str),
     /// A file gets back our oldest token that works, as from a backup.
     Restore(&'static str),
+    /// Something else is changed there, and what it holds is not.
+    Touch(&'static str),
+    /// Those who read it cannot be told anything, or can again.
+    Deafen(&'static str),
+    Hear(&'static str),
+    /// The consumer of a sink says what it uses.
+    Acknowledge(&'static str, Said),
     MintForeign,
     /// Someone deletes the oldest or the newest of our tokens.
     RevokeOldest,
@@ -57,6 +65,19 @@ pub(crate) enum Move {
     TellPassword,
     Ask,
     Reload(Change),
+}
+
+/// What a consumer says that it uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Said {
+    /// What its sink holds.
+    Held,
+    /// Our oldest token that works.
+    Oldest,
+    /// Nothing that makes sense.
+    Odd,
+    /// Nothing at all, as from a new disk.
+    Nothing,
 }
 
 /// A change of the policy.
@@ -107,12 +128,25 @@ impl Move {
             Self::Show(sink) => {
                 world.places_beside(sink).into_iter().for_each(|place| place.unreadable = false);
             }
-            Self::Lose(sink) => world.places_beside(sink).into_iter().for_each(|place| place.holds = None),
+            Self::Lose(sink) => world.places_beside(sink).into_iter().for_each(|place| place.put(None)),
             Self::Overwrite(sink) => {
                 let other = world.mint_foreign();
-                world.place(sink).holds = Some(other);
+                world.place(sink).put(Some(other));
             }
             Self::Restore(sink) => world.restore(sink),
+            Self::Touch(sink) => world.place(sink).version += 1,
+            Self::Deafen(sink) => world.place(sink).deaf = true,
+            Self::Hear(sink) => world.place(sink).deaf = false,
+            Self::Acknowledge(sink, said) => {
+                let oldest = world.oldest_alive();
+                let place = world.place(sink);
+                place.says = match said {
+                    Said::Held => place.holds.map(Says::Uses),
+                    Said::Oldest => oldest.map(Says::Uses),
+                    Said::Odd => Some(Says::Odd),
+                    Said::Nothing => None,
+                };
+            }
             Self::MintForeign => _ = world.mint_foreign(),
             Self::RevokeOldest => {
                 let token = world.state.own().find(|it| it.is_alive()).map(|it| it.fingerprint);
@@ -143,7 +177,11 @@ impl Move {
             | Self::Show(sink)
             | Self::Lose(sink)
             | Self::Overwrite(sink)
-            | Self::Restore(sink) => Some(sink),
+            | Self::Restore(sink)
+            | Self::Touch(sink)
+            | Self::Deafen(sink)
+            | Self::Hear(sink)
+            | Self::Acknowledge(sink, _) => Some(sink),
             Self::Step(_)
             | Self::Pass
             | Self::Live(_)
@@ -212,8 +250,16 @@ pub(crate) fn sink_of(account: &str, name: &str) -> SinkPolicy {
             key: account.to_uppercase().replace('-', "_"),
             access: FileAccess::default(),
         }),
+        "ivr" => SinkKind::AuthConfig(AuthConfigSink {
+            account_id: account.to_owned(),
+            auth_config_id: name.to_owned(),
+        }),
         _ => file(&format!("{name}-{account}")).kind,
     };
     let sink = SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None };
-    if name == "extra" { optional(sink) } else { sink }
+    match name {
+        "extra" => optional(sink),
+        "dialer" => acknowledged(told(sink, &format!("reload-{account}"))),
+        _ => sink,
+    }
 }

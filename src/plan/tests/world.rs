@@ -16,17 +16,19 @@ use crate::account::AccountState;
 use crate::event::{Event, Lane, Lifted};
 use crate::plan::seen::Seen;
 use crate::plan::{Next, plan};
-use crate::policy::{AccountPolicy, SinkKind, SinkPolicy};
+use crate::policy::AccountPolicy;
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
 mod invariants;
 mod key;
 mod ledger;
 mod perform;
+mod sinks;
 
 pub(crate) use invariants::{Broken, Invariant, broken};
 pub(crate) use key::Key;
 use ledger::Ledger;
+pub(crate) use sinks::{Place, Refusal, Says};
 
 /// More moves than any honest pass needs.
 const MOST_MOVES: usize = 60;
@@ -57,29 +59,6 @@ pub(crate) enum Fault {
 pub(crate) enum Maker {
     Us,
     Another,
-}
-
-/// How a sink refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Refusal {
-    /// It takes nothing, and says so.
-    NotDone,
-    /// It takes the token, and the answer is lost.
-    NoAnswer,
-    /// It takes nothing, and no answer comes.
-    Silent,
-    /// It is gone for good: 410.
-    Gone,
-    /// It says that it took the token, and did not.
-    Lies,
-}
-
-/// What is true of one sink, by its target.
-#[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Place {
-    pub holds: Option<Fingerprint>,
-    pub refuses: Option<Refusal>,
-    pub unreadable: bool,
 }
 
 /// What is true of the server.
@@ -241,7 +220,7 @@ impl World {
     }
 
     /// The next pass begins anew, whatever the last one was about.
-    fn wake(&mut self) {
+    pub fn wake(&mut self) {
         self.in_pass = false;
         self.rests_until = None;
     }
@@ -315,17 +294,6 @@ impl World {
         token
     }
 
-    /// A sink gets back our oldest token that works. Whoever does that wakes the daemon: a look that was had
-    /// already tells nothing of it.
-    pub fn restore(&mut self, sink: &str) {
-        let alive = self.alive();
-        let oldest = self.state.own().map(|it| it.fingerprint).find(|token| alive.contains(token));
-        if let Some(oldest) = oldest {
-            self.place(sink).holds = Some(oldest);
-            self.wake();
-        }
-    }
-
     /// Time passes until the next pass is due.
     pub fn sleep(&mut self) {
         if let Some(until) = self.rests_until {
@@ -348,36 +316,6 @@ impl World {
         if by < TimeDelta::zero() && self.rests_until.is_some() {
             self.wake();
         }
-    }
-
-    /// What is true of a sink of the policy.
-    pub fn place(&mut self, sink: &str) -> &mut Place {
-        let sink = self.policy.sinks.iter().find(|it| it.name == sink).expect("the policy has this sink");
-        self.out.places.entry(sink.kind.target()).or_default()
-    }
-
-    /// The sink of this name, and, where it is a key of a file, the other keys of that file.
-    pub fn places_beside(&mut self, name: &str) -> Vec<&mut Place> {
-        let sink = self.policy.sinks.iter().find(|it| it.name == name).expect("the policy has this sink");
-        let target = sink.kind.target();
-        let file = match &sink.kind {
-            SinkKind::EnvFile(file) => Some(format!("{} ", file.path.display())),
-            SinkKind::File(_)
-            | SinkKind::Webhook(_)
-            | SinkKind::Command(_)
-            | SinkKind::AuthConfig(_)
-            | SinkKind::Template(_) => None,
-        };
-        self.out.places.entry(target.clone()).or_default();
-        let beside = |at: &str| file.as_ref().is_some_and(|file| at.starts_with(file.as_str()));
-        let all = self.out.places.iter_mut().filter(|(at, _)| **at == target || beside(at));
-        all.map(|(_, place)| place).collect()
-    }
-
-    /// What the sink of this name holds.
-    pub fn held_by(&self, sink: &str) -> Option<Fingerprint> {
-        let sink = self.policy.sinks.iter().find(|it| it.name == sink)?;
-        self.out.places.get(&sink.kind.target())?.holds
     }
 
     /// The living tokens of the user in use, those that lists do not show yet included.
@@ -418,10 +356,6 @@ impl World {
 
     fn note_texts(&mut self) {
         self.seen.values = self.texts.clone();
-    }
-
-    pub(super) fn is_readable(sink: &SinkPolicy) -> bool {
-        sink.kind.can_be_read()
     }
 
     /// Notes what is done, if anyone is to read it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Change, Move, SINKS};
+use super::{Change, Move, SINKS, Said};
 use crate::plan::tests::world::{Fault, Refusal};
 use crate::policy::{Foreign, format_duration, parse_duration};
 
@@ -15,6 +15,9 @@ const REFUSALS: [(&str, Refusal); 5] = [
     ("gone", Refusal::Gone),
     ("lies", Refusal::Lies),
 ];
+
+const SAID: [(&str, Said); 4] =
+    [("held", Said::Held), ("oldest", Said::Oldest), ("odd", Said::Odd), ("nothing", Said::Nothing)];
 
 const FAULTS: [(&str, Fault); 6] = [
     ("before", Fault::Before),
@@ -67,6 +70,10 @@ impl fmt::Display for Move {
             Self::Lose(sink) => write!(f, "lose {sink}"),
             Self::Overwrite(sink) => write!(f, "overwrite {sink}"),
             Self::Restore(sink) => write!(f, "restore {sink}"),
+            Self::Touch(sink) => write!(f, "touch {sink}"),
+            Self::Deafen(sink) => write!(f, "deafen {sink}"),
+            Self::Hear(sink) => write!(f, "hear {sink}"),
+            Self::Acknowledge(sink, said) => write!(f, "acknowledge {sink} {}", word_of(&SAID, said)),
             Self::MintForeign => write!(f, "mint-foreign"),
             Self::RevokeOldest => write!(f, "revoke oldest"),
             Self::RevokeNewest => write!(f, "revoke newest"),
@@ -114,6 +121,10 @@ impl FromStr for Move {
             ["lose", name] => Self::Lose(sink(name)?),
             ["overwrite", name] => Self::Overwrite(sink(name)?),
             ["restore", name] => Self::Restore(sink(name)?),
+            ["touch", name] => Self::Touch(sink(name)?),
+            ["deafen", name] => Self::Deafen(sink(name)?),
+            ["hear", name] => Self::Hear(sink(name)?),
+            ["acknowledge", name, said] => Self::Acknowledge(sink(name)?, by_word(&SAID, said)?),
             ["mint-foreign"] => Self::MintForeign,
             ["revoke", "oldest"] => Self::RevokeOldest,
             ["revoke", "newest"] => Self::RevokeNewest,

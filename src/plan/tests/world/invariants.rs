@@ -9,12 +9,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::{Maker, World};
-
 use crate::account::{AccountState, LastDelivery, Stage};
 use crate::event::{Event, GenerationNo, Hand, Learnt};
-use crate::plan::seen::{Doubt, ListedBy};
+use crate::plan::seen::{Claim, Doubt, ListedBy};
 use crate::plan::{Decision, Next, Step, plan};
-use crate::policy::Foreign;
+use crate::policy::{Foreign, SinkPolicy};
 use crate::secret::Fingerprint;
 
 /// What must be so, as `ARCHITECTURE.md` names it.
@@ -35,6 +34,8 @@ pub(crate) enum Invariant {
     TwoLooks,
     Retention,
     ToldOnce,
+    ConsumersTold,
+    Acknowledged,
     Rest,
     Liveness,
 }
@@ -57,6 +58,8 @@ impl Invariant {
             Self::TwoLooks => "two-looks",
             Self::Retention => "retention",
             Self::ToldOnce => "told-once",
+            Self::ConsumersTold => "consumers-told",
+            Self::Acknowledged => "acknowledged",
             Self::Rest => "rest",
             Self::Liveness => "liveness",
         }
@@ -159,6 +162,9 @@ impl World {
             let otherwise = format!("what sink {} holds is deleted", sink.name);
             holds(Invariant::ServeLive, !serves, &otherwise)?;
         }
+        if number.is_none_or(|number| self.ledger.published.contains(&number)) {
+            self.policy.sinks.iter().try_for_each(|sink| self.check_consumer(sink, number))?;
+        }
         match generation {
             Some(generation) => {
                 // The one unknown token after a lost mint is taken for ours: that is the policy's word.
@@ -193,6 +199,17 @@ impl World {
         holds(Invariant::Clock, agree, "a token is deleted while the clocks are apart")
     }
 
+    /// Those who read a required sink may use what is deleted, as long as they know and say nothing else.
+    fn check_consumer(&self, sink: &SinkPolicy, victim: Option<GenerationNo>) -> Result<(), Broken> {
+        let told = sink.notify.is_none() || self.place_of(sink).is_some_and(|place| !place.untold);
+        let said = self.ledger.sinks.get(&sink.name).and_then(|entry| entry.said);
+        let heard = sink.acknowledge.is_none() || said > victim;
+        let otherwise = "a token is deleted and a consumer was not told of a newer one";
+        holds(Invariant::ConsumersTold, told || !sink.required, otherwise)?;
+        let otherwise = "a token is deleted and a consumer has not said that it uses a newer one";
+        holds(Invariant::Acknowledged, heard || !sink.required, otherwise)
+    }
+
     /// What was ever given to anyone has its age and its overlap.
     fn check_age(&self, number: GenerationNo) -> Result<(), Broken> {
         let Some(generation) = self.state.generations.get(&number) else { return Ok(()) };
@@ -214,9 +231,8 @@ impl World {
     }
 
     /// Whether a sink is promised anything: an optional one that cannot be read is best effort.
-    fn counts(&self, sink: &crate::policy::SinkPolicy) -> bool {
-        let unreadable = self.out.places.get(&sink.kind.target()).is_some_and(|place| place.unreadable);
-        sink.required || (Self::is_readable(sink) && !unreadable)
+    fn counts(&self, sink: &SinkPolicy) -> bool {
+        sink.required || self.can_see(sink)
     }
 
     pub(super) fn check_record(&self, events: &[Event]) -> Result<(), Broken> {
@@ -250,6 +266,16 @@ impl World {
                 let readable = self.policy.sinks.iter().any(|it| it.name == *sink && Self::is_readable(it));
                 let there = !readable || self.held_by(sink) == token(generation);
                 holds(Invariant::Order, there, "a file is called proved that holds something else")
+            }
+            Event::Notified { sink, .. } => {
+                let bound = self.policy.sinks.iter().find(|it| it.name == *sink);
+                let told = bound.and_then(|it| self.place_of(it)).is_some_and(|place| !place.untold);
+                holds(Invariant::ConsumersTold, told, "a consumer is called told that was not")
+            }
+            Event::Acknowledged { sink, generation } => {
+                let heard = self.seen.claims.get(sink).cloned();
+                let said = heard.is_some() && heard == token(generation).map(Claim::Uses);
+                holds(Invariant::Acknowledged, said, "a consumer said something else")
             }
             Event::Promoted { generation } => {
                 let verified = self.ledger.verified.contains(generation);
@@ -312,7 +338,10 @@ impl World {
                 record.intended >= entry.sent && (record.last_delivery == LastDelivery::Open || !entry.open)
             });
             holds(Invariant::IntentFirst, known, "a delivery without an outcome is forgotten")?;
+            let owed = record.and_then(|record| record.notify_owed);
+            holds(Invariant::ConsumersTold, owed == entry.owed, "what a consumer is owed is forgotten")?;
         }
+        self.check_owed()?;
         let own = self.state.generations.values().filter(|it| it.is_alive());
         let mut sent = own.filter(|it| self.ledger.deletes.contains(&it.fingerprint));
         holds(Invariant::IntentFirst, sent.all(|it| it.delete_sent), "a delete that was sent is forgotten")?;
@@ -328,6 +357,18 @@ impl World {
             let told = self.incidents().iter().any(|condition| condition.sink.as_ref() == Some(sink));
             holds(Invariant::ToldOnce, told, "a sink is parked and nobody is told")
         })
+    }
+
+    /// Whoever reads a sink that we changed is to be told of it, once it is proved.
+    fn check_owed(&self) -> Result<(), Broken> {
+        let told = self.policy.sinks.iter().filter(|sink| sink.notify.is_some());
+        let mut untold = told.filter(|sink| self.place_of(sink).is_some_and(|place| place.untold));
+        let owed = untold.all(|sink| {
+            // Under another name, or put back, it is told of once it is proved.
+            let record = self.state.sinks.get(&sink.name).filter(|it| it.target == sink.kind.target());
+            record.is_none_or(|record| record.notify_owed.is_some() || record.proved.is_none())
+        });
+        holds(Invariant::ConsumersTold, owed, "a sink was changed, and its consumer is owed nothing")
     }
 
     /// What is wrong, as an operator is told of it.

@@ -6,12 +6,12 @@ use std::mem::discriminant;
 
 use chrono::{DateTime, Utc};
 
-use super::{Outside, Server, World};
+use super::{Outside, Place, Server, World};
 use crate::account::{
     AccountState, Adoption, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord,
 };
 use crate::event::Outcome;
-use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
+use crate::plan::seen::{Claim, Held, ListedBy, Seen, SeenList};
 use crate::plan::tests::scene::user_of;
 use crate::policy::AccountPolicy;
 
@@ -77,6 +77,9 @@ impl World {
         digest.outside(out);
         digest.policy(policy);
         digest.state(state);
+        for sink in &policy.sinks {
+            digest.put(self.is_as_delivered(sink));
+        }
         digest.seen(seen, *in_pass);
         digest.maybe(*rests_until);
         digest.put((password, in_pass, texts, logged_in, ledger));
@@ -89,13 +92,16 @@ impl Digest {
     fn outside(&mut self, out: &Outside) {
         let Outside { now: _, skew, server, places } = out;
         let Server { users, late, made, revoked, down, password } = server;
-        self.put((skew.num_seconds(), users, made, down, password, places));
+        self.put((skew.num_seconds(), users, made, down, password));
         for (at, user, token) in late {
             self.time(*at);
             self.put((user, token));
         }
         // Only of those that a sink still holds it matters who deleted them.
-        for place in places.values() {
+        for (target, place) in places {
+            // How often it was changed says nothing; whether it was since is put with the policy's sinks.
+            let Place { holds, refuses, unreadable, version: _, deaf, untold, says } = place;
+            self.put((target, holds, refuses, unreadable, deaf, untold, says));
             self.put(place.holds.is_some_and(|token| revoked.contains(&token)));
         }
     }
@@ -233,7 +239,7 @@ impl Digest {
     fn seen(&mut self, seen: &Seen, in_pass: bool) {
         let Seen {
             sinks,
-            claims: _,
+            claims,
             files: _,
             peers: _,
             released,
@@ -265,6 +271,14 @@ impl Digest {
             match by {
                 ListedBy::Login => self.put(0),
                 ListedBy::Token(token) => self.put(token),
+            }
+        }
+        for (name, claim) in claims {
+            self.put(name);
+            match claim {
+                Claim::Uses(token) => self.put(token),
+                Claim::UsesGeneration(number) => self.put(number),
+                Claim::Odd(_) => self.put(0),
             }
         }
         self.put(preflight.as_ref().map(|unfit| unfit.keys().collect::<Vec<_>>()));

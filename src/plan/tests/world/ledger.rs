@@ -34,6 +34,10 @@ pub(super) struct SinkEntry {
     /// What it was sent last has no outcome.
     pub open: bool,
     pub proved: BTreeSet<GenerationNo>,
+    /// What its consumer is to be told of.
+    pub owed: Option<GenerationNo>,
+    /// What its consumer says that it uses.
+    pub said: Option<GenerationNo>,
 }
 
 impl Ledger {
@@ -65,6 +69,13 @@ impl Ledger {
                 entry.open = false;
                 entry.proved.insert(*generation);
             }
+            Event::NotifyOwed { sink, generation } => {
+                self.sinks.entry(sink.clone()).or_default().owed = Some(*generation);
+            }
+            Event::Notified { sink, .. } => self.sinks.entry(sink.clone()).or_default().owed = None,
+            Event::Acknowledged { sink, generation } => {
+                self.sinks.entry(sink.clone()).or_default().said = Some(*generation);
+            }
             Event::Promoted { generation } => self.promoted = self.promoted.max(Some(*generation)),
             Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
             Event::Retired { fingerprint, .. } => _ = self.retired.insert(*fingerprint),
@@ -82,9 +93,6 @@ impl Ledger {
             | Event::LostMintClosed { .. }
             | Event::Abandoned { .. }
             | Event::Drifted { .. }
-            | Event::NotifyOwed { .. }
-            | Event::Notified { .. }
-            | Event::Acknowledged { .. }
             | Event::TokenLost { .. }
             | Event::Reappeared { .. }
             | Event::AttemptFailed { .. }

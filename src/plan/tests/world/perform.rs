@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::scene::user_of;
+use super::sinks::{Given, Inside, Shows, shows};
 use super::{Broken, Fault, Maker, Refusal, Stop, World};
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Outcome, Taken};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
 use crate::plan::backoff::{Trouble, failed};
 use crate::plan::seen::{Held, ListedBy, SeenList};
 use crate::plan::{Look, Step, notifications_owed};
-use crate::policy::SinkPolicy;
 use crate::secret::Fingerprint;
 
 impl World {
@@ -29,11 +29,7 @@ impl World {
             Step::Prove { token, sinks } => {
                 self.prove(token.generation(), token.fingerprint(), &sinks, fault)
             }
-            Step::Notify { sinks } => {
-                self.die_if(fault, Fault::CrashBefore)?;
-                self.notify(&sinks, fault)?;
-                Ok(())
-            }
+            Step::Notify { sinks } => self.notify(&sinks, fault),
             Step::Promote(proved) => {
                 self.die_if(fault, Fault::CrashBefore)?;
                 self.record(vec![Event::Promoted { generation: proved.generation() }])?;
@@ -55,11 +51,25 @@ impl World {
     fn look(&mut self, look: Look, fault: Fault) -> Result<(), Stop> {
         self.die_if(fault, Fault::CrashBefore)?;
         match look {
-            Look::Sinks => self.look_at_sinks(),
+            Look::Sinks => self.look_at_sinks()?,
             Look::Preflight => {
+                if self.has_inside(|_| true) {
+                    self.login_allowed()?;
+                    if !self.logged_in && !self.log_in()? {
+                        return Ok(());
+                    }
+                }
                 let mut unfit = BTreeMap::new();
                 for sink in self.policy.sinks.clone() {
-                    if Self::is_readable(&sink) && self.place(&sink.name).refuses.is_some() {
+                    let down = self.out.server.down;
+                    let place = self.place(&sink.name);
+                    // What a config may not be changed for is seen no sooner than it is changed.
+                    let is_unfit = match shows(&sink) {
+                        Shows::Token => place.refuses.is_some(),
+                        Shows::Version => place.unreadable || down,
+                        Shows::Nothing => false,
+                    };
+                    if is_unfit {
                         unfit.insert(sink.name, "it is no regular file".to_owned());
                     }
                 }
@@ -83,35 +93,79 @@ impl World {
         self.die_if(fault, Fault::CrashAfter)
     }
 
-    fn look_at_sinks(&mut self) {
-        let mut held = BTreeMap::new();
-        for sink in self.policy.sinks.clone() {
-            held.insert(sink.name.clone(), self.read_back(&sink));
+    /// Whether a sink is inside RingCX, among those that are meant.
+    fn has_inside(&self, is_meant: impl Fn(&String) -> bool) -> bool {
+        self.policy.sinks.iter().any(|sink| shows(sink) == Shows::Version && is_meant(&sink.name))
+    }
+
+    /// As whom RingCX can be asked what is in it: as a token in use whose text is at hand, or as the login.
+    fn asker(&mut self) -> Result<Inside, Stop> {
+        if !self.has_inside(|_| true) || self.state.in_use().is_empty() {
+            return Ok(Inside::Nobody);
         }
+        let at_hand = self.token_at_hand();
+        match self.login_allowed() {
+            Ok(()) => {}
+            Err(Stop::NotBefore(_)) => {
+                let may_ask = self.state.held_until(&Lane::Server, self.out.now).is_none();
+                if at_hand.is_none() || !may_ask {
+                    return Ok(Inside::Nobody);
+                }
+            }
+            Err(stop) => return Err(stop),
+        }
+        if at_hand.is_none() && !self.logged_in {
+            match self.list_by_login(Fault::None) {
+                Ok(()) | Err(Stop::NotBefore(_)) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(match self.token_at_hand() {
+            Some(token) => self.ask_inside(token),
+            None if self.logged_in => Inside::Somebody,
+            None => Inside::Nobody,
+        })
+    }
+
+    /// Somebody who is refused hears of it.
+    pub(super) fn ask_inside(&mut self, token: Fingerprint) -> Inside {
+        if self.out.server.down {
+            return Inside::Nobody;
+        }
+        if self.alive().contains(&token) {
+            return Inside::Somebody;
+        }
+        self.seen.saw_refusal(token);
+        Inside::Nobody
+    }
+
+    fn token_at_hand(&self) -> Option<Fingerprint> {
+        let in_use = [self.state.current(), self.state.pending().filter(|it| it.verified_at.is_some())];
+        in_use.into_iter().flatten().map(|it| it.fingerprint).find(|token| self.texts.contains(token))
+    }
+
+    fn look_at_sinks(&mut self) -> Result<(), Stop> {
+        let inside = self.asker()?;
+        let mut held = BTreeMap::new();
         let in_use = self.state.in_use();
-        for found in held.values() {
-            if let Held::Token(token) = found
+        for sink in self.policy.sinks.clone() {
+            let found = self.read_back(&sink, inside);
+            if let (Held::Token(token), Shows::Token) = (&found, shows(&sink))
                 && in_use.contains(token)
             {
                 self.texts.insert(*token);
             }
+            held.insert(sink.name, found);
         }
-        let released = self.state.released_sinks.iter().filter(|(_, record)| record.sink_type != "webhook");
+        let files = |sink_type: &str| ["file", "env-file"].contains(&sink_type);
+        let released = self.state.released_sinks.iter().filter(|(_, record)| files(&record.sink_type));
         let place = |target: &String| self.out.places.get(target).and_then(|place| place.holds);
         let released = released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
         self.seen.released = released.map(|(name, token)| (name, Held::Token(token))).collect();
+        self.hear_consumers();
         self.seen.sinks = Some(held);
         self.note_texts();
-    }
-
-    fn read_back(&mut self, sink: &SinkPolicy) -> Held {
-        let place = self.place(&sink.name);
-        match (Self::is_readable(sink), place.unreadable, place.holds) {
-            (false, _, _) => Held::Opaque,
-            (true, true, _) => Held::Unreadable("permission denied".to_owned()),
-            (true, false, Some(token)) => Held::Token(token),
-            (true, false, None) => Held::Absent,
-        }
+        Ok(())
     }
 
     fn trouble(&mut self, lane: Lane, incident: IncidentKind) -> Result<(), Broken> {
@@ -289,35 +343,21 @@ impl World {
         self.die_if(fault, Fault::CrashBefore)?;
         let mut outcomes = Vec::new();
         for sink in sinks {
-            let policy = self.policy.sinks.iter().find(|it| it.name == *sink).cloned();
-            let is_file = policy.is_some_and(|sink| Self::is_readable(&sink));
-            let place = self.place(sink);
             let refusal = match fault {
-                Fault::None | Fault::CrashAfter | Fault::CrashBefore => place.refuses,
+                Fault::None | Fault::CrashAfter | Fault::CrashBefore => self.place(sink).refuses,
                 Fault::Before | Fault::Denied => Some(Refusal::NotDone),
                 Fault::NoAnswer | Fault::Late(_) => Some(Refusal::NoAnswer),
                 Fault::NoEffect => Some(Refusal::Silent),
             };
-            match refusal {
-                None | Some(Refusal::NoAnswer) => place.holds = Some(token),
-                Some(Refusal::NotDone | Refusal::Silent | Refusal::Gone | Refusal::Lies) => {}
-            }
-            outcomes.push((sink.clone(), is_file, refusal));
+            outcomes.push((sink.clone(), self.give(sink, token, refusal)));
         }
         self.die_if(fault, Fault::CrashAfter)?;
-        for (sink, is_file, refusal) in outcomes {
-            // Only a file can be caught lying; a webhook's receipt is all there is.
-            let (outcome, parked) = match refusal {
-                None => (None, false),
-                Some(Refusal::Lies) if is_file => (None, false),
-                Some(Refusal::NotDone | Refusal::Lies) => (Some(Outcome::NotDone), false),
-                Some(Refusal::Gone) => (Some(Outcome::NotDone), !is_file),
-                // A file's error says that nothing was done, though it may have been: it is read back.
-                Some(Refusal::NoAnswer | Refusal::Silent) if is_file => (Some(Outcome::NotDone), false),
-                Some(Refusal::NoAnswer | Refusal::Silent) => (Some(Outcome::Unknown), false),
-            };
-            match outcome {
-                None => self.record(vec![Event::Delivered { sink, generation, taken: Taken::default() }])?,
+        for (sink, Given { failed, parked }) in outcomes {
+            match failed {
+                None => {
+                    let taken = self.taken(&sink);
+                    self.record(vec![Event::Delivered { sink, generation, taken }])?;
+                }
                 Some(outcome) => {
                     let lane = Lane::Sink(sink.clone());
                     self.record(vec![Event::DeliveryFailed {
@@ -342,15 +382,27 @@ impl World {
         fault: Fault,
     ) -> Result<(), Stop> {
         self.die_if(fault, Fault::CrashBefore)?;
+        let mut inside = Inside::Nobody;
+        if self.has_inside(|name| sinks.contains(name)) && self.text_of(token)? {
+            inside = self.ask_inside(token);
+        }
         let (mut proved, mut read) = (Vec::new(), Vec::new());
         for sink in self.policy.sinks.clone().into_iter().filter(|it| sinks.contains(&it.name)) {
-            match self.read_back(&sink) {
-                Held::Token(found) if found == token => read.push(sink.name),
+            match self.read_back(&sink, inside) {
+                Held::Token(found) if found == token => {
+                    if shows(&sink) == Shows::Token {
+                        self.texts.insert(token);
+                    }
+                    read.push(sink.name);
+                }
                 Held::Opaque => proved.push(sink.name),
                 Held::Token(_) | Held::Absent | Held::Other(_) | Held::Unreadable(_) => {
                     self.trouble(Lane::Sink(sink.name), IncidentKind::SinkFailed)?;
                 }
             }
+        }
+        if !read.is_empty() && !self.text_of(token)? {
+            return Ok(());
         }
         if !read.is_empty() && self.list_with(token, fault)? {
             proved.extend(read);
@@ -364,15 +416,36 @@ impl World {
         Ok(())
     }
 
-    fn notify(&mut self, sinks: &[String], fault: Fault) -> Result<(), Broken> {
+    /// What the sink says of a delivery it took.
+    fn taken(&mut self, sink: &str) -> Taken {
+        let kind = self.policy.sinks.iter().find(|it| it.name == sink).map(shows);
+        let version = match kind {
+            Some(Shows::Version) => Some(self.place(sink).version.to_string()),
+            Some(Shows::Token | Shows::Nothing) | None => None,
+        };
+        Taken { version, ..Taken::default() }
+    }
+
+    /// It is one and the same for all of them, so it works for all or for none.
+    fn notify(&mut self, sinks: &[String], fault: Fault) -> Result<(), Stop> {
+        self.die_if(fault, Fault::CrashBefore)?;
+        let deaf = sinks.iter().any(|sink| self.place(sink).deaf);
+        let heard = match fault {
+            Fault::None | Fault::CrashAfter | Fault::NoAnswer | Fault::Late(_) => !deaf,
+            Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => false,
+        };
+        if heard {
+            sinks.iter().for_each(|sink| self.place(sink).untold = false);
+        }
+        self.die_if(fault, Fault::CrashAfter)?;
         for sink in sinks {
             let (lane, owed) = (Lane::Notify(sink.clone()), self.state.sinks[sink].notify_owed);
-            match (fault, owed) {
-                (Fault::None, Some(generation)) => {
+            match (heard && fault == Fault::None, owed) {
+                (true, Some(generation)) => {
                     self.record(vec![Event::Notified { sink: sink.clone(), generation, note: None }])?;
                     self.clear(lane)?;
                 }
-                _ => self.trouble(lane, IncidentKind::NotifyFailed)?,
+                (true, None) | (false, _) => self.trouble(lane, IncidentKind::NotifyFailed)?,
             }
         }
         Ok(())
