@@ -33,9 +33,11 @@ export SOURCE_DATE_EPOCH
 
 # Makes the program, and says where it is.
 program() {
-  # No path of this machine in it: panics would tell them, and no two builds be alike.
-  RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry --remap-path-prefix=$PWD=." \
-    cargo build --release --locked >&2
+  # No path of this machine in it: panics would tell them, and no two builds be alike. Those of this checkout are
+  # relative anyhow; named here, they would have cargo compile everything again in another directory. Encoded, as a
+  # path may have blanks. No date is in it either, and cargo would compile the C parts again for each.
+  env -u SOURCE_DATE_EPOCH CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=registry" \
+    cargo build --release --locked >&2 || return
   echo "$CARGO_TARGET_DIR/release/ringcx-rotator"
 }
 if [[ ${1-} == --program ]]; then
@@ -48,7 +50,7 @@ tool() {
   [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return
   echo "building $1 $2, once: some minutes" >&2
   # Not in the target directory of the project, and without its flags.
-  (cd / && env -u RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_LTO=off \
+  (cd / && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo install --quiet --locked --force --root "$cache/tools" --version "$2" "$1" >&2) || return
   echo "$2" >"$cache/tools/$1.version"
@@ -84,7 +86,7 @@ fi
 [[ -z $missing ]] || { echo "$missing" >&2; exit 1; }
 
 PATH="$cache/tools/bin:$PATH"
-BINARY="${BINARY:-$(program)}"
+if [[ -z ${BINARY-} ]]; then BINARY=$(program); fi
 
 # What Cargo.toml calls target/release/tree/KIND is put here by install.sh, and by nothing else.
 trees=$CARGO_TARGET_DIR/release/tree

@@ -163,7 +163,8 @@ impl Session {
     /// Every secret of this login that is at hand, to be blotted out of what others say.
     pub fn known_texts(&self) -> impl Iterator<Item = &str> {
         let access = self.access.iter().flat_map(|it| [Some(&it.bearer), it.refresh.as_ref()]).flatten();
-        self.texts.values().map(Token::expose).chain(access.map(Secret::expose))
+        let ringex = self.ringex.iter().map(|kept| &kept.access.bearer);
+        self.texts.values().map(Token::expose).chain(access.chain(ringex).map(Secret::expose))
     }
 
     /// Drops every text but these.
@@ -227,6 +228,7 @@ mod tests {
         assert!(session.ringex().is_none());
         session.keep_ringex(kept(Duration::from_secs(3600)));
         assert!(session.ringex().is_some());
+        assert!(session.known_texts().any(|text| text == "ringex"), "it is blotted out");
         session.forget();
         assert!(session.ringex().is_none(), "another user's");
     }

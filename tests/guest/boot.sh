@@ -37,14 +37,15 @@ guest_root() {
     if [[ ! -e $root.ready ]]; then
       echo "making the root of $suite, once: some minutes" >&2
       rm -rf --one-file-system "$root"
-      mmdebstrap --quiet --variant=apt --include="$packages" "$suite" "$root" >&2 </dev/null
+      # Said in words: whoever asks in an `if` has switched off that errors end it.
+      mmdebstrap --quiet --variant=apt --include="$packages" "$suite" "$root" >&2 </dev/null || exit 1
       # Nothing of a guest runs by itself but what an act starts.
       rm -f "$root"/etc/systemd/system/timers.target.wants/*
       for unit in exim4 nginx; do chroot "$root" systemctl disable -q "$unit" >/dev/null 2>&1 || true; done
       rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
       touch "$root.ready"
     fi
-  ) 9>"$cache/$suite.lock"
+  ) 9>"$cache/$suite.lock" || return
   echo "$root"
 }
 
@@ -115,6 +116,7 @@ guest_down() {
 
 # Takes away what guest_world made. The mounts are in a namespace of their own and go with it.
 guest_gone() {
+  [[ -n ${WORLD-} ]] || return 0
   guest_down
   umount "$WORLD/root" 2>/dev/null || umount -l "$WORLD/root" 2>/dev/null || true
   umount -l "$WORLD" 2>/dev/null || true

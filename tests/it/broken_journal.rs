@@ -17,7 +17,7 @@ fn file(house: &House) -> PathBuf {
     house.path("state/journal.sqlite")
 }
 
-fn sql(house: &House, statements: &str) {
+pub fn sql(house: &House, statements: &str) {
     Connection::open(file(house)).unwrap().execute_batch(statements).unwrap();
 }
 

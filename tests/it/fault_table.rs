@@ -112,6 +112,8 @@ struct Row {
     account: String,
     outcome: Result<(), String>,
     logins: usize,
+    /// Requests to RingEX in any minute, as it counted them itself.
+    ringex: usize,
     mints: usize,
     leaked: usize,
     /// Rotations that met the fault: each may be told of by a mail of its own.
@@ -188,7 +190,7 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         }
     }
     println!(
-        "{:<52} {:<8} logins mails mints leaked",
+        "{:<52} {:<8} logins ringex mails mints leaked",
         "call         fault                          timing", "outcome"
     );
     let mut wrong = Vec::new();
@@ -196,9 +198,10 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         let mails = opened.remove(&row.account).unwrap_or_default();
         let outcome = if row.outcome.is_ok() { "healthy" } else { "FAILED" };
         let line = format!(
-            "{} {outcome:<8} {:>6} {:>5} {:>5} {:>6}  {}",
+            "{} {outcome:<8} {:>6} {:>6} {:>5} {:>5} {:>6}  {}",
             row.case,
             row.logins,
+            row.ringex,
             mails.len(),
             row.mints,
             row.leaked,
@@ -217,6 +220,9 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         }
         if row.logins > LOGINS_PER_MINUTE {
             faults.push(format!("{} logins in a minute", row.logins));
+        }
+        if row.ringex > LOGINS_PER_MINUTE {
+            faults.push(format!("{} requests to RingEX in a minute", row.ringex));
         }
         wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", row.case)));
     }
@@ -243,9 +249,10 @@ async fn play(hall: &Hall, account: String, case: Case) -> Row {
     let current = stage.token();
     let alive = record.alive(USER);
     let leaked = alive.iter().filter(|it| !foreign.contains(&it.token) && it.token != current).count();
-    let logins = record.logins_in_any_minute(USER);
+    let (logins, ringex) = (record.logins_in_any_minute(USER), record.ringex_requests_in_any_minute());
     stage.ringcx.stop().await;
-    Row { case, account, outcome, logins, mints: record.effects(Call::Mint), leaked, met: stage.met }
+    let mints = record.effects(Call::Mint);
+    Row { case, account, outcome, logins, ringex, mints, leaked, met: stage.met }
 }
 
 /// One case under way.
@@ -483,6 +490,7 @@ ringex-url = "{ringex}"
 connect-timeout = "1s"
 request-timeout = "1s"
 logins-per-minute = {LOGINS_PER_MINUTE}
+ringex-logins-per-minute = {LOGINS_PER_MINUTE}
 requests-per-minute = 100000
 [defaults]
 schedule = {{ every = "10h", jitter = "0s" }}

@@ -17,6 +17,7 @@ mod answers;
 mod calls;
 mod failures;
 mod logs;
+mod ringex;
 mod tls;
 
 const ONE: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";

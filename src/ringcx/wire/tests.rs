@@ -267,6 +267,43 @@ fn all_but_unreserved_characters_are_percent_encoded() {
     assert_eq!(percent_encode("p&s=w+r d%#?/é"), "p%26s%3Dw%2Br%20d%25%23%3F%2F%C3%A9");
 }
 
+#[test]
+fn what_ringex_gives_lives_as_long_as_it_says_and_at_most_a_day() {
+    let lives = |expires: &str| {
+        let body = format!(r#"{{"access_token":"a"{expires}}}"#);
+        ringex_access(body.as_bytes()).unwrap().lifetime.as_secs()
+    };
+    for (expires, seconds) in [
+        (r#","expires_in":3600"#, 3600),
+        (r#","expires_in":"3600""#, 3600),
+        (r#","expires_in":9999999999"#, 86_400),
+        // Without a life that can be read it is used once.
+        ("", 0),
+        (r#","expires_in":-1"#, 0),
+        (r#","expires_in":null"#, 0),
+    ] {
+        assert_eq!(lives(expires), seconds, "{expires}");
+    }
+    for body in
+        ["", "[]", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, r#"{"access_token":1}"#]
+    {
+        assert!(ringex_access(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn a_jwt_names_its_user_and_one_that_cannot_be_read_stands_for_itself() {
+    assert_eq!(ringex_user(&jwt(r#"{"sub":"6242"}"#)), "RingEX user 6242");
+    assert_eq!(ringex_user(&jwt(r#"{"sub":6242}"#)), "RingEX user 6242");
+    for unreadable in ["a.b.c", "opaque", &jwt("{}"), &jwt(r#"{"sub":""}"#), &jwt(r#"{"sub":[1]}"#)] {
+        let user = ringex_user(unreadable);
+        assert!(user.starts_with("RingEX JWT ") && !user.contains(unreadable), "{user}");
+    }
+    assert_ne!(ringex_user("one"), ringex_user("another"));
+    let long = ringex_user(&jwt(&format!(r#"{{"sub":"{}\u001b[31m"}}"#, "6".repeat(500))));
+    assert!(long.chars().count() < 90 && !long.chars().any(char::is_control), "{long:?}");
+}
+
 fn token() -> impl Strategy<Value = String> {
     "[A-Za-z0-9._~:-]{8,256}"
 }

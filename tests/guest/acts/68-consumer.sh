@@ -95,7 +95,10 @@ kill_after_write() {
   old=$(generation) pid=$(daemon)
   fault '{"call":"list","fault":"slow-500ms","times":"always"}'
   ringcx-rotator rotate --no-wait sales-ivr >/dev/null
-  until [[ -n $(generation) && $(generation) != "$old" ]]; do sleep 0.005; done
+  for _ in {1..3000}; do
+    [[ -n $(generation) && $(generation) != "$old" ]] && break
+    sleep 0.005
+  done
   kill_daemon
   no_faults
 }
