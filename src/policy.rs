@@ -6,16 +6,17 @@
 //! network.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::secret::{Fingerprint, SecretSource};
+use crate::secret::SecretSource;
 
 mod consumer;
 mod diagnostic;
 mod faults;
+mod kind;
 mod load;
 mod login;
 mod reader;
@@ -28,6 +29,7 @@ mod value;
 
 pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
+pub use kind::{Kind, SinkKind};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
 pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
@@ -245,95 +247,6 @@ pub struct SinkPolicy {
     pub acknowledge: Option<Acknowledge>,
 }
 
-/// The kinds of sink.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SinkKind {
-    /// `type = "file"`
-    File(FileSink),
-    /// `type = "env-file"`
-    EnvFile(EnvFileSink),
-    /// `type = "webhook"`
-    Webhook(WebhookSink),
-    /// `type = "command"`
-    Command(CommandSink),
-    /// `type = "ringcx-auth-config"`
-    AuthConfig(AuthConfigSink),
-    /// `type = "template"`
-    Template(TemplateSink),
-}
-
-impl SinkKind {
-    /// The `type` of the policy.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::File(_) => "file",
-            Self::EnvFile(_) => "env-file",
-            Self::Webhook(_) => "webhook",
-            Self::Command(_) => "command",
-            Self::AuthConfig(_) => "ringcx-auth-config",
-            Self::Template(_) => "template",
-        }
-    }
-
-    /// Whether it can be looked at, so that what it holds need not be taken on trust.
-    pub fn can_be_read(&self) -> bool {
-        match self {
-            Self::File(_) | Self::EnvFile(_) | Self::AuthConfig(_) | Self::Template(_) => true,
-            Self::Webhook(_) | Self::Command(_) => false,
-        }
-    }
-
-    /// The file that it writes, where it is one.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::File(file) => Some(&file.path),
-            Self::EnvFile(file) => Some(&file.path),
-            Self::Template(file) => Some(&file.path),
-            Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => None,
-        }
-    }
-
-    /// Whether it is inside RingCX, so that whatever holds back calls to RingCX holds it back too.
-    pub fn is_in_ringcx(&self) -> bool {
-        match self {
-            Self::AuthConfig(_) => true,
-            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::Template(_) => {
-                false
-            }
-        }
-    }
-
-    /// The other accounts whose tokens it holds too.
-    pub fn peers(&self) -> &[String] {
-        match self {
-            Self::Template(file) => &file.accounts,
-            Self::File(_) | Self::EnvFile(_) | Self::Webhook(_) | Self::Command(_) | Self::AuthConfig(_) => {
-                &[]
-            }
-        }
-    }
-
-    /// Where it is, in words without secrets. Another target makes it another sink.
-    pub fn target(&self) -> String {
-        match self {
-            Self::File(file) => file.path.display().to_string(),
-            Self::EnvFile(file) => format!("{} {}", file.path.display(), file.key),
-            // Path and query may be a secret, but another one is another target all the same.
-            Self::Webhook(hook) => {
-                let address = Fingerprint::of(hook.url.expose().as_str().as_bytes()).to_string();
-                format!("{} ({})", hook.url, &address[..8])
-            }
-            Self::Command(command) => command.target(),
-            Self::AuthConfig(config) => format!("{} {}", config.account_id, config.auth_config_id),
-            // Another template makes another file of it.
-            Self::Template(file) => {
-                let template = file.template.fingerprint().to_string();
-                format!("{} ({})", file.path.display(), &template[..8])
-            }
-        }
-    }
-}
-
 /// Who may read a file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct FileAccess {
@@ -497,17 +410,8 @@ impl Policy {
     /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
-        let calls = sinks.flat_map(|sink| {
-            let kind = match &sink.kind {
-                SinkKind::Webhook(hook) => Some(hook.timeout.saturating_add(hook.secret.longest_read())),
-                SinkKind::Command(command) => Some(command.timeout),
-                SinkKind::File(_)
-                | SinkKind::EnvFile(_)
-                | SinkKind::AuthConfig(_)
-                | SinkKind::Template(_) => None,
-            };
-            [kind, sink.notify.as_ref().map(|notify| notify.timeout)]
-        });
+        let calls = sinks
+            .flat_map(|sink| [sink.kind.longest_call(), sink.notify.as_ref().map(|notify| notify.timeout)]);
         let logins = self.accounts.iter().map(|account| account.login.longest_read());
         calls.flatten().chain(logins).fold(self.ringcx.request_timeout, Duration::max)
     }

@@ -2,7 +2,7 @@
 //!
 //! A sink does one thing at a time and once: no retries, no waiting, no memory. It knows nothing of
 //! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
-//! table in the policy.
+//! table in the policy (`policy/kind.rs`).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use crate::child::ChildError;
 use crate::event::{GenerationNo, Outcome, Taken};
-use crate::policy::{SinkKind, SinkPolicy};
+use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkKind, SinkPolicy};
 use crate::ringcx::auth_config::AuthConfigs;
 use crate::ringcx::{ApiError, Auth};
 use crate::secret::{Fingerprint, SecretError, Token};
@@ -418,6 +418,24 @@ impl AnySink {
             SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
             SinkKind::AuthConfig(kind) => Self::AuthConfig(auth_config::AuthConfig::new(kind)),
             SinkKind::Template(kind) => Self::Template(template::Template::new(kind)),
+        }
+    }
+
+    /// A sink that is no longer in the policy, from what the journal has of it, as far as it can still be looked
+    /// at.
+    pub fn left(sink_type: &str, target: &str) -> Option<Self> {
+        let access = FileAccess::default();
+        match sink_type {
+            "file" => {
+                let path = PathBuf::from(target);
+                Some(Self::File(file::File::new(FileSink { path, access, trailing_newline: false })))
+            }
+            "env-file" => {
+                let (path, key) = target.rsplit_once(' ')?;
+                let (path, key) = (PathBuf::from(path), key.to_owned());
+                Some(Self::EnvFile(env_file::EnvFile::new(EnvFileSink { path, key, access })))
+            }
+            _ => None,
         }
     }
 }

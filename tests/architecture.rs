@@ -401,6 +401,17 @@ fn sql_stays_in_the_store() {
 }
 
 #[test]
+fn which_kind_a_sink_is_is_asked_by_the_policy_and_the_sinks_only() {
+    let elsewhere =
+        |source: &&Source| !source.is_test && !source.is_below(&["policy", "policy.rs", "sink", "sink.rs"]);
+    let kinds = ["SinkKind::", "AnySink::File", "AnySink::EnvFile", "AnySink::Webhook", "AnySink::Command"];
+    let broken = SOURCES.iter().filter(elsewhere).flat_map(|it| lines_with(it, &it.code, &kinds)).collect();
+    check("a new kind of sink changes nothing but policy and sink: ask it, see policy/kind.rs", broken);
+    let policy = SOURCES.iter().find(|it| it.path == "policy/kind.rs").unwrap();
+    assert!(!lines_with(policy, &policy.code, &kinds).is_empty(), "it is looked for under another name");
+}
+
+#[test]
 fn only_commands_speak_and_exit() {
     let words = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
     let others =

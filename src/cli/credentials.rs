@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::systemd_dropin::places;
 use super::unit::{Credential, Unit};
-use crate::policy::{Policy, SinkKind};
+use crate::policy::Policy;
 use crate::secret::SecretSource;
 
 /// Where `LoadCredential=NAME` without a path looks.
@@ -127,14 +127,7 @@ fn sources(policy: &mut Policy) -> Vec<&mut SecretSource> {
     for account in &mut policy.accounts {
         sources.extend(account.login.secrets_mut());
         for sink in &mut account.sinks {
-            match &mut sink.kind {
-                SinkKind::Webhook(hook) => sources.push(&mut hook.secret),
-                SinkKind::File(_)
-                | SinkKind::EnvFile(_)
-                | SinkKind::Command(_)
-                | SinkKind::AuthConfig(_)
-                | SinkKind::Template(_) => {}
-            }
+            sources.extend(sink.kind.secret_mut());
         }
     }
     if let Some(email) = &mut policy.alerts.email {

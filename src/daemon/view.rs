@@ -14,7 +14,7 @@ use crate::driver::{ConfigsOfAccount, ListedToken};
 use crate::event::{GenerationNo, IncidentKind, Lane, Outcome};
 use crate::plan::seen::Held;
 use crate::plan::{Decision, adopted, adopted_retires_after, next_scheduled, retires_after};
-use crate::policy::{AccountPolicy, AuthConfigSink, SinkKind, SinkPolicy};
+use crate::policy::{AccountPolicy, AuthConfigSink, Kind, SinkKind, SinkPolicy};
 use crate::secret::Fingerprint;
 
 /// `status --json`
@@ -496,12 +496,10 @@ pub fn foreign(
 /// What the login can see, joined with the sinks of the policy.
 pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> AuthConfigsView {
     let sink_of = |account: &str, config: &str| {
-        // Such a target is written in one way only, and no other kind of sink has one like it.
-        let target = SinkKind::AuthConfig(AuthConfigSink {
-            account_id: account.to_owned(),
-            auth_config_id: config.to_owned(),
-        });
-        policy.sinks.iter().find(|sink| sink.kind == target).map(|sink| sink.name.clone())
+        let wanted = AuthConfigSink { account_id: account.to_owned(), auth_config_id: config.to_owned() };
+        let (wanted_type, target) = (wanted.type_name(), wanted.target());
+        let is_it = |kind: &SinkKind| kind.type_name() == wanted_type && kind.target() == target;
+        policy.sinks.iter().find(|sink| is_it(&sink.kind)).map(|sink| sink.name.clone())
     };
     let ringcx_accounts = listed.into_iter().map(|ConfigsOfAccount { account, configs }| {
         let error = configs.as_ref().err().map(ToString::to_string);

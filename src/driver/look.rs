@@ -1,7 +1,6 @@
 //! Looking, and finding a token's text. Nothing is changed here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +12,11 @@ use crate::event::{GenerationNo, Lane};
 use crate::journal::Journal;
 use crate::plan::Look;
 use crate::plan::seen::{Held, ListedBy};
-use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkPolicy};
+use crate::policy::SinkPolicy;
 use crate::ringcx::{ApiError, Auth, TokenApi};
 use crate::secret::{Fingerprint, Secret, Token};
 use crate::sink::auth_config::CALLS_OF_A_LOOK;
-use crate::sink::{AnySink, Around, Asking, ReadBack, Sink, SinkError, env_file::EnvFile, file::File};
+use crate::sink::{AnySink, Around, Asking, ReadBack, Sink, SinkError};
 
 impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
     pub(super) async fn look(&mut self, look: Look, stop: &CancellationToken) -> Result<(), Halt> {
@@ -106,7 +105,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         }
         let mut still_held = BTreeMap::new();
         for (name, record) in &self.state.released_sinks {
-            if let Some(sink) = released_sink(record) {
+            if let Some(sink) = AnySink::left(&record.sink_type, &record.target) {
                 let look = sink.read_back(self.around(Some(record), asker.as_ref())).await;
                 still_held.insert(name.clone(), held(&look, &self.state, Some(record)));
             }
@@ -299,22 +298,5 @@ fn held(look: &ReadBack, state: &AccountState, record: Option<&SinkRecord>) -> H
         ReadBack::Other(what) => Held::Other(what.clone()),
         ReadBack::Unreadable(error) => Held::Unreadable(error.to_string()),
         ReadBack::Opaque => Held::Opaque,
-    }
-}
-
-/// A sink that was taken out of the policy, as far as it can still be looked at.
-fn released_sink(record: &SinkRecord) -> Option<AnySink> {
-    let access = FileAccess::default();
-    match record.sink_type.as_str() {
-        "file" => {
-            let path = PathBuf::from(&record.target);
-            Some(AnySink::File(File::new(FileSink { path, access, trailing_newline: false })))
-        }
-        "env-file" => {
-            let (path, key) = record.target.rsplit_once(' ')?;
-            let (path, key) = (PathBuf::from(path), key.to_owned());
-            Some(AnySink::EnvFile(EnvFile::new(EnvFileSink { path, key, access })))
-        }
-        _ => None,
     }
 }

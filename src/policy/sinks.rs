@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{FileAccess, HeaderSecret, Receipt};
-use crate::secret::Fingerprint;
 use crate::template::Template;
+
+/// The mode of a file that holds a token and nothing else, where the policy is silent.
+pub const DEFAULT_MODE: u32 = 0o600;
 
 /// `type = "command"`
 #[derive(Clone, Debug, PartialEq)]
@@ -29,20 +31,6 @@ pub enum CommandInput {
     Json,
     /// The token and nothing else.
     Token,
-}
-
-impl CommandSink {
-    /// The program, and what tells its arguments apart: they may be many, and hold what is nobody's business.
-    pub fn target(&self) -> String {
-        let mut parts = Vec::new();
-        for argument in &self.argv {
-            // With lengths, so that no two lists read the same.
-            parts.extend_from_slice(&(argument.len() as u64).to_be_bytes());
-            parts.extend_from_slice(argument.as_bytes());
-        }
-        let whole = Fingerprint::of(&parts).to_string();
-        format!("{} ({})", self.argv.first().map_or("", String::as_str), &whole[..8])
-    }
 }
 
 /// `type = "ringcx-auth-config"`

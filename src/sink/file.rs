@@ -9,14 +9,12 @@ use secrecy::zeroize::Zeroizing;
 use super::atomic_file::{self, Expect, Found, Seen};
 use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
 use crate::event::Taken;
-use crate::policy::FileSink;
+use crate::policy::{FileSink, Kind};
 use crate::secret::{Token, TokenFormError};
 
 #[cfg(test)]
 mod tests;
 
-/// The mode where the policy is silent. An existing file's wider one is not kept.
-const DEFAULT_MODE: u32 = 0o600;
 /// More than any token with whatever was put around it by mistake.
 const LARGEST: u64 = 64 * 1024;
 
@@ -26,7 +24,8 @@ pub struct File(Arc<FileSink>);
 impl File {
     /// Touches nothing yet.
     pub fn new(mut policy: FileSink) -> Self {
-        policy.access.mode = policy.access.mode.or(Some(DEFAULT_MODE));
+        // The mode where the policy is silent: an existing file's wider one is not kept.
+        policy.access = policy.access();
         Self(Arc::new(policy))
     }
 }

@@ -77,14 +77,14 @@ struct Outcome {
     wrong: Vec<String>,
 }
 
-/// `RINGCX_ROTATOR_TEST_CRASH=rotation` plays only the cases whose name holds the text, `all` plays all. Else,
-/// where two accounts are at work, only what comes before each effect is played: just after the one before it
-/// the world outside is the same.
+/// `RINGCX_ROTATOR_TEST_CRASH=rotation` plays only the cases whose name holds the text, `all` plays all. Else, of
+/// most scenarios only what comes before each effect is played: just after the one before it the world outside is
+/// the same.
 fn chosen(case: &Case) -> bool {
     match std::env::var("RINGCX_ROTATOR_TEST_CRASH").as_deref() {
         Ok("all") => true,
         Ok(wanted) => case.to_string().contains(wanted),
-        Err(_) => case.scenario.accounts().len() == 1 || case.death.side == Side::Before,
+        Err(_) => case.scenario.is_played_whole() || case.death.side == Side::Before,
     }
 }
 

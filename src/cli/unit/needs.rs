@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Capability;
 use crate::cli::DEFAULT_CONFIG;
-use crate::policy::{AccountPolicy, FileAccess, NotifyWhat, Policy, SinkKind, UnitAction};
+use crate::policy::{AccountPolicy, FileAccess, NotifyWhat, Policy, UnitAction};
 use crate::secret::SecretSource;
 
 /// One thing that the daemon must be able to do.
@@ -107,20 +107,12 @@ impl Needs {
         }
         for sink in &account.sinks {
             let whose = format!("{}/{}", account.name, sink.name);
-            match &sink.kind {
-                SinkKind::File(file) => {
-                    // As the sink has it where the policy is silent.
-                    let mut access = file.access.clone();
-                    access.mode = access.mode.or(Some(0o600));
-                    self.file(&file.path, &access, &whose, user, machine);
-                }
-                SinkKind::EnvFile(file) => self.file(&file.path, &file.access, &whose, user, machine),
-                SinkKind::Webhook(hook) => self.secret(&hook.secret, &whose),
-                // What the program needs is known to nobody here.
-                SinkKind::Command(_) => {}
-                SinkKind::Template(file) => self.file(&file.path, &file.access, &whose, user, machine),
-                // It is reached as RingCX itself is.
-                SinkKind::AuthConfig(_) => {}
+            // What a program needs beside these is known to nobody here.
+            if let Some(path) = sink.kind.path() {
+                self.file(path, &sink.kind.access(), &whose, user, machine);
+            }
+            if let Some(secret) = sink.kind.secret() {
+                self.secret(secret, &whose);
             }
             match sink.notify.as_ref().map(|notify| &notify.what) {
                 Some(NotifyWhat::Unit { unit, action }) => {

@@ -93,6 +93,11 @@ impl Scenario {
         }
     }
 
+    /// Whether both sides of each effect are played without being asked for.
+    pub fn is_played_whole(self) -> bool {
+        matches!(self, Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Consumers)
+    }
+
     /// How many tokens each account mints in all, at most. A crash is no reason for another: the mint that
     /// it cut short is found on the list, or was never sent.
     fn mints(self) -> usize {
@@ -106,7 +111,7 @@ impl Scenario {
         matches!(self, Self::Retirement | Self::OtherSinks | Self::Consumers)
     }
 
-    pub fn accounts(self) -> &'static [(&'static str, &'static str)] {
+    fn accounts(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::SharedEnvFile | Self::OtherSinks => &[("ivr", USER), ("other", OTHER)],
             Self::FirstRotation
