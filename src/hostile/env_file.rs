@@ -142,9 +142,13 @@ pub fn systemd(text: &[u8]) -> Vec<Assignment> {
         let (newline, blank) = (b"\r\n".contains(&byte), b" \t\r\n".contains(&byte));
         if newline && matches!(state, PreValue | Value) {
             value.truncate(value.len() - trailing);
-            let name = key.trim_ascii_end().to_vec();
+            // Its white space, which has no form feed.
+            while key.last().is_some_and(|byte| b" \t".contains(byte)) {
+                key.pop();
+            }
+            let name = std::mem::take(&mut key);
             found.push(Assignment { name, value: std::mem::take(&mut value), range: start..end });
-            (state, key, trailing) = (PreKey, vec![], 0);
+            (state, trailing) = (PreKey, 0);
             continue;
         }
         let counts = match state {
