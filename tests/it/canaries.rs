@@ -113,7 +113,7 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
 
 /// What commands print, on both of their outputs.
 fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 17] = [
         &["status"],
         &["status", "ivr"],
         &["status", "--json"],
@@ -121,6 +121,8 @@ fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
         &["plan", "--json"],
         &["tokens", "ivr"],
         &["tokens", "ivr", "--json"],
+        &["adopt", "ivr"],
+        &["adopt", "ivr", "--json"],
         &["auth-configs", "ivr"],
         &["auth-configs", "ivr", "--json"],
         &["history"],

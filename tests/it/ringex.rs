@@ -194,6 +194,9 @@ async fn a_penalty_of_one_account_is_kept_by_all_of_its_app_across_restarts() {
     // Those that were on their way before the first was answered.
     let sent = record.count(Call::RingexToken);
     assert!((1..=3).contains(&sent));
+    // Asking for it lifts an account's own hold, and not the app's.
+    assert_eq!(house.run(["rotate", "--all"]).code(), 1);
+    assert_eq!(record.count(Call::RingexToken), sent);
     daemon.kill();
     let daemon = house.start_ready().await;
     let rotated = house.run(["rotate", "--all"]);

@@ -1,6 +1,6 @@
 //! Consumers are told once of what is proved, and what they may still use is kept.
 
-use crate::event::{Event, GenerationNo, IncidentKind, Lane};
+use crate::event::{Event, GenerationNo, IncidentKind, Lane, Outcome};
 use crate::plan::seen::{Claim, Held};
 use crate::plan::tests::scene::{
     Scene, acknowledged, days, file, hours, minutes, optional, token, told, webhook,
@@ -39,6 +39,18 @@ fn nobody_is_told_of_what_is_not_proved_yet() {
     let scene = scene.listed_as_current([token(1), token(2)]).does("deliver 2 to app");
     let scene = scene.delivered("app", 2).all_hold(2).does("prove 2 in app");
     scene.proved("app", 2).does("promote 2").promoted(2).does("notify app");
+}
+
+#[test]
+fn a_consumer_is_not_told_while_its_sink_does_not_take_the_token() {
+    let scene = Scene::with_current([told(file("app"), "reload")]).notified("app", 1).verified(2);
+    let (sink, generation) = ("app".to_owned(), GenerationNo(2));
+    let failed =
+        Event::DeliveryFailed { sink, generation, outcome: Outcome::NotDone, parked: false, note: None };
+    let scene = scene.intended("app", 2).happened(failed);
+    let scene = scene.failed(Lane::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    let scene = scene.all_hold(1).listed_as_current([token(1), token(2)]);
+    scene.waits_for("the next try of sink app").does("rest");
 }
 
 #[test]

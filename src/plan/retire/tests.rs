@@ -196,6 +196,15 @@ fn one_is_kept_while_the_current_token_is_not_on_the_list() {
 }
 
 #[test]
+fn one_is_kept_when_the_current_token_was_refused_since_the_list() {
+    let mut scene = ripe();
+    assert!(judge_for_operator_of(&scene, token(1)).is_ok());
+    scene.seen.saw_refusal(token(2));
+    assert_eq!(judge_for_operator_of(&scene, token(1)), Err(Blocked::NoList));
+    scene.does("list by login");
+}
+
+#[test]
 fn one_is_kept_while_the_list_was_not_had_with_the_current_token() {
     ripe().listed_by_login([token(1), token(2)]).does("list as current");
 }

@@ -41,6 +41,29 @@ pub(crate) enum Invariant {
 }
 
 impl Invariant {
+    /// All there are.
+    const ALL: [Self; 19] = [
+        Self::ServeLive,
+        Self::NeverZero,
+        Self::Order,
+        Self::OwnOnly,
+        Self::IntentFirst,
+        Self::OneOpenIntent,
+        Self::NoBlindMint,
+        Self::MintCap,
+        Self::IrreversibleLast,
+        Self::Monotone,
+        Self::Clock,
+        Self::FailStatic,
+        Self::TwoLooks,
+        Self::Retention,
+        Self::ToldOnce,
+        Self::ConsumersTold,
+        Self::Acknowledged,
+        Self::Rest,
+        Self::Liveness,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::ServeLive => "serve-live",
@@ -389,5 +412,16 @@ impl World {
         let unfinished = self.state.current().is_none() || self.state.pending().is_some();
         let waits = !unfinished || !decision.waiting.is_empty();
         holds(Invariant::Rest, waits, "something is unfinished and nothing is waited for")
+    }
+}
+
+/// A row of the table of invariants for each, which says where it is kept.
+#[test]
+fn every_invariant_has_its_row_in_the_architecture() {
+    let page = include_str!("../../../../ARCHITECTURE.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let named: Vec<&str> = rows.flat_map(|names| names.split(", ")).collect();
+    for invariant in Invariant::ALL {
+        assert!(named.contains(&invariant.name()), "{} has no row", invariant.name());
     }
 }
