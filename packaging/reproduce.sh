@@ -15,7 +15,8 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}"
 target="${CARGO_TARGET_DIR:-$cache/ringcx-rotator/target}"
 built=$target/package/packages
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-epoch="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+# The date that was written into them, whatever was committed since.
+epoch=$(rpm -qp --nosignature --queryformat '%{BUILDTIME}' "$built"/ringcx-rotator-"$version"-1.*.rpm)
 
 again=$(mktemp -d)
 trap 'rm -rf "$again"' EXIT
