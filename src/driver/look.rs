@@ -180,7 +180,7 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         let Some(refusal) = error.of_ringcx() else { return };
         self.keep_quiet(refusal);
         if let (Some(token), true) = (asked_as, says_login_ended(error)) {
-            self.seen.saw_refusal(token);
+            self.seen.saw_refusal_in_a_sink(token);
         }
     }
 

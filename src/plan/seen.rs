@@ -116,6 +116,9 @@ pub struct Doubt {
     pub missing_by_token: u8,
     /// How often it was refused.
     pub refused: u8,
+    /// A sink inside RingCX was refused when it asked as this token. That may be about the sink as well, so any
+    /// list that has the token takes it away.
+    pub refused_in_a_sink: bool,
     /// How often a login's list had it all the same.
     pub contradicted: u8,
 }
@@ -125,7 +128,10 @@ impl Doubt {
     /// the server that lags behind.
     pub fn is_gone(&self) -> bool {
         self.missing_by_login >= 1
-            && (self.missing_by_login >= 2 || self.missing_by_token >= 1 || self.refused >= 1)
+            && (self.missing_by_login >= 2
+                || self.missing_by_token >= 1
+                || self.refused >= 1
+                || self.refused_in_a_sink)
     }
 
     /// The server says now this, now that: neither is to be acted on.
@@ -146,7 +152,7 @@ impl Doubt {
     /// In words.
     pub fn evidence(&self) -> String {
         let mut parts = Vec::new();
-        if self.refused > 0 {
+        if self.refused > 0 || self.refused_in_a_sink {
             parts.push("RingCX refuses it");
         }
         if self.missing_by_login > 0 || self.missing_by_token > 0 {
@@ -171,6 +177,7 @@ impl Seen {
             match list.by {
                 ListedBy::Token(_) if listed => *doubt = Doubt::default(),
                 ListedBy::Login if listed => {
+                    doubt.refused_in_a_sink = false;
                     let doubted = *doubt != Doubt::default();
                     doubt.contradicted = doubt.contradicted.saturating_add(u8::from(doubted));
                     doubt.missing_by_login = 0;
@@ -190,6 +197,12 @@ impl Seen {
         self.list = None;
         let doubt = self.doubts.entry(fingerprint).or_default();
         doubt.refused = doubt.refused.saturating_add(1);
+    }
+
+    /// Takes in that a sink inside RingCX was refused when it asked as this token.
+    pub fn saw_refusal_in_a_sink(&mut self, fingerprint: Fingerprint) {
+        self.list = None;
+        self.doubts.entry(fingerprint).or_default().refused_in_a_sink = true;
     }
 
     /// Something was changed on the server: the last list no longer tells.

@@ -170,6 +170,18 @@ fn a_token_in_doubt_is_not_handed_on() {
 }
 
 #[test]
+fn a_token_that_only_a_sink_inside_ringcx_refuses_is_in_no_trouble_itself() {
+    let mut scene = pending([file("app")]);
+    for _ in 0..3 {
+        scene.seen.saw_refusal_in_a_sink(token(2));
+        scene = scene.does("list by login").listed_by_login([token(1), token(2)]);
+    }
+    let mut scene = scene.does("deliver 2 to app");
+    scene.seen.saw_refusal_in_a_sink(token(2));
+    scene.does("list by login").listed_by_login([token(1)]).does("record token-lost");
+}
+
+#[test]
 fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
     let scene = Scene::with_current([file("app"), file("extra")]).with(|it| it.sinks.truncate(1));
     let mut scene = scene.does("record sink-released").books_kept();

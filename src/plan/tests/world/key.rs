@@ -283,9 +283,15 @@ impl Digest {
         }
         self.put(preflight.as_ref().map(|unfit| unfit.keys().collect::<Vec<_>>()));
         for (token, doubt) in doubts {
-            let crate::plan::seen::Doubt { missing_by_login, missing_by_token, refused, contradicted } =
+            let crate::plan::seen::Doubt {
+                missing_by_login,
+                missing_by_token,
+                refused,
+                refused_in_a_sink,
+                contradicted,
+            } =
                 doubt;
-            self.put((token, missing_by_login, missing_by_token, refused, contradicted));
+            self.put((token, missing_by_login, missing_by_token, refused, refused_in_a_sink, contradicted));
         }
     }
 }

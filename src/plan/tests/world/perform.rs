@@ -135,7 +135,7 @@ impl World {
         if self.alive().contains(&token) {
             return Inside::Somebody;
         }
-        self.seen.saw_refusal(token);
+        self.seen.saw_refusal_in_a_sink(token);
         Inside::Nobody
     }
 
