@@ -6,8 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod rig;
-mod ringex;
-mod secret_commands;
 mod truth;
 
 mod adopt;
@@ -28,11 +26,14 @@ mod init;
 mod kills;
 mod logs;
 mod lost_mint;
+mod lying_delete;
 mod machines;
 mod mails;
 mod policy_changes;
 mod reader;
 mod rejected_login;
+mod ringex;
+mod secret_commands;
 mod service;
 mod signals;
 mod sink_faults;

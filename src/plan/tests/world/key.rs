@@ -289,8 +289,7 @@ impl Digest {
                 refused,
                 refused_in_a_sink,
                 contradicted,
-            } =
-                doubt;
+            } = doubt;
             self.put((token, missing_by_login, missing_by_token, refused, refused_in_a_sink, contradicted));
         }
     }
