@@ -272,10 +272,12 @@ pub enum SinkError {
     },
 }
 
+/// What `ProtectHome=` hides from a service.
+pub(crate) const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+
 /// What a service that systemd keeps in a sandbox is told beside what the system said: that alone reads as if the
 /// directory itself were at fault.
 fn closed(path: &Path, source: &std::io::Error) -> &'static str {
-    const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
     match source.kind() {
         std::io::ErrorKind::ReadOnlyFilesystem => {
             "; for the service it is read-only under ProtectSystem=strict: run `ringcx-rotator systemd-dropin`, \

@@ -74,10 +74,7 @@ async fn run(config: &Path, asked: Asked, screen: &Screen) -> Result<Exit, Exit>
     let prefixes = asked.fingerprints.iter().map(|text| show::prefix(text, screen));
     let prefixes = prefixes.collect::<Result<Vec<_>, _>>()?;
     let policy = show::policy(config, screen)?;
-    let Some(own) = policy.account(&asked.account) else {
-        screen.error(format!("no account `{}` in {}", asked.account, config.display()));
-        return Err(Exit::Usage);
-    };
+    let own = show::account(&policy, &asked.account, config, screen)?;
     let files = absolute(&asked.files, screen)?;
     let listed = fetch(&policy, own, screen).await?;
     let tokens = look_through(&policy, own, listed.tokens, &files, screen)?;
@@ -108,7 +105,7 @@ async fn run(config: &Path, asked: Asked, screen: &Screen) -> Result<Exit, Exit>
         for token in tokens.iter().filter(|it| chosen.contains(&it.token.fingerprint)) {
             consequences(own, token, now).iter().for_each(|it| screen.note(it));
         }
-        if !asked.yes && !agreed(&asked.account, chosen.len()) {
+        if !asked.yes && !show::agreed(&question(&asked.account, chosen.len())) {
             screen.error("nothing was adopted: answer `yes`, or give --yes");
             return Err(Exit::Failing);
         }
@@ -150,15 +147,8 @@ async fn fetch(policy: &Policy, own: &AccountPolicy, screen: &Screen) -> Result<
         let path = format!("/v1/foreign/{}", own.name);
         return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
     }
-    // A login has to be written down, so that the limits hold across processes.
-    let (mut driver, journal) = show::driver(policy, own, screen).await?;
-    let listed = driver.list_tokens(&tokio_util::sync::CancellationToken::new()).await;
-    let held = driver.seen().sinks.clone().unwrap_or_default();
-    let listed = listed
-        .map(|listed| view::foreign(own, driver.state(), &held, &listed))
-        .map_err(|error| show::failing(error, screen));
-    show::close(&journal, screen).await;
-    listed
+    let view = |state: &_, held: &_, listed: &[_]| view::foreign(own, state, held, listed);
+    show::listed(policy, own, screen, view).await
 }
 
 async fn carry_out(
@@ -358,14 +348,7 @@ fn consequences(own: &AccountPolicy, found: &FoundToken, now: DateTime<Utc>) -> 
     told
 }
 
-/// Asks, where somebody can answer.
-fn agreed(account: &str, count: usize) -> bool {
-    if !std::io::stdin().is_terminal() {
-        return false;
-    }
+fn question(account: &str, count: usize) -> String {
     let what = if count == 1 { "this token".to_owned() } else { format!("these {count} tokens") };
-    eprint!("Let {what} of account {account} age by the policy, and be deleted in the end? [yes/no] ");
-    let mut answer = String::new();
-    let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    asked.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
+    format!("Let {what} of account {account} age by the policy, and be deleted in the end?")
 }

@@ -31,10 +31,7 @@ pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -
 
 async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConfigsView, Exit> {
     let policy = show::policy(config, screen)?;
-    let Some(own) = policy.account(account) else {
-        screen.error(format!("no account `{account}` in {}", config.display()));
-        return Err(Exit::Usage);
-    };
+    let own = show::account(&policy, account, config, screen)?;
     if let Some(daemon) = show::daemon(&policy, screen)? {
         let path = format!("/v1/auth-configs/{account}");
         return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));

@@ -25,9 +25,8 @@ pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> 
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<PlanView, Exit> {
     let policy = show::policy(config, screen)?;
-    if let Some(unknown) = accounts.iter().find(|name| policy.account(name).is_none()) {
-        screen.error(format!("no account `{unknown}` in {}", config.display()));
-        return Err(Exit::Usage);
+    for name in accounts {
+        show::account(&policy, name, config, screen)?;
     }
     if let Some(daemon) = show::daemon(&policy, screen)? {
         return daemon.get("/v1/plan", accounts).await.map_err(|error| show::refused(&error, screen));

@@ -1,6 +1,5 @@
 //! `revoke`
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use super::output::{Exit, Screen, Tone, block_on};
@@ -20,7 +19,7 @@ pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
         Ok(fingerprint) => fingerprint,
         Err(exit) => return exit,
     };
-    if !asked.yes && !agreed(&asked.account, &fingerprint) {
+    if !asked.yes && !show::agreed(&question(&asked.account, &fingerprint)) {
         screen.error("nothing was deleted: answer `yes`, or give --yes");
         return Exit::Failing;
     }
@@ -37,10 +36,7 @@ pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
 
 async fn delete(config: &Path, account: &str, fingerprint: String, screen: &Screen) -> Result<Revoked, Exit> {
     let policy = show::policy(config, screen)?;
-    let Some(own) = policy.account(account) else {
-        screen.error(format!("no account `{account}` in {}", config.display()));
-        return Err(Exit::Usage);
-    };
+    let own = show::account(&policy, account, config, screen)?;
     if let Some(daemon) = show::daemon(&policy, screen)? {
         let request = RevokeRequest { account: account.to_owned(), fingerprint };
         return daemon.post("/v1/revoke", &request).await.map_err(|error| show::refused(&error, screen));
@@ -51,15 +47,6 @@ async fn delete(config: &Path, account: &str, fingerprint: String, screen: &Scre
     outcome.map(|fingerprint| Revoked { fingerprint }).map_err(|error| show::failing(error, screen))
 }
 
-/// Asks, where somebody can answer.
-fn agreed(account: &str, fingerprint: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        return false;
-    }
-    eprint!(
-        "Delete the token {fingerprint}… of account {account}? Whatever uses it stops working at once. [yes/no] "
-    );
-    let mut answer = String::new();
-    let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    asked.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
+fn question(account: &str, fingerprint: &str) -> String {
+    format!("Delete the token {fingerprint}… of account {account}? Whatever uses it stops working at once.")
 }

@@ -27,9 +27,8 @@ pub fn rotate(config: &Path, asked: Asked, screen: &Screen) -> Exit {
 
 async fn outcomes(config: &Path, asked: Asked, screen: &Screen) -> Result<Vec<RotateOutcome>, Exit> {
     let policy = show::policy(config, screen)?;
-    if let Some(unknown) = asked.accounts.iter().find(|name| policy.account(name).is_none()) {
-        screen.error(format!("no account `{unknown}` in {}", config.display()));
-        return Err(Exit::Usage);
+    for name in &asked.accounts {
+        show::account(&policy, name, config, screen)?;
     }
     match show::daemon(&policy, screen)? {
         Some(daemon) => by_daemon(&daemon, asked, screen).await,

@@ -1,7 +1,10 @@
 //! What commands have in common: loading the policy, reaching the daemon, and doing without one.
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, ClientError};
 use super::output::{Exit, Screen};
@@ -10,7 +13,8 @@ use crate::alert::Condition;
 use crate::clock::Clock;
 use crate::daemon::DaemonError;
 use crate::daemon::office::Office;
-use crate::driver::{AccountDriver, Assignment, RingexApps, Witness};
+use crate::daemon::view::HeldBySink;
+use crate::driver::{AccountDriver, Assignment, ListedToken, RingexApps, Witness};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::plan::seen::Seen;
 use crate::policy::{AccountPolicy, LogPolicy, Policy, control_socket_of, load};
@@ -25,6 +29,30 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
             Err(Exit::Policy)
         }
     }
+}
+
+/// The account of this name.
+pub fn account<'a>(
+    policy: &'a Policy,
+    name: &str,
+    config: &Path,
+    screen: &Screen,
+) -> Result<&'a AccountPolicy, Exit> {
+    policy.account(name).ok_or_else(|| {
+        screen.error(format!("no account `{name}` in {}", config.display()));
+        Exit::Usage
+    })
+}
+
+/// Asks a question, where somebody can answer. Whether the answer is `yes`.
+pub fn agreed(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!("{question} [yes/no] ");
+    let mut answer = String::new();
+    let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    asked.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
 }
 
 /// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
@@ -111,6 +139,23 @@ pub async fn driver(
     let driver = opened.map_err(|error| failing(error, screen))?;
     let apps = RingexApps::of_journal(&journal, policy).await;
     Ok((driver.sharing(Arc::new(apps)), journal))
+}
+
+/// What comes of the server's list and the sinks, for a command that works without a daemon. A login has to be
+/// written down, so that the limits hold across processes.
+pub async fn listed<V>(
+    policy: &Policy,
+    account: &AccountPolicy,
+    screen: &Screen,
+    view: impl FnOnce(&AccountState, &HeldBySink, &[ListedToken]) -> V,
+) -> Result<V, Exit> {
+    let (mut driver, journal) = driver(policy, account, screen).await?;
+    let listed = driver.list_tokens(&CancellationToken::new()).await;
+    let held = driver.seen().sinks.clone().unwrap_or_default();
+    let view =
+        listed.map(|listed| view(driver.state(), &held, &listed)).map_err(|error| failing(error, screen));
+    close(&journal, screen).await;
+    view
 }
 
 /// Lets the state directory go.

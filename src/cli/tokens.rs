@@ -6,7 +6,7 @@ use comfy_table::{Table, presets};
 
 use super::output::{Exit, Screen, block_on, stamp};
 use super::show;
-use crate::daemon::view::TokensView;
+use crate::daemon::view::{self, TokensView};
 
 pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
     match block_on(fetch(config, account, screen)) {
@@ -19,23 +19,13 @@ pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit
 
 async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<TokensView, Exit> {
     let policy = show::policy(config, screen)?;
-    let Some(own) = policy.account(account) else {
-        screen.error(format!("no account `{account}` in {}", config.display()));
-        return Err(Exit::Usage);
-    };
+    let own = show::account(&policy, account, config, screen)?;
     if let Some(daemon) = show::daemon(&policy, screen)? {
         let path = format!("/v1/tokens/{account}");
         return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
     }
-    // A login has to be written down, so that the limits hold across processes.
-    let (mut driver, journal) = show::driver(&policy, own, screen).await?;
-    let listed = driver.list_tokens(&tokio_util::sync::CancellationToken::new()).await;
-    let held = driver.seen().sinks.clone().unwrap_or_default();
-    let view = listed
-        .map(|listed| crate::daemon::view::tokens(account, driver.state(), &held, &listed))
-        .map_err(|error| show::failing(error, screen));
-    show::close(&journal, screen).await;
-    view
+    let view = |state: &_, held: &_, listed: &[_]| view::tokens(account, state, held, listed);
+    show::listed(&policy, own, screen, view).await
 }
 
 fn table(view: &TokensView) -> String {

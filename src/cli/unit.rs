@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::DEFAULT_CONFIG;
+use crate::sink::HOMES;
 use needs::{Machine, What};
 
 pub mod needs;
@@ -32,8 +33,6 @@ const SEARCHED: [&str; 8] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// What `ProtectHome=` hides.
-const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 /// What `PrivateTmp=` replaces.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 /// What `ProtectSystem=` never makes read-only.

@@ -23,7 +23,8 @@ use super::{DaemonError, Failing, Relog};
 use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
 use crate::driver::{
-    self, Adopt, AdoptError, Assignment, HistoryError, ListError, Peers, RevokeError, RingexApps, Trail,
+    self, Adopt, AdoptError, Assignment, HistoryError, ListError, ListedToken, Peers, RevokeError,
+    RingexApps, Trail,
 };
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, Journal, SqliteJournal};
@@ -286,20 +287,23 @@ impl Office {
 
     /// The server's list joined with the journal.
     pub async fn tokens(&self, account: &str) -> Result<TokensView, OfficeError> {
-        let reply = self.order(account, Order::Tokens).await?;
-        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let listed = self.listed(account).await?;
         let card = self.shared.board.card(account).unwrap_or_default();
         Ok(view::tokens(account, &card.state, &card.sinks, &listed))
     }
 
     /// The server's tokens that are not ours.
     pub async fn foreign(&self, account: &str) -> Result<ForeignView, OfficeError> {
-        let reply = self.order(account, Order::Tokens).await?;
-        let listed = reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??;
+        let listed = self.listed(account).await?;
         let policy = self.policy().await;
         let own = policy.account(account).ok_or_else(|| OfficeError::Ended(account.to_owned()))?;
         let card = self.shared.board.card(account).unwrap_or_default();
         Ok(view::foreign(own, &card.state, &card.sinks, &listed))
+    }
+
+    async fn listed(&self, account: &str) -> Result<Vec<ListedToken>, OfficeError> {
+        let reply = self.order(account, Order::Tokens).await?;
+        Ok(reply.await.map_err(|_| OfficeError::Ended(account.to_owned()))??)
     }
 
     /// Puts foreign tokens under the policy, or leaves them alone again.

@@ -53,11 +53,7 @@ pub enum RevokeError {
 
 impl From<Halt> for RevokeError {
     fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Journal(error) => Self::Journal(error),
-            Halt::Stopped => Self::Stopped,
-            Halt::NotBefore(until) => Self::NotBefore { until },
-        }
+        ListError::from(halt).into()
     }
 }
 

@@ -129,9 +129,9 @@ impl Planner<'_> {
             return false;
         }
         let is_current = self.state.current().is_some_and(|it| it.fingerprint == token.fingerprint());
-        let held = if is_current && !doubt.wants_login() { self.server_held() } else { self.login_held() };
-        match held {
-            None if is_current && !doubt.wants_login() => self.look(Look::ListAsCurrent),
+        let as_current = is_current && !doubt.wants_login();
+        match if as_current { self.server_held() } else { self.login_held() } {
+            None if as_current => self.look(Look::ListAsCurrent),
             None => self.look(Look::ListByLogin),
             Some(_) if is_current && self.server_held().is_none() => self.look(Look::ListAsCurrent),
             Some(until) => {

@@ -149,8 +149,9 @@ async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
         cases.into_iter().enumerate().map(|(number, case)| (format!("case-{number}"), case)).collect();
     let dir = TempDir::new().unwrap();
     let journal = SqliteJournal::open(&dir.path().join("state")).unwrap();
-    let alerts =
-        policy_of(dir.path(), "any", "http://127.0.0.1:9", "http://127.0.0.1:9/hook", "1s", ADMIN).alerts;
+    let (host, receiver) = ("http://127.0.0.1:9", "http://127.0.0.1:9/hook");
+    let nowhere = Hosts { ringcx: host, ringex: host, receiver };
+    let alerts = policy_of(dir.path(), "any", nowhere, "1s", ADMIN).alerts;
     let managed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let desk = AlertDesk::start(journal.clone(), alerts, managed, Clock::system()).await.unwrap();
     let hall = Arc::new(Hall { dir, journal, desk, passes: Semaphore::new(PASSES_AT_ONCE) });
@@ -281,14 +282,9 @@ impl<'a> Stage<'a> {
     async fn open(hall: &'a Hall, name: &str, ringcx: Simulator, receiver: Receiver, case: Case) -> Self {
         let dir = hall.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let policy = policy_of(
-            &dir,
-            name,
-            &ringcx.base_url(),
-            &receiver.url(),
-            first_wait(case.fault),
-            &login_of(case, &ringcx),
-        );
+        let (base, ringex, hook) = (ringcx.base_url(), ringcx.ringex_url(), receiver.url());
+        let hosts = Hosts { ringcx: &base, ringex: &ringex, receiver: &hook };
+        let policy = policy_of(&dir, name, hosts, first_wait(case.fault), login_of(case));
         let driver = open(hall, &policy).await;
         Self { hall, case, dir, policy, ringcx: Arc::new(ringcx), receiver, driver, met: 0 }
     }
@@ -345,9 +341,8 @@ impl<'a> Stage<'a> {
     async fn rotate(&mut self) -> Result<(), String> {
         match self.case.call {
             Call::Refresh => self.ringcx.expire_sessions(),
-            // Only one that has just started logs in with the password.
-            Call::Login => self.driver = open(self.hall, &self.policy).await,
-            Call::RingexToken | Call::RingexLogin => {
+            // Only one that has just started logs in from the beginning.
+            Call::Login | Call::RingexToken | Call::RingexLogin => {
                 self.driver = open(self.hall, &self.policy).await;
             }
             Call::Mint
@@ -443,16 +438,15 @@ fn first_wait(fault: Fault) -> &'static str {
     if matches!(fault, Fault::LateEffect(_)) { "700ms" } else { "150ms" }
 }
 
-/// With a password, but for the calls that only a login by RingEX makes.
 const ADMIN: &str =
     "username = \"ivr-bot@example.com\"\npassword = { file = \"password\" }\nplatform-id = \"aws80\"";
 
-fn login_of(case: Case, ringcx: &Simulator) -> String {
+const RINGEX: &str = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret = { file = \"secret\" }\njwt = { file = \"jwt\" }";
+
+/// With a password, but for the calls that only a login by RingEX makes.
+fn login_of(case: Case) -> &'static str {
     match case.call {
-        Call::RingexToken | Call::RingexLogin => format!(
-            "# ringex {}\nlogin = \"ringex\"\nclient-id = \"app\"\nclient-secret = {{ file = \"secret\" }}\njwt = {{ file = \"jwt\" }}",
-            ringcx.ringex_url()
-        ),
+        Call::RingexToken | Call::RingexLogin => RINGEX,
         Call::Login
         | Call::Refresh
         | Call::Mint
@@ -461,21 +455,22 @@ fn login_of(case: Case, ringcx: &Simulator) -> String {
         | Call::Accounts
         | Call::ConfigList
         | Call::ConfigRead
-        | Call::ConfigWrite => ADMIN.to_owned(),
+        | Call::ConfigWrite => ADMIN,
     }
 }
 
-fn policy_of(
-    dir: &Path,
-    account: &str,
-    ringcx: &str,
-    receiver: &str,
-    first_wait: &str,
-    login: &str,
-) -> Policy {
+/// Where everybody is to be found.
+#[derive(Clone, Copy)]
+struct Hosts<'a> {
+    ringcx: &'a str,
+    ringex: &'a str,
+    receiver: &'a str,
+}
+
+fn policy_of(dir: &Path, account: &str, hosts: Hosts<'_>, first_wait: &str, login: &str) -> Policy {
+    let Hosts { ringcx, ringex, receiver } = hosts;
     write(&dir.join("password"), PASSWORD.as_bytes());
     write(&dir.join("jwt"), b"the-jwt");
-    let ringex = login.lines().next().and_then(|line| line.strip_prefix("# ringex ")).unwrap_or(ringcx);
     write(&dir.join("secret"), b"a secret for webhooks");
     write(&dir.join("env"), b"# kept\n");
     let path = dir.join("config.toml");
