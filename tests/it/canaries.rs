@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -29,14 +30,16 @@ const TEMPLATE: &str = "canary-in-the-template-e45a";
 /// Every program begins with this: it writes down what it was started with, but for what the policy wants there.
 const STARTED: &str = "tr '\\0' '\\n' < /proc/$$/cmdline >> $0.started\n\
                        tr '\\0' '\\n' < /proc/$$/environ | grep -v ^KEY= >> $0.started\n";
-/// A program that blurts out all it was given, and fails now and then.
-const PROGRAM: &str = "cat; echo $KEY >&2; test $(($$ % 3)) -ne 0";
+/// Makes every third run fail.
+const NOW_AND_THEN: &str = "echo >> $0.runs; test $(($(wc -l < $0.runs) % 3)) -ne 0";
+/// A program that blurts out all it was given.
+const PROGRAM: &str = "cat; echo $KEY >&2";
 /// A store of passwords that blurts them out when it fails.
 const STORE: &str = "test -e locked && { cat password >&2; cat password; exit 2; }\ncat password";
-/// A consumer that blurts out all it reads, in several forms, fails now and then, and else says what it uses.
-const CONSUMER: &str = "blurt() { cat token; tail -n 1 page; base64 -w0 token; od -An -v -tx1 token | tr -d ' \\n'; }\n\
-                        blurt; blurt >&2; test $(($$ % 3)) -ne 0 || exit 1\n\
-                        sha256sum token | cut -c1-64 > says.new; mv says.new says";
+/// A consumer that says what it uses and blurts out all it reads, in several forms.
+const CONSUMER: &str = "sha256sum token | cut -c1-64 > says.new; mv says.new says\n\
+                        blurt() { cat token; tail -n 1 page; base64 -w0 token; od -An -v -tx1 token | tr -d ' \\n'; }\n\
+                        blurt; blurt >&2";
 const SMTP_PASSWORD: &str = "canary of the mail server's password/&+";
 /// Every JWT begins so: `{"` in base64.
 const JWT: &str = "eyJ";
@@ -74,8 +77,10 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
     let url = receiver.url().replace("/hook", &format!("/{URL_PATH}?key={URL_QUERY}"));
     let shown = |name: &str| house.path(name).display().to_string();
     let env_path = house.path("env");
-    for (name, script) in [("program", PROGRAM), ("store", STORE), ("consumer", CONSUMER)] {
-        house.write(name, format!("cd {}\n{STARTED}{script}\n", shown("")));
+    for (name, script, result) in
+        [("program", PROGRAM, NOW_AND_THEN), ("store", STORE, ""), ("consumer", CONSUMER, NOW_AND_THEN)]
+    {
+        house.write(name, format!("cd {}\n{STARTED}{script}\n{result}\n", shown("")));
     }
     house.write("page.j2", format!("key = {TEMPLATE}\ntoken = {{{{ token }}}}\n"));
     let notify = format!("notify = {{ argv = [\"/bin/sh\", \"{}\"] }}\n", shown("consumer"));
@@ -261,7 +266,11 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
         for call in &calls {
             house.ringcx.inject(*call, fault, Times::Once);
         }
+        let mut pause = Duration::from_millis(5);
         eventually(&format!("{fault} came to {calls:?}"), || {
+            // RingEX may have to be left alone for a minute: fewer tries then, not hundreds of rotations.
+            std::thread::sleep(pause);
+            pause = Duration::from_secs(1).min(pause * 2);
             house.ringcx.expire_sessions();
             house.ringcx.revoke_ringex_tokens();
             rotate(&fault.to_string());
@@ -329,10 +338,6 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     house.ringcx.revoke(Fingerprint::of(house.token().as_bytes()));
     let replaced = || house.record().is_alive(&house.token()) && house.status()["state"] == "ok";
     eventually("the lost token is replaced", || replaced().then_some(())).await;
-    let sent = mailbox.until(|mails| mails.iter().any(|mail| mail.subject().contains("RESOLVED")));
-    let sent = tokio::time::timeout(crate::rig::PATIENCE, sent).await;
-    let subjects: Vec<String> = mailbox.mails().iter().map(|mail| mail.subject()).collect();
-    assert!(sent.is_ok(), "{subjects:?}");
     said
 }
 
@@ -357,6 +362,10 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
     assert_eq!(last.target, format!("/{URL_PATH}?key={URL_QUERY}"));
     let mails = mailbox.mails();
     assert!(!mails.is_empty() && mails.iter().all(|mail| mail.user.as_deref() == Some("mailer")));
+    // In a mail of its own or, when much went wrong at a time, in one of many; a daemon that ends tells all it owes.
+    let tells_of_an_end = |subject: &str| subject.contains("RESOLVED") || subject.contains(" over");
+    let subjects: Vec<String> = mails.iter().map(|mail| mail.subject()).collect();
+    assert!(subjects.iter().any(|subject| tells_of_an_end(subject)), "{subjects:?}");
     let log = house.read("daemon-0.log");
     assert!(log.contains("DEBUG") && log.contains("Called RingCX"), "the log says little");
 }
