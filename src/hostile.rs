@@ -20,9 +20,11 @@ pub(crate) mod tests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every one of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     ("policy", policy::loading),
     ("login", api::login),
+    ("ringex_access", api::ringex_access),
+    ("ringex_jwt", api::ringex_jwt),
     ("mint", api::mint),
     ("list", api::list),
     ("delete", api::delete),

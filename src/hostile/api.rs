@@ -1,4 +1,4 @@
-//! RingCX's answers as any bytes: a value of the stated form, or one of a few sentences.
+//! RingCX's and RingEX's answers as any bytes: a value of the stated form, or one of a few sentences.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use crate::ringcx::auth_config::{self, Likeness, ShownKey};
 use crate::ringcx::scrub;
 use crate::ringcx::wire::{self, BodyError};
-use crate::secret::Token;
 use crate::secret::scrub::BLOT;
+use crate::secret::{Secret, Token};
 
 /// What a body may be said to be, digits taken out. Nothing of it can be in there.
-const SENTENCES: [&str; 16] = [
+const SENTENCES: [&str; 17] = [
     "the body is not the JSON of an auth config",
     "the body is not a JSON object with `records`",
     "the body is empty",
@@ -22,6 +22,7 @@ const SENTENCES: [&str; 16] = [
     "the body is not a JSON array of objects",
     "the body is not true or false",
     "the body has no accessToken",
+    "the body has no access_token",
     "the access token is not  to  visible ASCII characters",
     "the body is not a token: a token has  to  characters, this has ",
     "the body is not a token: a token has only letters, digits and . _ ~ : -, this has another character at position ",
@@ -47,16 +48,41 @@ pub fn login(body: &[u8]) {
     for server_time in [None, Some(DateTime::UNIX_EPOCH), Some(DateTime::<Utc>::MAX_UTC)] {
         match wire::login(body, server_time) {
             Ok(login) => {
-                for secret in std::iter::once(&login.access).chain(&login.refresh) {
-                    let text = secret.expose();
-                    assert!((1..=16 * 1024).contains(&text.len()), "{} bytes of header", text.len());
-                    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?} in a header");
-                }
+                std::iter::once(&login.access).chain(&login.refresh).for_each(fits_a_header);
                 assert!(login.lifetime <= Duration::from_secs(60 * 60), "{:?}", login.lifetime);
             }
             Err(error) => says_nothing_of_it(&error),
         }
     }
+}
+
+#[track_caller]
+fn fits_a_header(secret: &Secret) {
+    let text = secret.expose();
+    assert!((1..=16 * 1024).contains(&text.len()), "{} bytes of header", text.len());
+    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?} in a header");
+}
+
+/// RingEX's answer to a JWT.
+pub fn ringex_access(body: &[u8]) {
+    match wire::ringex_access(body) {
+        Ok(access) => {
+            fits_a_header(&access.bearer);
+            assert!(access.lifetime <= DAY, "{:?}", access.lifetime);
+        }
+        Err(error) => says_nothing_of_it(&error),
+    }
+}
+
+/// An operator's JWT, of which nothing is shown but the user that it names.
+pub fn ringex_jwt(jwt: &[u8]) {
+    let jwt = String::from_utf8_lossy(jwt);
+    let user = wire::ringex_user(&jwt);
+    let name = user.strip_prefix("RingEX ").expect("it says whose user that is");
+    assert!(name.chars().count() <= "user ".len() + 64, "{} characters", name.chars().count());
+    assert!(!name.chars().any(char::is_control), "{name:?}");
+    let parts: Vec<&str> = jwt.split('.').filter(|part| part.len() >= 24).collect();
+    assert!(!parts.iter().any(|part| name.contains(part)), "a part of the JWT in {name:?}");
 }
 
 /// The answer of `mint`.

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::hostile::api::ringex_access(bytes));
