@@ -9,8 +9,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use crate::secret::SecretSource;
 
 mod consumer;
@@ -33,7 +31,7 @@ pub use kind::{Kind, SinkKind};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
 pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
-pub use value::{DurationError, format_duration, parse_duration};
+pub use value::{DurationError, TimeZone, format_duration, parse_duration};
 
 /// A whole, valid policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +150,7 @@ pub struct Schedule {
     /// A cron line or an interval.
     pub timing: Timing,
     /// In which the cron line is read.
-    pub timezone: Tz,
+    pub timezone: TimeZone,
     /// The widest spread of a run, drawn from account and occurrence.
     pub jitter: Duration,
 }

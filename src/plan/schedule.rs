@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::clock::{after, delta};
@@ -17,9 +16,6 @@ use crate::policy::{Schedule, Timing};
 /// At most this share of the time between two runs is spread: an hourly schedule with a jitter meant
 /// for a weekly one still runs hourly.
 const WIDEST_SHARE: i32 = 10;
-
-/// Wider than any time zone is off UTC, and than any gap.
-const WIDEST_OFFSET: TimeDelta = TimeDelta::hours(26);
 
 /// The first run after `anchor`, jitter included. `None`: never again.
 pub fn next_run(schedule: &Schedule, account: &str, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -44,37 +40,15 @@ pub fn next_run(schedule: &Schedule, account: &str, anchor: DateTime<Utc>) -> Op
 /// that are past.
 fn next_nominal(schedule: &Schedule, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let Timing::Cron(expr) = &schedule.timing else { return None };
-    let zone = schedule.timezone;
-    let offset = zone.offset_from_utc_datetime(&anchor.naive_utc()).fix();
-    let mut wall = anchor.naive_utc().checked_add_offset(offset)?.with_nanosecond(0)?;
+    let mut wall = schedule.timezone.wall(anchor)?.with_nanosecond(0)?;
     loop {
         wall = expr.cron.find_next_occurrence(&wall.and_utc(), false).ok()?.naive_utc();
-        let at = instant(zone, wall)?;
+        let at = schedule.timezone.first(wall)?;
         // In an hour that comes twice, what came the first time is past the second time.
         if at > anchor {
             return Some(at);
         }
     }
-}
-
-/// When a wall clock first shows this time, or, where it skips it, the end of the gap.
-fn instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&wall) {
-        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.with_timezone(&Utc)),
-        LocalResult::None => end_of_gap(zone, wall),
-    }
-}
-
-/// The first second whose wall time is later than this one. No gap is wider than a day.
-fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    let is_past = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local() > wall;
-    let mut before = wall.and_utc().checked_sub_signed(WIDEST_OFFSET)?;
-    let mut behind = wall.and_utc().checked_add_signed(WIDEST_OFFSET)?;
-    while behind - before > TimeDelta::seconds(1) {
-        let middle = before + TimeDelta::seconds((behind - before).num_seconds() / 2);
-        if is_past(middle) { behind = middle } else { before = middle }
-    }
-    Some(behind)
 }
 
 /// A fixed share of `spread` for this account and this occurrence.

@@ -6,13 +6,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use url::{Host, Url};
 
 use super::reader::Table;
 use super::source::{At, Span};
 use super::value;
-use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls};
+use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls, TimeZone};
 use crate::secret::SecretSource;
 
 mod consumer;
@@ -184,7 +183,7 @@ impl TuningSpec {
 pub(super) struct ScheduleSpec {
     pub cron: Option<At<CronExpr>>,
     pub every: Option<At<Duration>>,
-    pub timezone: Option<At<Tz>>,
+    pub timezone: Option<At<TimeZone>>,
     pub jitter: Option<At<Duration>>,
 }
 

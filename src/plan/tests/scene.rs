@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
 use crate::account::AccountState;
 use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
@@ -16,8 +15,8 @@ use crate::plan::seen::{Claim, Held, ListedBy, Searched, Seen, SeenList};
 use crate::plan::{Decision, Look, Next, Step, notifications_owed, plan};
 use crate::policy::{
     AccountPolicy, Acknowledge, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint,
-    Notify, NotifyWhat, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy, Timing, WebhookSink,
-    WebhookUrl,
+    Notify, NotifyWhat, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy, TimeZone, Timing,
+    WebhookSink, WebhookUrl,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
@@ -77,13 +76,14 @@ pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPoli
 }
 
 pub(crate) fn every(interval: Duration) -> Schedule {
-    Schedule { timing: Timing::Every(interval), timezone: Tz::UTC, jitter: Duration::ZERO }
+    Schedule { timing: Timing::Every(interval), timezone: TimeZone::UTC, jitter: Duration::ZERO }
 }
 
 #[track_caller]
-pub(crate) fn cron(line: &str, timezone: Tz) -> Schedule {
+pub(crate) fn cron(line: &str, timezone: &str) -> Schedule {
     let parser = croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Optional).build();
     let expr = CronExpr { text: line.to_owned(), cron: parser.parse(line).unwrap() };
+    let timezone = TimeZone::named(timezone).unwrap();
     Schedule { timing: Timing::Cron(expr), timezone, jitter: Duration::ZERO }
 }
 

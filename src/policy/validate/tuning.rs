@@ -4,13 +4,11 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use super::secs;
 use crate::policy::source::{At, Span};
 use crate::policy::spec::{RetentionSpec, RetrySpec, ScheduleSpec, TuningSpec};
 use crate::policy::value::CRON;
-use crate::policy::{Foreign, LostMint, Retention, Retry, Schedule, Timing};
+use crate::policy::{Foreign, LostMint, Retention, Retry, Schedule, TimeZone, Timing};
 
 /// A setting, and where it was written if it was.
 #[derive(Clone, Debug)]
@@ -36,7 +34,7 @@ impl<T> Set<T> {
 #[derive(Clone, Debug)]
 pub(super) struct Tuning {
     pub timing: Set<Timing>,
-    pub timezone: Set<Tz>,
+    pub timezone: Set<TimeZone>,
     pub jitter: Set<Duration>,
     pub max_age: Set<Duration>,
     pub overlap: Set<Duration>,
@@ -57,7 +55,7 @@ impl Tuning {
         let weekly = (CRON.parse)("30 3 * * SUN").expect("the built-in cron line is one");
         Self {
             timing: Set::built_in(Timing::Cron(weekly)),
-            timezone: Set::built_in(Tz::UTC),
+            timezone: Set::built_in(TimeZone::UTC),
             jitter: Set::built_in(secs(10 * 60)),
             max_age: Set::built_in(secs(14 * 86_400)),
             overlap: Set::built_in(secs(86_400)),
@@ -102,7 +100,7 @@ impl Tuning {
     pub fn schedule(&self) -> Schedule {
         Schedule {
             timing: self.timing.value.clone(),
-            timezone: self.timezone.value,
+            timezone: self.timezone.value.clone(),
             jitter: self.jitter.value,
         }
     }
