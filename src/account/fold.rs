@@ -208,7 +208,8 @@ impl AccountState {
             }
             Event::HoldLifted { lane, .. } => {
                 if let Some(failure) = self.lanes.get_mut(lane) {
-                    failure.next_attempt_at = at;
+                    // Not `at`: that is yet to come where the clock is set back before the attempt.
+                    failure.next_attempt_at = failure.last.min(at);
                     failure.rejected = None;
                 }
                 if let Lane::Sink(sink) = lane {
