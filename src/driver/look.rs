@@ -149,10 +149,9 @@ impl<A: TokenApi, J: Journal, W: Witness> AccountDriver<A, J, W> {
         Ok(asker)
     }
 
-    /// The current token, or the verified one on its way, if its text is at hand.
+    /// The first of those that may be asked as, if its text is at hand.
     pub(super) fn token_at_hand(&self) -> Option<&Token> {
-        let in_use = [self.state.current(), self.state.pending().filter(|it| it.verified_at.is_some())];
-        in_use.into_iter().flatten().find_map(|it| self.session.text(&it.fingerprint))
+        self.seen.askers(&self.state).find_map(|it| self.session.text(&it.fingerprint))
     }
 
     /// Whether the server may be asked for anything at all.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::account::{AccountState, Generation};
 use crate::event::{GenerationNo, PeerToken};
 use crate::policy::SinkElsewhere;
 use crate::secret::{Fingerprint, SecretTag};
@@ -220,6 +221,15 @@ impl Seen {
     /// Something was changed in a sink: what was seen no longer tells.
     pub fn sinks_changed(&mut self) {
         self.sinks = None;
+    }
+
+    /// The tokens as which RingCX may be asked what is in it: the current one and the verified one on its way. One
+    /// in doubt comes last: who is refused sees nothing, and what cannot be seen is delivered again.
+    pub fn askers<'s>(&self, state: &'s AccountState) -> impl Iterator<Item = &'s Generation> {
+        let verified = state.pending().filter(|it| it.verified_at.is_some());
+        let mut askers: Vec<_> = [state.current(), verified].into_iter().flatten().collect();
+        askers.sort_by_key(|it| self.doubt(&it.fingerprint) != Doubt::default());
+        askers.into_iter()
     }
 
     /// What speaks against this token.

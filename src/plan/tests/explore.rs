@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::fair::go_on_fairly;
 use super::history::{History, Setup};
-use super::moves::{Change, Move, Said};
+use super::moves::{Change, Flow, Move, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Broken, Fault, Maker, Refusal, World};
 use crate::clock::monotonic;
@@ -357,6 +357,35 @@ fn of_a_masked_sink(world: &World) -> Vec<Move> {
     moves
 }
 
+/// What befalls a flow that has a token of others, and those tokens, between two passes, and their deletion.
+fn of_adoption(world: &World) -> Vec<Move> {
+    if world.rests_until.is_none() {
+        let next = world.next();
+        return match &next {
+            Some(Next::Do(Step::Delete(_))) => faults(next.as_ref()),
+            Some(Next::Do(_) | Next::Record(_) | Next::Rest) | None => Vec::new(),
+        };
+    }
+    let flow = &world.out.flow;
+    let mut moves = vec![
+        if flow.holds.is_some() { Move::Flow(Flow::Mended) } else { Move::Flow(Flow::Pasted) },
+        if flow.unreadable { Move::Flow(Flow::Shown) } else { Move::Flow(Flow::Hidden) },
+        Move::Adopt,
+        Move::Crash,
+        Move::Reload(Change::Foreign(Foreign::Adopt)),
+    ];
+    if world.state.foreign.values().any(|token| token.adoption.is_some()) {
+        moves.push(Move::Disown);
+    }
+    match world.out.server.count(Maker::Another) {
+        0 => moves.push(Move::MintForeign),
+        1 => moves.push(Move::Overwrite("app")),
+        _ => {}
+    }
+    moves.extend(ask(world));
+    moves
+}
+
 fn ask(world: &World) -> Option<Move> {
     world.state.asked_at.is_none().then_some(Move::Ask)
 }
@@ -464,6 +493,21 @@ fn whatever_befalls_a_sink_that_shows_no_token_it_is_left_with_one_that_works() 
         ordinary: Move::Step(Fault::None),
         moves: of_a_masked_sink,
         free: &[Move::Ask],
+        disturbances: 2 + further(),
+        tokens: 2,
+    }
+    .run();
+    assert!(found.states > 1000);
+}
+
+#[test]
+fn whatever_is_adopted_is_deleted_only_when_nothing_that_was_named_holds_it() {
+    let found = Exploration {
+        name: "a flow with a token of others",
+        setup: Setup { sinks: vec!["app"], ..slow() },
+        ordinary: Move::Step(Fault::None),
+        moves: of_adoption,
+        free: &[Move::Ask, Move::MintForeign, Move::Flow(Flow::Pasted)],
         disturbances: 2 + further(),
         tokens: 2,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::world::{Broken, Fault, Invariant, Key, Says, World, broken};
 use crate::event::IncidentKind;
-use crate::plan::{retires_after, unacknowledged};
+use crate::plan::{adopted, adopted_retires_after, retires_after, unacknowledged};
 use crate::policy::AccountPolicy;
 
 /// More moves than it needs.
@@ -22,6 +22,7 @@ pub(crate) fn mend(world: &mut World) {
     for place in world.out.places.values_mut() {
         (place.refuses, place.unreadable, place.deaf) = (None, false, false);
     }
+    world.out.flow.unreadable = false;
 }
 
 /// What someone who reads the incidents does. Whether there was anything to do.
@@ -41,6 +42,11 @@ fn heed_incidents(world: &mut World) -> Result<bool, Broken> {
             IncidentKind::MintCapped => {
                 world.tell(|| "(the operator raises max-live)".to_owned());
                 world.reload(|policy| policy.retention.max_live += 2)?;
+                return Ok(true);
+            }
+            IncidentKind::RetirementOverdue if world.out.flow.holds.is_some() => {
+                world.tell(|| "(the operator gives the flow another token)".to_owned());
+                world.mend_flow();
                 return Ok(true);
             }
             IncidentKind::AcknowledgementLate => {
@@ -104,6 +110,13 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     let mut old = state.previous().filter(|it| retires_after(&world.policy, it).is_some_and(|at| at <= now));
     if let Some(old) = old.next() {
         return Some(format!("generation {} is alive past its time", old.number));
+    }
+    let mut adopted = adopted(&world.policy, state).filter(|(token, it)| {
+        let is_due = adopted_retires_after(&world.policy, it).is_some_and(|at| at <= now);
+        is_due && alive.contains(token) && world.out.flow.holds != Some(**token)
+    });
+    if adopted.next().is_some() {
+        return Some("an adopted token is alive past its time".to_owned());
     }
     let known = |token| state.by_fingerprint(token).is_some() || state.foreign.contains_key(token);
     if !alive.iter().all(known) {

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::history::{History, Setup, Tally, corpus};
-use super::moves::{Change, Move, SINKS, Said};
+use super::moves::{Change, Flow, Move, SINKS, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Fault, Refusal};
 use crate::clock::monotonic;
@@ -88,6 +88,9 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Hear("dialer")),
         5 => said().prop_map(|it| Move::Acknowledge("dialer", it)),
         1 => Just(Move::MintForeign),
+        2 => select(vec![Flow::Pasted, Flow::Mended, Flow::Hidden, Flow::Shown]).prop_map(Move::Flow),
+        2 => Just(Move::Adopt),
+        1 => Just(Move::Disown),
         1 => Just(Move::RevokeOldest),
         1 => Just(Move::RevokeNewest),
         8 => select(waits).prop_map(Move::Wait),

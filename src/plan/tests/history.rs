@@ -327,7 +327,9 @@ fn foreign(world: &mut World) -> Vec<crate::secret::Fingerprint> {
         .map(|it| it.fingerprint)
         .collect();
     let others = world.alive().into_iter().filter(|it| world.maker(it) == Maker::Another);
-    others.filter(|it| !guessed.contains(it)).collect()
+    let mut others: Vec<_> = others.filter(|it| !guessed.contains(it)).collect();
+    others.retain(|it| world.state.foreign.get(it).is_none_or(|token| token.adoption.is_none()));
+    others
 }
 
 /// Where histories that once failed are kept.

@@ -53,6 +53,11 @@ pub(crate) enum Move {
     /// The consumer of a sink says what it uses.
     Acknowledge(&'static str, Said),
     MintForeign,
+    /// Something is done to the flow that no sink of ours writes to.
+    Flow(Flow),
+    /// The operator puts foreign tokens under the policy, and names the flow where it holds one; or leaves them alone.
+    Adopt,
+    Disown,
     /// Someone deletes the oldest or the newest of our tokens.
     RevokeOldest,
     RevokeNewest,
@@ -78,6 +83,18 @@ pub(crate) enum Said {
     Odd,
     /// Nothing at all, as from a new disk.
     Nothing,
+}
+
+/// What is done to the flow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Flow {
+    /// Someone pastes the newest token of others into it.
+    Pasted,
+    /// It takes its token from one of our sinks from here on.
+    Mended,
+    /// It can be read no more, or again.
+    Hidden,
+    Shown,
 }
 
 /// A change of the policy.
@@ -148,6 +165,12 @@ impl Move {
                 };
             }
             Self::MintForeign => _ = world.mint_foreign(),
+            Self::Flow(Flow::Pasted) => world.paste(),
+            Self::Flow(Flow::Mended) => world.mend_flow(),
+            Self::Flow(Flow::Hidden) => world.out.flow.unreadable = true,
+            Self::Flow(Flow::Shown) => world.out.flow.unreadable = false,
+            Self::Adopt => world.adopt()?,
+            Self::Disown => world.disown()?,
             Self::RevokeOldest => {
                 let token = world.state.own().find(|it| it.is_alive()).map(|it| it.fingerprint);
                 token.into_iter().for_each(|token| world.revoke(token));
@@ -189,6 +212,9 @@ impl Move {
             | Self::Wait(_)
             | Self::Crash
             | Self::MintForeign
+            | Self::Flow(_)
+            | Self::Adopt
+            | Self::Disown
             | Self::RevokeOldest
             | Self::RevokeNewest
             | Self::ClockAhead(_)

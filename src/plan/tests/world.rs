@@ -19,12 +19,14 @@ use crate::plan::{Next, plan};
 use crate::policy::AccountPolicy;
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
+mod adoption;
 mod invariants;
 mod key;
 mod ledger;
 mod perform;
 mod sinks;
 
+use adoption::Flow;
 pub(crate) use invariants::{Broken, Invariant, broken};
 pub(crate) use key::Key;
 use ledger::Ledger;
@@ -88,6 +90,8 @@ pub(crate) struct Outside {
     pub server: Server,
     /// The sinks, by their targets.
     pub places: BTreeMap<String, Place>,
+    /// Something else that uses a token.
+    pub flow: Flow,
 }
 
 /// Why a step ends early.

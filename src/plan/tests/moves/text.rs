@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Change, Move, SINKS, Said};
+use super::{Change, Flow, Move, SINKS, Said};
 use crate::plan::tests::world::{Fault, Refusal};
 use crate::policy::{Foreign, format_duration, parse_duration};
 
@@ -18,6 +18,9 @@ const REFUSALS: [(&str, Refusal); 5] = [
 
 const SAID: [(&str, Said); 4] =
     [("held", Said::Held), ("oldest", Said::Oldest), ("odd", Said::Odd), ("nothing", Said::Nothing)];
+
+const FLOWS: [(&str, Flow); 4] =
+    [("pasted", Flow::Pasted), ("mended", Flow::Mended), ("hidden", Flow::Hidden), ("shown", Flow::Shown)];
 
 const FAULTS: [(&str, Fault); 6] = [
     ("before", Fault::Before),
@@ -75,6 +78,9 @@ impl fmt::Display for Move {
             Self::Hear(sink) => write!(f, "hear {sink}"),
             Self::Acknowledge(sink, said) => write!(f, "acknowledge {sink} {}", word_of(&SAID, said)),
             Self::MintForeign => write!(f, "mint-foreign"),
+            Self::Flow(flow) => write!(f, "flow {}", word_of(&FLOWS, flow)),
+            Self::Adopt => write!(f, "adopt"),
+            Self::Disown => write!(f, "disown"),
             Self::RevokeOldest => write!(f, "revoke oldest"),
             Self::RevokeNewest => write!(f, "revoke newest"),
             Self::ClockAhead(by) => write!(f, "clock ahead {}", span(*by)),
@@ -126,6 +132,9 @@ impl FromStr for Move {
             ["hear", name] => Self::Hear(sink(name)?),
             ["acknowledge", name, said] => Self::Acknowledge(sink(name)?, by_word(&SAID, said)?),
             ["mint-foreign"] => Self::MintForeign,
+            ["flow", flow] => Self::Flow(by_word(&FLOWS, flow)?),
+            ["adopt"] => Self::Adopt,
+            ["disown"] => Self::Disown,
             ["revoke", "oldest"] => Self::RevokeOldest,
             ["revoke", "newest"] => Self::RevokeNewest,
             ["clock", "ahead", by] => Self::ClockAhead(to_span(by)?),

@@ -13,7 +13,7 @@ use crate::account::{AccountState, LastDelivery, Stage};
 use crate::event::{Event, GenerationNo, Hand, Learnt};
 use crate::plan::seen::{Claim, Doubt, ListedBy};
 use crate::plan::{Decision, Next, Step, plan};
-use crate::policy::{Foreign, SinkPolicy};
+use crate::policy::SinkPolicy;
 use crate::secret::Fingerprint;
 
 /// What must be so, as `ARCHITECTURE.md` names it.
@@ -197,12 +197,7 @@ impl World {
                 self.check_age(generation.number)?;
             }
             None => {
-                let adopted = self.policy.retention.foreign == Foreign::Adopt;
-                holds(
-                    Invariant::OwnOnly,
-                    adopted,
-                    "a foreign token is deleted though the policy keeps them",
-                )?;
+                self.check_adopted(victim)?;
                 let known = self.state.foreign.get(&victim);
                 let since = known.and_then(|it| Some((it.first_seen_at, it.superseded_at?)));
                 let old_enough = since.is_some_and(|(first_seen, superseded)| {

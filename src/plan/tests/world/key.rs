@@ -6,12 +6,12 @@ use std::mem::discriminant;
 
 use chrono::{DateTime, Utc};
 
-use super::{Outside, Place, Server, World};
+use super::{Flow, Outside, Place, Server, World};
 use crate::account::{
     AccountState, Adoption, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord,
 };
 use crate::event::Outcome;
-use crate::plan::seen::{Claim, Held, ListedBy, Seen, SeenList};
+use crate::plan::seen::{Claim, Held, ListedBy, Searched, Seen, SeenList};
 use crate::plan::tests::scene::user_of;
 use crate::policy::AccountPolicy;
 
@@ -75,6 +75,11 @@ impl World {
             trail: _,
         } = self;
         digest.outside(out);
+        for (token, had) in &out.flow.had {
+            digest.put(token);
+            // No policy here makes its overlap longer.
+            digest.until(Some(*had + out.skew + policy.retention.overlap));
+        }
         digest.policy(policy);
         digest.state(state);
         for sink in &policy.sinks {
@@ -90,7 +95,7 @@ impl World {
 
 impl Digest {
     fn outside(&mut self, out: &Outside) {
-        let Outside { now: _, skew, server, places } = out;
+        let Outside { now: _, skew, server, places, flow } = out;
         let Server { users, late, made, revoked, down, password } = server;
         self.put((skew.num_seconds(), users, made, down, password));
         for (at, user, token) in late {
@@ -104,6 +109,8 @@ impl Digest {
             self.put((target, holds, refuses, unreadable, deaf, untold, says));
             self.put(place.holds.is_some_and(|token| revoked.contains(&token)));
         }
+        let Flow { holds, unreadable, had: _ } = flow;
+        self.put((holds, unreadable));
     }
 
     /// What a reload may change in a made-up world.
@@ -240,7 +247,7 @@ impl Digest {
         let Seen {
             sinks,
             claims,
-            files: _,
+            files,
             peers: _,
             released,
             list,
@@ -271,6 +278,12 @@ impl Digest {
             match by {
                 ListedBy::Login => self.put(0),
                 ListedBy::Token(token) => self.put(token),
+            }
+        }
+        for found in files.values() {
+            match found {
+                Searched::Holds(found) => self.put(found),
+                Searched::Unknown(_) => self.put(0),
             }
         }
         for (name, claim) in claims {

@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     pub retired: BTreeSet<Fingerprint>,
     /// The tokens whose deletion was announced.
     pub deletes: BTreeSet<Fingerprint>,
+    /// The tokens that an operator put under the policy, and whether the flow was named as holding them.
+    pub adopted: BTreeMap<Fingerprint, bool>,
 }
 
 /// One sink, since it was bound.
@@ -79,16 +81,20 @@ impl Ledger {
             Event::Promoted { generation } => self.promoted = self.promoted.max(Some(*generation)),
             Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
             Event::Retired { fingerprint, .. } => _ = self.retired.insert(*fingerprint),
+            Event::Adopted { fingerprint, files, .. } => {
+                self.adopted.insert(*fingerprint, !files.is_empty());
+            }
+            Event::Disowned { fingerprint } => _ = self.adopted.remove(fingerprint),
+            Event::ForeignGone { fingerprints } => {
+                self.adopted.retain(|fingerprint, _| !fingerprints.contains(fingerprint));
+            }
             Event::RotationAsked
             | Event::RingexAttempted { .. }
             | Event::RingexQuiet { .. }
             | Event::LoginAttempted
             | Event::PasswordReset { .. }
             | Event::ForeignSeen { .. }
-            | Event::ForeignGone { .. }
-            | Event::Adopted { .. }
             | Event::AdoptedHeld { .. }
-            | Event::Disowned { .. }
             | Event::MintUnknown { .. }
             | Event::LostMintClosed { .. }
             | Event::Abandoned { .. }

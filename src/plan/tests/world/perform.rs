@@ -140,8 +140,7 @@ impl World {
     }
 
     fn token_at_hand(&self) -> Option<Fingerprint> {
-        let in_use = [self.state.current(), self.state.pending().filter(|it| it.verified_at.is_some())];
-        in_use.into_iter().flatten().map(|it| it.fingerprint).find(|token| self.texts.contains(token))
+        self.seen.askers(&self.state).map(|it| it.fingerprint).find(|token| self.texts.contains(token))
     }
 
     fn look_at_sinks(&mut self) -> Result<(), Stop> {
@@ -163,6 +162,7 @@ impl World {
         let released = released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
         self.seen.released = released.map(|(name, token)| (name, Held::Token(token))).collect();
         self.hear_consumers();
+        self.look_at_flow();
         self.seen.sinks = Some(held);
         self.note_texts();
         Ok(())

@@ -1,0 +1,131 @@
+//! A flow that has a token of others pasted into it, where no sink writes, and an operator who puts such tokens
+//! under the policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::{Broken, Invariant, Maker, World, broken};
+use crate::event::Event;
+use crate::plan::seen::Searched;
+use crate::policy::Foreign;
+use crate::secret::Fingerprint;
+
+/// Where an operator has us look for it.
+const PATH: &str = "/srv/flow";
+
+/// What is true of the flow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flow {
+    pub holds: Option<Fingerprint>,
+    pub unreadable: bool,
+    /// When it last had each of the others that it had, by the server's clock.
+    pub had: BTreeMap<Fingerprint, DateTime<Utc>>,
+}
+
+impl World {
+    /// Someone pastes the newest token of others into the flow. As with a sink, whoever does that wakes the daemon.
+    pub fn paste(&mut self) {
+        let is_newest = |token: &&Fingerprint| self.maker(token) == Maker::Another;
+        let newest = self
+            .alive()
+            .iter()
+            .filter(is_newest)
+            .max_by_key(|it| self.state.foreign.contains_key(*it))
+            .copied();
+        if newest.is_some() {
+            self.put_into_flow(newest);
+        }
+    }
+
+    /// From here on the flow takes its token from where we put it.
+    pub fn mend_flow(&mut self) {
+        self.put_into_flow(None);
+    }
+
+    fn put_into_flow(&mut self, token: Option<Fingerprint>) {
+        let server_time = self.out.now - self.out.skew;
+        if let Some(before) = self.out.flow.holds.take() {
+            self.out.flow.had.insert(before, server_time);
+        }
+        self.out.flow.holds = token;
+        self.wake();
+    }
+
+    /// An operator takes every token of others that lists show under the policy, as the driver does it.
+    pub fn adopt(&mut self) -> Result<(), Broken> {
+        let alive = self.alive();
+        let flow = Some(&self.out.flow).filter(|flow| !flow.unreadable).and_then(|flow| flow.holds);
+        let mut taken = Vec::new();
+        for token in self.state.foreign.keys().filter(|token| alive.contains(token)) {
+            let sinks = self.policy.sinks.iter().filter(|sink| self.can_see(sink));
+            let holding = sinks.filter(|sink| self.held_by(&sink.name) == Some(*token));
+            let mut held_by: BTreeSet<String> = holding.map(|sink| sink.name.clone()).collect();
+            let files = BTreeSet::from_iter((flow == Some(*token)).then(|| PATH.to_owned()));
+            held_by.extend(files.iter().cloned());
+            taken.push(Event::Adopted { fingerprint: *token, length: 40, files, held_by });
+        }
+        self.record(taken)?;
+        self.seen.sinks_changed();
+        self.wake();
+        Ok(())
+    }
+
+    /// An operator leaves them alone again.
+    pub fn disown(&mut self) -> Result<(), Broken> {
+        let adopted = self.state.foreign.iter().filter(|(_, token)| token.adoption.is_some());
+        let left = adopted.map(|(token, _)| Event::Disowned { fingerprint: *token }).collect();
+        self.record(left)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Looks through the flow for what it is to be looked through for.
+    pub(super) fn look_at_flow(&mut self) {
+        let named = |token: &&Fingerprint| {
+            let adoption = self.state.foreign.get(token).and_then(|it| it.adoption.as_ref());
+            adoption.is_some_and(|adoption| adoption.files.contains(PATH))
+        };
+        let wanted: BTreeSet<Fingerprint> = self.state.foreign.keys().filter(named).copied().collect();
+        let flow = &self.out.flow;
+        let found = match flow.unreadable {
+            true => Searched::Unknown("permission denied".to_owned()),
+            false => {
+                Searched::Holds(wanted.iter().filter(|token| flow.holds == Some(**token)).copied().collect())
+            }
+        };
+        let looked = (!wanted.is_empty()).then(|| (PATH.to_owned(), found));
+        self.seen.files = looked.into_iter().collect();
+    }
+
+    /// A token of others is deleted only if it is under the policy, and while the flow that was named has
+    /// another, and has had for as long as the overlap is.
+    pub(super) fn check_adopted(&self, victim: Fingerprint) -> Result<(), Broken> {
+        let word = self.ledger.adopted.get(&victim);
+        if word.is_none() && self.policy.retention.foreign != Foreign::Adopt {
+            return Err(broken(
+                Invariant::OwnOnly,
+                "a foreign token is deleted though the policy keeps them",
+            ));
+        }
+        if word != Some(&true) {
+            return Ok(());
+        }
+        if self.out.flow.holds == Some(victim) {
+            return Err(broken(Invariant::ServeLive, "what a flow holds is deleted, and it was named"));
+        }
+        let since = self.out.flow.had.get(&victim);
+        // The local clock may be off by less than is noticed, and the other way when the flow was looked at.
+        let server_time = self.out.now - self.out.skew + chrono::TimeDelta::minutes(12);
+        let overlapped = since.is_none_or(|since| {
+            (server_time - *since).to_std().is_ok_and(|time| time >= self.policy.retention.overlap)
+        });
+        match overlapped {
+            true => Ok(()),
+            false => Err(broken(
+                Invariant::Retention,
+                "an adopted token is deleted before a flow's overlap is over",
+            )),
+        }
+    }
+}
