@@ -88,7 +88,7 @@ pub(crate) enum Said {
 /// What is done to the flow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Flow {
-    /// Someone pastes the newest token of others into it.
+    /// Someone pastes a token of others into it.
     Pasted,
     /// It takes its token from one of our sinks from here on.
     Mended,

@@ -24,17 +24,18 @@ pub(crate) struct Flow {
 }
 
 impl World {
-    /// Someone pastes the newest token of others into the flow. As with a sink, whoever does that wakes the daemon.
+    /// Someone pastes a token of others into the flow, one that we know of if there is any. As with a sink, whoever
+    /// does that wakes the daemon.
     pub fn paste(&mut self) {
-        let is_newest = |token: &&Fingerprint| self.maker(token) == Maker::Another;
-        let newest = self
+        let of_another = |token: &&Fingerprint| self.maker(token) == Maker::Another;
+        let pasted = self
             .alive()
             .iter()
-            .filter(is_newest)
+            .filter(of_another)
             .max_by_key(|it| self.state.foreign.contains_key(*it))
             .copied();
-        if newest.is_some() {
-            self.put_into_flow(newest);
+        if pasted.is_some() {
+            self.put_into_flow(pasted);
         }
     }
 
