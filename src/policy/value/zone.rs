@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc};
-use jiff::civil;
-use jiff::tz::{self, AmbiguousOffset};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use jiff::Timestamp;
+use jiff::tz::{self, AmbiguousOffset, Offset};
 
 use super::{Kind, Refusal, kind, quoted};
 use crate::policy::suggest;
@@ -47,14 +47,15 @@ impl TimeZone {
 
     /// What a wall clock shows at this time. `None`: beyond all calendars.
     pub fn wall(&self, at: DateTime<Utc>) -> Option<NaiveDateTime> {
-        let offset = self.0.to_offset(jiff::Timestamp::from_second(at.timestamp()).ok()?);
+        let offset = self.0.to_offset(Timestamp::from_second(at.timestamp()).ok()?);
         at.naive_utc().checked_add_signed(TimeDelta::seconds(offset.seconds().into()))
     }
 
     /// When a wall clock first shows this time, or, where it skips it, the end of the gap. Whole seconds.
     /// `None`: beyond all calendars.
     pub fn first(&self, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-        let shown = civil(wall)?;
+        let shown = Timestamp::from_second(wall.and_utc().timestamp()).ok()?;
+        let shown = Offset::UTC.to_datetime(shown);
         let at = match self.0.to_ambiguous_timestamp(shown).offset() {
             AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
                 offset.to_timestamp(shown).ok()?
@@ -72,14 +73,6 @@ impl fmt::Display for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.iana_name().unwrap_or("UTC"))
     }
-}
-
-fn civil(wall: NaiveDateTime) -> Option<civil::DateTime> {
-    let small = |number: u32| i8::try_from(number).ok();
-    let year = i16::try_from(wall.year()).ok()?;
-    let (month, day) = (small(wall.month())?, small(wall.day())?);
-    let (hour, minute, second) = (small(wall.hour())?, small(wall.minute())?, small(wall.second())?);
-    civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()
 }
 
 #[cfg(test)]

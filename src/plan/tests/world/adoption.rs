@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{Broken, Invariant, Maker, World, broken};
+use super::invariants::holds;
+use super::{Broken, Invariant, Maker, World};
 use crate::event::Event;
 use crate::plan::seen::Searched;
 use crate::policy::Foreign;
@@ -103,30 +104,19 @@ impl World {
     /// another, and has had for as long as the overlap is.
     pub(super) fn check_adopted(&self, victim: Fingerprint) -> Result<(), Broken> {
         let word = self.ledger.adopted.get(&victim);
-        if word.is_none() && self.policy.retention.foreign != Foreign::Adopt {
-            return Err(broken(
-                Invariant::OwnOnly,
-                "a foreign token is deleted though the policy keeps them",
-            ));
-        }
+        let adopted = word.is_some() || self.policy.retention.foreign == Foreign::Adopt;
+        holds(Invariant::OwnOnly, adopted, "a foreign token is deleted though the policy keeps them")?;
         if word != Some(&true) {
             return Ok(());
         }
-        if self.out.flow.holds == Some(victim) {
-            return Err(broken(Invariant::ServeLive, "what a flow holds is deleted, and it was named"));
-        }
-        let since = self.out.flow.had.get(&victim);
+        let held = self.out.flow.holds == Some(victim);
+        holds(Invariant::ServeLive, !held, "what a flow holds is deleted, and it was named")?;
         // The local clock may be off by less than is noticed, and the other way when the flow was looked at.
         let server_time = self.out.now - self.out.skew + chrono::TimeDelta::minutes(12);
-        let overlapped = since.is_none_or(|since| {
+        let overlapped = self.out.flow.had.get(&victim).is_none_or(|since| {
             (server_time - *since).to_std().is_ok_and(|time| time >= self.policy.retention.overlap)
         });
-        match overlapped {
-            true => Ok(()),
-            false => Err(broken(
-                Invariant::Retention,
-                "an adopted token is deleted before a flow's overlap is over",
-            )),
-        }
+        let otherwise = "an adopted token is deleted before a flow's overlap is over";
+        holds(Invariant::Retention, overlapped, otherwise)
     }
 }

@@ -106,7 +106,7 @@ pub(crate) fn broken(invariant: Invariant, why: impl Into<String>) -> Broken {
     Broken { invariant, why: why.into() }
 }
 
-fn holds(invariant: Invariant, holds: bool, otherwise: &str) -> Result<(), Broken> {
+pub(super) fn holds(invariant: Invariant, holds: bool, otherwise: &str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(broken(invariant, otherwise)) }
 }
 
