@@ -1,9 +1,9 @@
 //! An account's state: the fold of its events, and nothing else.
 //!
-//! What can be derived is not kept: a generation's stage follows from when it was verified, promoted and
-//! superseded; whether something is held back follows from its last failure. The fold accepts any
-//! sequence of events without panicking, since a journal is input like any other. It does not know the
-//! policy or the time.
+//! What can be derived is not kept: a generation's stage follows from when it was verified,
+//! promoted and superseded; whether something is held back follows from its last failure. The fold
+//! accepts any sequence of events without panicking, since a journal is input like any other. It
+//! does not know the policy or the time.
 //!
 //! ```text
 //!             Verified        all required sinks Proved      the next one is Promoted       absent from a list
@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Outcome, Taken};
+use crate::event::{
+    BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, RetiredBy,
+};
 use crate::policy::{AccountPolicy, LoginPolicy};
 use crate::secret::{Fingerprint, SecretTag};
 
@@ -28,24 +30,25 @@ mod proof;
 pub use proof::{Minted, Proved, Verified};
 
 /// How many retired or lost generations are remembered, to know their tokens again.
-const REMEMBERED: usize = 64;
+const RETIRED_KEPT: usize = 64;
 
-/// How long a login counts for a limit of so many a minute. The server counts from when it hears of it, which is
-/// later than when it is written down here: hence the second.
-pub const COUNTED_FOR: TimeDelta = TimeDelta::seconds(61);
+/// How long a login counts for a limit of so many a minute. The server counts from when it hears of
+/// it, which is later than when it is written down here: hence the second.
+pub const LOGIN_WINDOW: TimeDelta = TimeDelta::seconds(61);
 
 /// A clock that was set back by less than this makes no difference.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
-/// Everything the journal says about an account. A checkpoint keeps it as JSON: any change to what is kept
-/// is another [`AccountState::FORM`], and those that were written before must still be read.
+/// Everything the journal says about an account. A checkpoint keeps it as JSON: any change to what
+/// is kept is another [`AccountState::FORM`], and those that were written before must still be
+/// read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountState {
     /// The `seq` of the last event folded in.
     pub seq: u64,
     /// The logins this account has had; the last one is the one in use.
-    pub lines: Vec<Line>,
+    pub lines: Vec<LoginEpoch>,
     /// Our tokens, those long retired left out.
     pub generations: BTreeMap<GenerationNo, Generation>,
     /// The highest number ever intended.
@@ -63,7 +66,7 @@ pub struct AccountState {
     /// Sinks taken out of the policy, by name.
     pub released_sinks: BTreeMap<String, SinkRecord>,
     /// What failed last, and when it is tried again.
-    pub lanes: BTreeMap<Lane, Failure>,
+    pub lanes: BTreeMap<BackoffKey, Failure>,
     /// When an operator asked for a rotation that has not been promoted yet.
     pub asked_at: Option<DateTime<Utc>>,
     /// The logins of the last minute before the last one.
@@ -84,7 +87,7 @@ pub struct AccountState {
 /// One login of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Line {
+pub struct LoginEpoch {
     /// The RingCX user; for a login by RingEX, whom its JWT names.
     pub username: String,
     /// Its platform; empty for a login by RingEX.
@@ -93,7 +96,8 @@ pub struct Line {
     pub since: DateTime<Utc>,
 }
 
-/// What this account has asked of RingEX lately, as far as it counts for the app that it logs in with.
+/// What this account has asked of RingEX lately, as far as it counts for the app that it logs in
+/// with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingexUse {
     /// The app, by its client id.
@@ -101,7 +105,7 @@ pub struct RingexUse {
     /// The requests of the last minute before the last one.
     pub attempts: VecDeque<DateTime<Utc>>,
     /// The app is to be left alone until then.
-    pub quiet_until: Option<DateTime<Utc>>,
+    pub backoff_until: Option<DateTime<Utc>>,
 }
 
 /// One of our tokens.
@@ -117,7 +121,7 @@ pub struct Generation {
     /// When it was minted, or seen to have been.
     pub minted_at: DateTime<Utc>,
     /// How we learnt of it.
-    pub learnt: Learnt,
+    pub learnt: MintSource,
     /// When it was seen to work.
     pub verified_at: Option<DateTime<Utc>>,
     /// When it became current.
@@ -129,7 +133,7 @@ pub struct Generation {
     /// A delete was sent.
     pub delete_sent: bool,
     /// When it was seen to be gone, and by whose hand.
-    pub retired: Option<(DateTime<Utc>, Hand)>,
+    pub retired: Option<(DateTime<Utc>, RetiredBy)>,
     /// When it was seen to have vanished.
     pub lost_at: Option<DateTime<Utc>>,
 }
@@ -253,9 +257,10 @@ pub struct SinkRecord {
     pub notify_owed: Option<GenerationNo>,
     /// The generation its consumer says it uses, and when it was first seen to say so.
     pub acknowledged: Option<(GenerationNo, DateTime<Utc>)>,
-    /// The last delivery that was taken, and what the sink said of it. One that was begun since, and whose
-    /// outcome is unknown, leaves it as it is: the sink then tells which of the two states it is in.
-    pub taken: Option<(GenerationNo, Taken)>,
+    /// The last delivery that was taken, and what the sink said of it. One that was begun since,
+    /// and whose outcome is unknown, leaves it as it is: the sink then tells which of the two
+    /// states it is in.
+    pub taken: Option<(GenerationNo, DeliveryReceipt)>,
 }
 
 /// What became of the newest delivery.
@@ -314,7 +319,7 @@ pub struct TokenLoss {
     pub evidence: String,
 }
 
-impl Line {
+impl LoginEpoch {
     /// Whether it logs in by RingEX.
     pub fn is_of_ringex(&self) -> bool {
         self.platform_id.is_empty()
@@ -352,7 +357,7 @@ impl Generation {
 
     /// Whether a list ever showed it. One that never did may only be slow to appear.
     pub fn was_listed(&self) -> bool {
-        self.verified_at.is_some() || self.learnt != Learnt::Answered
+        self.verified_at.is_some() || self.learnt != MintSource::Answered
     }
 }
 
@@ -377,53 +382,70 @@ impl AccountState {
     /// Our tokens of the login in use.
     pub fn own(&self) -> impl DoubleEndedIterator<Item = &Generation> {
         let line = self.line();
-        self.generations.values().filter(move |generation| generation.line == line)
+        self.generations
+            .values()
+            .filter(move |generation| generation.line == line)
     }
 
     /// Our tokens of earlier logins that were alive when the login changed.
     pub fn of_former_logins(&self) -> impl Iterator<Item = &Generation> {
         let line = self.line();
-        self.generations.values().filter(move |generation| generation.line != line && generation.is_alive())
+        self.generations
+            .values()
+            .filter(move |generation| generation.line != line && generation.is_alive())
     }
 
     /// The token every sink should hold.
     pub fn current(&self) -> Option<&Generation> {
-        self.own().rfind(|generation| generation.stage() == Stage::Current)
+        self.own()
+            .rfind(|generation| generation.stage() == Stage::Current)
     }
 
     /// The token on its way to the sinks.
     pub fn pending(&self) -> Option<&Generation> {
-        self.own().rfind(|generation| generation.stage() == Stage::Pending)
+        self.own()
+            .rfind(|generation| generation.stage() == Stage::Pending)
     }
 
     /// The tokens that sinks hold or are about to: the current and the pending one.
     pub fn in_use(&self) -> Vec<Fingerprint> {
-        [self.current(), self.pending()].into_iter().flatten().map(|it| it.fingerprint).collect()
+        [self.current(), self.pending()]
+            .into_iter()
+            .flatten()
+            .map(|it| it.fingerprint)
+            .collect()
     }
 
     /// Our tokens that wait for their deletion, oldest first.
     pub fn previous(&self) -> impl Iterator<Item = &Generation> {
-        self.own().filter(|generation| generation.stage() == Stage::Previous)
+        self.own()
+            .filter(|generation| generation.stage() == Stage::Previous)
     }
 
     /// How many of ours are alive, mints counted whose token may be among foreign ones.
     pub fn live_count(&self) -> usize {
-        let alive = self.own().filter(|generation| generation.is_alive()).count();
-        let unclear = self
-            .ambiguous_mints
-            .iter()
-            .filter(|mint| mint.candidates.iter().any(|candidate| self.foreign.contains_key(candidate)));
+        let alive = self
+            .own()
+            .filter(|generation| generation.is_alive())
+            .count();
+        let unclear = self.ambiguous_mints.iter().filter(|mint| {
+            mint.candidates
+                .iter()
+                .any(|candidate| self.foreign.contains_key(candidate))
+        });
         alive + unclear.count()
     }
 
     /// The generation with this token, whatever its stage.
     pub fn by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&Generation> {
-        self.generations.values().rfind(|generation| generation.fingerprint == *fingerprint)
+        self.generations
+            .values()
+            .rfind(|generation| generation.fingerprint == *fingerprint)
     }
 
-    /// Until when this lane is held back, if it is. Where the clock was set back to before the failure,
-    /// the hold would last by as much longer than was meant: it is over.
-    pub fn held_until(&self, lane: &Lane, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Until when this lane is held back, if it is. Where the clock was set back to before the
+    /// failure, the hold would last by as much longer than was meant: it is over.
+    pub fn held_until(&self, lane: &BackoffKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let failure = self.lanes.get(lane)?;
         let set_back = failure.last.signed_duration_since(now) > CLOCK_SLACK;
         (failure.next_attempt_at > now && !set_back).then_some(failure.next_attempt_at)
@@ -431,7 +453,11 @@ impl AccountState {
 
     /// How many failures in a row the worst lane has.
     pub fn consecutive_failures(&self) -> u32 {
-        self.lanes.values().map(|failure| failure.count).max().unwrap_or(0)
+        self.lanes
+            .values()
+            .map(|failure| failure.count)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The number the next mint will have.
@@ -439,12 +465,14 @@ impl AccountState {
         GenerationNo(self.last_generation.saturating_add(1))
     }
 
-    /// Whether this policy logs in as someone else than the journal says, as far as the policy tells.
+    /// Whether this policy logs in as someone else than the journal says, as far as the policy
+    /// tells.
     pub fn login_differs(&self, policy: &AccountPolicy) -> bool {
         let line = self.lines.last();
         match &policy.login {
-            LoginPolicy::Admin(login) => line
-                .is_none_or(|line| line.username != login.username || line.platform_id != login.platform_id),
+            LoginPolicy::Admin(login) => line.is_none_or(|line| {
+                line.username != login.username || line.platform_id != login.platform_id
+            }),
             // Which user it is only the JWT tells.
             LoginPolicy::RingEx(_) => line.is_none_or(|line| !line.is_of_ringex()),
         }
@@ -456,9 +484,10 @@ impl AccountState {
     }
 }
 
-/// Within a minute of `now`, on either side: one further ahead is from before the clock was set back.
+/// Within a minute of `now`, on either side: one further ahead is from before the clock was set
+/// back.
 fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now.signed_duration_since(at).abs() < COUNTED_FOR
+    now.signed_duration_since(at).abs() < LOGIN_WINDOW
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Incidents: what an operator is told, when, and how often. Pure: no I/O, no clock.
 //!
-//! Conditions are what is wrong right now, derived from an account's state; incidents are what became
-//! of them over time. The two are compared as levels, not edges: a condition that is there without an
-//! incident opens one, an incident without its condition is over. So nothing is lost in a crash.
+//! Conditions are what is wrong right now, derived from an account's state; incidents are what
+//! became of them over time. The two are compared as levels, not edges: a condition that is there
+//! without an incident opens one, an incident without its condition is over. So nothing is lost in
+//! a crash.
 //!
 //! ```text
 //!  conditions ─▶ assess(policy, state, …, now) ─▶ AlertEvents ─▶ journal ─▶ AlertState
@@ -10,8 +11,8 @@
 //!                                                           email ◀───────────┘
 //! ```
 //!
-//! Mail is one more consequence of the state: an incident that was not yet told of owes a mail, and a
-//! mail waits in the outbox until a server took it. Only `email.rs` does I/O.
+//! Mail is one more consequence of the state: an incident that was not yet told of owes a mail, and
+//! a mail waits in the outbox until a server took it. Only `email.rs` does I/O.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,10 +31,10 @@ mod event;
 mod state;
 mod text;
 
-pub use assess::{NextMail, Pace, assess, mail_failed, next_due};
+pub use assess::{Flush, NextMail, assess, mail_failed, next_due};
 pub use conditions::conditions;
-pub use event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, Unreadable};
-pub use state::{AlertState, Ended, Open, Unsent};
+pub use event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
+pub use state::{AlertState, OpenIncident, ResolvedIncident, Unsent};
 pub use text::test_mail;
 
 /// Something that is wrong right now.
@@ -53,14 +54,19 @@ pub struct Condition {
     pub cause: String,
     /// When the daemon tries again by itself; `None`: not before someone acts.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// What still works, in a sentence: "the previous token stays valid; IVR flows are not affected".
+    /// What still works, in a sentence: "the previous token stays valid; IVR flows are not
+    /// affected".
     pub still_works: String,
 }
 
 impl Condition {
     /// The incident it makes.
     pub fn key(&self) -> IncidentKey {
-        IncidentKey { account: self.account.clone(), kind: self.kind, sink: self.sink.clone() }
+        IncidentKey {
+            account: self.account.clone(),
+            kind: self.kind,
+            sink: self.sink.clone(),
+        }
     }
 }
 
@@ -85,7 +91,9 @@ pub struct IncidentKey {
 impl fmt::Display for IncidentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.account, self.kind)?;
-        self.sink.as_ref().map_or(Ok(()), |sink| write!(f, "/{sink}"))
+        self.sink
+            .as_ref()
+            .map_or(Ok(()), |sink| write!(f, "/{sink}"))
     }
 }
 
@@ -101,9 +109,14 @@ impl FromStr for IncidentKey {
         let unknown = || UnknownIncident(text.to_owned());
         let mut parts = text.splitn(3, '/');
         let (account, kind) = parts.next().zip(parts.next()).ok_or_else(unknown)?;
-        let kind: Result<_, serde::de::value::Error> = IncidentKind::deserialize(kind.into_deserializer());
+        let kind: Result<_, serde::de::value::Error> =
+            IncidentKind::deserialize(kind.into_deserializer());
         let kind = kind.map_err(|_| unknown())?;
-        Ok(Self { account: account.to_owned(), kind, sink: parts.next().map(str::to_owned) })
+        Ok(Self {
+            account: account.to_owned(),
+            kind,
+            sink: parts.next().map(str::to_owned),
+        })
     }
 }
 
@@ -115,7 +128,9 @@ impl Serialize for IncidentKey {
 
 impl<'de> Deserialize<'de> for IncidentKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

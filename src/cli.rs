@@ -12,6 +12,7 @@ mod adopt;
 mod auth_configs;
 mod check;
 pub(crate) mod client;
+mod context;
 mod credentials;
 mod generate;
 mod history;
@@ -23,7 +24,6 @@ mod reload;
 mod revoke;
 mod rotate;
 mod run;
-mod show;
 mod status;
 mod systemd_dropin;
 mod test_alert;
@@ -38,7 +38,8 @@ pub const DEFAULT_CONFIG: &str = "/etc/ringcx-rotator/config.toml";
 /// Keeps one living RingCX API token in every place that needs it.
 ///
 /// A daemon that mints a fresh permanent token on a schedule, proves that it works, delivers it to
-/// files, env-files and webhooks, and deletes the old one only when policy says so and nothing uses it.
+/// files, env-files and webhooks, and deletes the old one only when policy says so and nothing uses
+/// it.
 #[derive(Parser)]
 #[command(name = "ringcx-rotator", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -146,7 +147,8 @@ enum Command {
         account: String,
         /// The tokens to put under the policy: their fingerprints, or the beginnings of them
         fingerprints: Vec<String>,
-        /// A file that may hold such a token; a token that is found there is kept until it is not there any more
+        /// A file that may hold such a token; a token that is found there is kept until it is not
+        /// there any more
         #[arg(long = "file", value_name = "PATH")]
         files: Vec<PathBuf>,
         /// Leave these tokens alone again
@@ -158,7 +160,8 @@ enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Show the external auth configs of RingCX that an account's login can see, without their values
+    /// Show the external auth configs of RingCX that an account's login can see, without their
+    /// values
     AuthConfigs {
         /// The account
         account: String,
@@ -231,53 +234,127 @@ pub fn main(cli: Cli) -> ExitCode {
     let exit = match command {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
-        Command::Run { once } => {
-            run::run(&globals.config, if once { Mode::Once } else { Mode::Forever }, &screen)
-        }
+        Command::Run { once } => run::run(
+            &globals.config,
+            if once { Mode::Once } else { Mode::Forever },
+            &screen,
+        ),
         Command::Init(options) => init::init(&globals.config, *options, &screen),
         Command::Check { online, json } => {
-            let reach = if online { check::Reach::Online } else { check::Reach::File };
+            let reach = if online {
+                check::Reach::Online
+            } else {
+                check::Reach::File
+            };
             check::check(&globals.config, reach, json.json, &screen)
         }
-        Command::Plan { accounts, json } => plan::plan(&globals.config, &accounts, json.json, &screen),
-        Command::Rotate { accounts, all: _, no_wait, json } => {
-            rotate::rotate(&globals.config, rotate::Asked { accounts, no_wait, json: json.json }, &screen)
+        Command::Plan { accounts, json } => {
+            plan::plan(&globals.config, &accounts, json.json, &screen)
         }
+        Command::Rotate {
+            accounts,
+            all: _,
+            no_wait,
+            json,
+        } => rotate::rotate(
+            &globals.config,
+            rotate::RotateArgs {
+                accounts,
+                no_wait,
+                json: json.json,
+            },
+            &screen,
+        ),
         Command::Reload => reload::reload(&globals.config, &screen),
-        Command::Status { accounts, json } => status::status(&globals.config, &accounts, json.json, &screen),
-        Command::Tokens { account, json } => tokens::tokens(&globals.config, &account, json.json, &screen),
-        Command::Adopt { account, fingerprints, files, undo, yes, json } => {
-            let wish = if undo { adopt::Wish::Leave } else { adopt::Wish::Take };
-            let asked = adopt::Asked { account, fingerprints, files, wish, yes, json: json.json };
+        Command::Status { accounts, json } => {
+            status::status(&globals.config, &accounts, json.json, &screen)
+        }
+        Command::Tokens { account, json } => {
+            tokens::tokens(&globals.config, &account, json.json, &screen)
+        }
+        Command::Adopt {
+            account,
+            fingerprints,
+            files,
+            undo,
+            yes,
+            json,
+        } => {
+            let wish = if undo {
+                adopt::AdoptAction::Leave
+            } else {
+                adopt::AdoptAction::Take
+            };
+            let asked = adopt::AdoptArgs {
+                account,
+                fingerprints,
+                files,
+                wish,
+                yes,
+                json: json.json,
+            };
             adopt::adopt(&globals.config, asked, &screen)
         }
         Command::AuthConfigs { account, json } => {
             auth_configs::auth_configs(&globals.config, &account, json.json, &screen)
         }
-        Command::History { accounts, last, json, verify } => {
-            history::history(&globals.config, history::Asked { accounts, last, json, verify }, &screen)
-        }
-        Command::Revoke { account, fingerprint, yes, json } => {
-            let asked = revoke::Asked { account, fingerprint, yes, json: json.json };
+        Command::History {
+            accounts,
+            last,
+            json,
+            verify,
+        } => history::history(
+            &globals.config,
+            history::HistoryArgs {
+                accounts,
+                last,
+                json,
+                verify,
+            },
+            &screen,
+        ),
+        Command::Revoke {
+            account,
+            fingerprint,
+            yes,
+            json,
+        } => {
+            let asked = revoke::RevokeArgs {
+                account,
+                fingerprint,
+                yes,
+                json: json.json,
+            };
             revoke::revoke(&globals.config, asked, &screen)
         }
-        Command::SystemdDropin { write, polkit, json } => {
-            let what = if polkit { systemd_dropin::Which::Rule } else { systemd_dropin::Which::DropIn };
+        Command::SystemdDropin {
+            write,
+            polkit,
+            json,
+        } => {
+            let what = if polkit {
+                systemd_dropin::DropInFile::Rule
+            } else {
+                systemd_dropin::DropInFile::DropIn
+            };
             let to = match write {
-                Some(path) => systemd_dropin::To::File(path.unwrap_or_else(|| what.place().into())),
-                None if json => systemd_dropin::To::Json,
-                None => systemd_dropin::To::Stdout,
+                Some(path) => {
+                    systemd_dropin::DropInOutput::File(path.unwrap_or_else(|| what.place().into()))
+                }
+                None if json => systemd_dropin::DropInOutput::Json,
+                None => systemd_dropin::DropInOutput::Stdout,
             };
             systemd_dropin::systemd_dropin(&globals.config, what, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
-        Command::Simulate(options) => output::block_on(crate::simulate::options::run(*options)).map_or_else(
-            |error| {
-                screen.error(&error);
-                Exit::Failing
-            },
-            |()| Exit::Done,
-        ),
+        Command::Simulate(options) => output::block_on(crate::simulate::options::run(*options))
+            .map_or_else(
+                |error| {
+                    screen.error(&error);
+                    Exit::Failing
+                },
+                |()| Exit::Done,
+            ),
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
     };
     exit.into()

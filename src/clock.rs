@@ -1,8 +1,8 @@
 //! The only place that asks what time it is.
 //!
-//! Everything else takes the time as an argument, so that schedules, ages and back-off can be tested
-//! with any time. What this file does not know: whether the local clock is right. That is judged
-//! against the server's `Date` header, in the guards of retirement.
+//! Everything else takes the time as an argument, so that schedules, ages and back-off can be
+//! tested with any time. What this file does not know: whether the local clock is right. That is
+//! judged against the server's `Date` header, in the guards of retirement.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -33,7 +33,10 @@ impl Clock {
     /// The time now, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the time")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the one place that asks the time"
+            )]
             Source::System => Utc::now(),
             Source::Manual(at) => *at.lock().expect("no holder of the manual clock panics"),
         }
@@ -56,7 +59,10 @@ impl Clock {
 }
 
 /// A reading of the monotonic clock, for measuring how long something took.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks the time"
+)]
 pub fn monotonic() -> Instant {
     Instant::now()
 }
@@ -68,5 +74,6 @@ pub fn delta(duration: Duration) -> TimeDelta {
 
 /// `at + duration`, or the end of time where that overflows.
 pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
-    at.checked_add_signed(delta(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    at.checked_add_signed(delta(duration))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -9,24 +9,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::driver::HistoryError;
 use crate::journal::JournalError;
 use crate::policy::{LogPolicy, Policy};
+use crate::reconcile::HistoryError;
 use crate::ringcx::http::HttpSetupError;
 
 pub mod alerts;
-pub mod board;
 pub mod control;
-pub mod fleet;
-pub mod office;
-pub mod runner;
 pub mod signals;
+pub mod status;
+pub mod supervisor;
 mod systemd;
 pub mod view;
 mod waker;
+pub mod worker;
+pub mod workers;
 
-use office::Office;
-use signals::Told;
+use signals::SignalAction;
+use supervisor::Supervisor;
 
 /// How long the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Mode {
 }
 
 /// Applies a changed `[log]` table to the running process.
-pub type Relog = Arc<dyn Fn(&LogPolicy) + Send + Sync>;
+pub type ReloadLogging = Arc<dyn Fn(&LogPolicy) + Send + Sync>;
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +84,16 @@ pub enum DaemonError {
 pub type Failing = Vec<String>;
 
 /// Runs the daemon to its end.
-pub async fn run(policy: Policy, mode: Mode, relog: Relog) -> Result<Failing, DaemonError> {
+pub async fn run(
+    policy: Policy,
+    mode: Mode,
+    reload_logging: ReloadLogging,
+) -> Result<Failing, DaemonError> {
     let signals = signals::listen().map_err(DaemonError::Signals)?;
     let grace = policy.daemon.shutdown_grace;
     let socket = (mode == Mode::Forever).then(|| policy.daemon.control_socket.clone());
 
-    let office = Arc::new(Office::open(policy, Clock::system(), relog).await?);
+    let office = Arc::new(Supervisor::open(policy, Clock::system(), reload_logging).await?);
     let _socket = match socket {
         Some(path) => Some(control::serve(Arc::clone(&office), path)?),
         None => None,
@@ -100,11 +104,19 @@ pub async fn run(policy: Policy, mode: Mode, relog: Relog) -> Result<Failing, Da
     Ok(ending)
 }
 
-async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Told>) -> Failing {
+async fn serve(
+    office: &Arc<Supervisor>,
+    mode: Mode,
+    mut signals: mpsc::Receiver<SignalAction>,
+) -> Failing {
     let first_passes = office.start_accounts().await;
     tokio::pin!(first_passes);
-    let mut feed =
-        tokio::time::interval(office.systemd().watchdog_interval().unwrap_or(Duration::from_secs(60)));
+    let mut feed = tokio::time::interval(
+        office
+            .systemd()
+            .watchdog_interval()
+            .unwrap_or(Duration::from_secs(60)),
+    );
     let mut report = tokio::time::interval(Duration::from_secs(10));
     let mut ready = false;
     loop {
@@ -119,12 +131,12 @@ async fn serve(office: &Arc<Office>, mode: Mode, mut signals: mpsc::Receiver<Tol
                 tracing::info!(name: "ready", accounts = office.account_names().await.len(), "Ready");
             }
             told = signals.recv() => match told {
-                Some(Told::Reload) => {
+                Some(SignalAction::Reload) => {
                     // What is wrong with the policy was logged, and is an incident.
                     let _logged = office.reload().await;
                 }
-                Some(Told::PassNow) => office.pass_now().await,
-                Some(Told::Stop) | None => {
+                Some(SignalAction::PassNow) => office.pass_now().await,
+                Some(SignalAction::Stop) | None => {
                     tracing::info!(name: "stopping", "Stopping");
                     return Vec::new();
                 }

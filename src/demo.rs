@@ -1,9 +1,10 @@
 //! The whole story in under a minute: set up, run, check, tell.
 //!
-//! Everything stands on loopback and in one directory that is gone at the end. What is shown is the real
-//! binary with a real policy, run as a child; only RingCX, the webhook's far end and the mail server are
-//! stand-ins, and what they recorded is what everything is checked against. This file knows the order of
-//! things; what happens is in `demo/story.rs`, what must be true afterwards in `demo/checks.rs`.
+//! Everything stands on loopback and in one directory that is gone at the end. What is shown is the
+//! real binary with a real policy, run as a child; only RingCX, the webhook's far end and the mail
+//! server are stand-ins, and what they recorded is what everything is checked against. This file
+//! knows the order of things; what happens is in `demo/story.rs`, what must be true afterwards in
+//! `demo/checks.rs`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,20 +18,20 @@ use crate::cli::{Exit, Palette};
 use crate::clock::monotonic;
 
 mod checks;
-mod child;
 mod facts;
 mod leaks;
+mod narration;
+mod process;
 mod reader;
 mod script;
 mod stage;
 mod story;
 mod timeline;
 mod watch;
-mod words;
 
 use script::Verdict;
-use stage::{Stage, StageError};
-use story::{Ending, Story, Trouble};
+use stage::{DemoStage, StageError};
+use story::{Ending, Story, StoryError};
 use timeline::Timeline;
 
 /// The story ends by then, whatever happens; the daemon then has three seconds more.
@@ -52,19 +53,23 @@ enum Leftovers {
 }
 
 /// How the story ended.
-enum End {
+enum StoryEnd {
     Played,
     Interrupted,
     TooSlow,
-    Trouble(Trouble),
+    Trouble(StoryError),
 }
 
 /// Plays the demo and says what was checked: done if all of it was as it should be.
 pub fn demo(options: DemoOptions, palette: Palette) -> Exit {
-    if let Some(exit) = child::become_daemon_if_told() {
+    if let Some(exit) = process::become_daemon_if_told() {
         return exit;
     }
-    let leftovers = if options.keep { Leftovers::Keep } else { Leftovers::Remove };
+    let leftovers = if options.keep {
+        Leftovers::Keep
+    } else {
+        Leftovers::Remove
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -80,7 +85,7 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
         Ok(signals) => signals,
         Err(error) => return failing(&format!("signals: {error}")),
     };
-    let stage = match Stage::set(leftovers).await {
+    let stage = match DemoStage::set(leftovers).await {
         Ok(stage) => stage,
         Err(error) => return failing(&chain(&error)),
     };
@@ -92,7 +97,7 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
         Ok(story) => {
             let (end, ending) = play(story, signals, began).await;
             let awaited = awaited.lock().map(|it| it.clone()).unwrap_or_default();
-            judge(&stage, &mut timeline, end, ending, &awaited).await
+            verdict(&stage, &mut timeline, end, ending, &awaited).await
         }
         Err(error) => Err(format!("the daemon cannot be started: {error}")),
     };
@@ -100,41 +105,45 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
     script::closing(&mut timeline, passed, &root, leftovers, began.elapsed())
 }
 
-/// Runs the story to its end or until it is cut short. When this returns neither the daemon nor a reader
-/// is left; the stage still stands.
-async fn play(mut story: Story<'_>, mut signals: Signals, began: Instant) -> (End, Ending) {
+/// Runs the story to its end or until it is cut short. When this returns neither the daemon nor a
+/// reader is left; the stage still stands.
+async fn play(mut story: Story<'_>, mut signals: Signals, began: Instant) -> (StoryEnd, Ending) {
     let end = tokio::select! {
-        played = story.play() => played.map_or_else(End::Trouble, |()| End::Played),
-        _ = signals.next() => End::Interrupted,
-        () = tokio::time::sleep(LONGEST.saturating_sub(began.elapsed())) => End::TooSlow,
+        played = story.play() => played.map_or_else(StoryEnd::Trouble, |()| StoryEnd::Played),
+        _ = signals.next() => StoryEnd::Interrupted,
+        () = tokio::time::sleep(LONGEST.saturating_sub(began.elapsed())) => StoryEnd::TooSlow,
     };
     (end, story.end().await)
 }
 
 /// Checks everything; where the story did not come to its end, says why.
-async fn judge(
-    stage: &Stage,
+async fn verdict(
+    stage: &DemoStage,
     timeline: &mut Timeline,
-    end: End,
+    end: StoryEnd,
     ending: Ending,
     awaited: &str,
 ) -> Result<Verdict, String> {
     match end {
-        End::Played => {
+        StoryEnd::Played => {
             let facts = facts::gather(stage, ending, timeline.printed()).await;
-            let facts = facts.map_err(|error| format!("what happened cannot be looked at: {error}"))?;
+            let facts =
+                facts.map_err(|error| format!("what happened cannot be looked at: {error}"))?;
             Ok(script::verdict(timeline, &checks::all(&facts)))
         }
-        End::Interrupted => Err("interrupted; the daemon is stopped".to_owned()),
+        StoryEnd::Interrupted => Err("interrupted; the daemon is stopped".to_owned()),
         // There is nobody to say it to.
-        End::Trouble(trouble @ Trouble::Unheard) => Err(trouble.to_string()),
-        End::Trouble(trouble) => {
+        StoryEnd::Trouble(trouble @ StoryError::Unheard) => Err(trouble.to_string()),
+        StoryEnd::Trouble(trouble) => {
             script::last_log_lines(timeline, stage);
             Err(trouble.to_string())
         }
-        End::TooSlow => {
+        StoryEnd::TooSlow => {
             script::last_log_lines(timeline, stage);
-            Err(format!("after {} s the demo still waited for {awaited}", LONGEST.as_secs()))
+            Err(format!(
+                "after {} s the demo still waited for {awaited}",
+                LONGEST.as_secs()
+            ))
         }
     }
 }

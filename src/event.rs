@@ -1,8 +1,8 @@
 //! The vocabulary: everything that can happen to an account and its tokens.
 //!
-//! The journal keeps these, [`crate::account::AccountState`] is their fold, `history` prints them. They
-//! hold fingerprints, never tokens. A variant that is already in somebody's journal is never renamed
-//! and never loses a field; new fields take `#[serde(default)]`.
+//! The journal keeps these, [`crate::account::AccountState`] is their fold, `history` prints them.
+//! They hold fingerprints, never tokens. A variant that is already in somebody's journal is never
+//! renamed and never loses a field; new fields take `#[serde(default)]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -38,8 +38,8 @@ pub enum Event {
     },
     /// An operator asked for a rotation.
     RotationAsked,
-    /// A RingEX access token is about to be asked for. Counted against the limit of the RingEX app, across
-    /// restarts and accounts.
+    /// A RingEX access token is about to be asked for. Counted against the limit of the RingEX app,
+    /// across restarts and accounts.
     RingexAttempted {
         /// The app.
         client_id: String,
@@ -51,7 +51,8 @@ pub enum Event {
         /// Not before then.
         until: DateTime<Utc>,
     },
-    /// A login is about to be sent to RingCX. Counted against `logins-per-minute`, across restarts too.
+    /// A login is about to be sent to RingCX. Counted against `logins-per-minute`, across restarts
+    /// too.
     LoginAttempted,
     /// What a login said of the password: whether RingCX wants it changed.
     PasswordReset {
@@ -68,14 +69,15 @@ pub enum Event {
         /// Which.
         fingerprints: BTreeSet<Fingerprint>,
     },
-    /// An operator put a foreign token under the policy: from here on it ages like one of ours. Where it
-    /// was adopted before, this takes the place of that.
+    /// An operator put a foreign token under the policy: from here on it ages like one of ours.
+    /// Where it was adopted before, this takes the place of that.
     Adopted {
         /// Which.
         fingerprint: Fingerprint,
         /// How many bytes it has: with the fingerprint that is enough to find it in a file.
         length: usize,
-        /// Files that are looked through for it, by their absolute paths: it stays while one holds it.
+        /// Files that are looked through for it, by their absolute paths: it stays while one holds
+        /// it.
         files: BTreeSet<String>,
         /// Where it was seen: names of sinks, and paths.
         held_by: BTreeSet<String>,
@@ -106,7 +108,7 @@ pub enum Event {
         /// Its fingerprint.
         fingerprint: Fingerprint,
         /// How we learnt of it.
-        how: Learnt,
+        how: MintSource,
     },
     /// The mint request never left this machine.
     MintFailed {
@@ -159,7 +161,8 @@ pub enum Event {
         sink: String,
         /// `file`, `env-file`, `webhook`.
         sink_type: String,
-        /// Where it is, in words without secrets: a path, a path and key, a host. Another target is another sink.
+        /// Where it is, in words without secrets: a path, a path and key, a host. Another target is
+        /// another sink.
         target: String,
     },
     /// A sink was taken out of the policy and no longer counts.
@@ -167,7 +170,8 @@ pub enum Event {
         /// Its name.
         sink: String,
     },
-    /// A delivery is about to begin. Until its outcome is recorded the sink may hold this generation.
+    /// A delivery is about to begin. Until its outcome is recorded the sink may hold this
+    /// generation.
     DeliveryIntended {
         /// To where.
         sink: String,
@@ -181,8 +185,8 @@ pub enum Event {
         /// What.
         generation: GenerationNo,
         /// What the sink said of it.
-        #[serde(default, skip_serializing_if = "Taken::is_plain")]
-        taken: Taken,
+        #[serde(default, skip_serializing_if = "DeliveryReceipt::is_plain")]
+        taken: DeliveryReceipt,
     },
     /// The sink did not take the token, or may not have.
     DeliveryFailed {
@@ -259,7 +263,7 @@ pub enum Event {
         /// Its generation, where it is ours.
         generation: Option<GenerationNo>,
         /// Whose hand it was.
-        by: Hand,
+        by: RetiredBy,
     },
     /// The current or pending token vanished from the server by another's hand.
     TokenLost {
@@ -276,7 +280,7 @@ pub enum Event {
     /// Something did not work; this says when it is tried again.
     AttemptFailed {
         /// What is held back until then.
-        lane: Lane,
+        lane: BackoffKey,
         /// The incident it belongs to.
         incident: IncidentKind,
         /// What went wrong, in words without secrets.
@@ -292,16 +296,17 @@ pub enum Event {
     /// What had failed works again.
     LaneCleared {
         /// What is no longer held back.
-        lane: Lane,
+        lane: BackoffKey,
     },
     /// A hold is lifted before its time: nothing is known to work yet, but it may be tried.
     HoldLifted {
         /// What is no longer held back.
-        lane: Lane,
+        lane: BackoffKey,
         /// By what.
-        by: Lifted,
+        by: ReleaseCause,
     },
-    /// The local clock and the server's are too far apart to judge ages; nothing is deleted meanwhile.
+    /// The local clock and the server's are too far apart to judge ages; nothing is deleted
+    /// meanwhile.
     ClockDisagreed {
         /// Local minus server, in seconds.
         skew_seconds: i64,
@@ -310,12 +315,12 @@ pub enum Event {
     ClockAgreed,
 }
 
-/// What a sink said of a token that it took, beyond that it did. The journal remembers it for the sink,
-/// which has no memory of its own.
+/// What a sink said of a token that it took, beyond that it did. The journal remembers it for the
+/// sink, which has no memory of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    /// The state that it left its target in, for a sink that can tell that state again but not read the
-    /// token out of it: the SHA-256 of a rendered file, the `updatedTime` of an auth config.
+pub struct DeliveryReceipt {
+    /// The state that it left its target in, for a sink that can tell that state again but not read
+    /// the token out of it: the SHA-256 of a rendered file, the `updatedTime` of an auth config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// How it is known that the token is there, where a sink has more than one way.
@@ -329,7 +334,7 @@ pub struct Taken {
     pub peers: BTreeMap<String, PeerToken>,
 }
 
-impl Taken {
+impl DeliveryReceipt {
     /// Whether there is nothing to be said.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
@@ -348,7 +353,7 @@ pub struct PeerToken {
 /// How we learnt of a minted token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Learnt {
+pub enum MintSource {
     /// The mint's answer held it.
     Answered,
     /// The answer was lost; the token was the one new one on the list.
@@ -370,7 +375,7 @@ pub enum Outcome {
 /// Whose hand deleted a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Hand {
+pub enum RetiredBy {
     /// Ours.
     Us,
     /// Someone else's.
@@ -380,7 +385,7 @@ pub enum Hand {
 /// What lifts a hold early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Lifted {
+pub enum ReleaseCause {
     /// An operator asked for a rotation.
     Operator,
     /// The policy was read again.
@@ -391,7 +396,7 @@ pub enum Lifted {
 
 /// A kind of work with a back-off of its own, so that one that fails holds up no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
+pub enum BackoffKey {
     /// Logging in: without it nothing can be minted.
     Login,
     /// Asking the server anything at all.
@@ -406,7 +411,7 @@ pub enum Lane {
     Notify(String),
 }
 
-impl fmt::Display for Lane {
+impl fmt::Display for BackoffKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Login => f.write_str("login"),
@@ -422,10 +427,10 @@ impl fmt::Display for Lane {
 /// The text names no lane.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is no lane")]
-pub struct UnknownLane(String);
+pub struct UnknownBackoffKey(String);
 
-impl FromStr for Lane {
-    type Err = UnknownLane;
+impl FromStr for BackoffKey {
+    type Err = UnknownBackoffKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.split_once(':')) {
@@ -435,20 +440,22 @@ impl FromStr for Lane {
             ("retirement", _) => Ok(Self::Retirement),
             (_, Some(("sink", name))) => Ok(Self::Sink(name.to_owned())),
             (_, Some(("notify", name))) => Ok(Self::Notify(name.to_owned())),
-            _ => Err(UnknownLane(text.to_owned())),
+            _ => Err(UnknownBackoffKey(text.to_owned())),
         }
     }
 }
 
-impl Serialize for Lane {
+impl Serialize for BackoffKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Lane {
+impl<'de> Deserialize<'de> for BackoffKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Rows stand in named streams, one for each account and `@alerts` for incidents and mail. A row's
 //! `seq` counts from 1 in its stream, and an append names the `seq` it expects: of two writers one
-//! loses before it can act. Each row carries the SHA-256 of the one before it, so a row changed by hand
-//! is found.
+//! loses before it can act. Each row carries the SHA-256 of the one before it, so a row changed by
+//! hand is found.
 //!
-//! The oldest rows of a long stream give way to one [`Checkpoint`], which keeps what they come to and the
-//! hash that the first row behind it follows. What it says is opaque here: it is told what to write.
+//! The oldest rows of a long stream give way to one [`Checkpoint`], which keeps what they come to
+//! and the hash that the first row behind it follows. What it says is opaque here: it is told what
+//! to write.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub mod checkpoint;
 mod sqlite;
 
 use checkpoint::FormError;
-pub use sqlite::{SqliteJournal, Verified};
+pub use sqlite::{SqliteJournal, VerifiedStream};
 
 /// The stream of incidents and mail. No account can have this name.
 pub const ALERTS: &str = "@alerts";
@@ -67,7 +68,10 @@ pub struct Stream {
 impl Stream {
     /// The `seq` of its last row, 0 where there never was one.
     pub fn last(&self) -> u64 {
-        let before = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
+        let before = self
+            .checkpoint
+            .as_ref()
+            .map_or(0, |checkpoint| checkpoint.seq);
         self.rows.last().map_or(before, |row| row.seq)
     }
 }
@@ -101,8 +105,8 @@ pub enum JournalError {
         /// The newest version known.
         known: i64,
     },
-    /// What stands in for the oldest rows of a stream cannot be read: stop; upgrade, or restore the state
-    /// directory.
+    /// What stands in for the oldest rows of a stream cannot be read: stop; upgrade, or restore the
+    /// state directory.
     #[error("journal stream `{stream}`: the checkpoint of rows 1 to {seq} {source}")]
     Checkpoint {
         /// The stream.
@@ -128,7 +132,8 @@ pub enum JournalError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no database, or a damaged one: stop; restore the state directory. It was left as it is.
+    /// The file is no database, or a damaged one: stop; restore the state directory. It was left as
+    /// it is.
     #[error("{path} cannot be read as a journal: {source}", path = path.display())]
     Unreadable {
         /// The file.
@@ -136,7 +141,8 @@ pub enum JournalError {
         /// What the database said.
         source: rusqlite::Error,
     },
-    /// The file is another program's database: stop; point `state-dir` elsewhere. It was left as it is.
+    /// The file is another program's database: stop; point `state-dir` elsewhere. It was left as it
+    /// is.
     #[error("{path} is another program's database (application id {got:#010x})", path = path.display())]
     Foreign {
         /// The file.
@@ -163,7 +169,8 @@ pub enum JournalError {
     Closed,
 }
 
-/// Keeps rows. The whole of what a journal must do, so that one in another store can take its place.
+/// Keeps rows. The whole of what a journal must do, so that one in another store can take its
+/// place.
 pub trait Journal: Send + Sync {
     /// A whole stream, in order.
     fn load(&self, stream: &str) -> impl Future<Output = Result<Stream, JournalError>> + Send;
@@ -177,8 +184,9 @@ pub trait Journal: Send + Sync {
         entries: Vec<Entry>,
     ) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
-    /// Replaces the rows up to `upto`, and any checkpoint before them, by one that says this. All of it or
-    /// nothing happens; a stream that is not as it was written is refused, so that no trace is swept away.
+    /// Replaces the rows up to `upto`, and any checkpoint before them, by one that says this. All
+    /// of it or nothing happens; a stream that is not as it was written is refused, so that no
+    /// trace is swept away.
     fn compact(
         &self,
         stream: &str,

@@ -3,9 +3,9 @@
 //! The map, in reading order. Data flows one way: the policy and the journal's fold go into
 //! [`plan`], which decides; the [`driver`] performs one step and appends what came of it.
 
-pub mod child;
 pub mod clock;
-pub mod effect;
+pub mod failpoint;
+pub mod process;
 pub mod secret;
 
 pub mod event;
@@ -21,7 +21,7 @@ pub mod account;
 pub mod alert;
 pub mod plan;
 
-pub mod driver;
+pub mod reconcile;
 
 pub mod daemon;
 
@@ -31,4 +31,4 @@ pub mod simulate;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-pub mod hostile;
+pub mod fuzz_properties;

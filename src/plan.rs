@@ -1,8 +1,8 @@
 //! What is to be done next for one account, and why. Pure: no I/O, no clock.
 //!
-//! [`plan`] is asked again after every step, with what the step changed. Recovery after a crash is the
-//! same call. The sections are tried in the order of [`plan`]'s body; the first that wants something is
-//! what is done next, the rest only say what they would do or wait for.
+//! [`plan`] is asked again after every step, with what the step changed. Recovery after a crash is
+//! the same call. The sections are tried in the order of [`plan`]'s body; the first that wants
+//! something is what is done next, the rest only say what they would do or wait for.
 
 use std::collections::BTreeSet;
 
@@ -10,25 +10,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::account::{AccountState, Minted, Proved, Verified};
 use crate::clock::after;
-use crate::event::{Event, GenerationNo, Lane};
+use crate::event::{BackoffKey, Event, GenerationNo};
 use crate::policy::AccountPolicy;
 use crate::secret::Fingerprint;
 
 pub mod backoff;
-mod books;
 mod consumers;
 mod deliver;
+pub mod evidence;
 mod mint;
+mod observations;
 mod retire;
 pub mod schedule;
-pub mod seen;
 
-pub use consumers::{Unacknowledged, notifications_owed, unacknowledged};
-pub use mint::{Due, due, next_scheduled};
+pub use consumers::{MissingAck, notifications_owed, unacknowledged};
+use evidence::{Doubt, Evidence, ListedBy, TokenList};
+pub use mint::{RotationDue, due, next_scheduled};
 pub use retire::{
-    Blocked, Reason, Retirable, adopted, adopted_retires_after, judge_for_operator, retires_after,
+    Blocked, Reason, Retirable, adopted, adopted_retires_after, check_for_operator, retires_after,
 };
-use seen::{Doubt, ListedBy, Seen, SeenList};
 
 /// A list older than this is fetched again before anything rests on it.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -171,13 +171,18 @@ pub struct Waiting {
 }
 
 /// Decides what is to be done next.
-pub fn plan(policy: &AccountPolicy, state: &AccountState, seen: &Seen, now: DateTime<Utc>) -> Decision {
+pub fn plan(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    seen: &Evidence,
+    now: DateTime<Utc>,
+) -> Decision {
     let mut planner = Planner::new(policy, state, seen, now);
-    planner.keep_books();
-    planner.settle_open_mint();
+    planner.record_observations();
+    planner.resolve_open_mint();
     planner.finish_pending();
     planner.repair_sinks();
-    planner.tell_consumers();
+    planner.notify_consumers();
     planner.await_acknowledgements();
     planner.rotate();
     planner.retire();
@@ -189,13 +194,18 @@ pub fn plan(policy: &AccountPolicy, state: &AccountState, seen: &Seen, now: Date
 struct Planner<'a> {
     policy: &'a AccountPolicy,
     state: &'a AccountState,
-    seen: &'a Seen,
+    seen: &'a Evidence,
     now: DateTime<Utc>,
     decision: Decision,
 }
 
 impl<'a> Planner<'a> {
-    fn new(policy: &'a AccountPolicy, state: &'a AccountState, seen: &'a Seen, now: DateTime<Utc>) -> Self {
+    fn new(
+        policy: &'a AccountPolicy,
+        state: &'a AccountState,
+        seen: &'a Evidence,
+        now: DateTime<Utc>,
+    ) -> Self {
         let decision = Decision {
             next: Next::Rest,
             steps: Vec::new(),
@@ -204,7 +214,13 @@ impl<'a> Planner<'a> {
             awaits: BTreeSet::new(),
             wake_at: after(now, policy.check_every),
         };
-        Self { policy, state, seen, now, decision }
+        Self {
+            policy,
+            state,
+            seen,
+            now,
+            decision,
+        }
     }
 
     /// Does this next, unless an earlier section wants something.
@@ -225,14 +241,21 @@ impl<'a> Planner<'a> {
     }
 
     fn step(&mut self, action: Action, target: Option<String>, because: impl Into<String>) {
-        self.decision.steps.push(PlannedStep { action, target, because: because.into() });
+        self.decision.steps.push(PlannedStep {
+            action,
+            target,
+            because: because.into(),
+        });
     }
 
     fn wait(&mut self, what: impl Into<String>, until: Option<DateTime<Utc>>) {
         if let Some(until) = until {
             self.wake(until);
         }
-        self.decision.waiting.push(Waiting { what: what.into(), until });
+        self.decision.waiting.push(Waiting {
+            what: what.into(),
+            until,
+        });
     }
 
     /// Plan again at this time at the latest.
@@ -242,50 +265,63 @@ impl<'a> Planner<'a> {
 
     /// Until when nothing may be asked of the server, if so.
     fn server_held(&self) -> Option<DateTime<Utc>> {
-        let quiet = self.seen.quiet_until.filter(|until| *until > self.now);
-        self.state.held_until(&Lane::Server, self.now).max(quiet)
+        let quiet = self.seen.backoff_until.filter(|until| *until > self.now);
+        self.state
+            .held_until(&BackoffKey::Server, self.now)
+            .max(quiet)
     }
 
     /// Until when no login may be sent, if so.
     fn login_held(&self) -> Option<DateTime<Utc>> {
-        self.held(&Lane::Login)
+        self.held(&BackoffKey::Login)
     }
 
     /// Until when this lane or the server is held back, if so.
-    fn held(&self, lane: &Lane) -> Option<DateTime<Utc>> {
-        self.state.held_until(lane, self.now).max(self.server_held())
+    fn held(&self, lane: &BackoffKey) -> Option<DateTime<Utc>> {
+        self.state
+            .held_until(lane, self.now)
+            .max(self.server_held())
     }
 
     /// The last list, if things may rest on it.
-    fn fresh_list(&self) -> Option<&'a SeenList> {
-        self.seen.list.as_ref().filter(|list| self.now - list.at <= FRESH && list.at <= self.now + FRESH)
+    fn fresh_list(&self) -> Option<&'a TokenList> {
+        self.seen
+            .list
+            .as_ref()
+            .filter(|list| self.now - list.at <= FRESH && list.at <= self.now + FRESH)
     }
 
     /// The last list, if it was had with the current token.
-    fn list_as_current(&self) -> Option<&'a SeenList> {
+    fn list_as_current(&self) -> Option<&'a TokenList> {
         let current = self.state.current()?.fingerprint;
-        self.fresh_list().filter(|list| list.by == ListedBy::Token(current) && list.tokens.contains(&current))
+        self.fresh_list()
+            .filter(|list| list.by == ListedBy::Token(current) && list.tokens.contains(&current))
     }
 
     /// The last list, if it was had with a login.
-    fn list_by_login(&self) -> Option<&'a SeenList> {
+    fn list_by_login(&self) -> Option<&'a TokenList> {
         self.fresh_list().filter(|list| list.by == ListedBy::Login)
     }
 
     /// Between rotations the server's list is looked at every `check-every`.
     fn check(&mut self) {
-        let Some(current) = self.state.current() else { return };
+        let Some(current) = self.state.current() else {
+            return;
+        };
         let doubt = self.seen.doubt(&current.fingerprint);
-        let next_check = self.seen.last_listed_at.map(|at| after(at, self.policy.check_every));
+        let next_check = self
+            .seen
+            .last_listed_at
+            .map(|at| after(at, self.policy.check_every));
         // One further off than a whole turn is from before the clock was set back.
-        let is_due =
-            next_check.is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));
+        let is_due = next_check
+            .is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));
         if let Some(until) = self.server_held() {
             self.wake(until);
             return;
         }
         // A rotation that is being tried again asks the server often enough.
-        let busy = self.state.trouble(&Lane::Rotation).is_some();
+        let busy = self.state.trouble(&BackoffKey::Rotation).is_some();
         // Another account needs the token's text, which a login's list has.
         if self.seen.peers.is_wanted
             && !self.seen.values.contains(&current.fingerprint)
@@ -296,9 +332,14 @@ impl<'a> Planner<'a> {
         }
         if (is_due && !busy) || doubt != Doubt::default() {
             // A doubt is settled by asking as the other: two looks of the same kind prove less.
-            let by_login =
-                doubt.wants_login() && self.list_by_login().is_none() && self.login_held().is_none();
-            self.look(if by_login { Look::ListByLogin } else { Look::ListAsCurrent });
+            let by_login = doubt.wants_login()
+                && self.list_by_login().is_none()
+                && self.login_held().is_none();
+            self.look(if by_login {
+                Look::ListByLogin
+            } else {
+                Look::ListAsCurrent
+            });
         }
         if let Some(at) = next_check.filter(|at| *at > self.now) {
             self.wake(at);
@@ -306,10 +347,10 @@ impl<'a> Planner<'a> {
         self.try_login_again();
     }
 
-    /// A login that failed is tried again when its time has come, even where what it was for needs none any
-    /// more: its incident says so, and only a login can tell that it is over.
+    /// A login that failed is tried again when its time has come, even where what it was for needs
+    /// none any more: its incident says so, and only a login can tell that it is over.
     fn try_login_again(&mut self) {
-        if self.state.trouble(&Lane::Login).is_none() {
+        if self.state.trouble(&BackoffKey::Login).is_none() {
             return;
         }
         match self.login_held() {

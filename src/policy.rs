@@ -1,9 +1,9 @@
 //! The policy: what the operator wants, checked.
 //!
-//! A [`Policy`] can only be had from [`load`], so whoever holds one need not check it again. What the
-//! file looks like is in `policy/spec.rs`; how one becomes the other, and every reason why not, in
-//! `policy/validate.rs`. Loading reads the policy's files and nothing else: no secret, no sink, no
-//! network.
+//! A [`Policy`] can only be had from [`load`], so whoever holds one need not check it again. What
+//! the file looks like is in `policy/spec.rs`; how one becomes the other, and every reason why not,
+//! in `policy/validate.rs`. Loading reads the policy's files and nothing else: no secret, no sink,
+//! no network.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,24 +13,24 @@ use crate::secret::SecretSource;
 
 mod consumer;
 mod diagnostic;
-mod faults;
+mod did_you_mean;
+mod issues;
 mod kind;
 mod load;
 mod login;
-mod reader;
 mod sinks;
 mod source;
 mod spec;
-mod suggest;
+mod table;
 mod validate;
 mod value;
 
 pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
-pub use kind::{Kind, SinkKind};
+pub use kind::{SinkConfig, SinkKind};
 pub use load::{Loaded, control_socket_of, load};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
-pub use sinks::{AuthConfigSink, CommandInput, CommandSink, SinkElsewhere, TemplateSink};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink, PeerSink, TemplateSink};
 pub use value::{DurationError, TimeZone, format_duration, parse_duration};
 
 /// A whole, valid policy.
@@ -141,7 +141,7 @@ pub struct AccountPolicy {
     /// Where tokens go.
     pub sinks: Vec<SinkPolicy>,
     /// Required template sinks of other accounts that hold a token of this one too.
-    pub served_elsewhere: Vec<SinkElsewhere>,
+    pub peer_sinks: Vec<PeerSink>,
 }
 
 /// When to rotate.
@@ -157,7 +157,10 @@ pub struct Schedule {
 
 /// A cron line or an interval.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one an account, and it lives in its policy")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one an account, and it lives in its policy"
+)]
 pub enum Timing {
     /// `cron = "…"`
     Cron(CronExpr),
@@ -198,7 +201,7 @@ pub struct Retention {
     /// What to do with tokens that are not ours.
     pub foreign: Foreign,
     /// What to do with the one new token on the list after a mint whose answer was lost.
-    pub lost_mint: LostMint,
+    pub lost_mint: LostMintPolicy,
 }
 
 /// What to do with tokens that are not ours.
@@ -212,7 +215,7 @@ pub enum Foreign {
 
 /// What to do with the one new token on the list after a mint whose answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostMint {
+pub enum LostMintPolicy {
     /// It becomes the generation that was intended.
     Recover,
     /// It is left alone as foreign, with an incident.
@@ -408,9 +411,19 @@ impl Policy {
     /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
-        let calls = sinks
-            .flat_map(|sink| [sink.kind.longest_call(), sink.notify.as_ref().map(|notify| notify.timeout)]);
-        let logins = self.accounts.iter().map(|account| account.login.longest_read());
-        calls.flatten().chain(logins).fold(self.ringcx.request_timeout, Duration::max)
+        let calls = sinks.flat_map(|sink| {
+            [
+                sink.kind.longest_call(),
+                sink.notify.as_ref().map(|notify| notify.timeout),
+            ]
+        });
+        let logins = self
+            .accounts
+            .iter()
+            .map(|account| account.login.longest_read());
+        calls
+            .flatten()
+            .chain(logins)
+            .fold(self.ringcx.request_timeout, Duration::max)
     }
 }

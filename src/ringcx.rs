@@ -14,16 +14,17 @@ use crate::secret::{Secret, Token};
 
 pub mod auth_config;
 pub mod http;
-pub(crate) mod scrub;
+pub(crate) mod redact;
 pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
-pub struct Login {
+pub struct LoginTokens {
     /// For `Authorization: Bearer`.
     pub access: Secret,
     /// For one more login without the password.
     pub refresh: Option<Secret>,
-    /// How long `access` lives from now: from the JWT's `exp` against the server's own clock, else 5 minutes.
+    /// How long `access` lives from now: from the JWT's `exp` against the server's own clock, else
+    /// 5 minutes.
     pub lifetime: Duration,
     /// `adminPasswordReset`: the password is about to die.
     pub password_reset: bool,
@@ -120,11 +121,17 @@ pub enum ApiError {
 }
 
 fn detail(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(": {said}") }
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    }
 }
 
 fn wait(retry_after: &Option<Duration>) -> String {
-    retry_after.map_or(String::new(), |wait| format!(" (asks to wait {} s)", wait.as_secs()))
+    retry_after.map_or(String::new(), |wait| {
+        format!(" (asks to wait {} s)", wait.as_secs())
+    })
 }
 
 impl ApiError {
@@ -184,8 +191,9 @@ pub struct RingexAccess {
     pub lifetime: Duration,
 }
 
-/// The user that a JWT names (its `sub`), in words; of one that cannot be read, the JWT itself, by the first
-/// digits of its SHA-256. Another app makes no other user, another JWT of the same user neither.
+/// The user that a JWT names (its `sub`), in words; of one that cannot be read, the JWT itself, by
+/// the first digits of its SHA-256. Another app makes no other user, another JWT of the same user
+/// neither.
 pub fn ringex_user(jwt: &Secret) -> String {
     wire::ringex_user(jwt.expose())
 }
@@ -193,7 +201,10 @@ pub fn ringex_user(jwt: &Secret) -> String {
 /// The calls to RingCX and RingEX.
 pub trait TokenApi: auth_config::AuthConfigs + 'static {
     /// `POST /api/auth/login/admin`
-    fn login(&self, who: Credentials<'_>) -> impl Future<Output = Result<Login, ApiError>> + Send;
+    fn login(
+        &self,
+        who: Credentials<'_>,
+    ) -> impl Future<Output = Result<LoginTokens, ApiError>> + Send;
 
     /// `POST {ringex-url}/restapi/oauth/token`
     fn ringex_token(
@@ -202,10 +213,16 @@ pub trait TokenApi: auth_config::AuthConfigs + 'static {
     ) -> impl Future<Output = Result<RingexAccess, ApiError>> + Send;
 
     /// `POST /api/auth/login/rc/accesstoken`
-    fn login_with(&self, access: &RingexAccess) -> impl Future<Output = Result<Login, ApiError>> + Send;
+    fn login_with(
+        &self,
+        access: &RingexAccess,
+    ) -> impl Future<Output = Result<LoginTokens, ApiError>> + Send;
 
     /// `POST /api/auth/token/refresh`
-    fn refresh(&self, refresh: &Secret) -> impl Future<Output = Result<Login, ApiError>> + Send;
+    fn refresh(
+        &self,
+        refresh: &Secret,
+    ) -> impl Future<Output = Result<LoginTokens, ApiError>> + Send;
 
     /// `POST /voice/api/v1/admin/token`. Every call makes another token that never expires.
     fn mint(&self, access: &Secret) -> impl Future<Output = Result<Token, ApiError>> + Send;
@@ -221,5 +238,8 @@ pub trait TokenApi: auth_config::AuthConfigs + 'static {
     ) -> impl Future<Output = Result<Deletion, ApiError>> + Send;
 
     /// `GET /voice/api/v1/admin/accounts`
-    fn accounts(&self, auth: Auth<'_>) -> impl Future<Output = Result<Vec<VisibleAccount>, ApiError>> + Send;
+    fn accounts(
+        &self,
+        auth: Auth<'_>,
+    ) -> impl Future<Output = Result<Vec<VisibleAccount>, ApiError>> + Send;
 }

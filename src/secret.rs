@@ -1,8 +1,9 @@
 //! Secrets, the tokens among them, and the fingerprints that stand for tokens everywhere else.
 //!
-//! A [`Secret`] and a [`Token`] have neither `Debug` nor `Display` nor `Serialize`: they cannot reach a
-//! log, an error or the journal by accident. Their memory is wiped when they are dropped. What this
-//! does not cover: copies made by the HTTP and TLS libraries while a request is under way.
+//! A [`Secret`] and a [`Token`] have neither `Debug` nor `Display` nor `Serialize`: they cannot
+//! reach a log, an error or the journal by accident. Their memory is wiped when they are dropped.
+//! What this does not cover: copies made by the HTTP and TLS libraries while a request is under
+//! way.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 mod command;
 pub mod find;
-pub mod scrub;
+pub mod redact;
 mod source;
 pub use command::{CommandError, SecretCommand};
 pub use source::{SecretError, SecretWarning};
@@ -62,7 +63,9 @@ pub enum TokenFormError {
         got: usize,
     },
     /// A byte outside `[A-Za-z0-9._~:-]`, as in HTML or an error text.
-    #[error("a token has only letters, digits and . _ ~ : -, this has another character at position {at}")]
+    #[error(
+        "a token has only letters, digits and . _ ~ : -, this has another character at position {at}"
+    )]
     Character {
         /// Byte offset of the first one.
         at: usize,
@@ -96,8 +99,16 @@ impl Token {
         let text = self.expose();
         let head = text.split_once(':').map_or("", |(head, _)| head);
         // A short token would be half shown by its tail: then nothing of it is.
-        let tail = if text.len() - head.len() >= 24 { &text[text.len() - 4..] } else { "" };
-        let head = if head.len() <= 16 && !head.is_empty() { format!("{head}:") } else { String::new() };
+        let tail = if text.len() - head.len() >= 24 {
+            &text[text.len() - 4..]
+        } else {
+            ""
+        };
+        let head = if head.len() <= 16 && !head.is_empty() {
+            format!("{head}:")
+        } else {
+            String::new()
+        };
         format!("{head}…{tail}")
     }
 }
@@ -164,7 +175,9 @@ impl Serialize for Fingerprint {
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -195,7 +208,10 @@ mod tests {
         for (text, why) in [
             ("", TokenFormError::Length { got: 0 }),
             ("short:1", TokenFormError::Length { got: 7 }),
-            ("<html>502 Bad Gateway</html>", TokenFormError::Character { at: 0 }),
+            (
+                "<html>502 Bad Gateway</html>",
+                TokenFormError::Character { at: 0 },
+            ),
             ("aws80:abc def-123", TokenFormError::Character { at: 9 }),
             ("aws80:abcdef-123\n", TokenFormError::Character { at: 16 }),
         ] {
@@ -207,7 +223,10 @@ mod tests {
     #[test]
     fn a_shown_token_gives_nothing_away() {
         let shown = |text| Token::try_new(text).unwrap().masked();
-        assert_eq!(shown("aws80:c2353445-bc74-af1a-2850-1d55a371c0a9"), "aws80:…c0a9");
+        assert_eq!(
+            shown("aws80:c2353445-bc74-af1a-2850-1d55a371c0a9"),
+            "aws80:…c0a9"
+        );
         assert_eq!(shown("aws80:12345678"), "aws80:…");
         assert_eq!(shown("abcdefgh"), "…");
     }
@@ -216,7 +235,13 @@ mod tests {
     fn a_fingerprint_survives_its_text() {
         let fingerprint = Fingerprint::of(b"aws80:one");
         assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
-        assert_eq!("zz".repeat(32).parse::<Fingerprint>(), Err(FingerprintFormError));
-        assert_eq!("é".repeat(32).parse::<Fingerprint>(), Err(FingerprintFormError));
+        assert_eq!(
+            "zz".repeat(32).parse::<Fingerprint>(),
+            Err(FingerprintFormError)
+        );
+        assert_eq!(
+            "é".repeat(32).parse::<Fingerprint>(),
+            Err(FingerprintFormError)
+        );
     }
 }

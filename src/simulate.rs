@@ -1,10 +1,10 @@
 //! A RingCX stand-in on loopback, as nasty as the real one may be.
 //!
 //! [`Simulator`] answers the calls of RingCX and, on a port of its own, RingEX's login; it keeps a
-//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so. Beside
-//! it stand a webhook [`receiver`] and a
-//! [`mailbox`]. What it does not know: how the real server behaves where the public documentation is
-//! silent; there it can be set to each behaviour that is possible.
+//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so.
+//! Beside it stand a webhook [`receiver`] and a [`mailbox`]. What it does not know: how the real
+//! server behaves where the public documentation is silent; there it can be set to each behaviour
+//! that is possible.
 //!
 //! Nothing here listens anywhere but on loopback, and nothing of it belongs in a real deployment.
 
@@ -21,11 +21,11 @@ mod authority;
 mod configs;
 mod fault;
 mod http;
-mod limits;
 mod listener;
 pub mod mailbox;
 pub mod options;
 mod random;
+mod rate_limit;
 pub mod receiver;
 mod record;
 mod ringex;
@@ -45,13 +45,13 @@ pub use listener::StartError;
 pub use record::{AuthKind, CallRecord, DeletedBy, MintedBy, Record, TokenRecord};
 pub use ringex::RingexSetup;
 pub use settings::{
-    AccessTokenForm, ConfigAccess, DateForm, DeleteForm, DeleteUnknown, KeyForm, ListForm, MintForm,
-    PenaltyForm, Settings,
+    AccessTokenForm, ConfigAccess, DateForm, DeleteForm, DeleteUnknown, KeyForm, ListForm,
+    MintForm, PenaltyForm, Settings,
 };
 pub use world::OnCall;
 
 use listener::{Background, Listener};
-use world::{Account, Admission, World};
+use world::{Admission, SimUser, World};
 
 /// Loopback, any free port.
 pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -118,7 +118,7 @@ struct Elsewhere(Arc<World>);
 
 impl http::Handler for Elsewhere {
     async fn handle(&self, _: http::Request) -> http::Reply {
-        self.0.lock().strayed += 1;
+        self.0.lock().redirected_calls += 1;
         self.0.announce();
         http::Reply::Answer(http::Response::text(200, "true"))
     }
@@ -134,10 +134,19 @@ impl Simulator {
         let world = Arc::new(World::new(setup.clock, setup.settings, setup.on_call));
         {
             let mut state = world.lock();
-            state.admission = if setup.users.is_empty() { Admission::Anyone } else { Admission::Known };
-            state.ringex = ringex::Ringex::new(setup.ringex);
-            for User { name, password, platform } in setup.users {
-                state.users.insert(name, Account::new(password, platform));
+            state.admission = if setup.users.is_empty() {
+                Admission::Anyone
+            } else {
+                Admission::Known
+            };
+            state.ringex = ringex::RingexServer::new(setup.ringex);
+            for User {
+                name,
+                password,
+                platform,
+            } in setup.users
+            {
+                state.users.insert(name, SimUser::new(password, platform));
             }
         }
         let stray = Arc::new(Elsewhere(Arc::clone(&world)));
@@ -157,9 +166,16 @@ impl Simulator {
                 http::serve(Arc::clone(&api), tls.clone(), stream)
             })
         };
-        let listener = serve(socket, api::Side::RingCx);
-        let ringex = serve(ringex_socket, api::Side::RingEx);
-        Ok(Self { world, listener, elsewhere, ringex, background, tls: setup.tls })
+        let listener = serve(socket, api::ApiHost::RingCx);
+        let ringex = serve(ringex_socket, api::ApiHost::RingEx);
+        Ok(Self {
+            world,
+            listener,
+            elsewhere,
+            ringex,
+            background,
+            tls: setup.tls,
+        })
     }
 
     /// Where it listens.
@@ -194,7 +210,12 @@ impl Simulator {
 
     /// Gives an app another secret, or makes it known.
     pub fn set_app(&self, client_id: &str, client_secret: &str) {
-        self.world.lock().ringex.setup.apps.insert(client_id.to_owned(), client_secret.to_owned());
+        self.world
+            .lock()
+            .ringex
+            .setup
+            .apps
+            .insert(client_id.to_owned(), client_secret.to_owned());
     }
 
     /// Ends every access token of RingEX now.
@@ -208,24 +229,45 @@ impl Simulator {
     }
 
     /// Takes a user's access to RingCX away; RingEX goes on letting it in.
-    pub fn shut_out(&self, user: &str) {
-        self.world.lock().users.entry(user.to_owned()).or_default().shut_out = true;
+    pub fn disable_access(&self, user: &str) {
+        self.world
+            .lock()
+            .users
+            .entry(user.to_owned())
+            .or_default()
+            .disable_access = true;
     }
 
     /// Gives it back.
-    pub fn let_in(&self, user: &str) {
-        self.world.lock().users.entry(user.to_owned()).or_default().shut_out = false;
+    pub fn enable_access(&self, user: &str) {
+        self.world
+            .lock()
+            .users
+            .entry(user.to_owned())
+            .or_default()
+            .disable_access = false;
     }
 
-    /// Makes a fault happen to the next calls of this kind. Bounded faults come in the order given and
-    /// before the standing one; a pair that makes no sense ([`Fault::fits`]) still does what it can.
+    /// Makes a fault happen to the next calls of this kind. Bounded faults come in the order given
+    /// and before the standing one; a pair that makes no sense ([`Fault::fits`]) still does what it
+    /// can.
     pub fn inject(&self, call: Call, fault: Fault, times: Times) {
-        self.inject_spec(FaultSpec { call, user: None, fault, times });
+        self.inject_spec(FaultSpec {
+            call,
+            user: None,
+            fault,
+            times,
+        });
     }
 
     /// The same for the calls of one user, before those for everyone.
     pub fn inject_for(&self, user: &str, call: Call, fault: Fault, times: Times) {
-        self.inject_spec(FaultSpec { call, user: Some(user.to_owned()), fault, times });
+        self.inject_spec(FaultSpec {
+            call,
+            user: Some(user.to_owned()),
+            fault,
+            times,
+        });
     }
 
     /// The same, as a flag writes it.
@@ -245,7 +287,9 @@ impl Simulator {
 
     /// What really happened. Outlives the simulator.
     pub fn record(&self) -> Record {
-        Record { world: Arc::clone(&self.world) }
+        Record {
+            world: Arc::clone(&self.world),
+        }
     }
 
     /// Mints a token nobody asked for, as others' programs do, and gives its text.
@@ -257,7 +301,10 @@ impl Simulator {
 
     /// Deletes a token by another's hand; whether it was there to delete.
     pub fn revoke(&self, fingerprint: Fingerprint) -> bool {
-        let deleted = self.world.lock().delete(self.world.clock.now(), fingerprint, DeletedBy::Foreign);
+        let deleted =
+            self.world
+                .lock()
+                .delete(self.world.clock.now(), fingerprint, DeletedBy::Foreign);
         self.world.announce();
         deleted
     }
@@ -272,15 +319,19 @@ impl Simulator {
         self.world.lock().remove_config(config_id);
     }
 
-    /// Puts a fresh foreign token of this user into an auth config by another's hand, and gives its text.
+    /// Puts a fresh foreign token of this user into an auth config by another's hand, and gives its
+    /// text.
     pub fn paste_foreign(&self, user: &str, config_id: &str) -> String {
-        let token = self.world.lock().paste_foreign(self.world.clock.now(), user, config_id);
+        let token = self
+            .world
+            .lock()
+            .paste_foreign(self.world.clock.now(), user, config_id);
         self.world.announce();
         token
     }
 
-    /// Starts an IVR flow that calls with the key of this auth config, again and again. It is in service from
-    /// its first call that works on.
+    /// Starts an IVR flow that calls with the key of this auth config, again and again. It is in
+    /// service from its first call that works on.
     pub fn start_flow(&self, config_id: &str, every: std::time::Duration) {
         let (world, config_id) = (Arc::clone(&self.world), config_id.to_owned());
         self.background.spawn(async move {

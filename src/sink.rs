@@ -1,8 +1,8 @@
 //! Sinks: the places that hold a token for those who use it.
 //!
 //! A sink does one thing at a time and once: no retries, no waiting, no memory. It knows nothing of
-//! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and its
-//! table in the policy (`policy/kind.rs`).
+//! generations being due or retired. Adding a kind means one file here, one arm in [`AnySink`], and
+//! its table in the policy (`policy/kind.rs`).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::child::ChildError;
-use crate::event::{GenerationNo, Outcome, Taken};
+use crate::event::{DeliveryReceipt, GenerationNo, Outcome};
 use crate::policy::{EnvFileSink, FileAccess, FileSink, SinkKind, SinkPolicy};
+use crate::process::ProcessError;
 use crate::ringcx::auth_config::AuthConfigs;
 use crate::ringcx::{ApiError, Auth};
 use crate::secret::{Fingerprint, SecretError, Token};
-use crate::template::Shown;
+use crate::template::RenderedToken;
 
 pub mod atomic_file;
 pub mod auth_config;
@@ -56,40 +56,45 @@ pub struct Previous {
 
 /// What a sink may need beside its policy.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub struct SinkContext<'a> {
     /// The last delivery it took, and what it said of that.
-    pub last: Option<(GenerationNo, &'a Taken)>,
+    pub last: Option<(GenerationNo, &'a DeliveryReceipt)>,
     /// A way to ask RingCX; `None` where it may not be asked now.
-    pub ringcx: Option<Asking<'a>>,
+    pub ringcx: Option<RingcxAccess<'a>>,
     /// The tokens of the other accounts that the sink names, as far as they are at hand.
-    pub peers: &'a BTreeMap<String, Shown>,
+    pub peers: &'a BTreeMap<String, RenderedToken>,
 }
 
-impl Default for Around<'_> {
+impl Default for SinkContext<'_> {
     fn default() -> Self {
-        static NO_PEERS: BTreeMap<String, Shown> = BTreeMap::new();
-        Self { last: None, ringcx: None, peers: &NO_PEERS }
+        static NO_PEERS: BTreeMap<String, RenderedToken> = BTreeMap::new();
+        Self {
+            last: None,
+            ringcx: None,
+            peers: &NO_PEERS,
+        }
     }
 }
 
 /// A way to ask RingCX. Whoever hands it out has seen to the limits.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct RingcxAccess<'a> {
     /// The calls.
     pub api: &'a dyn AuthConfigs,
     /// As whom.
     pub auth: Auth<'a>,
 }
 
-impl<'a> Around<'a> {
+impl<'a> SinkContext<'a> {
     /// The way to ask RingCX, for a sink that cannot do without.
-    pub fn ringcx(&self) -> Result<Asking<'a>, SinkError> {
+    pub fn ringcx(&self) -> Result<RingcxAccess<'a>, SinkError> {
         self.ringcx.ok_or(SinkError::NotAsked)
     }
 
     /// Whether its last delivery left it in this state.
     pub fn left_it_as(&self, version: &str) -> bool {
-        self.last.is_some_and(|(_, taken)| taken.version.as_deref() == Some(version))
+        self.last
+            .is_some_and(|(_, taken)| taken.version.as_deref() == Some(version))
     }
 }
 
@@ -101,7 +106,8 @@ pub enum ReadBack {
     AsDelivered,
     /// There is no such file, or no such key in it.
     Absent,
-    /// Something that is no token, or several different ones. The text says what, without showing it.
+    /// Something that is no token, or several different ones. The text says what, without showing
+    /// it.
     Other(String),
     /// It could not be looked at.
     Unreadable(SinkError),
@@ -109,10 +115,12 @@ pub enum ReadBack {
     Opaque,
 }
 
-/// Why a sink did not take a token, or may not have. Texts hold no token, secret or address that may be one.
+/// Why a sink did not take a token, or may not have. Texts hold no token, secret or address that
+/// may be one.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The target is not something this sink may replace: a symlink, a directory, a mount point. An operator must act.
+    /// The target is not something this sink may replace: a symlink, a directory, a mount point. An
+    /// operator must act.
     #[error("{path} is {what}: {help}", path = path.display())]
     Target {
         /// The target.
@@ -246,7 +254,7 @@ pub enum SinkError {
     #[error("{source}{}", said(note.as_deref()))]
     NotRun {
         /// What became of it.
-        source: ChildError,
+        source: ProcessError,
         /// What it printed, scrubbed and cut.
         note: Option<String>,
     },
@@ -275,8 +283,8 @@ pub enum SinkError {
 /// What `ProtectHome=` hides from a service.
 pub(crate) const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
-/// What a service that systemd keeps in a sandbox is told beside what the system said: that alone reads as if the
-/// directory itself were at fault.
+/// What a service that systemd keeps in a sandbox is told beside what the system said: that alone
+/// reads as if the directory itself were at fault.
 fn closed(path: &Path, source: &std::io::Error) -> &'static str {
     match source.kind() {
         std::io::ErrorKind::ReadOnlyFilesystem => {
@@ -292,7 +300,11 @@ fn closed(path: &Path, source: &std::io::Error) -> &'static str {
 }
 
 fn advice(help: &str) -> String {
-    if help.is_empty() { String::new() } else { format!(": {help}") }
+    if help.is_empty() {
+        String::new()
+    } else {
+        format!(": {help}")
+    }
 }
 
 fn said(note: Option<&str>) -> String {
@@ -300,8 +312,8 @@ fn said(note: Option<&str>) -> String {
 }
 
 impl SinkError {
-    /// Whether the sink may hold the token all the same. A file is looked at instead of guessed about;
-    /// a webhook that was sent may have been taken in, whatever it answered.
+    /// Whether the sink may hold the token all the same. A file is looked at instead of guessed
+    /// about; a webhook that was sent may have been taken in, whatever it answered.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
@@ -361,17 +373,20 @@ impl SinkError {
 /// What every sink can do.
 pub trait Sink: Send + Sync {
     /// Whether a delivery can be expected to work, found out without changing anything.
-    fn preflight(&self, around: Around<'_>) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn preflight(
+        &self,
+        around: SinkContext<'_>,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Puts the token there. Doing it twice is the same as doing it once.
     fn deliver(
         &self,
         delivery: &Delivery<'_>,
-        around: Around<'_>,
-    ) -> impl Future<Output = Result<Taken, SinkError>> + Send;
+        around: SinkContext<'_>,
+    ) -> impl Future<Output = Result<DeliveryReceipt, SinkError>> + Send;
 
     /// Looks at what is there.
-    fn read_back(&self, around: Around<'_>) -> impl Future<Output = ReadBack> + Send;
+    fn read_back(&self, around: SinkContext<'_>) -> impl Future<Output = ReadBack> + Send;
 
     /// Removes left-over temporary files of ours.
     fn clean_up(&self) -> impl Future<Output = ()> + Send {
@@ -381,22 +396,22 @@ pub trait Sink: Send + Sync {
 
 /// A sink of any kind.
 pub enum AnySink {
-    /// See [`file::File`].
-    File(file::File),
-    /// See [`env_file::EnvFile`].
-    EnvFile(env_file::EnvFile),
-    /// See [`webhook::Webhook`].
-    Webhook(webhook::Webhook),
-    /// See [`command::Command`].
-    Command(command::Command),
-    /// See [`auth_config::AuthConfig`].
-    AuthConfig(auth_config::AuthConfig),
-    /// See [`template::Template`].
-    Template(template::Template),
+    /// See [`file::FileTarget`].
+    File(file::FileTarget),
+    /// See [`env_file::EnvFileTarget`].
+    EnvFile(env_file::EnvFileTarget),
+    /// See [`webhook::WebhookTarget`].
+    Webhook(webhook::WebhookTarget),
+    /// See [`command::CommandTarget`].
+    Command(command::CommandTarget),
+    /// See [`auth_config::AuthConfigTarget`].
+    AuthConfig(auth_config::AuthConfigTarget),
+    /// See [`template::TemplateTarget`].
+    Template(template::TemplateTarget),
 }
 
 /// The same of whichever kind it is.
-macro_rules! whichever {
+macro_rules! match_kind {
     ($any:expr, $sink:ident => $what:expr) => {
         match $any {
             AnySink::File($sink) => $what,
@@ -414,28 +429,38 @@ impl AnySink {
     pub fn new(policy: &SinkPolicy) -> Self {
         let name = || policy.name.clone();
         match policy.kind.clone() {
-            SinkKind::File(kind) => Self::File(file::File::new(kind)),
-            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFile::new(kind)),
-            SinkKind::Webhook(kind) => Self::Webhook(webhook::Webhook::new(name(), kind)),
-            SinkKind::Command(kind) => Self::Command(command::Command::new(name(), kind)),
-            SinkKind::AuthConfig(kind) => Self::AuthConfig(auth_config::AuthConfig::new(kind)),
-            SinkKind::Template(kind) => Self::Template(template::Template::new(kind)),
+            SinkKind::File(kind) => Self::File(file::FileTarget::new(kind)),
+            SinkKind::EnvFile(kind) => Self::EnvFile(env_file::EnvFileTarget::new(kind)),
+            SinkKind::Webhook(kind) => Self::Webhook(webhook::WebhookTarget::new(name(), kind)),
+            SinkKind::Command(kind) => Self::Command(command::CommandTarget::new(name(), kind)),
+            SinkKind::AuthConfig(kind) => {
+                Self::AuthConfig(auth_config::AuthConfigTarget::new(kind))
+            }
+            SinkKind::Template(kind) => Self::Template(template::TemplateTarget::new(kind)),
         }
     }
 
-    /// A sink that is no longer in the policy, from what the journal has of it, as far as it can still be looked
-    /// at.
+    /// A sink that is no longer in the policy, from what the journal has of it, as far as it can
+    /// still be looked at.
     pub fn left(sink_type: &str, target: &str) -> Option<Self> {
         let access = FileAccess::default();
         match sink_type {
             "file" => {
                 let path = PathBuf::from(target);
-                Some(Self::File(file::File::new(FileSink { path, access, trailing_newline: false })))
+                Some(Self::File(file::FileTarget::new(FileSink {
+                    path,
+                    access,
+                    trailing_newline: false,
+                })))
             }
             "env-file" => {
                 let (path, key) = target.rsplit_once(' ')?;
                 let (path, key) = (PathBuf::from(path), key.to_owned());
-                Some(Self::EnvFile(env_file::EnvFile::new(EnvFileSink { path, key, access })))
+                Some(Self::EnvFile(env_file::EnvFileTarget::new(EnvFileSink {
+                    path,
+                    key,
+                    access,
+                })))
             }
             _ => None,
         }
@@ -443,20 +468,24 @@ impl AnySink {
 }
 
 impl Sink for AnySink {
-    async fn preflight(&self, around: Around<'_>) -> Result<(), SinkError> {
-        whichever!(self, sink => sink.preflight(around).await)
+    async fn preflight(&self, around: SinkContext<'_>) -> Result<(), SinkError> {
+        match_kind!(self, sink => sink.preflight(around).await)
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>, around: Around<'_>) -> Result<Taken, SinkError> {
-        whichever!(self, sink => sink.deliver(delivery, around).await)
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        around: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        match_kind!(self, sink => sink.deliver(delivery, around).await)
     }
 
-    async fn read_back(&self, around: Around<'_>) -> ReadBack {
-        whichever!(self, sink => sink.read_back(around).await)
+    async fn read_back(&self, around: SinkContext<'_>) -> ReadBack {
+        match_kind!(self, sink => sink.read_back(around).await)
     }
 
     async fn clean_up(&self) {
-        whichever!(self, sink => sink.clean_up().await)
+        match_kind!(self, sink => sink.clean_up().await)
     }
 }
 
@@ -481,21 +510,36 @@ mod tests {
     #[test]
     fn a_place_that_the_sandbox_closes_is_told_with_what_opens_it() {
         let said = |path: &str, kind: io::ErrorKind| {
-            SinkError::Io { path: path.into(), doing: "create a file in it", source: kind.into() }.to_string()
+            SinkError::Io {
+                path: path.into(),
+                doing: "create a file in it",
+                source: kind.into(),
+            }
+            .to_string()
         };
         for (path, kind, because) in [
-            ("/srv/ivr", io::ErrorKind::ReadOnlyFilesystem, "ProtectSystem=strict"),
+            (
+                "/srv/ivr",
+                io::ErrorKind::ReadOnlyFilesystem,
+                "ProtectSystem=strict",
+            ),
             ("/home/ivr", io::ErrorKind::PermissionDenied, "ProtectHome="),
         ] {
             let text = said(path, kind);
-            assert!(text.contains(because) && text.contains("`ringcx-rotator systemd-dropin`"), "{text}");
+            assert!(
+                text.contains(because) && text.contains("`ringcx-rotator systemd-dropin`"),
+                "{text}"
+            );
         }
         for (path, kind) in [
             ("/srv/ivr", io::ErrorKind::PermissionDenied),
             ("/homes/ivr", io::ErrorKind::PermissionDenied),
             ("/home/ivr", io::ErrorKind::StorageFull),
         ] {
-            assert!(!said(path, kind).contains("systemd-dropin"), "{path} {kind}");
+            assert!(
+                !said(path, kind).contains("systemd-dropin"),
+                "{path} {kind}"
+            );
         }
     }
 }

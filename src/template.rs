@@ -1,8 +1,9 @@
 //! A text with places for tokens: what a template may say, and what is made of it.
 //!
-//! Rendering is a pure function of the template and the tokens: no time, no files, no other templates, a bounded
-//! number of steps and a bounded size. What this does not know: where the text goes, and which tokens are due.
-//! Errors say where in the template something is wrong; of its values they never say anything.
+//! Rendering is a pure function of the template and the tokens: no time, no files, no other
+//! templates, a bounded number of steps and a bounded size. What this does not know: where the text
+//! goes, and which tokens are due. Errors say where in the template something is wrong; of its
+//! values they never say anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +13,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use secrecy::zeroize::Zeroizing;
 
 use crate::event::GenerationNo;
-use crate::secret::scrub::{MAX_SAID, plain};
+use crate::secret::redact::{MAX_SAID, plain};
 use crate::secret::{Fingerprint, Token};
 
 mod escape;
@@ -35,7 +36,7 @@ pub struct Template {
 
 /// One account's token as a template sees it.
 #[derive(Clone)]
-pub struct Shown {
+pub struct RenderedToken {
     /// The token.
     pub token: Token,
     /// Its generation.
@@ -49,9 +50,9 @@ pub struct Values<'a> {
     /// The account whose file it is.
     pub account: &'a str,
     /// Its token.
-    pub own: &'a Shown,
+    pub own: &'a RenderedToken,
     /// The tokens of other accounts, by name.
-    pub others: &'a BTreeMap<String, Shown>,
+    pub others: &'a BTreeMap<String, RenderedToken>,
 }
 
 /// Why there is no text. Never quotes a value.
@@ -75,7 +76,7 @@ pub enum TemplateError {
 
 /// What a trial with made-up tokens has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub struct TemplateCheck {
     /// The account's own token is nowhere in the text.
     pub lacks_own: bool,
     /// These other accounts' tokens are nowhere in the text.
@@ -88,7 +89,9 @@ impl Template {
         if source.len() > LARGEST {
             return Err(TemplateError::TooLarge);
         }
-        environment().template_from_named_str(NAME, &source).map_err(|error| wrong(&error, Detail::Told))?;
+        environment()
+            .template_from_named_str(NAME, &source)
+            .map_err(|error| wrong(&error, Detail::Told))?;
         Ok(Self { source })
     }
 
@@ -103,30 +106,56 @@ impl Template {
     }
 
     /// Renders it with made-up tokens, so that what is wrong with it shows before there are any.
-    pub fn try_out(&self, account: &str, others: &[String]) -> Result<Trial, TemplateError> {
-        let shown = |number: usize| Shown {
+    pub fn try_out(
+        &self,
+        account: &str,
+        others: &[String],
+    ) -> Result<TemplateCheck, TemplateError> {
+        let shown = |number: usize| RenderedToken {
             token: Token::try_new(&format!("sample:00000000-0000-0000-0000-{number:012}"))
                 .expect("it has the form of a token"),
             generation: GenerationNo(number as u64),
             minted_at: DateTime::UNIX_EPOCH,
         };
         let own = shown(0);
-        let peers: BTreeMap<String, Shown> =
-            others.iter().enumerate().map(|(at, name)| (name.clone(), shown(at + 1))).collect();
-        let text = self.render_with(&Values { account, own: &own, others: &peers }, Detail::Told)?;
+        let peers: BTreeMap<String, RenderedToken> = others
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (name.clone(), shown(at + 1)))
+            .collect();
+        let text = self.render_with(
+            &Values {
+                account,
+                own: &own,
+                others: &peers,
+            },
+            Detail::Told,
+        )?;
         let text = String::from_utf8_lossy(&text);
-        let lacks = |shown: &Shown| !text.contains(shown.token.expose());
-        Ok(Trial {
+        let lacks = |shown: &RenderedToken| !text.contains(shown.token.expose());
+        Ok(TemplateCheck {
             lacks_own: lacks(&own),
-            lacks: peers.iter().filter(|(_, shown)| lacks(shown)).map(|(name, _)| name.clone()).collect(),
+            lacks: peers
+                .iter()
+                .filter(|(_, shown)| lacks(shown))
+                .map(|(name, _)| name.clone())
+                .collect(),
         })
     }
 
-    fn render_with(&self, values: &Values<'_>, detail: Detail) -> Result<Zeroizing<Vec<u8>>, TemplateError> {
+    fn render_with(
+        &self,
+        values: &Values<'_>,
+        detail: Detail,
+    ) -> Result<Zeroizing<Vec<u8>>, TemplateError> {
         let environment = environment();
-        let template =
-            environment.template_from_named_str(NAME, &self.source).map_err(|error| wrong(&error, detail))?;
-        let mut text = Capped { text: Zeroizing::new(Vec::new()), is_full: false };
+        let template = environment
+            .template_from_named_str(NAME, &self.source)
+            .map_err(|error| wrong(&error, detail))?;
+        let mut text = Capped {
+            text: Zeroizing::new(Vec::new()),
+            is_full: false,
+        };
         match template.render_captured_to(context(values), &mut text) {
             Ok(_) => Ok(text.text),
             Err(_) if text.is_full => Err(TemplateError::TooLarge),
@@ -149,7 +178,10 @@ fn wrong(error: &minijinja::Error, detail: Detail) -> TemplateError {
         Some(said) => format!("{}: {}", error.kind(), plain(said, MAX_SAID)),
         None => error.kind().to_string(),
     };
-    TemplateError::At { line: error.line().unwrap_or(1), what }
+    TemplateError::At {
+        line: error.line().unwrap_or(1),
+        what,
+    }
 }
 
 fn environment<'source>() -> Environment<'source> {
@@ -165,18 +197,27 @@ fn environment<'source>() -> Environment<'source> {
 
 fn context(values: &Values<'_>) -> Value {
     let mut names = members(values.own);
-    let others = values.others.iter().map(|(name, shown)| (name.clone(), Value::from_iter(members(shown))));
+    let others = values
+        .others
+        .iter()
+        .map(|(name, shown)| (name.clone(), Value::from_iter(members(shown))));
     names.push(("account", Value::from(values.account)));
     names.push(("accounts", Value::from_iter(others)));
     Value::from_iter(names)
 }
 
-fn members(shown: &Shown) -> Vec<(&'static str, Value)> {
+fn members(shown: &RenderedToken) -> Vec<(&'static str, Value)> {
     vec![
         ("token", Value::from(shown.token.expose())),
         ("generation", Value::from(shown.generation.0)),
-        ("fingerprint", Value::from(shown.token.fingerprint().to_string())),
-        ("minted_at", Value::from(shown.minted_at.to_rfc3339_opts(SecondsFormat::Secs, true))),
+        (
+            "fingerprint",
+            Value::from(shown.token.fingerprint().to_string()),
+        ),
+        (
+            "minted_at",
+            Value::from(shown.minted_at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        ),
     ]
 }
 

@@ -1,8 +1,8 @@
-//! The rules of the house, read off the sources: who may import whom, what the pure parts may not touch,
-//! and the guard rails that no compiler checks. `ARCHITECTURE.md` gives the reasons.
+//! The rules of the house, read off the sources: who may import whom, what the pure parts may not
+//! touch, and the guard rails that no compiler checks. `ARCHITECTURE.md` gives the reasons.
 //!
-//! Sources are read as text with comments and strings taken out, not as syntax. What this does not see: a path
-//! put together by a macro, or a name that is re-exported under another.
+//! Sources are read as text with comments and strings taken out, not as syntax. What this does not
+//! see: a path put together by a macro, or a name that is re-exported under another.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -47,7 +47,8 @@ const FORBIDDEN: [(&str, &str); 6] = [
     ("plan", "journal"), // the plan is handed a state, it does not fetch one
 ];
 
-/// Also to the side: `event` names fingerprints, a secret may be another program's output, and that takes time.
+/// Also to the side: `event` names fingerprints, a secret may be another program's output, and that
+/// takes time.
 const AT_THE_BOTTOM: [(&str, &str); 6] = [
     ("event", "secret"),
     ("secret", "child"),
@@ -76,11 +77,17 @@ impl Source {
 
     /// How many `super::` lead to the crate's root.
     fn depth(&self) -> usize {
-        if self.path == "lib.rs" || self.path == "main.rs" { 0 } else { self.path.split('/').count() }
+        if self.path == "lib.rs" || self.path == "main.rs" {
+            0
+        } else {
+            self.path.split('/').count()
+        }
     }
 
     fn is_below(&self, places: &[&str]) -> bool {
-        places.iter().any(|place| self.path == *place || self.path.starts_with(&format!("{place}/")))
+        places
+            .iter()
+            .any(|place| self.path == *place || self.path.starts_with(&format!("{place}/")))
     }
 }
 
@@ -96,17 +103,33 @@ fn read_sources() -> Vec<Source> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let path = path
+                .strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             let code = without_tests(&bare(&text));
-            let is_test = path.split('/').any(|part| part == "tests" || part == "tests.rs");
-            Source { path, text, code, is_test }
+            let is_test = path
+                .split('/')
+                .any(|part| part == "tests" || part == "tests.rs");
+            Source {
+                path,
+                text,
+                code,
+                is_test,
+            }
         })
         .collect();
     let declared: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
     for source in &mut sources {
         source.is_test |= declared.contains(&source.path);
     }
-    assert!(sources.len() > 100, "only {} sources were found", sources.len());
+    assert!(
+        sources.len() > 100,
+        "only {} sources were found",
+        sources.len()
+    );
     sources
 }
 
@@ -124,13 +147,22 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
 /// The files of `#[cfg(test)] mod name;`.
 fn test_modules(source: &Source) -> Vec<String> {
     let stem = source.path.trim_end_matches(".rs");
-    let directory = if source.depth() == 0 { String::new() } else { format!("{stem}/") };
+    let directory = if source.depth() == 0 {
+        String::new()
+    } else {
+        format!("{stem}/")
+    };
     let text = bare(&source.text);
     let rests = text.split("#[cfg(test)]").skip(1).map(str::trim_start);
     let names = rests.filter_map(|rest| {
-        let (_, rest) = rest.split_once("mod ").filter(|(before, _)| before.len() < "pub(crate) ".len())?;
+        let (_, rest) = rest
+            .split_once("mod ")
+            .filter(|(before, _)| before.len() < "pub(crate) ".len())?;
         let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
-        rest[end..].trim_start().starts_with(';').then(|| &rest[..end])
+        rest[end..]
+            .trim_start()
+            .starts_with(';')
+            .then(|| &rest[..end])
     });
     names.map(|name| format!("{directory}{name}.rs")).collect()
 }
@@ -195,7 +227,10 @@ fn raw_string(rest: &str) -> Option<usize> {
     let body = after[hashes..].strip_prefix('"')?;
     let close = format!("\"{}", "#".repeat(hashes));
     let begin = rest.len() - body.len();
-    Some(body.find(&close).map_or(rest.len(), |end| begin + end + close.len()))
+    Some(
+        body.find(&close)
+            .map_or(rest.len(), |end| begin + end + close.len()),
+    )
 }
 
 fn quoted(rest: &str, quote: char) -> usize {
@@ -268,9 +303,14 @@ fn imports(code: &str, depth: usize) -> BTreeSet<String> {
 
 /// `plan` of `plan::Step`; `plan` and `event` of `{plan::Step, event::{A, B}}`.
 fn first_names(path: &str) -> Vec<String> {
-    let name =
-        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
-    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let name = |text: &str| -> String {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![name(path)];
+    };
     let (mut depth, mut names, mut begin) = (0, vec![name(group.trim_start())], 0);
     for (at, char) in group.char_indices() {
         match char {
@@ -293,7 +333,9 @@ fn floor(module: &str) -> Option<usize> {
 
 /// Whether `from` may import `to`, both modules at the crate's root.
 fn may_import(from: &str, to: &str) -> bool {
-    let (Some(above), Some(below)) = (floor(from), floor(to)) else { return false };
+    let (Some(above), Some(below)) = (floor(from), floor(to)) else {
+        return false;
+    };
     let pair = (from, to);
     let aside = SIDEWAYS.contains(&pair) || AT_THE_BOTTOM.contains(&pair);
     from == to || aside || (above < below && !FORBIDDEN.contains(&pair))
@@ -308,36 +350,57 @@ fn check(rule: &str, broken: Vec<String>) {
 fn lines_with(source: &Source, code: &str, words: &[&str]) -> Vec<String> {
     let hit = |line: &str| words.iter().any(|word| has_word(line, word));
     let lines = code.lines().enumerate().filter(|(_, line)| hit(line));
-    lines.map(|(number, line)| format!("src/{}:{}: {}", source.path, number + 1, line.trim())).collect()
+    lines
+        .map(|(number, line)| format!("src/{}:{}: {}", source.path, number + 1, line.trim()))
+        .collect()
 }
 
 fn has_word(line: &str, word: &str) -> bool {
     let starts_with_name = word.starts_with(|c: char| c.is_alphanumeric());
-    line.match_indices(word).any(|(at, _)| !starts_with_name || !continues_a_name(&line[..at]))
+    line.match_indices(word)
+        .any(|(at, _)| !starts_with_name || !continues_a_name(&line[..at]))
 }
 
 #[test]
 fn no_import_runs_up() {
-    let modules: BTreeSet<&str> = SOURCES.iter().map(Source::root).filter(|root| *root != "lib").collect();
+    let modules: BTreeSet<&str> = SOURCES
+        .iter()
+        .map(Source::root)
+        .filter(|root| *root != "lib")
+        .collect();
     let homeless = modules.iter().filter(|module| floor(module).is_none());
-    check("each module has a floor", homeless.map(|module| format!("src/{module}.rs")).collect());
+    check(
+        "each module has a floor",
+        homeless.map(|module| format!("src/{module}.rs")).collect(),
+    );
 
     let mut broken = Vec::new();
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in SOURCES.iter().filter(|source| !source.is_test && source.path != "lib.rs") {
+    for source in SOURCES
+        .iter()
+        .filter(|source| !source.is_test && source.path != "lib.rs")
+    {
         for import in imports(&source.code, source.depth()) {
             // Other names of the root are macros and the crate's own items: there are none.
             if modules.contains(import.as_str()) {
                 if !may_import(source.root(), &import) {
                     broken.push(format!("src/{} imports {import}", source.path));
                 }
-                seen.entry(source.root().to_owned()).or_default().insert(import);
+                seen.entry(source.root().to_owned())
+                    .or_default()
+                    .insert(import);
             }
         }
     }
     check("an import goes down", broken);
     // That they are found at all.
-    assert!(seen["driver"].is_superset(&["plan", "sink", "ringcx", "journal"].map(str::to_owned).into()));
+    assert!(
+        seen["driver"].is_superset(
+            &["plan", "sink", "ringcx", "journal"]
+                .map(str::to_owned)
+                .into()
+        )
+    );
     assert!(seen["main"].contains("cli"));
 }
 
@@ -363,11 +426,22 @@ fn the_core_touches_nothing() {
         "clock::Clock",
         "monotonic",
     ];
-    let core = ["plan.rs", "plan", "account.rs", "account", "alert.rs", "alert"];
+    let core = [
+        "plan.rs",
+        "plan",
+        "account.rs",
+        "account",
+        "alert.rs",
+        "alert",
+    ];
     let spared = ["alert/email.rs", "alert/email"]; // it is the mailer
     let core = |it: &&Source| it.is_below(&core) && !it.is_below(&spared) && !it.is_test;
     assert!(SOURCES.iter().filter(core).count() > 15);
-    let broken = SOURCES.iter().filter(core).flat_map(|it| lines_with(it, &it.code, &words)).collect();
+    let broken = SOURCES
+        .iter()
+        .filter(core)
+        .flat_map(|it| lines_with(it, &it.code, &words))
+        .collect();
     check("plan, account and alert are pure", broken);
 }
 
@@ -375,68 +449,138 @@ fn the_core_touches_nothing() {
 fn only_the_clock_asks_the_time() {
     let words = ["Utc::now", "Local::now", "SystemTime::now", "Instant::now"];
     let others = |it: &&Source| it.path != "clock.rs";
-    let asked = SOURCES.iter().filter(others).flat_map(|it| lines_with(it, &bare(&it.text), &words));
+    let asked = SOURCES
+        .iter()
+        .filter(others)
+        .flat_map(|it| lines_with(it, &bare(&it.text), &words));
     check("time is an argument", asked.collect());
     let lint = ["clippy::disallowed_methods"];
     let lifted = SOURCES.iter().filter(others).filter(|it| !it.is_test);
-    check("the ban holds", lifted.flat_map(|it| lines_with(it, &bare(&it.text), &lint)).collect());
+    check(
+        "the ban holds",
+        lifted
+            .flat_map(|it| lines_with(it, &bare(&it.text), &lint))
+            .collect(),
+    );
 }
 
 #[test]
 fn sql_stays_in_the_store() {
-    let words =
-        ["SELECT ", "INSERT INTO", "UPDATE rows", "UPDATE heads", "DELETE FROM", "CREATE TABLE", "PRAGMA "];
-    let others = SOURCES.iter().filter(|it| !it.is_test && it.path != "journal/sqlite/store.rs");
+    let words = [
+        "SELECT ",
+        "INSERT INTO",
+        "UPDATE rows",
+        "UPDATE heads",
+        "DELETE FROM",
+        "CREATE TABLE",
+        "PRAGMA ",
+    ];
+    let others = SOURCES
+        .iter()
+        .filter(|it| !it.is_test && it.path != "journal/sqlite/store.rs");
     check(
         "SQL is in journal/sqlite/store.rs",
-        others.flat_map(|it| lines_with(it, &it.text, &words)).collect(),
+        others
+            .flat_map(|it| lines_with(it, &it.text, &words))
+            .collect(),
     );
-    let others = SOURCES.iter().filter(|it| !it.is_below(&["journal.rs", "journal"]));
+    let others = SOURCES
+        .iter()
+        .filter(|it| !it.is_below(&["journal.rs", "journal"]));
     check(
         "only the journal knows SQLite",
-        others.flat_map(|it| lines_with(it, &it.code, &["rusqlite"])).collect(),
+        others
+            .flat_map(|it| lines_with(it, &it.code, &["rusqlite"]))
+            .collect(),
     );
-    let store = SOURCES.iter().find(|it| it.path == "journal/sqlite/store.rs").unwrap();
+    let store = SOURCES
+        .iter()
+        .find(|it| it.path == "journal/sqlite/store.rs")
+        .unwrap();
     assert!(!lines_with(store, &store.text, &words).is_empty());
 }
 
 #[test]
 fn which_kind_a_sink_is_is_asked_by_the_policy_and_the_sinks_only() {
-    let elsewhere =
-        |source: &&Source| !source.is_test && !source.is_below(&["policy", "policy.rs", "sink", "sink.rs"]);
-    let kinds = ["SinkKind::", "AnySink::File", "AnySink::EnvFile", "AnySink::Webhook", "AnySink::Command"];
-    let broken = SOURCES.iter().filter(elsewhere).flat_map(|it| lines_with(it, &it.code, &kinds)).collect();
-    check("a new kind of sink changes nothing but policy and sink: ask it, see policy/kind.rs", broken);
-    let policy = SOURCES.iter().find(|it| it.path == "policy/kind.rs").unwrap();
-    assert!(!lines_with(policy, &policy.code, &kinds).is_empty(), "it is looked for under another name");
+    let elsewhere = |source: &&Source| {
+        !source.is_test && !source.is_below(&["policy", "policy.rs", "sink", "sink.rs"])
+    };
+    let kinds = [
+        "SinkKind::",
+        "AnySink::File",
+        "AnySink::EnvFile",
+        "AnySink::Webhook",
+        "AnySink::Command",
+    ];
+    let broken = SOURCES
+        .iter()
+        .filter(elsewhere)
+        .flat_map(|it| lines_with(it, &it.code, &kinds))
+        .collect();
+    check(
+        "a new kind of sink changes nothing but policy and sink: ask it, see policy/kind.rs",
+        broken,
+    );
+    let policy = SOURCES
+        .iter()
+        .find(|it| it.path == "policy/kind.rs")
+        .unwrap();
+    assert!(
+        !lines_with(policy, &policy.code, &kinds).is_empty(),
+        "it is looked for under another name"
+    );
 }
 
 #[test]
 fn only_commands_speak_and_exit() {
     let words = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
-    let others =
-        SOURCES.iter().filter(|it| !it.is_test && !it.is_below(&["cli.rs", "cli", "demo.rs", "demo"]));
+    let others = SOURCES
+        .iter()
+        .filter(|it| !it.is_test && !it.is_below(&["cli.rs", "cli", "demo.rs", "demo"]));
     check(
         "what is said is logged or returned",
-        others.flat_map(|it| lines_with(it, &it.code, &words)).collect(),
+        others
+            .flat_map(|it| lines_with(it, &it.code, &words))
+            .collect(),
     );
-    // A second signal ends at once; a reader of a pipe had enough; a panic ends the daemon; a test kills it.
-    let exits = ["effect.rs", "daemon/signals.rs", "cli/output.rs", "cli/run.rs"];
-    let others = SOURCES.iter().filter(|it| !exits.contains(&it.path.as_str()));
+    // A second signal ends at once; a reader of a pipe had enough; a panic ends the daemon; a test
+    // kills it.
+    let exits = [
+        "effect.rs",
+        "daemon/signals.rs",
+        "cli/output.rs",
+        "cli/run.rs",
+    ];
+    let others = SOURCES
+        .iter()
+        .filter(|it| !exits.contains(&it.path.as_str()));
     check(
         "main returns",
-        others.flat_map(|it| lines_with(it, &it.code, &["process::exit", "process::abort"])).collect(),
+        others
+            .flat_map(|it| lines_with(it, &it.code, &["process::exit", "process::abort"]))
+            .collect(),
     );
 }
 
 #[test]
 fn every_file_says_what_it_is_for_and_is_short() {
-    let mute = SOURCES.iter().filter(|it| !it.text.trim().is_empty() && !it.text.starts_with("//! "));
-    check("a file begins with `//!`", mute.map(|it| format!("src/{}", it.path)).collect());
+    let mute = SOURCES
+        .iter()
+        .filter(|it| !it.text.trim().is_empty() && !it.text.starts_with("//! "));
+    check(
+        "a file begins with `//!`",
+        mute.map(|it| format!("src/{}", it.path)).collect(),
+    );
     let long = SOURCES.iter().filter(|it| it.text.lines().count() > 800);
-    check("a file has 800 lines at most", long.map(|it| format!("src/{}", it.path)).collect());
+    check(
+        "a file has 800 lines at most",
+        long.map(|it| format!("src/{}", it.path)).collect(),
+    );
     let named = SOURCES.iter().filter(|it| it.path.ends_with("mod.rs"));
-    check("`foo.rs` beside `foo/`", named.map(|it| format!("src/{}", it.path)).collect());
+    check(
+        "`foo.rs` beside `foo/`",
+        named.map(|it| format!("src/{}", it.path)).collect(),
+    );
     let main = SOURCES.iter().find(|it| it.path == "main.rs").unwrap();
     assert!(main.text.lines().count() < 60, "main.rs reads aloud");
 }
@@ -446,7 +590,10 @@ fn lints_are_expected_with_a_reason_and_never_allowed() {
     let words = ["[allow(", "[cfg_attr(test, allow", "unsafe {", "unsafe fn"];
     check(
         "`#[expect(…, reason)]`",
-        SOURCES.iter().flat_map(|it| lines_with(it, &bare(&it.text), &words)).collect(),
+        SOURCES
+            .iter()
+            .flat_map(|it| lines_with(it, &bare(&it.text), &words))
+            .collect(),
     );
 }
 
@@ -475,42 +622,76 @@ fn what_is_to_be_seen_is_seen() {
         ("journal", "policy"),
     ];
     assert!(upwards.iter().all(|(from, to)| !may_import(from, to)));
-    assert!(may_import("driver", "sink") && may_import("alert", "plan") && !may_import("plan", "alert"));
+    assert!(
+        may_import("driver", "sink") && may_import("alert", "plan") && !may_import("plan", "alert")
+    );
     assert!(has_word("let at = Utc::now();", "Utc::now") && !has_word("MyUtc::now()", "Utc::now"));
 }
 
 #[test]
 fn the_tree_has_only_licences_and_crates_that_deny_toml_lets_in() {
     let deny: toml::Table =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap().parse().unwrap();
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
     let texts = |value: &toml::Value| -> BTreeSet<String> {
         let name = |it: &toml::Value| it.get("crate").unwrap_or(it).as_str().unwrap().to_owned();
         value.as_array().unwrap().iter().map(name).collect()
     };
-    let (allowed, banned) = (texts(&deny["licenses"]["allow"]), texts(&deny["bans"]["deny"]));
-    // What a build for this machine compiles; everything of it is at hand, so the network is not needed.
+    let (allowed, banned) = (
+        texts(&deny["licenses"]["allow"]),
+        texts(&deny["bans"]["deny"]),
+    );
+    // What a build for this machine compiles; everything of it is at hand, so the network is not
+    // needed.
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal,build,dev", "--prefix", "none"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal,build,dev",
+            "--prefix",
+            "none",
+        ])
         .args(["--format", "{p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).unwrap();
     let crates: BTreeSet<(&str, &str)> = tree
         .lines()
         .filter_map(|line| line.split_once('|'))
         .map(|(package, licence)| (package, licence.trim_end_matches(" (*)")))
         .collect();
-    assert!(crates.len() > 150, "only {} crates were found", crates.len());
-    let unfit = crates.iter().filter(|(_, licence)| !is_allowed(licence, &allowed));
+    assert!(
+        crates.len() > 150,
+        "only {} crates were found",
+        crates.len()
+    );
+    let unfit = crates
+        .iter()
+        .filter(|(_, licence)| !is_allowed(licence, &allowed));
     check(
         "every licence is allowed",
-        unfit.map(|(package, licence)| format!("{package}: {licence}")).collect(),
+        unfit
+            .map(|(package, licence)| format!("{package}: {licence}"))
+            .collect(),
     );
     let name = |package: &str| package.split(' ').next().unwrap_or_default().to_owned();
-    let unwanted = crates.iter().filter(|(package, _)| banned.contains(&name(package)));
-    check("no banned crate", unwanted.map(|(package, _)| (*package).to_owned()).collect());
+    let unwanted = crates
+        .iter()
+        .filter(|(package, _)| banned.contains(&name(package)));
+    check(
+        "no banned crate",
+        unwanted.map(|(package, _)| (*package).to_owned()).collect(),
+    );
 }
 
 #[test]
@@ -532,7 +713,10 @@ fn licences_are_read_as_they_are_meant() {
 
 /// An SPDX expression, also in the old form with a slash.
 fn is_allowed(licence: &str, allowed: &BTreeSet<String>) -> bool {
-    let spaced = licence.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = licence
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let mut words: Vec<&str> = spaced.split_whitespace().rev().collect();
     either(&mut words, allowed) && words.is_empty()
 }

@@ -19,7 +19,10 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
-        let parent = tempfile::Builder::new().prefix("d").tempdir_in("/tmp").unwrap();
+        let parent = tempfile::Builder::new()
+            .prefix("d")
+            .tempdir_in("/tmp")
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_ringcx-rotator"))
             .arg("demo")
             .env("TMPDIR", parent.path())
@@ -40,7 +43,10 @@ impl Demo {
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        std::fs::read_dir(self.parent.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+        std::fs::read_dir(self.parent.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
     }
 
     fn signal(&self, signal: Signal) {
@@ -50,8 +56,18 @@ impl Demo {
     /// Its exit code, stdout and stderr.
     fn end(&mut self) -> (Option<i32>, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
         (self.child.wait().unwrap().code(), out, err)
     }
 }
@@ -90,7 +106,11 @@ fn the_whole_story_ends_well_within_a_minute_and_leaves_nothing() {
     let mut demo = Demo::start();
     let (code, out, err) = demo.end();
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(demo.directories(), Vec::<PathBuf>::new());
 
     assert!(!out.contains('\x1b'), "a pipe gets no colours");
@@ -123,9 +143,16 @@ fn an_interrupt_ends_it_at_once_and_leaves_nothing() {
     let began = monotonic();
     demo.signal(Signal::INT);
     let (code, out, err) = demo.end();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(code, Some(1), "{out}");
-    assert!(err.contains("interrupted; the daemon is stopped; the directory is gone"), "{err}");
+    assert!(
+        err.contains("interrupted; the daemon is stopped; the directory is gone"),
+        "{err}"
+    );
     assert!(!answers(&socket));
     assert_eq!(demo.directories(), Vec::<PathBuf>::new());
 }

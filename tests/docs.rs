@@ -1,5 +1,5 @@
-//! The pages for people, held against the program: every policy in them loads, every command can be typed,
-//! every link leads somewhere, and what they list is complete.
+//! The pages for people, held against the program: every policy in them loads, every command can be
+//! typed, every link leads somewhere, and what they list is complete.
 //!
 //! Reads Markdown line by line. What this does not see: whether a sentence is true.
 
@@ -44,21 +44,37 @@ fn root() -> PathBuf {
 }
 
 fn page(path: &str) -> Page {
-    Page { path: root().join(path), text: fs::read_to_string(root().join(path)).unwrap() }
+    Page {
+        path: root().join(path),
+        text: fs::read_to_string(root().join(path)).unwrap(),
+    }
 }
 
 fn pages() -> Vec<Page> {
-    let mut pages =
-        vec![page("README.md"), page("ARCHITECTURE.md"), page("CONTRIBUTING.md"), page("CHANGELOG.md")];
+    let mut pages = vec![
+        page("README.md"),
+        page("ARCHITECTURE.md"),
+        page("CONTRIBUTING.md"),
+        page("CHANGELOG.md"),
+    ];
     let docs = fs::read_dir(root().join("docs")).unwrap();
-    pages.extend(docs.map(|entry| page(&format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))));
+    pages.extend(docs.map(|entry| {
+        page(&format!(
+            "docs/{}",
+            entry.unwrap().file_name().to_str().unwrap()
+        ))
+    }));
     assert!(pages.len() >= 10);
     pages
 }
 
 impl Page {
     fn name(&self) -> String {
-        self.path.strip_prefix(root()).unwrap().display().to_string()
+        self.path
+            .strip_prefix(root())
+            .unwrap()
+            .display()
+            .to_string()
     }
 
     fn blocks(&self) -> Vec<Block> {
@@ -68,7 +84,11 @@ impl Page {
             match (line.trim_start().strip_prefix("```"), open.take()) {
                 (Some(language), None) => {
                     let place = format!("{}:{}", self.name(), number + 1);
-                    let block = Block { language: language.trim().to_owned(), text: String::new(), place };
+                    let block = Block {
+                        language: language.trim().to_owned(),
+                        text: String::new(),
+                        place,
+                    };
                     open = Some((line.len() - line.trim_start().len(), block));
                 }
                 (Some(_), Some((_, block))) => blocks.push(block),
@@ -103,7 +123,11 @@ impl Page {
         self.prose()
             .into_iter()
             .flat_map(|(place, line)| {
-                line.split('`').skip(1).step_by(2).map(move |span| (place.clone(), span)).collect::<Vec<_>>()
+                line.split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .map(move |span| (place.clone(), span))
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
@@ -119,7 +143,10 @@ impl Page {
 
 /// As GitHub makes one of a heading.
 fn slug(title: &str) -> String {
-    let kept = title.trim().chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    let kept = title
+        .trim()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
@@ -130,11 +157,18 @@ fn check(rule: &str, broken: Vec<String>) {
 
 #[test]
 fn every_policy_shown_loads_without_a_warning() {
-    let blocks: Vec<Block> =
-        pages().iter().flat_map(Page::blocks).filter(|it| it.language == "toml").collect();
+    let blocks: Vec<Block> = pages()
+        .iter()
+        .flat_map(Page::blocks)
+        .filter(|it| it.language == "toml")
+        .collect();
     assert!(blocks.len() >= 4);
     for Block { text, place, .. } in blocks {
-        let whole = if text.contains("[[account]]") { text } else { format!("{ACCOUNT}\n{text}") };
+        let whole = if text.contains("[[account]]") {
+            text
+        } else {
+            format!("{ACCOUNT}\n{text}")
+        };
         loads(&whole, &place);
     }
 }
@@ -147,7 +181,10 @@ fn every_policy_that_a_page_writes_loads() {
         .flat_map(Page::blocks)
         .filter_map(|block| {
             let (_, rest) = block.text.split_once("config.toml <<'EOF'\n")?;
-            Some((rest.split_once("\nEOF\n").unwrap().0.to_owned(), block.place))
+            Some((
+                rest.split_once("\nEOF\n").unwrap().0.to_owned(),
+                block.place,
+            ))
         })
         .collect();
     assert!(!written.is_empty());
@@ -158,7 +195,10 @@ fn every_policy_that_a_page_writes_loads() {
 fn loads(text: &str, place: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
-    fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    fs::File::create(&path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     let loaded = policy::load(&path).unwrap_or_else(|errors| {
         panic!("{place}:\n{}", errors.render(policy::Color::Never, None));
     });
@@ -167,8 +207,11 @@ fn loads(text: &str, place: &str) {
 
 #[test]
 fn every_json_shown_is_json() {
-    let blocks: Vec<Block> =
-        pages().iter().flat_map(Page::blocks).filter(|it| it.language == "json").collect();
+    let blocks: Vec<Block> = pages()
+        .iter()
+        .flat_map(Page::blocks)
+        .filter(|it| it.language == "json")
+        .collect();
     assert!(!blocks.is_empty());
     for block in blocks {
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(&block.text);
@@ -181,15 +224,25 @@ fn every_command_shown_can_be_typed() {
     let mut typed = 0;
     let mut broken = Vec::new();
     for page in pages() {
-        let shell = page.blocks().into_iter().filter(|block| block.language == "sh");
+        let shell = page
+            .blocks()
+            .into_iter()
+            .filter(|block| block.language == "sh");
         let lines = shell.flat_map(|block| {
-            let lines: Vec<_> =
-                logical_lines(&block.text).into_iter().map(|it| (block.place.clone(), it)).collect();
+            let lines: Vec<_> = logical_lines(&block.text)
+                .into_iter()
+                .map(|it| (block.place.clone(), it))
+                .collect();
             lines
         });
-        let spans = page.code_spans().into_iter().map(|(place, span)| (place, span.to_owned()));
+        let spans = page
+            .code_spans()
+            .into_iter()
+            .map(|(place, span)| (place, span.to_owned()));
         for (place, line) in lines.chain(spans) {
-            let Some(arguments) = arguments(&line) else { continue };
+            let Some(arguments) = arguments(&line) else {
+                continue;
+            };
             typed += 1;
             if let Err(why) = parses(&arguments) {
                 broken.push(format!("{place}: {line}: {why}"));
@@ -220,18 +273,29 @@ fn logical_lines(text: &str) -> Vec<String> {
 fn arguments(line: &str) -> Option<Vec<String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     // Of these it is an operand.
-    let others = ["systemctl", "journalctl", "usermod", "systemd-analyze", "install"];
+    let others = [
+        "systemctl",
+        "journalctl",
+        "usermod",
+        "systemd-analyze",
+        "install",
+    ];
     if words.iter().any(|word| others.contains(word)) {
         return None;
     }
     let begin = if words.starts_with(&["cargo", "run"]) {
         words.iter().position(|word| *word == "--")? + 1
     } else {
-        let called = |at: &usize| words[*at] == "ringcx-rotator" && (*at == 0 || words[at - 1] != "-u");
+        let called =
+            |at: &usize| words[*at] == "ringcx-rotator" && (*at == 0 || words[at - 1] != "-u");
         (0..words.len()).find(called)? + 1
     };
     let ends = |word: &&&str| !["#", "&", "|", ">", "2>", "&&", ";"].contains(*word);
-    let arguments: Vec<String> = words[begin..].iter().take_while(ends).map(|it| (*it).to_owned()).collect();
+    let arguments: Vec<String> = words[begin..]
+        .iter()
+        .take_while(ends)
+        .map(|it| (*it).to_owned())
+        .collect();
     (!arguments.is_empty()).then_some(arguments)
 }
 
@@ -240,7 +304,11 @@ fn parses(arguments: &[String]) -> Result<(), String> {
     let line = std::iter::once("ringcx-rotator").chain(arguments.iter().map(String::as_str));
     match cli::command().try_get_matches_from(line) {
         Ok(_) => Ok(()),
-        Err(error) if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) => Ok(()),
+        Err(error)
+            if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error.kind().to_string()),
     }
 }
@@ -263,21 +331,38 @@ fn the_readme_lists_every_command_and_exit_code() {
     assert_eq!(listed, there);
 
     let help = commands.get_after_help().unwrap().to_string();
-    let codes = help.lines().skip(1).map(|line| line.trim().split_once(' ').unwrap());
+    let codes = help
+        .lines()
+        .skip(1)
+        .map(|line| line.trim().split_once(' ').unwrap());
     let codes: Vec<String> = codes.map(|(code, _)| format!("| {code} | ")).collect();
     assert_eq!(codes.len(), 5);
-    check("exit codes", codes.into_iter().filter(|row| !readme.text.contains(row.as_str())).collect());
+    check(
+        "exit codes",
+        codes
+            .into_iter()
+            .filter(|row| !readme.text.contains(row.as_str()))
+            .collect(),
+    );
 }
 
 #[test]
 fn every_kind_of_incident_is_explained_and_no_other() {
     let source = fs::read_to_string(root().join("src/event.rs")).unwrap();
-    let (_, display) = source.split_once("impl fmt::Display for IncidentKind").unwrap();
-    let kinds: BTreeSet<&str> = display.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    let (_, display) = source
+        .split_once("impl fmt::Display for IncidentKind")
+        .unwrap();
+    let kinds: BTreeSet<&str> = display
+        .lines()
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
     assert!(kinds.len() >= 16 && kinds.contains("token-lost"));
     let operating = page("docs/operating.md");
     let (_, incidents) = operating.text.split_once("\n## Incidents\n").unwrap();
-    let explained: BTreeSet<&str> = incidents.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let explained: BTreeSet<&str> = incidents
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
     assert_eq!(explained, kinds);
 }
 
@@ -286,18 +371,27 @@ fn every_link_within_leads_somewhere() {
     let (mut broken, mut followed) = (Vec::new(), 0);
     for page in pages() {
         for (place, line) in page.prose() {
-            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            let targets = line
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next());
             for target in targets.filter(|it| !it.starts_with("https://")) {
                 followed += 1;
                 let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-                let there =
-                    if path.is_empty() { page.path.clone() } else { page.path.parent().unwrap().join(path) };
+                let there = if path.is_empty() {
+                    page.path.clone()
+                } else {
+                    page.path.parent().unwrap().join(path)
+                };
                 let text = if there.is_file() {
                     fs::read_to_string(&there).unwrap_or_default()
                 } else {
                     String::new()
                 };
-                let reached = Page { path: page.path.clone(), text };
+                let reached = Page {
+                    path: page.path.clone(),
+                    text,
+                };
                 if !there.exists() || (!anchor.is_empty() && !reached.anchors().contains(anchor)) {
                     broken.push(format!("{place}: {target}"));
                 }
@@ -318,17 +412,24 @@ fn every_file_and_test_that_is_named_exists() {
     for page in pages() {
         for (place, span) in page.code_spans() {
             let is_path = span.ends_with(".rs")
-                || ["src/", "tests/", "config/", "docs/"].iter().any(|it| span.starts_with(it));
-            let is_plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+                || ["src/", "tests/", "config/", "docs/"]
+                    .iter()
+                    .any(|it| span.starts_with(it));
+            let is_plain = span
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
             // The sink of "Adding a sink" is made up.
             if is_path && is_plain && !span.contains("vault") {
                 named += 1;
-                if !["", "src"].iter().any(|below| exists(&root().join(below), span)) {
+                if !["", "src"]
+                    .iter()
+                    .any(|below| exists(&root().join(below), span))
+                {
                     broken.push(format!("{place}: no file {span}"));
                 }
             }
-            let is_test =
-                span.matches('_').count() >= 4 && span.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_test = span.matches('_').count() >= 4
+                && span.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             if is_test {
                 named += 1;
                 if !tests.contains(&format!("fn {span}(")) {
@@ -344,7 +445,9 @@ fn every_file_and_test_that_is_named_exists() {
 /// A file within a module's directory may be named from there, as in "`validate/unique.rs`".
 fn exists(base: &Path, span: &str) -> bool {
     let modules = ["", "policy", "plan", "alert", "daemon", "sink"];
-    modules.iter().any(|module| base.join(module).join(span).exists())
+    modules
+        .iter()
+        .any(|module| base.join(module).join(span).exists())
 }
 
 fn read_all(directory: &Path, text: &mut String) {
@@ -361,10 +464,19 @@ fn read_all(directory: &Path, text: &mut String) {
 #[test]
 fn the_unit_agrees_with_the_program() {
     let unit = fs::read_to_string(root().join("systemd/ringcx-rotator.service")).unwrap();
-    let calls = unit.lines().filter_map(|line| line.split_once("/usr/bin/ringcx-rotator "));
+    let calls = unit
+        .lines()
+        .filter_map(|line| line.split_once("/usr/bin/ringcx-rotator "));
     let calls: Vec<(&str, &str)> = calls.collect();
     // The minus: a 78 from there would be tried again for ever, the one of `run` is not.
-    assert_eq!(calls, [("ExecStartPre=-", "check"), ("ExecStart=", "run"), ("ExecReload=", "reload")]);
+    assert_eq!(
+        calls,
+        [
+            ("ExecStartPre=-", "check"),
+            ("ExecStart=", "run"),
+            ("ExecReload=", "reload")
+        ]
+    );
     for (_, command) in calls {
         parses(&[command.to_owned()]).unwrap();
     }
@@ -372,26 +484,46 @@ fn the_unit_agrees_with_the_program() {
     let policy = fs::read_to_string(root().join("config/ringcx-rotator.toml")).unwrap();
     for (setting, place) in [
         ("StateDirectory=ringcx-rotator", "/var/lib/ringcx-rotator"),
-        ("RuntimeDirectory=ringcx-rotator", "/run/ringcx-rotator/control.sock"),
+        (
+            "RuntimeDirectory=ringcx-rotator",
+            "/run/ringcx-rotator/control.sock",
+        ),
     ] {
         assert!(unit.lines().any(|line| line == setting), "{setting}");
         assert!(policy.contains(&format!("\"{place}\"")), "{place}");
     }
-    for setting in ["Type=notify", "Restart=on-failure", "RestartPreventExitStatus=78", "User=ringcx-rotator"]
-    {
+    for setting in [
+        "Type=notify",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=78",
+        "User=ringcx-rotator",
+    ] {
         assert!(unit.lines().any(|line| line == setting), "{setting}");
     }
     let sysusers = fs::read_to_string(root().join("systemd/ringcx-rotator.sysusers")).unwrap();
-    assert!(sysusers.lines().any(|line| line.starts_with("u ringcx-rotator ")));
+    assert!(
+        sysusers
+            .lines()
+            .any(|line| line.starts_with("u ringcx-rotator "))
+    );
 }
 
 #[test]
 fn commands_are_found_where_they_are_called() {
     for (line, expected) in [
-        ("ringcx-rotator check --online  # tries it", Some(vec!["check", "--online"])),
-        ("sudo -u ringcx-rotator ringcx-rotator status 2> log &", Some(vec!["status"])),
+        (
+            "ringcx-rotator check --online  # tries it",
+            Some(vec!["check", "--online"]),
+        ),
+        (
+            "sudo -u ringcx-rotator ringcx-rotator status 2> log &",
+            Some(vec!["status"]),
+        ),
         ("sudo systemctl restart ringcx-rotator", None),
-        ("cargo run --release -- demo     # shows it", Some(vec!["demo"])),
+        (
+            "cargo run --release -- demo     # shows it",
+            Some(vec!["demo"]),
+        ),
         ("cargo test", None),
         ("ringcx-rotator", None),
     ] {
@@ -400,5 +532,8 @@ fn commands_are_found_where_they_are_called() {
     }
     assert!(parses(&["chekc".to_owned()]).is_err() && parses(&["--version".to_owned()]).is_ok());
     assert_eq!(slug("A token has leaked"), "a-token-has-leaked");
-    assert_eq!(logical_lines("a \\\n  b\ncat <<'EOF'\nx\nEOF\nc"), ["a    b", "cat <<'EOF'", "c"]);
+    assert_eq!(
+        logical_lines("a \\\n  b\ncat <<'EOF'\nx\nEOF\nc"),
+        ["a    b", "cat <<'EOF'", "c"]
+    );
 }

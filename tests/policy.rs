@@ -1,5 +1,5 @@
-//! What an operator sees of a policy: what is taken, what is refused and how that reads, and that no
-//! secret is ever shown. The shipped files are loaded here too.
+//! What an operator sees of a policy: what is taken, what is refused and how that reads, and that
+//! no secret is ever shown. The shipped files are loaded here too.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -41,7 +41,9 @@ struct Setup {
 
 impl Setup {
     fn new(text: &str) -> Self {
-        let setup = Self { directory: TempDir::new().unwrap() };
+        let setup = Self {
+            directory: TempDir::new().unwrap(),
+        };
         setup.add("config.toml", text.as_bytes());
         setup
     }
@@ -67,24 +69,37 @@ impl Setup {
             Ok(loaded) => policy::render(&loaded.warnings, Color::Never, None),
             Err(errors) => errors.render(Color::Never, None),
         };
-        text.replace(self.directory.path().to_str().unwrap(), "/etc/ringcx-rotator")
+        text.replace(
+            self.directory.path().to_str().unwrap(),
+            "/etc/ringcx-rotator",
+        )
     }
 }
 
 #[track_caller]
 fn accepted(text: &str) -> Loaded {
-    Setup::new(text).load().unwrap_or_else(|errors| panic!("{}", errors.render(Color::Never, None)))
+    Setup::new(text)
+        .load()
+        .unwrap_or_else(|errors| panic!("{}", errors.render(Color::Never, None)))
 }
 
 /// Every error as `line:column message`.
 #[track_caller]
 fn refused(text: &str) -> Vec<String> {
-    let errors = Setup::new(text).load().map(|_| ()).expect_err("the policy should be refused");
+    let errors = Setup::new(text)
+        .load()
+        .map(|_| ())
+        .expect_err("the policy should be refused");
     let shown = |diagnostic: &policy::Diagnostic| match (diagnostic.line, diagnostic.column) {
         (Some(line), Some(column)) => format!("{line}:{column} {}", diagnostic.message),
         _ => diagnostic.message.clone(),
     };
-    errors.diagnostics().iter().filter(|d| d.severity == Severity::Error).map(shown).collect()
+    errors
+        .diagnostics()
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .map(shown)
+        .collect()
 }
 
 #[track_caller]
@@ -102,11 +117,23 @@ fn a_policy_is_found_beside_its_relative_paths() {
         "[daemon]\naccounts-dir = \"more\"\n[ringcx]\nca-file = \"ca.pem\"\n{}",
         ACCOUNT.replace("{ credential = \"sales-ivr\" }", "{ file = \"pw\" }")
     ));
-    setup.add("more/a.toml", ACCOUNT.replace("sales-ivr", "a").replace("/token", "/a").as_bytes());
+    setup.add(
+        "more/a.toml",
+        ACCOUNT
+            .replace("sales-ivr", "a")
+            .replace("/token", "/a")
+            .as_bytes(),
+    );
     let policy = setup.load().unwrap().policy;
     let directory = setup.directory.path();
-    assert_eq!(policy.daemon.accounts_dir.as_deref(), Some(directory.join("more").as_path()));
-    assert_eq!(policy.ringcx.ca_file.as_deref(), Some(directory.join("ca.pem").as_path()));
+    assert_eq!(
+        policy.daemon.accounts_dir.as_deref(),
+        Some(directory.join("more").as_path())
+    );
+    assert_eq!(
+        policy.ringcx.ca_file.as_deref(),
+        Some(directory.join("ca.pem").as_path())
+    );
     let LoginPolicy::Admin(login) = &policy.account("sales-ivr").unwrap().login else {
         panic!("another login")
     };
@@ -125,15 +152,19 @@ fn an_account_overrides_key_by_key_and_every_drops_cron() {
     };
     let account = |own: &str| accepted(&text(own)).policy.accounts.remove(0);
     let every = account("schedule = { every = \"2d\" }\nretention.overlap = \"1h\"");
-    assert_eq!(every.schedule.timing, Timing::Every(Duration::from_secs(2 * 86_400)));
+    assert_eq!(
+        every.schedule.timing,
+        Timing::Every(Duration::from_secs(2 * 86_400))
+    );
     assert_eq!(every.schedule.timezone.to_string(), "Europe/Berlin");
     assert_eq!(every.retention.max_age, Duration::from_secs(3 * 86_400));
     assert_eq!(every.retention.overlap, Duration::from_secs(3600));
     assert_eq!(every.retention.max_live, 8);
     let inherited = account("");
     assert!(matches!(&inherited.schedule.timing, Timing::Cron(cron) if cron.text == "0 4 * * *"));
-    let back =
-        accepted(&text("schedule.cron = \"0 5 * * *\"").replace("cron = \"0 4 * * *\"", "every = \"1d\""));
+    let back = accepted(
+        &text("schedule.cron = \"0 5 * * *\"").replace("cron = \"0 4 * * *\"", "every = \"1d\""),
+    );
     let timing = &back.policy.accounts[0].schedule.timing;
     assert!(matches!(timing, Timing::Cron(cron) if cron.text == "0 5 * * *"));
 }
@@ -149,19 +180,36 @@ fn a_symlinked_policy_is_read_where_the_link_is() {
 #[test]
 fn accounts_of_the_directory_come_by_file_name_and_only_from_toml_files() {
     let setup = Setup::new("[daemon]\naccounts-dir = \"d\"\n");
-    for (file, name) in [("b.toml", "first-b"), ("a.toml", "z-in-a"), (".hidden.toml", "h"), ("c.toml~", "c")]
-    {
-        let text = ACCOUNT.replace("sales-ivr", name).replace("/token", &format!("/{name}"));
+    for (file, name) in [
+        ("b.toml", "first-b"),
+        ("a.toml", "z-in-a"),
+        (".hidden.toml", "h"),
+        ("c.toml~", "c"),
+    ] {
+        let text = ACCOUNT
+            .replace("sales-ivr", name)
+            .replace("/token", &format!("/{name}"));
         setup.add(&format!("d/{file}"), text.as_bytes());
     }
-    let names: Vec<String> = setup.load().unwrap().policy.accounts.into_iter().map(|a| a.name).collect();
+    let names: Vec<String> = setup
+        .load()
+        .unwrap()
+        .policy
+        .accounts
+        .into_iter()
+        .map(|a| a.name)
+        .collect();
     assert_eq!(names, ["z-in-a", "first-b"]);
 }
 
 #[test]
 fn a_thousand_accounts_load_quickly() {
     let text: String = (0..1000)
-        .map(|n| ACCOUNT.replace("sales-ivr", &format!("a{n}")).replace("/token", &format!("/{n}")))
+        .map(|n| {
+            ACCOUNT
+                .replace("sales-ivr", &format!("a{n}"))
+                .replace("/token", &format!("/{n}"))
+        })
         .collect();
     // Generous: this is about quadratic blow-ups, on a busy machine and without optimisation.
     let watch = ringcx_rotator::clock::monotonic();
@@ -170,5 +218,7 @@ fn a_thousand_accounts_load_quickly() {
 }
 
 fn example(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(path)
 }

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::hostile::kept::journal(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::fuzz_properties::persisted::journal(bytes));

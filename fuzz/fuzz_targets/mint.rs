@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::hostile::api::mint(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::fuzz_properties::api::mint(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::hostile::webhook::receipt(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ringcx_rotator::fuzz_properties::webhook::receipt(bytes));

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountState, Adoption, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery,
-    Line, LostMint, OpenMint, REMEMBERED, RingexUse, SinkRecord, Stage, TokenLoss, is_recent,
+    AccountState, Adoption, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation,
+    LastDelivery, LoginEpoch, LostMint, OpenMint, RETIRED_KEPT, RingexUse, SinkRecord, Stage,
+    TokenLoss, is_recent,
 };
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt};
+use crate::event::{BackoffKey, Event, GenerationNo, IncidentKind, MintSource};
 use crate::secret::Fingerprint;
 
 impl AccountState {
@@ -14,20 +15,26 @@ impl AccountState {
     pub fn apply(&mut self, seq: u64, at: DateTime<Utc>, event: &Event) {
         self.seq = seq;
         match event {
-            Event::LineStarted { username, platform_id } => self.start_line(username, platform_id, at),
+            Event::LineStarted {
+                username,
+                platform_id,
+            } => self.start_line(username, platform_id, at),
             Event::RotationAsked => self.asked_at = Some(at),
             Event::RingexAttempted { client_id } => {
                 let ringex = self.ringex_of(client_id);
                 ringex.attempts.retain(|earlier| is_recent(*earlier, at));
                 ringex.attempts.push_back(at);
             }
-            Event::RingexQuiet { client_id, until } => self.ringex_of(client_id).quiet_until = Some(*until),
+            Event::RingexQuiet { client_id, until } => {
+                self.ringex_of(client_id).backoff_until = Some(*until)
+            }
             Event::LoginAttempted => {
                 self.logins.retain(|earlier| is_recent(*earlier, at));
                 self.logins.push_back(at);
             }
             Event::PasswordReset { required } => {
-                self.password_reset_since = required.then(|| self.password_reset_since.unwrap_or(at));
+                self.password_reset_since =
+                    required.then(|| self.password_reset_since.unwrap_or(at));
             }
             Event::ForeignSeen { fingerprints } => {
                 for fingerprint in fingerprints {
@@ -39,7 +46,12 @@ impl AccountState {
                     });
                 }
             }
-            Event::Adopted { fingerprint, length, files, held_by } => {
+            Event::Adopted {
+                fingerprint,
+                length,
+                files,
+                held_by,
+            } => {
                 self.update_foreign(fingerprint, |token| {
                     token.adoption = Some(Adoption {
                         at,
@@ -50,7 +62,10 @@ impl AccountState {
                     });
                 });
             }
-            Event::AdoptedHeld { fingerprint, held_by } => self.update_foreign(fingerprint, |token| {
+            Event::AdoptedHeld {
+                fingerprint,
+                held_by,
+            } => self.update_foreign(fingerprint, |token| {
                 if let Some(adoption) = &mut token.adoption {
                     if !adoption.held_by.is_subset(held_by) {
                         adoption.left_at = Some(at);
@@ -62,23 +77,45 @@ impl AccountState {
                 self.update_foreign(fingerprint, |token| token.adoption = None);
             }
             Event::ForeignGone { fingerprints } => {
-                self.foreign.retain(|fingerprint, _| !fingerprints.contains(fingerprint));
+                self.foreign
+                    .retain(|fingerprint, _| !fingerprints.contains(fingerprint));
             }
-            Event::MintIntended { generation, baseline } => {
+            Event::MintIntended {
+                generation,
+                baseline,
+            } => {
                 self.last_generation = self.last_generation.max(generation.0);
-                self.open_mint = Some(OpenMint { generation: *generation, at, baseline: baseline.clone() });
+                self.open_mint = Some(OpenMint {
+                    generation: *generation,
+                    at,
+                    baseline: baseline.clone(),
+                });
             }
-            Event::Minted { generation, fingerprint, how } => self.mint(*generation, *fingerprint, *how, at),
+            Event::Minted {
+                generation,
+                fingerprint,
+                how,
+            } => self.mint(*generation, *fingerprint, *how, at),
             Event::MintFailed { generation, .. } => self.close_mint(*generation),
             // The intent stays open: this only says why in the audit trail.
             Event::MintUnknown { .. } => {}
-            Event::MintMissing { generation, open_until } => {
+            Event::MintMissing {
+                generation,
+                open_until,
+            } => {
                 self.close_mint(*generation);
-                self.lost_mints.push(LostMint { generation: *generation, open_until: *open_until });
+                self.lost_mints.push(LostMint {
+                    generation: *generation,
+                    open_until: *open_until,
+                });
             }
-            Event::MintAmbiguous { generation, candidates } => {
+            Event::MintAmbiguous {
+                generation,
+                candidates,
+            } => {
                 self.close_mint(*generation);
-                self.lost_mints.retain(|mint| mint.generation != *generation);
+                self.lost_mints
+                    .retain(|mint| mint.generation != *generation);
                 self.ambiguous_mints.push(AmbiguousMint {
                     generation: *generation,
                     at,
@@ -86,13 +123,20 @@ impl AccountState {
                 });
             }
             Event::LostMintClosed { generation } => {
-                self.lost_mints.retain(|mint| mint.generation != *generation);
+                self.lost_mints
+                    .retain(|mint| mint.generation != *generation);
             }
-            Event::Verified { generation } => self.update(*generation, |it| it.verified_at = Some(at)),
+            Event::Verified { generation } => {
+                self.update(*generation, |it| it.verified_at = Some(at))
+            }
             Event::Abandoned { generation, reason } => {
                 self.update(*generation, |it| it.set_aside = Some(reason.clone()));
             }
-            Event::SinkBound { sink, sink_type, target } => {
+            Event::SinkBound {
+                sink,
+                sink_type,
+                target,
+            } => {
                 self.released_sinks.remove(sink);
                 self.leave_sink_lanes(sink);
                 self.sinks.insert(
@@ -124,12 +168,21 @@ impl AccountState {
                 record.last_delivery = LastDelivery::Open;
                 record.awaits_proof = false;
             }),
-            Event::Delivered { sink, generation, taken } => self.update_sink(sink, |record| {
+            Event::Delivered {
+                sink,
+                generation,
+                taken,
+            } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Done;
                 record.awaits_proof = true;
                 record.taken = Some((*generation, taken.clone()));
             }),
-            Event::DeliveryFailed { sink, outcome, parked, .. } => self.update_sink(sink, |record| {
+            Event::DeliveryFailed {
+                sink,
+                outcome,
+                parked,
+                ..
+            } => self.update_sink(sink, |record| {
                 record.last_delivery = LastDelivery::Failed(*outcome);
                 record.awaits_proof = false;
                 record.parked = *parked;
@@ -149,21 +202,31 @@ impl AccountState {
             Event::NotifyOwed { sink, generation } => {
                 self.update_sink(sink, |record| record.notify_owed = Some(*generation));
             }
-            Event::Notified { sink, generation, .. } => self.update_sink(sink, |record| {
+            Event::Notified {
+                sink, generation, ..
+            } => self.update_sink(sink, |record| {
                 record.notify_owed.take_if(|owed| *owed <= *generation);
             }),
             Event::Acknowledged { sink, generation } => {
                 self.update_sink(sink, |record| record.acknowledged = Some((*generation, at)));
             }
             Event::Promoted { generation } => self.promote(*generation, at),
-            Event::DeleteIntended { fingerprint, generation, .. } => {
+            Event::DeleteIntended {
+                fingerprint,
+                generation,
+                ..
+            } => {
                 self.open_delete = Some(*fingerprint);
                 match generation {
                     Some(generation) => self.update(*generation, |it| it.delete_sent = true),
                     None => self.update_foreign(fingerprint, |token| token.delete_sent = true),
                 }
             }
-            Event::Retired { fingerprint, generation, by } => {
+            Event::Retired {
+                fingerprint,
+                generation,
+                by,
+            } => {
                 if self.open_delete == Some(*fingerprint) {
                     self.open_delete = None;
                 }
@@ -173,18 +236,37 @@ impl AccountState {
                 }
                 self.forget_long_gone();
             }
-            Event::TokenLost { generation, evidence } => {
+            Event::TokenLost {
+                generation,
+                evidence,
+            } => {
                 self.update(*generation, |it| it.lost_at = Some(at));
                 self.forget_long_gone();
-                self.token_lost = Some(TokenLoss { generation: *generation, at, evidence: evidence.clone() });
+                self.token_lost = Some(TokenLoss {
+                    generation: *generation,
+                    at,
+                    evidence: evidence.clone(),
+                });
             }
             Event::Reappeared { generation } => self.bring_back(*generation),
-            Event::AttemptFailed { lane, incident, error, failures, next_attempt_at, rejected } => {
+            Event::AttemptFailed {
+                lane,
+                incident,
+                error,
+                failures,
+                next_attempt_at,
+                rejected,
+            } => {
                 match lane {
-                    Lane::Retirement => self.open_delete = None,
+                    BackoffKey::Retirement => self.open_delete = None,
                     // It was taken, but could not be seen to be there: it is to be delivered again.
-                    Lane::Sink(sink) => self.update_sink(sink, |record| record.awaits_proof = false),
-                    Lane::Login | Lane::Server | Lane::Rotation | Lane::Notify(_) => {}
+                    BackoffKey::Sink(sink) => {
+                        self.update_sink(sink, |record| record.awaits_proof = false)
+                    }
+                    BackoffKey::Login
+                    | BackoffKey::Server
+                    | BackoffKey::Rotation
+                    | BackoffKey::Notify(_) => {}
                 }
                 let since = match self.lanes.get(lane) {
                     Some(earlier) if earlier.incident == *incident => earlier.since,
@@ -212,13 +294,16 @@ impl AccountState {
                     failure.next_attempt_at = failure.last.min(at);
                     failure.rejected = None;
                 }
-                if let Lane::Sink(sink) = lane {
+                if let BackoffKey::Sink(sink) = lane {
                     self.update_sink(sink, |record| record.parked = false);
                 }
             }
             Event::ClockDisagreed { skew_seconds } => {
                 let since = self.clock.map_or(at, |trouble| trouble.since);
-                self.clock = Some(ClockTrouble { since, skew_seconds: *skew_seconds });
+                self.clock = Some(ClockTrouble {
+                    since,
+                    skew_seconds: *skew_seconds,
+                });
             }
             Event::ClockAgreed => self.clock = None,
         }
@@ -227,17 +312,24 @@ impl AccountState {
     /// Another app has limits of its own.
     fn ringex_of(&mut self, client_id: &str) -> &mut RingexUse {
         if self.ringex.client_id != client_id {
-            self.ringex = RingexUse { client_id: client_id.to_owned(), ..RingexUse::default() };
+            self.ringex = RingexUse {
+                client_id: client_id.to_owned(),
+                ..RingexUse::default()
+            };
         }
         &mut self.ringex
     }
 
     fn start_line(&mut self, username: &str, platform_id: &str, at: DateTime<Utc>) {
         let former = format!("the account logs in as another user since {at}");
-        for generation in self.generations.values_mut().filter(|generation| generation.is_alive()) {
+        for generation in self
+            .generations
+            .values_mut()
+            .filter(|generation| generation.is_alive())
+        {
             generation.set_aside.get_or_insert_with(|| former.clone());
         }
-        self.lines.push(Line {
+        self.lines.push(LoginEpoch {
             username: username.to_owned(),
             platform_id: platform_id.to_owned(),
             since: at,
@@ -250,19 +342,32 @@ impl AccountState {
         self.password_reset_since = None;
         self.token_lost = None;
         self.open_delete = None;
-        self.lanes.retain(|lane, _| matches!(lane, Lane::Sink(_)));
+        self.lanes
+            .retain(|lane, _| matches!(lane, BackoffKey::Sink(_)));
     }
 
-    fn mint(&mut self, number: GenerationNo, fingerprint: Fingerprint, learnt: Learnt, at: DateTime<Utc>) {
+    fn mint(
+        &mut self,
+        number: GenerationNo,
+        fingerprint: Fingerprint,
+        learnt: MintSource,
+        at: DateTime<Utc>,
+    ) {
         self.close_mint(number);
         self.lost_mints.retain(|mint| mint.generation != number);
         self.foreign.remove(&fingerprint);
         self.last_generation = self.last_generation.max(number.0);
         // One that was never published and is not the newest any more never will be.
         let line = self.line();
-        for earlier in self.generations.values_mut().filter(|it| it.line == line && it.number < number) {
+        for earlier in self
+            .generations
+            .values_mut()
+            .filter(|it| it.line == line && it.number < number)
+        {
             if earlier.promoted_at.is_none() {
-                earlier.set_aside.get_or_insert_with(|| format!("generation {number} took its place"));
+                earlier
+                    .set_aside
+                    .get_or_insert_with(|| format!("generation {number} took its place"));
             }
         }
         self.generations.insert(
@@ -290,7 +395,10 @@ impl AccountState {
 
     fn promote(&mut self, number: GenerationNo, at: DateTime<Utc>) {
         let line = self.line();
-        let earlier = self.generations.values_mut().filter(|it| it.line == line && it.number != number);
+        let earlier = self
+            .generations
+            .values_mut()
+            .filter(|it| it.line == line && it.number != number);
         for generation in earlier.filter(|it| it.promoted_at.is_some() || it.set_aside.is_some()) {
             generation.superseded_at.get_or_insert(at);
         }
@@ -310,15 +418,23 @@ impl AccountState {
         self.update(number, |it| {
             it.retired = None;
             it.lost_at = None;
-            // Seen on the list of the login in use, so it is that login's, whoever minted it. One that was
-            // current when the login changed, and to which nothing newer was preferred, is so again.
+            // Seen on the list of the login in use, so it is that login's, whoever minted it. One
+            // that was current when the login changed, and to which nothing newer was preferred, is
+            // so again.
             if it.line != line && Some(number) == newest && it.promoted_at.is_some() {
                 it.set_aside = None;
             }
             it.line = line;
         });
-        let is_current = self.current().is_some_and(|current| current.number == number);
-        if is_current && self.token_lost.as_ref().is_some_and(|loss| loss.generation == number) {
+        let is_current = self
+            .current()
+            .is_some_and(|current| current.number == number);
+        if is_current
+            && self
+                .token_lost
+                .as_ref()
+                .is_some_and(|loss| loss.generation == number)
+        {
             self.token_lost = None;
         }
     }
@@ -329,7 +445,11 @@ impl AccountState {
         }
     }
 
-    fn update_foreign(&mut self, fingerprint: &Fingerprint, change: impl FnOnce(&mut ForeignToken)) {
+    fn update_foreign(
+        &mut self,
+        fingerprint: &Fingerprint,
+        change: impl FnOnce(&mut ForeignToken),
+    ) {
         if let Some(token) = self.foreign.get_mut(fingerprint) {
             change(token);
         }
@@ -342,8 +462,8 @@ impl AccountState {
     }
 
     fn leave_sink_lanes(&mut self, name: &str) {
-        self.lanes.remove(&Lane::Sink(name.to_owned()));
-        self.lanes.remove(&Lane::Notify(name.to_owned()));
+        self.lanes.remove(&BackoffKey::Sink(name.to_owned()));
+        self.lanes.remove(&BackoffKey::Notify(name.to_owned()));
     }
 
     fn forget_long_gone(&mut self) {
@@ -351,15 +471,19 @@ impl AccountState {
             Stage::Retired | Stage::Lost => true,
             Stage::Pending | Stage::Current | Stage::Previous => false,
         };
-        let dead: Vec<GenerationNo> =
-            self.generations.values().filter(|it| gone(it)).map(|it| it.number).collect();
-        for number in dead.iter().take(dead.len().saturating_sub(REMEMBERED)) {
+        let dead: Vec<GenerationNo> = self
+            .generations
+            .values()
+            .filter(|it| gone(it))
+            .map(|it| it.number)
+            .collect();
+        for number in dead.iter().take(dead.len().saturating_sub(RETIRED_KEPT)) {
             self.generations.remove(number);
         }
     }
 
     /// The kind of trouble a lane is in, if any.
-    pub fn trouble(&self, lane: &Lane) -> Option<IncidentKind> {
+    pub fn trouble(&self, lane: &BackoffKey) -> Option<IncidentKind> {
         self.lanes.get(lane).map(|failure| failure.incident)
     }
 }

@@ -1,7 +1,7 @@
 //! The order of a token's life, said in types.
 //!
-//! `Minted → Verified → Proved`: each can only be had from a state that shows it, so a step that takes
-//! one by value cannot be performed too early. The fields are private to this file.
+//! `Minted → Verified → Proved`: each can only be had from a state that shows it, so a step that
+//! takes one by value cannot be performed too early. The fields are private to this file.
 
 use super::{AccountState, Generation, Stage};
 use crate::event::GenerationNo;
@@ -69,10 +69,16 @@ impl Proved {
             state.sinks.get(&sink.name).is_some_and(|record| {
                 record.target == sink.kind.target()
                     && record.drifted.is_none()
-                    && record.proved.is_some_and(|(generation, _)| generation == verified.generation())
+                    && record
+                        .proved
+                        .is_some_and(|(generation, _)| generation == verified.generation())
             })
         };
-        sinks.iter().filter(|sink| sink.required).all(proved_in).then_some(Self(verified.generation()))
+        sinks
+            .iter()
+            .filter(|sink| sink.required)
+            .all(proved_in)
+            .then_some(Self(verified.generation()))
     }
 
     /// Which generation.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Condition;
 use crate::account::{AccountState, Failure, SinkRecord};
 use crate::clock::after;
-use crate::event::{IncidentKind, Lane};
+use crate::event::{BackoffKey, IncidentKind};
 use crate::plan::{adopted, adopted_retires_after, due, retires_after, unacknowledged};
 use crate::policy::{AccountPolicy, AlertsPolicy, format_duration};
 
@@ -19,7 +19,7 @@ pub fn conditions(
     state: &AccountState,
     now: DateTime<Utc>,
 ) -> Vec<Condition> {
-    let ward = Ward { policy, state };
+    let ward = AccountCheck { policy, state };
     let mut found = Vec::new();
     for (lane, failure) in &state.lanes {
         found.extend(ward.lane(lane, failure));
@@ -49,13 +49,18 @@ fn one_each(found: Vec<Condition>) -> Vec<Condition> {
     kept
 }
 
-struct Ward<'a> {
+struct AccountCheck<'a> {
     policy: &'a AccountPolicy,
     state: &'a AccountState,
 }
 
-impl Ward<'_> {
-    fn condition(&self, kind: IncidentKind, since: DateTime<Utc>, cause: impl Into<String>) -> Condition {
+impl AccountCheck<'_> {
+    fn condition(
+        &self,
+        kind: IncidentKind,
+        since: DateTime<Utc>,
+        cause: impl Into<String>,
+    ) -> Condition {
         Condition {
             account: self.policy.name.clone(),
             kind,
@@ -68,15 +73,15 @@ impl Ward<'_> {
         }
     }
 
-    fn lane(&self, lane: &Lane, failure: &Failure) -> Option<Condition> {
+    fn lane(&self, lane: &BackoffKey, failure: &Failure) -> Option<Condition> {
         let mut condition = self.condition(failure.incident, failure.since, failure.error.clone());
         condition.count = failure.count;
         condition.next_attempt_at = Some(failure.next_attempt_at);
-        if let Lane::Notify(name) = lane {
+        if let BackoffKey::Notify(name) = lane {
             condition.sink = Some(name.clone());
             condition.still_works = CONSUMERS_WORK.to_owned();
         }
-        if let Lane::Sink(name) = lane {
+        if let BackoffKey::Sink(name) = lane {
             let record = self.state.sinks.get(name)?;
             if record.parked {
                 condition.next_attempt_at = None;
@@ -92,8 +97,11 @@ impl Ward<'_> {
         let cause = format!("{} no longer held the token: {found}", record.target);
         let mut condition = self.condition(IncidentKind::SinkDrifted, *since, cause);
         condition.sink = Some(name.to_owned());
-        condition.next_attempt_at =
-            self.state.lanes.get(&Lane::Sink(name.to_owned())).map(|failure| failure.next_attempt_at);
+        condition.next_attempt_at = self
+            .state
+            .lanes
+            .get(&BackoffKey::Sink(name.to_owned()))
+            .map(|failure| failure.next_attempt_at);
         condition.still_works = "the token itself is valid; only this sink lost it".to_owned();
         Some(condition)
     }
@@ -101,8 +109,12 @@ impl Ward<'_> {
     /// Consumers that have not said in time what they use.
     fn consumers(&self, now: DateTime<Utc>) -> Vec<Condition> {
         let late = self.policy.sinks.iter().filter_map(|sink| {
-            let (acknowledge, record) = (sink.acknowledge.as_ref()?, self.state.sinks.get(&sink.name)?);
-            let missing = unacknowledged(acknowledge, record).filter(|missing| missing.late_at <= now)?;
+            let (acknowledge, record) = (
+                sink.acknowledge.as_ref()?,
+                self.state.sinks.get(&sink.name)?,
+            );
+            let missing =
+                unacknowledged(acknowledge, record).filter(|missing| missing.late_at <= now)?;
             let said = match record.acknowledged {
                 Some((number, _)) => format!("it says that it uses generation {number}"),
                 None => "it has said nothing yet".to_owned(),
@@ -113,7 +125,8 @@ impl Ward<'_> {
                 acknowledge.path.display(),
                 format_duration(acknowledge.within),
             );
-            let mut condition = self.condition(IncidentKind::AcknowledgementLate, missing.late_at, cause);
+            let mut condition =
+                self.condition(IncidentKind::AcknowledgementLate, missing.late_at, cause);
             condition.sink = Some(sink.name.clone());
             condition.still_works = CONSUMERS_WORK.to_owned();
             Some(condition)
@@ -138,8 +151,11 @@ impl Ward<'_> {
         if let Some(loss) = &self.state.token_lost {
             let cause = format!("generation {}: {}", loss.generation, loss.evidence);
             let mut condition = self.condition(IncidentKind::TokenLost, loss.at, cause);
-            condition.next_attempt_at =
-                self.state.lanes.get(&Lane::Rotation).map(|failure| failure.next_attempt_at);
+            condition.next_attempt_at = self
+                .state
+                .lanes
+                .get(&BackoffKey::Rotation)
+                .map(|failure| failure.next_attempt_at);
             found.push(condition);
         }
         if let Some(trouble) = self.state.clock {
@@ -155,12 +171,22 @@ impl Ward<'_> {
         let due = due(policy, state, now);
         let live = state.live_count();
         let idle = state.pending().is_none() && state.open_mint.is_none();
-        if let Some(due) = due.as_ref().filter(|_| idle && live >= policy.retention.max_live as usize) {
-            let cause = format!("{live} of our tokens are alive, max-live is {}", policy.retention.max_live);
+        if let Some(due) = due
+            .as_ref()
+            .filter(|_| idle && live >= policy.retention.max_live as usize)
+        {
+            let cause = format!(
+                "{live} of our tokens are alive, max-live is {}",
+                policy.retention.max_live
+            );
             found.push(self.condition(IncidentKind::MintCapped, due.since, cause));
         }
-        let rotation_since = due.map(|due| due.since).or(state.pending().map(|pending| pending.minted_at));
-        if let Some(since) = rotation_since.filter(|since| after(*since, alerts.overdue_after) <= now) {
+        let rotation_since = due
+            .map(|due| due.since)
+            .or(state.pending().map(|pending| pending.minted_at));
+        if let Some(since) =
+            rotation_since.filter(|since| after(*since, alerts.overdue_after) <= now)
+        {
             let cause = match state.lanes.values().max_by_key(|failure| failure.last) {
                 Some(failure) => failure.error.clone(),
                 None => "the rotation is not finished".to_owned(),
@@ -168,18 +194,31 @@ impl Ward<'_> {
             found.push(self.condition(IncidentKind::RotationOverdue, since, cause));
         }
         let own = state.previous().filter_map(|generation| {
-            Some((retires_after(policy, generation)?, format!("generation {}", generation.number)))
+            Some((
+                retires_after(policy, generation)?,
+                format!("generation {}", generation.number),
+            ))
         });
         let adopted = adopted(policy, state).filter_map(|(fingerprint, token)| {
             let name = format!("the adopted token {}", fingerprint.short());
-            let held_by = token.adoption.iter().flat_map(|it| &it.held_by).map(String::as_str);
+            let held_by = token
+                .adoption
+                .iter()
+                .flat_map(|it| &it.held_by)
+                .map(String::as_str);
             let places = held_by.collect::<Vec<_>>().join(", ");
-            let name = if places.is_empty() { name } else { format!("{name}, which is in {places},") };
+            let name = if places.is_empty() {
+                name
+            } else {
+                format!("{name}, which is in {places},")
+            };
             Some((adopted_retires_after(policy, token)?, name))
         });
-        let late = own.chain(adopted).filter(|(due, _)| after(*due, alerts.overdue_after) <= now);
+        let late = own
+            .chain(adopted)
+            .filter(|(due, _)| after(*due, alerts.overdue_after) <= now);
         if let Some((since, victim)) = late.min() {
-            let cause = match state.lanes.get(&Lane::Retirement) {
+            let cause = match state.lanes.get(&BackoffKey::Retirement) {
                 Some(failure) => failure.error.clone(),
                 None => format!("{victim} is still alive: see `plan`"),
             };
@@ -189,7 +228,11 @@ impl Ward<'_> {
     }
 
     fn still_works(&self) -> String {
-        let served = self.state.sinks.values().any(|record| record.proved.is_some());
+        let served = self
+            .state
+            .sinks
+            .values()
+            .any(|record| record.proved.is_some());
         match (self.state.current(), &self.state.token_lost) {
             (Some(current), _) if served => {
                 format!("generation {} stays valid in its sinks; IVR flows are not affected", current.number)
@@ -204,14 +247,19 @@ impl Ward<'_> {
     }
 
     fn sink_still_works(&self, record: &SinkRecord) -> String {
-        let held = record.proved.and_then(|(number, _)| self.state.generations.get(&number));
+        let held = record
+            .proved
+            .and_then(|(number, _)| self.state.generations.get(&number));
         match held {
             Some(held) if held.is_alive() => format!(
                 "generation {} was delivered there before, stays valid, and is not deleted; IVR flows are not affected",
                 held.number,
             ),
             Some(held) => {
-                format!("nothing in this sink: its last known token, generation {}, is gone", held.number)
+                format!(
+                    "nothing in this sink: its last known token, generation {}, is gone",
+                    held.number
+                )
             }
             None => "this sink never held a token of ours; other sinks are not affected".to_owned(),
         }

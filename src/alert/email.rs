@@ -1,9 +1,9 @@
 //! Sends one mail, or only greets the server. Knows SMTP, and nothing of incidents.
 //!
-//! Every send opens a connection of its own and closes it: alerts are rare, and an idle daemon holds
-//! nothing. The password and the CA file are read at each use. Nothing here is tried again; that is the
-//! outbox's. A time-out after the mail's last byte leaves open whether it was taken: it is sent again
-//! under the same Message-ID.
+//! Every send opens a connection of its own and closes it: alerts are rare, and an idle daemon
+//! holds nothing. The password and the CA file are read at each use. Nothing here is tried again;
+//! that is the outbox's. A time-out after the mail's last byte leaves open whether it was taken: it
+//! is sent again under the same Message-ID.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::event::{Mail, Scope};
 use super::text::one_line;
-use crate::effect;
+use crate::failpoint;
 use crate::policy::{EmailPolicy, SmtpTls};
 use crate::secret::{Secret, SecretError};
 
@@ -66,7 +66,9 @@ pub enum MailError {
         why: String,
     },
     /// The server offers no STARTTLS, so nothing was sent: back off.
-    #[error("{host} does not offer STARTTLS: if it wants TLS from the start, set `tls = \"implicit\"`")]
+    #[error(
+        "{host} does not offer STARTTLS: if it wants TLS from the start, set `tls = \"implicit\"`"
+    )]
     NoStartTls {
         /// Host and port.
         host: String,
@@ -119,7 +121,7 @@ impl MailError {
 
 /// What the server took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct SmtpReceipt {
     /// Recipients it refused, with what it said; at least one other it took.
     pub refused: Vec<String>,
 }
@@ -137,10 +139,10 @@ impl Mailer {
     }
 
     /// Sends this mail. One recipient that the server refuses does not keep it from the others.
-    pub async fn send(&self, mail: &Mail) -> Result<Receipt, MailError> {
+    pub async fn send(&self, mail: &Mail) -> Result<SmtpReceipt, MailError> {
         let message = self.message(mail)?;
         self.in_time(async {
-            let mut connection = effect::acting("mail-connect", self.connect()).await?;
+            let mut connection = failpoint::around_async("mail-connect", self.connect()).await?;
             let sent = self.hand_over(&mut connection, &message).await;
             // The mail is taken or refused by now; how the farewell goes changes nothing.
             connection.abort().await;
@@ -159,22 +161,39 @@ impl Mailer {
         .await
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, MailError>>) -> Result<T, MailError> {
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, MailError>>,
+    ) -> Result<T, MailError> {
         let after = self.policy.timeout;
-        let late = |_| MailError::TimedOut { host: self.host(), after };
+        let late = |_| MailError::TimedOut {
+            host: self.host(),
+            after,
+        };
         tokio::time::timeout(after, work).await.map_err(late)?
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, MailError> {
-        let EmailPolicy { host, port, tls, username, password, timeout, .. } = &self.policy;
+        let EmailPolicy {
+            host,
+            port,
+            tls,
+            username,
+            password,
+            timeout,
+            ..
+        } = &self.policy;
         let hello = ClientId::default();
         let wrapper = match tls {
             SmtpTls::Implicit => Some(self.tls()?),
             SmtpTls::StartTls | SmtpTls::None => None,
         };
         let server = (host.as_str(), *port);
-        let connected = AsyncSmtpConnection::connect_tokio1(server, Some(*timeout), &hello, wrapper, None);
-        let mut connection = connected.await.map_err(|error| self.failed("the greeting", &error))?;
+        let connected =
+            AsyncSmtpConnection::connect_tokio1(server, Some(*timeout), &hello, wrapper, None);
+        let mut connection = connected
+            .await
+            .map_err(|error| self.failed("the greeting", &error))?;
         match tls {
             SmtpTls::StartTls if !connection.can_starttls() => {
                 connection.abort().await;
@@ -204,14 +223,24 @@ impl Mailer {
         &self,
         connection: &mut AsyncSmtpConnection,
         message: &Message,
-    ) -> Result<Receipt, MailError> {
+    ) -> Result<SmtpReceipt, MailError> {
         let envelope = message.envelope();
         let everyone = || envelope.to().iter().chain(envelope.from());
         let wide = everyone().any(|address| !AsRef::<str>::as_ref(address).is_ascii());
-        let wide = wide && connection.server_info().supports_feature(Extension::SmtpUtfEight);
-        let options = if wide { vec![MailParameter::SmtpUtfEight] } else { vec![] };
+        let wide = wide
+            && connection
+                .server_info()
+                .supports_feature(Extension::SmtpUtfEight);
+        let options = if wide {
+            vec![MailParameter::SmtpUtfEight]
+        } else {
+            vec![]
+        };
         let from = MailFrom::new(envelope.from().cloned(), options);
-        connection.command(from).await.map_err(|error| self.failed("the sender", &error))?;
+        connection
+            .command(from)
+            .await
+            .map_err(|error| self.failed("the sender", &error))?;
         let mut refused = Vec::new();
         let mut last = None;
         for to in envelope.to() {
@@ -227,19 +256,24 @@ impl Mailer {
         if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
             return Err(error);
         }
-        connection.command(Data).await.map_err(|error| self.failed("the mail", &error))?;
-        match effect::acting("mail", connection.message(&message.formatted())).await {
-            Ok(_) => Ok(Receipt { refused }),
-            Err(error) if error.is_permanent() => {
-                Err(MailError::Content { host: self.host(), said: said(&error) })
-            }
+        connection
+            .command(Data)
+            .await
+            .map_err(|error| self.failed("the mail", &error))?;
+        match failpoint::around_async("mail", connection.message(&message.formatted())).await {
+            Ok(_) => Ok(SmtpReceipt { refused }),
+            Err(error) if error.is_permanent() => Err(MailError::Content {
+                host: self.host(),
+                said: said(&error),
+            }),
             Err(error) => Err(self.failed("the mail", &error)),
         }
     }
 
     fn message(&self, mail: &Mail) -> Result<Message, MailError> {
-        let header =
-            |name, value: &str| HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned());
+        let header = |name, value: &str| {
+            HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+        };
         let mut message = Message::builder()
             .from(mailbox(&self.policy.from)?)
             .date(SystemTime::from(mail.written_at))
@@ -264,27 +298,46 @@ impl Mailer {
     fn tls(&self) -> Result<TlsParameters, MailError> {
         let mut builder = TlsParameters::builder(self.policy.host.clone());
         if let Some(path) = &self.policy.ca_file {
-            let unusable = |why| MailError::CaFile { path: path.clone(), why };
+            let unusable = |why| MailError::CaFile {
+                path: path.clone(),
+                why,
+            };
             let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
+            if !pem
+                .windows(27)
+                .any(|window| window == b"-----BEGIN CERTIFICATE-----")
+            {
                 return Err(unusable("holds no certificate in PEM form".to_owned()));
             }
-            let certificate = Certificate::from_pem(&pem).map_err(|error| unusable(innermost(&error)))?;
+            let certificate =
+                Certificate::from_pem(&pem).map_err(|error| unusable(innermost(&error)))?;
             builder = builder.add_root_certificate(certificate);
         }
-        builder.build().map_err(|error| MailError::Connection { host: self.host(), why: innermost(&error) })
+        builder.build().map_err(|error| MailError::Connection {
+            host: self.host(),
+            why: innermost(&error),
+        })
     }
 
     fn failed(&self, step: &'static str, error: &lettre::transport::smtp::Error) -> MailError {
         let host = self.host();
         if error.status().is_some() {
-            return MailError::Refused { host, step, said: said(error) };
+            return MailError::Refused {
+                host,
+                step,
+                said: said(error),
+            };
         }
         let mut why = innermost(error);
         if why.contains("UnknownIssuer") {
-            why = format!("{why}: not signed by an authority that this machine trusts; is `ca-file` set?");
+            why = format!(
+                "{why}: not signed by an authority that this machine trusts; is `ca-file` set?"
+            );
         }
-        MailError::Connection { host, why: format!("{step}: {why}") }
+        MailError::Connection {
+            host,
+            why: format!("{step}: {why}"),
+        }
     }
 
     fn host(&self) -> String {
@@ -293,12 +346,18 @@ impl Mailer {
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, MailError> {
-    address.parse().map_err(|source| MailError::Address { address: address.to_owned(), source })
+    address.parse().map_err(|source| MailError::Address {
+        address: address.to_owned(),
+        source,
+    })
 }
 
 /// The server's answer with its code.
 fn said(error: &lettre::transport::smtp::Error) -> String {
-    let code = error.status().map(|code| code.to_string()).unwrap_or_default();
+    let code = error
+        .status()
+        .map(|code| code.to_string())
+        .unwrap_or_default();
     one_line(&format!("{code} {}", innermost(error)), LONGEST_ANSWER)
 }
 
@@ -314,16 +373,21 @@ fn innermost(error: &lettre::transport::smtp::Error) -> String {
 /// A server that repeats what it was told would put the password into our logs.
 fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
     let plain = password.expose();
-    let secrets =
-        [STANDARD.encode(plain), STANDARD.encode(format!("\0{username}\0{plain}")), plain.to_owned()];
+    let secrets = [
+        STANDARD.encode(plain),
+        STANDARD.encode(format!("\0{username}\0{plain}")),
+        plain.to_owned(),
+    ];
     let text = error.to_string();
     if plain.is_empty() || !secrets.iter().any(|secret| text.contains(secret.as_str())) {
         return error;
     }
     match error {
-        MailError::Refused { host, step, .. } => {
-            MailError::Refused { host, step, said: "(the answer repeats the password)".to_owned() }
-        }
+        MailError::Refused { host, step, .. } => MailError::Refused {
+            host,
+            step,
+            said: "(the answer repeats the password)".to_owned(),
+        },
         other => other,
     }
 }

@@ -1,7 +1,8 @@
 //! What the `@alerts` stream holds: incidents that open and end, and mails on their way.
 //!
 //! A mail is kept as it will be sent, to the letter, so that a restart sends the same one under the
-//! same Message-ID. As with account events, a variant that is in somebody's journal is never renamed.
+//! same Message-ID. As with account events, a variant that is in somebody's journal is never
+//! renamed.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub enum AlertEvent {
         /// Which.
         incident: IncidentKey,
         /// How it ended.
-        over: Over,
+        over: Resolution,
         /// Whether anyone is to be told.
         announce: Announce,
     },
@@ -81,7 +82,7 @@ pub enum AlertEvent {
 /// How an incident ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Over {
+pub enum Resolution {
     /// What was wrong works again.
     Gone,
     /// The account is no longer in the policy.
@@ -114,13 +115,13 @@ pub struct Notice {
     /// Which.
     pub incident: IncidentKey,
     /// What is new.
-    pub news: News,
+    pub news: NoticeKind,
 }
 
 /// What is new about an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum News {
+pub enum NoticeKind {
     /// It opened.
     Opened,
     /// It is open still, `repeat-after` later.
@@ -178,14 +179,26 @@ impl AlertEvent {
     pub fn to_entry(&self, at: DateTime<Utc>) -> Entry {
         let mut body = serde_json::to_value(self).expect("an alert event is plain data");
         let kind = body.as_object_mut().and_then(|body| body.remove("kind"));
-        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-        Entry { at, kind, body: body.to_string() }
+        let kind = kind
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        Entry {
+            at,
+            kind,
+            body: body.to_string(),
+        }
     }
 
     /// The event of a journal row.
     pub fn from_row(row: &Row) -> Result<Self, Unreadable> {
-        let unreadable = |source| Unreadable::Row { seq: row.seq, source };
-        let mut body: Map<String, Value> = serde_json::from_str(&row.entry.body).map_err(unreadable)?;
+        let unreadable = |source| Unreadable::Row {
+            seq: row.seq,
+            source,
+        };
+        let mut body: Map<String, Value> =
+            serde_json::from_str(&row.entry.body).map_err(unreadable)?;
         body.insert("kind".to_owned(), Value::String(row.entry.kind.clone()));
         serde_json::from_value(Value::Object(body)).map_err(unreadable)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{AlertEvent, Announce, Mail, News, Notice, Over, Scope, Unreadable};
+use super::event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
 use super::{Condition, Conditions, Incident, IncidentKey, text};
 use crate::journal::{Row, Stream, checkpoint};
 
@@ -17,9 +17,9 @@ pub struct AlertState {
     /// The last row folded in.
     pub last_seq: u64,
     /// Open incidents.
-    pub open: BTreeMap<IncidentKey, Open>,
+    pub open: BTreeMap<IncidentKey, OpenIncident>,
     /// Incidents that are over, of which someone is still to be told.
-    pub ended: BTreeMap<IncidentKey, Ended>,
+    pub ended: BTreeMap<IncidentKey, ResolvedIncident>,
     /// Mails that no server has taken yet, oldest first.
     pub outbox: VecDeque<Unsent>,
     /// The id of the last mail.
@@ -33,7 +33,7 @@ pub struct AlertState {
 /// An open incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Open {
+pub struct OpenIncident {
     /// Since when it is wrong.
     pub since: DateTime<Utc>,
     /// When we found it.
@@ -55,13 +55,13 @@ pub struct Open {
 /// An incident that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ended {
+pub struct ResolvedIncident {
     /// What it was.
-    pub open: Open,
+    pub open: OpenIncident,
     /// When it ended.
     pub ended_at: DateTime<Utc>,
     /// How it ended.
-    pub over: Over,
+    pub over: Resolution,
 }
 
 /// A mail that no server has taken yet.
@@ -73,13 +73,13 @@ pub struct Unsent {
     /// The incidents it tells of.
     pub about: Vec<IncidentKey>,
     /// What came of the last try, if there was one.
-    pub failure: Option<Failure>,
+    pub failure: Option<MailFailure>,
 }
 
 /// A try that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Failure {
+pub struct MailFailure {
     /// Why.
     pub error: String,
     /// Whom it concerns.
@@ -97,8 +97,12 @@ impl AlertState {
     /// The state after this stream.
     pub fn from_stream(stream: &Stream) -> Result<Self, Unreadable> {
         let state = match &stream.checkpoint {
-            Some(kept) => checkpoint::read(Self::FORM, &kept.body)
-                .map_err(|source| Unreadable::Checkpoint { seq: kept.seq, source })?,
+            Some(kept) => checkpoint::read(Self::FORM, &kept.body).map_err(|source| {
+                Unreadable::Checkpoint {
+                    seq: kept.seq,
+                    source,
+                }
+            })?,
             None => Self::default(),
         };
         state.after(&stream.rows)
@@ -120,7 +124,7 @@ impl AlertState {
 
     /// The open incidents as `status` shows them, with what is known of them right now.
     pub fn incidents(&self, conditions: &Conditions) -> Vec<Incident> {
-        let view = |(key, open): (&IncidentKey, &Open)| {
+        let view = |(key, open): (&IncidentKey, &OpenIncident)| {
             let live = live(conditions, key);
             Incident {
                 key: key.clone(),
@@ -136,12 +140,24 @@ impl AlertState {
     /// What this event makes of the state, wherever it stands in the journal.
     pub(super) fn fold(&mut self, at: DateTime<Utc>, event: &AlertEvent) {
         match event {
-            AlertEvent::IncidentOpened { incident, since, count, cause, next_attempt_at, still_works } => {
-                // An end that nobody heard of is overtaken: the mail to come tells of the new opening.
-                if self.ended.get(incident).is_some_and(|ended| ended.open.mailed_at.is_none()) {
+            AlertEvent::IncidentOpened {
+                incident,
+                since,
+                count,
+                cause,
+                next_attempt_at,
+                still_works,
+            } => {
+                // An end that nobody heard of is overtaken: the mail to come tells of the new
+                // opening.
+                if self
+                    .ended
+                    .get(incident)
+                    .is_some_and(|ended| ended.open.mailed_at.is_none())
+                {
                     self.ended.remove(incident);
                 }
-                let open = Open {
+                let open = OpenIncident {
                     since: *since,
                     opened_at: at,
                     count: *count,
@@ -153,11 +169,22 @@ impl AlertState {
                 };
                 self.open.insert(incident.clone(), open);
             }
-            AlertEvent::IncidentResolved { incident, over, announce } => {
+            AlertEvent::IncidentResolved {
+                incident,
+                over,
+                announce,
+            } => {
                 let open = self.open.remove(incident);
                 match (open, announce) {
                     (Some(open), Announce::Mail) => {
-                        self.ended.insert(incident.clone(), Ended { open, ended_at: at, over: *over });
+                        self.ended.insert(
+                            incident.clone(),
+                            ResolvedIncident {
+                                open,
+                                ended_at: at,
+                                over: *over,
+                            },
+                        );
                     }
                     (None, Announce::Mail) | (_, Announce::Nobody) => {}
                 }
@@ -172,9 +199,19 @@ impl AlertState {
                 }
             }
             AlertEvent::MailDropped { mail, .. } => drop(self.take_out(*mail)),
-            AlertEvent::MailFailed { mail, error, scope, failures, next_attempt_at } => {
-                if let Some(unsent) = self.outbox.iter_mut().find(|unsent| unsent.mail.id == *mail) {
-                    unsent.failure = Some(Failure {
+            AlertEvent::MailFailed {
+                mail,
+                error,
+                scope,
+                failures,
+                next_attempt_at,
+            } => {
+                if let Some(unsent) = self
+                    .outbox
+                    .iter_mut()
+                    .find(|unsent| unsent.mail.id == *mail)
+                {
+                    unsent.failure = Some(MailFailure {
                         error: error.clone(),
                         scope: *scope,
                         failures: *failures,
@@ -183,7 +220,11 @@ impl AlertState {
                 }
             }
             AlertEvent::MailHoldsLifted => {
-                for failure in self.outbox.iter_mut().filter_map(|unsent| unsent.failure.as_mut()) {
+                for failure in self
+                    .outbox
+                    .iter_mut()
+                    .filter_map(|unsent| unsent.failure.as_mut())
+                {
                     failure.next_attempt_at = at;
                 }
             }
@@ -191,28 +232,42 @@ impl AlertState {
     }
 
     fn take_out(&mut self, mail: u64) -> Option<Unsent> {
-        let place = self.outbox.iter().position(|unsent| unsent.mail.id == mail)?;
+        let place = self
+            .outbox
+            .iter()
+            .position(|unsent| unsent.mail.id == mail)?;
         self.outbox.remove(place)
     }
 
     fn queue(&mut self, at: DateTime<Utc>, mail: &Mail, notices: &[Notice]) {
         for Notice { incident, news } in notices {
             match news {
-                News::Opened | News::StillOpen => {
+                NoticeKind::Opened | NoticeKind::StillOpen => {
                     let ended = self.ended.get_mut(incident).map(|ended| &mut ended.open);
                     if let Some(open) = self.open.get_mut(incident).or(ended) {
                         open.mailed_at = Some(at);
                         open.thread.get_or_insert_with(|| mail.message_id.clone());
                     }
                 }
-                News::Resolved | News::Passed => drop(self.ended.remove(incident)),
+                NoticeKind::Resolved | NoticeKind::Passed => drop(self.ended.remove(incident)),
             }
         }
-        let about = notices.iter().map(|notice| notice.incident.clone()).collect();
-        self.outbox.push_back(Unsent { mail: mail.clone(), about, failure: None });
+        let about = notices
+            .iter()
+            .map(|notice| notice.incident.clone())
+            .collect();
+        self.outbox.push_back(Unsent {
+            mail: mail.clone(),
+            about,
+            failure: None,
+        });
         self.last_mail = self.last_mail.max(mail.id);
         self.recent.push_back(at);
-        while self.recent.front().is_some_and(|oldest| at - oldest > TimeDelta::hours(1)) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|oldest| at - oldest > TimeDelta::hours(1))
+        {
             self.recent.pop_front();
         }
         if mail.incident.is_none() {

@@ -94,7 +94,10 @@ impl World {
     }
 
     fn record(&mut self, event: &AlertEvent) {
-        let row = Row { seq: self.state.last_seq + 1, entry: event.to_entry(self.now) };
+        let row = Row {
+            seq: self.state.last_seq + 1,
+            entry: event.to_entry(self.now),
+        };
         self.state.apply(row.seq, self.now, event);
         self.rows.push(row);
     }
@@ -105,7 +108,14 @@ impl World {
     }
 
     fn assess(&self) -> Vec<AlertEvent> {
-        assess(&self.policy, &self.state, &self.conditions, &self.managed, self.now, Pace::Gather)
+        assess(
+            &self.policy,
+            &self.state,
+            &self.conditions,
+            &self.managed,
+            self.now,
+            Flush::Batch,
+        )
     }
 
     /// Looks at everything, as the desk does it, until there is nothing left to do now.
@@ -115,13 +125,23 @@ impl World {
                 self.record(&event);
             }
             assert_eq!(self.assess(), [], "assessing twice changes nothing");
-            let NextMail::Send(unsent) = self.state.next_mail(self.now) else { return };
+            let NextMail::Send(unsent) = self.state.next_mail(self.now) else {
+                return;
+            };
             let unsent = unsent.clone();
             if self.server_is_up {
-                self.record(&AlertEvent::MailSent { mail: unsent.mail.id, refused: vec![] });
+                self.record(&AlertEvent::MailSent {
+                    mail: unsent.mail.id,
+                    refused: vec![],
+                });
                 self.sent.push(unsent.mail);
             } else {
-                self.record(&mail_failed(&unsent, Scope::Server, "no route".into(), self.now));
+                self.record(&mail_failed(
+                    &unsent,
+                    Scope::Server,
+                    "no route".into(),
+                    self.now,
+                ));
             }
         }
     }
@@ -150,12 +170,19 @@ impl World {
     }
 
     fn subjects(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.sent).into_iter().map(|mail| mail.subject).collect()
+        std::mem::take(&mut self.sent)
+            .into_iter()
+            .map(|mail| mail.subject)
+            .collect()
     }
 }
 
 fn sink_failed() -> Vec<Condition> {
-    vec![condition("sales-ivr", IncidentKind::SinkFailed, Some("crm"))]
+    vec![condition(
+        "sales-ivr",
+        IncidentKind::SinkFailed,
+        Some("crm"),
+    )]
 }
 
 const FIRING: &str = "[ringcx-rotator] sales-ivr: sink crm failed (FIRING)";
@@ -165,16 +192,30 @@ const RESOLVED: &str = "[ringcx-rotator] sales-ivr: sink crm failed (RESOLVED)";
 fn an_incident_is_mailed_once_then_daily_and_when_it_is_over() {
     let mut world = World::new();
     for count in 1..500 {
-        world.report("sales-ivr", vec![Condition { count, ..sink_failed().remove(0) }]);
+        world.report(
+            "sales-ivr",
+            vec![Condition {
+                count,
+                ..sink_failed().remove(0)
+            }],
+        );
         world.wait(TimeDelta::minutes(1));
     }
     assert_eq!(world.subjects(), [FIRING]);
     assert_eq!(world.state.incidents(&world.conditions)[0].count, 499);
     world.wait(TimeDelta::hours(41));
     let reminders = std::mem::take(&mut world.sent);
-    assert_eq!(reminders.iter().map(|mail| mail.subject.as_str()).collect::<Vec<_>>(), [FIRING, FIRING]);
+    assert_eq!(
+        reminders
+            .iter()
+            .map(|mail| mail.subject.as_str())
+            .collect::<Vec<_>>(),
+        [FIRING, FIRING]
+    );
     assert!(
-        reminders[0].body.contains("This is still open, 24 hours after it began"),
+        reminders[0]
+            .body
+            .contains("This is still open, 24 hours after it began"),
         "{}",
         reminders[0].body
     );
@@ -193,7 +234,11 @@ fn reports_that_change_nothing_write_nothing() {
     for count in 4..100 {
         world.report(
             "sales-ivr",
-            vec![Condition { count, cause: format!("try {count}"), ..sink_failed().remove(0) }],
+            vec![Condition {
+                count,
+                cause: format!("try {count}"),
+                ..sink_failed().remove(0)
+            }],
         );
     }
     assert_eq!(world.rows.len(), rows);
@@ -206,10 +251,16 @@ fn later_mails_about_an_incident_follow_the_first() {
     world.wait(TimeDelta::minutes(1));
     world.report("sales-ivr", vec![]);
     world.wait(TimeDelta::minutes(1));
-    let [firing, resolved] = &world.sent[..] else { panic!("{:?}", world.sent) };
+    let [firing, resolved] = &world.sent[..] else {
+        panic!("{:?}", world.sent)
+    };
     assert_eq!(resolved.references.as_ref(), Some(&firing.message_id));
     assert_ne!(resolved.message_id, firing.message_id);
-    assert!(firing.message_id.ends_with("@example.com>"), "{}", firing.message_id);
+    assert!(
+        firing.message_id.ends_with("@example.com>"),
+        "{}",
+        firing.message_id
+    );
 }
 
 #[test]
@@ -254,15 +305,26 @@ fn an_account_that_was_not_looked_at_since_the_start_keeps_its_incidents() {
 fn an_account_taken_out_of_the_policy_closes_its_incidents() {
     let mut world = World::new();
     world.report("sales-ivr", sink_failed());
-    world.report(DAEMON, vec![condition(DAEMON, IncidentKind::ReloadFailed, None)]);
+    world.report(
+        DAEMON,
+        vec![condition(DAEMON, IncidentKind::ReloadFailed, None)],
+    );
     world.wait(TimeDelta::minutes(1));
     world.managed.clear();
     world.wait(TimeDelta::minutes(1));
     let last = world.sent.last().unwrap();
     assert_eq!(last.subject, RESOLVED);
-    assert!(last.body.contains("no longer in the policy"), "{}", last.body);
+    assert!(
+        last.body.contains("no longer in the policy"),
+        "{}",
+        last.body
+    );
     let open: Vec<_> = world.state.open.keys().map(ToString::to_string).collect();
-    assert_eq!(open, ["@daemon/reload-failed"], "the daemon itself is always looked at");
+    assert_eq!(
+        open,
+        ["@daemon/reload-failed"],
+        "the daemon itself is always looked at"
+    );
     world.report("sales-ivr", sink_failed());
     assert_eq!(world.state.open.len(), 1, "a late report opens nothing");
 }
@@ -276,7 +338,11 @@ fn a_restart_sends_what_was_unsent_to_the_letter() {
     let unsent = world.state.outbox[0].mail.clone();
     let failure = world.state.outbox[0].failure.clone().unwrap();
     world.restart();
-    assert_eq!(world.state.outbox[0].failure, Some(failure), "the back-off is kept");
+    assert_eq!(
+        world.state.outbox[0].failure,
+        Some(failure),
+        "the back-off is kept"
+    );
     world.server_is_up = true;
     world.wait(TimeDelta::hours(1));
     assert_eq!(world.sent, [unsent]);
@@ -288,9 +354,15 @@ fn mail_backs_off_from_half_a_minute_to_an_hour() {
     world.server_is_up = false;
     world.report("sales-ivr", sink_failed());
     world.wait(TimeDelta::hours(6));
-    let tries: Vec<_> = world.rows.iter().filter(|row| row.entry.kind == "mail-failed").collect();
-    let waits: Vec<_> =
-        tries.windows(2).map(|pair| (pair[1].entry.at - pair[0].entry.at).num_seconds()).collect();
+    let tries: Vec<_> = world
+        .rows
+        .iter()
+        .filter(|row| row.entry.kind == "mail-failed")
+        .collect();
+    let waits: Vec<_> = tries
+        .windows(2)
+        .map(|pair| (pair[1].entry.at - pair[0].entry.at).num_seconds())
+        .collect();
     assert_eq!(waits[..9], [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
 }
 
@@ -302,7 +374,12 @@ fn while_one_mail_waits_for_the_server_those_behind_it_wait_too() {
     world.wait(TimeDelta::minutes(20));
     world.report("sales-ivr", vec![]);
     world.wait(TimeDelta::minutes(1));
-    let tried: Vec<_> = world.state.outbox.iter().map(|unsent| unsent.failure.is_some()).collect();
+    let tried: Vec<_> = world
+        .state
+        .outbox
+        .iter()
+        .map(|unsent| unsent.failure.is_some())
+        .collect();
     assert_eq!(tried, [true, false]);
     world.server_is_up = true;
     world.wait(TimeDelta::hours(1));
@@ -333,7 +410,12 @@ fn a_mail_refused_for_itself_holds_up_no_other_and_is_given_up_in_the_end() {
         world.record(&event);
     }
     let refused = world.state.outbox[0].clone();
-    world.record(&mail_failed(&refused, Scope::Mail, "554 no".into(), world.now));
+    world.record(&mail_failed(
+        &refused,
+        Scope::Mail,
+        "554 no".into(),
+        world.now,
+    ));
     world.server_is_up = true;
     world.report("sales-ivr", vec![]);
     world.now += TimeDelta::seconds(5);
@@ -355,13 +437,27 @@ fn a_thousand_accounts_that_fail_at_once_make_one_mail() {
     let mut world = World::new();
     world.managed = (0..1000).map(|n| format!("account-{n:04}")).collect();
     for account in world.managed.clone() {
-        world.report(&account, vec![condition(&account, IncidentKind::LoginFailed, None)]);
+        world.report(
+            &account,
+            vec![condition(&account, IncidentKind::LoginFailed, None)],
+        );
     }
     world.wait(TimeDelta::hours(2));
-    let [digest] = &world.sent[..] else { panic!("{} mails", world.sent.len()) };
-    assert_eq!(digest.subject, "[ringcx-rotator] 1000 incidents: 1000 new (FIRING)");
+    let [digest] = &world.sent[..] else {
+        panic!("{} mails", world.sent.len())
+    };
+    assert_eq!(
+        digest.subject,
+        "[ringcx-rotator] 1000 incidents: 1000 new (FIRING)"
+    );
     assert!(digest.body.contains(" 1000  login-failed") && digest.body.contains("… and 950 more"));
-    assert!(world.state.open.values().all(|open| open.mailed_at.is_some()));
+    assert!(
+        world
+            .state
+            .open
+            .values()
+            .all(|open| open.mailed_at.is_some())
+    );
 }
 
 #[test]
@@ -369,13 +465,23 @@ fn accounts_that_fail_one_by_one_make_a_few_mails() {
     let mut world = World::new();
     world.managed = (0..400).map(|n| format!("account-{n:04}")).collect();
     for account in world.managed.clone() {
-        world.report(&account, vec![condition(&account, IncidentKind::LoginFailed, None)]);
+        world.report(
+            &account,
+            vec![condition(&account, IncidentKind::LoginFailed, None)],
+        );
         world.wait(TimeDelta::seconds(1));
     }
     world.wait(TimeDelta::minutes(20));
     let mails = world.sent.len();
     assert!((5..=24).contains(&mails), "{mails} mails");
-    assert!(world.state.open.values().all(|open| open.mailed_at.is_some()), "none is left out");
+    assert!(
+        world
+            .state
+            .open
+            .values()
+            .all(|open| open.mailed_at.is_some()),
+        "none is left out"
+    );
 }
 
 #[test]
@@ -386,7 +492,11 @@ fn a_week_without_a_mail_server_fills_no_outbox() {
         world.report("sales-ivr", if n % 2 == 0 { sink_failed() } else { vec![] });
         world.wait(TimeDelta::hours(1));
     }
-    assert!(world.state.outbox.len() <= 101, "{} mails", world.state.outbox.len());
+    assert!(
+        world.state.outbox.len() <= 101,
+        "{} mails",
+        world.state.outbox.len()
+    );
     world.server_is_up = true;
     world.wait(TimeDelta::hours(3));
     assert!(world.state.outbox.is_empty() && world.state.ended.is_empty());
@@ -399,7 +509,10 @@ fn without_mail_settings_incidents_open_and_are_told_once_there_are_some() {
     let email = world.policy.email.take();
     world.report("sales-ivr", sink_failed());
     world.wait(TimeDelta::days(2));
-    assert_eq!(world.state.incidents(&world.conditions)[0].summary, "sink crm failed: connection refused");
+    assert_eq!(
+        world.state.incidents(&world.conditions)[0].summary,
+        "sink crm failed: connection refused"
+    );
     assert_eq!(world.subjects(), [""; 0]);
     world.policy.email = email;
     world.wait(TimeDelta::minutes(1));
@@ -416,7 +529,11 @@ fn a_clock_that_was_set_back_silences_nothing() {
     world.now = start();
     world.server_is_up = true;
     world.turn();
-    assert_eq!(world.subjects(), [FIRING], "the back-off of a year hence is not waited for");
+    assert_eq!(
+        world.subjects(),
+        [FIRING],
+        "the back-off of a year hence is not waited for"
+    );
     world.now -= TimeDelta::days(365);
     world.turn();
     assert_eq!(world.subjects(), [FIRING], "nor the reminder");
@@ -430,9 +547,15 @@ fn a_key_survives_its_text() {
         assert_eq!(text.parse::<IncidentKey>().unwrap().to_string(), text);
     }
     for text in ["", "sales-ivr", "sales-ivr/", "sales-ivr/sink-faild/crm"] {
-        assert_eq!(text.parse::<IncidentKey>(), Err(UnknownIncident(text.into())));
+        assert_eq!(
+            text.parse::<IncidentKey>(),
+            Err(UnknownIncident(text.into()))
+        );
     }
-    let incident = &World { conditions: Conditions::new(), ..World::new() };
+    let incident = &World {
+        conditions: Conditions::new(),
+        ..World::new()
+    };
     let mut state = incident.state.clone();
     let event = assess(
         &policy(),
@@ -440,7 +563,7 @@ fn a_key_survives_its_text() {
         &[("sales-ivr".to_owned(), sink_failed())].into(),
         &incident.managed,
         start(),
-        Pace::Gather,
+        Flush::Batch,
     );
     state.apply(1, start(), &event[0]);
     let shown = serde_json::to_value(state.incidents(&Conditions::new())).unwrap();
@@ -456,18 +579,36 @@ fn a_cause_can_add_neither_a_line_nor_a_header() {
     let mut world = World::new();
     let cause = "bad\r\nBcc: everyone@example.com\r\n\r\nHello\u{202e}\u{0}".to_owned();
     let sink = Some("crm\r\nBcc: all@example.com".to_owned());
-    world.report("sales-ivr", vec![Condition { cause, sink, ..sink_failed().remove(0) }]);
+    world.report(
+        "sales-ivr",
+        vec![Condition {
+            cause,
+            sink,
+            ..sink_failed().remove(0)
+        }],
+    );
     world.wait(TimeDelta::minutes(1));
     let mail = &world.sent[0];
-    assert_eq!(mail.subject, "[ringcx-rotator] sales-ivr: sink crm Bcc: all@example.com failed (FIRING)");
-    assert!(mail.body.contains("bad Bcc: everyone@example.com Hello\n"), "{}", mail.body);
+    assert_eq!(
+        mail.subject,
+        "[ringcx-rotator] sales-ivr: sink crm Bcc: all@example.com failed (FIRING)"
+    );
+    assert!(
+        mail.body.contains("bad Bcc: everyone@example.com Hello\n"),
+        "{}",
+        mail.body
+    );
 }
 
 #[test]
 fn every_kind_has_words_that_an_operator_can_act_on() {
     let mut all = String::new();
     for kind in KINDS {
-        let account = if kind == IncidentKind::ReloadFailed { DAEMON } else { "sales-ivr" };
+        let account = if kind == IncidentKind::ReloadFailed {
+            DAEMON
+        } else {
+            "sales-ivr"
+        };
         let about_a_sink = matches!(
             kind,
             IncidentKind::PreflightFailed
@@ -479,13 +620,22 @@ fn every_kind_has_words_that_an_operator_can_act_on() {
         for next_attempt_at in [Some(start() + TimeDelta::minutes(5)), None] {
             let sink = about_a_sink.then_some("crm");
             let mut world = World::new();
-            world.report(account, vec![Condition { next_attempt_at, ..condition(account, kind, sink) }]);
+            world.report(
+                account,
+                vec![Condition {
+                    next_attempt_at,
+                    ..condition(account, kind, sink)
+                }],
+            );
             world.wait(TimeDelta::seconds(4));
             let Mail { subject, body, .. } = world.sent.pop().unwrap();
             all.push_str(&format!("=== {subject}\n\n{body}\n"));
         }
     }
-    assert!(all.lines().all(|line| line.chars().count() <= 76 || line.starts_with("===")));
+    assert!(
+        all.lines()
+            .all(|line| line.chars().count() <= 76 || line.starts_with("==="))
+    );
     insta::assert_snapshot!("every_kind", all);
 }
 
@@ -497,15 +647,26 @@ fn the_other_mails_read_well() {
     world.wait(TimeDelta::hours(25));
     world.report("sales-ivr", vec![]);
     world.wait(TimeDelta::minutes(1));
-    world.managed = (0..60).map(|n| format!("account-{n:02}")).chain(["sales-ivr".to_owned()]).collect();
+    world.managed = (0..60)
+        .map(|n| format!("account-{n:02}"))
+        .chain(["sales-ivr".to_owned()])
+        .collect();
     for account in world.managed.clone() {
-        world.report(&account, vec![condition(&account, IncidentKind::LoginFailed, None)]);
+        world.report(
+            &account,
+            vec![condition(&account, IncidentKind::LoginFailed, None)],
+        );
     }
     world.report("account-07", vec![]);
     world.wait(TimeDelta::minutes(1));
-    world.sent.push(test_mail(&world.policy.email.clone().unwrap(), start()));
+    world
+        .sent
+        .push(test_mail(&world.policy.email.clone().unwrap(), start()));
     for Mail { subject, body, .. } in world.sent.drain(1..) {
-        assert!(body.lines().all(|line| line.chars().count() <= 76), "{body}");
+        assert!(
+            body.lines().all(|line| line.chars().count() <= 76),
+            "{body}"
+        );
         all.push_str(&format!("=== {subject}\n\n{body}\n"));
     }
     insta::assert_snapshot!("other_mails", all);
@@ -519,10 +680,17 @@ fn the_core_does_no_io_and_asks_no_clock() {
         ("event.rs", include_str!("event.rs")),
         ("state.rs", include_str!("state.rs")),
         ("text.rs", include_str!("text.rs")),
-        ("advice.rs", include_str!("text/advice.rs")),
+        ("runbook.rs", include_str!("text/runbook.rs")),
         ("words.rs", include_str!("text/words.rs")),
     ] {
-        for banned in ["tokio", "reqwest", "lettre", "std::fs", "std::net", "crate::clock"] {
+        for banned in [
+            "tokio",
+            "reqwest",
+            "lettre",
+            "std::fs",
+            "std::net",
+            "crate::clock",
+        ] {
             assert!(!source.contains(banned), "{file} mentions {banned}");
         }
     }
@@ -551,7 +719,8 @@ fn deed() -> impl Strategy<Value = Deed> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens in whatever order: one FIRING an opening, none without one, RESOLVED only after it.
+    /// Whatever happens in whatever order: one FIRING an opening, none without one, RESOLVED only
+    /// after it.
     #[test]
     fn nobody_is_told_twice_and_nothing_is_kept_from_them(deeds in prop::collection::vec(deed(), 1..60)) {
         let account = |n: usize| format!("account-{n}");
@@ -603,16 +772,16 @@ proptest! {
                     for Notice { incident, news } in notices {
                         let told = told.get_mut(&incident).unwrap();
                         match news {
-                            News::Opened => {
+                            NoticeKind::Opened => {
                                 prop_assert!(!std::mem::replace(&mut told.is_told, true));
                                 told.firing += 1;
                             }
-                            News::StillOpen => prop_assert!(told.is_told && told.is_open),
-                            News::Resolved => {
+                            NoticeKind::StillOpen => prop_assert!(told.is_told && told.is_open),
+                            NoticeKind::Resolved => {
                                 told.resolved += 1;
                                 prop_assert!(told.resolved <= told.firing);
                             }
-                            News::Passed => prop_assert!(!told.is_told),
+                            NoticeKind::Passed => prop_assert!(!told.is_told),
                         }
                     }
                 }

@@ -1,9 +1,10 @@
-//! The words of a mail. Read at three in the morning, on a phone, by somebody who did not set this up.
+//! The words of a mail. Read at three in the morning, on a phone, by somebody who did not set this
+//! up.
 //!
-//! Subjects are for filters: `[ringcx-rotator] ACCOUNT: WHAT (FIRING)`, and `(RESOLVED)` when it is over;
-//! a reminder says FIRING too and differs in its body. Everything that came from elsewhere passes through
-//! [`one_line`], so that no cause can add a header or a line of its own. What to do about each kind is in
-//! `text/advice.rs`.
+//! Subjects are for filters: `[ringcx-rotator] ACCOUNT: WHAT (FIRING)`, and `(RESOLVED)` when it is
+//! over; a reminder says FIRING too and differs in its body. Everything that came from elsewhere
+//! passes through [`one_line`], so that no cause can add a header or a line of its own. What to do
+//! about each kind is in `text/advice.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,12 +13,12 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
-use super::event::{Mail, News, Over};
+use super::event::{Mail, NoticeKind, Resolution};
 use super::{DAEMON, IncidentKey};
 use crate::policy::EmailPolicy;
-use advice::Subject;
+use runbook::AdviceSubject;
 
-mod advice;
+mod runbook;
 mod words;
 
 pub(super) use words::one_line;
@@ -34,11 +35,11 @@ const DIGEST_LINES: usize = 50;
 
 /// What a mail about one incident is made of.
 #[derive(Clone)]
-pub(super) struct Facts<'a> {
+pub(super) struct MailFacts<'a> {
     pub incident: &'a IncidentKey,
-    pub news: News,
+    pub news: NoticeKind,
     pub since: DateTime<Utc>,
-    pub ended: Option<(DateTime<Utc>, Over)>,
+    pub ended: Option<(DateTime<Utc>, Resolution)>,
     pub count: u32,
     pub cause: &'a str,
     pub next_attempt_at: Option<DateTime<Utc>>,
@@ -49,18 +50,25 @@ pub(super) struct Facts<'a> {
 }
 
 /// `[ringcx-rotator] sales-ivr: sink crm failed (FIRING)`
-pub(super) fn subject(facts: &Facts<'_>) -> String {
+pub(super) fn subject(facts: &MailFacts<'_>) -> String {
     let state = match facts.news {
-        News::Opened | News::StillOpen | News::Passed => "FIRING",
-        News::Resolved => "RESOLVED",
+        NoticeKind::Opened | NoticeKind::StillOpen | NoticeKind::Passed => "FIRING",
+        NoticeKind::Resolved => "RESOLVED",
     };
-    let about = Subject::of(facts.incident);
-    one_line(&format!("[ringcx-rotator] {}: {} ({state})", about.place(), about.headline()), 200)
+    let about = AdviceSubject::of(facts.incident);
+    one_line(
+        &format!(
+            "[ringcx-rotator] {}: {} ({state})",
+            about.place(),
+            about.headline()
+        ),
+        200,
+    )
 }
 
 /// The text of a mail about one incident, at most 76 columns wide.
-pub(super) fn body(facts: &Facts<'_>, repeat_after: Duration) -> String {
-    let about = Subject::of(facts.incident);
+pub(super) fn body(facts: &MailFacts<'_>, repeat_after: Duration) -> String {
+    let about = AdviceSubject::of(facts.incident);
     let mut text = String::new();
     paragraph(&mut text, "", &opening(facts, &about));
     text.push('\n');
@@ -72,24 +80,39 @@ pub(super) fn body(facts: &Facts<'_>, repeat_after: Duration) -> String {
         }
     };
     let cause = one_line(facts.cause, LONGEST_CAUSE);
-    let cause = if cause.is_empty() { "not known".to_owned() } else { cause };
+    let cause = if cause.is_empty() {
+        "not known".to_owned()
+    } else {
+        cause
+    };
     match (facts.news, facts.ended) {
-        (News::Opened | News::StillOpen, _) | (News::Resolved | News::Passed, None) => {
+        (NoticeKind::Opened | NoticeKind::StillOpen, _)
+        | (NoticeKind::Resolved | NoticeKind::Passed, None) => {
             section("What failed", &[about.what()]);
             section("Cause", &[cause]);
             section("What happens next", &[next(facts, &about)]);
-            let steps: Vec<_> = about.steps().into_iter().map(|step| format!("- {step}")).collect();
+            let steps: Vec<_> = about
+                .steps()
+                .into_iter()
+                .map(|step| format!("- {step}"))
+                .collect();
             section("What you can do", &steps);
-            section("What still works", &[sentence(&one_line(facts.still_works, LONGEST_CAUSE))]);
+            section(
+                "What still works",
+                &[sentence(&one_line(facts.still_works, LONGEST_CAUSE))],
+            );
             let repeat = TimeDelta::from_std(repeat_after).unwrap_or(TimeDelta::MAX);
             text.push('\n');
             paragraph(
                 &mut text,
                 "",
-                &format!("While this stays open it is mailed again every {}.", span(repeat)),
+                &format!(
+                    "While this stays open it is mailed again every {}.",
+                    span(repeat)
+                ),
             );
         }
-        (News::Resolved | News::Passed, Some((_, over))) => {
+        (NoticeKind::Resolved | NoticeKind::Passed, Some((_, over))) => {
             section("What had failed", &[about.what()]);
             section("Cause", &[cause]);
             section("What you can do", &[after(over)]);
@@ -100,25 +123,53 @@ pub(super) fn body(facts: &Facts<'_>, repeat_after: Duration) -> String {
 
 /// `sink crm failed: connection refused`, for `status`.
 pub(super) fn summary(incident: &IncidentKey, cause: &str) -> String {
-    let headline = Subject::of(incident).headline();
+    let headline = AdviceSubject::of(incident).headline();
     let cause = one_line(cause, SHORT_CAUSE);
-    if cause.is_empty() { headline } else { format!("{headline}: {cause}") }
+    if cause.is_empty() {
+        headline
+    } else {
+        format!("{headline}: {cause}")
+    }
 }
 
 /// `[ringcx-rotator] 998 incidents: 990 new, 8 over (FIRING)`
-pub(super) fn digest_subject(items: &[Facts<'_>]) -> String {
-    let count = |news: &[News]| items.iter().filter(|facts| news.contains(&facts.news)).count();
-    let (new, still) = (count(&[News::Opened]), count(&[News::StillOpen]));
-    let over = count(&[News::Resolved, News::Passed]);
+pub(super) fn digest_subject(items: &[MailFacts<'_>]) -> String {
+    let count = |news: &[NoticeKind]| {
+        items
+            .iter()
+            .filter(|facts| news.contains(&facts.news))
+            .count()
+    };
+    let (new, still) = (
+        count(&[NoticeKind::Opened]),
+        count(&[NoticeKind::StillOpen]),
+    );
+    let over = count(&[NoticeKind::Resolved, NoticeKind::Passed]);
     let parts = [(new, "new"), (still, "still open"), (over, "over")];
-    let parts: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let state = if new + still > 0 { "FIRING" } else { "RESOLVED" };
-    let noun = if items.len() == 1 { "incident" } else { "incidents" };
-    format!("[ringcx-rotator] {} {noun}: {} ({state})", items.len(), parts.join(", "))
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    let state = if new + still > 0 {
+        "FIRING"
+    } else {
+        "RESOLVED"
+    };
+    let noun = if items.len() == 1 {
+        "incident"
+    } else {
+        "incidents"
+    };
+    format!(
+        "[ringcx-rotator] {} {noun}: {} ({state})",
+        items.len(),
+        parts.join(", ")
+    )
 }
 
 /// The text of one mail about many incidents.
-pub(super) fn digest_body(items: &[Facts<'_>], now: DateTime<Utc>) -> String {
+pub(super) fn digest_body(items: &[MailFacts<'_>], now: DateTime<Utc>) -> String {
     let mut text = String::new();
     paragraph(
         &mut text,
@@ -135,24 +186,31 @@ pub(super) fn digest_body(items: &[Facts<'_>], now: DateTime<Utc>) -> String {
         let _ok = writeln!(text, "  {count:>5}  {kind}");
     }
     for (title, news) in [
-        ("New", &[News::Opened][..]),
-        ("Still open", &[News::StillOpen]),
-        ("Over", &[News::Resolved, News::Passed]),
+        ("New", &[NoticeKind::Opened][..]),
+        ("Still open", &[NoticeKind::StillOpen]),
+        ("Over", &[NoticeKind::Resolved, NoticeKind::Passed]),
     ] {
-        let listed: Vec<_> = items.iter().filter(|facts| news.contains(&facts.news)).collect();
+        let listed: Vec<_> = items
+            .iter()
+            .filter(|facts| news.contains(&facts.news))
+            .collect();
         if listed.is_empty() {
             continue;
         }
         let _ok = write!(text, "\n{title}\n");
         for facts in listed.iter().take(DIGEST_LINES) {
-            let about = Subject::of(facts.incident);
+            let about = AdviceSubject::of(facts.incident);
             let (place, headline) = (about.place(), about.headline());
             let cause = one_line(facts.cause, SHORT_CAUSE);
             let when = match facts.ended {
                 Some((ended, _)) => format!("from {} to {}", stamp(facts.since), stamp(ended)),
                 None => format!("since {}", stamp(facts.since)),
             };
-            paragraph(&mut text, "  ", &format!("- {place}: {headline}, {when}: {cause}"));
+            paragraph(
+                &mut text,
+                "  ",
+                &format!("- {place}: {headline}, {when}: {cause}"),
+            );
         }
         if listed.len() > DIGEST_LINES {
             let _ok = writeln!(text, "  … and {} more", listed.len() - DIGEST_LINES);
@@ -189,38 +247,71 @@ pub fn test_mail(email: &EmailPolicy, now: DateTime<Utc>) -> Mail {
         "Somebody ran `ringcx-rotator test-alert`. Mail about incidents will arrive the same way, with \
          (FIRING) in the subject when something fails and (RESOLVED) when it is over.",
     );
-    let _ok = write!(body, "\nNothing is wrong, and there is nothing to do.\n\nWritten at {}.\n", stamp(now));
+    let _ok = write!(
+        body,
+        "\nNothing is wrong, and there is nothing to do.\n\nWritten at {}.\n",
+        stamp(now)
+    );
     let message_id = message_id(&email.from, 0, now, &subject, &body);
-    Mail { id: 0, message_id, references: None, written_at: now, incident: None, subject, body }
+    Mail {
+        id: 0,
+        message_id,
+        references: None,
+        written_at: now,
+        incident: None,
+        subject,
+        body,
+    }
 }
 
 /// Unique without chance or clock: the mail's number, its time and the hash of what it says.
-pub(super) fn message_id(from: &str, id: u64, now: DateTime<Utc>, subject: &str, body: &str) -> String {
-    let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain.trim_end_matches(['>', ' ']));
+pub(super) fn message_id(
+    from: &str,
+    id: u64,
+    now: DateTime<Utc>,
+    subject: &str,
+    body: &str,
+) -> String {
+    let domain = from
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain.trim_end_matches(['>', ' ']));
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    let domain =
-        if !domain.is_empty() && domain.chars().all(plain) { domain } else { "ringcx-rotator.invalid" };
+    let domain = if !domain.is_empty() && domain.chars().all(plain) {
+        domain
+    } else {
+        "ringcx-rotator.invalid"
+    };
     let mut hash = Sha256::new();
     hash.update(subject);
     hash.update([0]);
     hash.update(body);
-    let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("<{}.{id}.{hash}@{domain}>", now.timestamp_millis())
 }
 
-fn opening(facts: &Facts<'_>, about: &Subject<'_>) -> String {
+fn opening(facts: &MailFacts<'_>, about: &AdviceSubject<'_>) -> String {
     let headline = format!("{}: {}", about.place(), about.headline());
     match facts.news {
-        News::Opened => format!("{headline}."),
-        News::StillOpen => {
-            format!("{headline}. This is still open, {} after it began.", span(facts.now - facts.since))
+        NoticeKind::Opened => format!("{headline}."),
+        NoticeKind::StillOpen => {
+            format!(
+                "{headline}. This is still open, {} after it began.",
+                span(facts.now - facts.since)
+            )
         }
-        News::Resolved => format!("{headline}: this is over."),
-        News::Passed => format!("{headline}. It was over again before this mail could be sent."),
+        NoticeKind::Resolved => format!("{headline}: this is over."),
+        NoticeKind::Passed => {
+            format!("{headline}. It was over again before this mail could be sent.")
+        }
     }
 }
 
-fn head(text: &mut String, facts: &Facts<'_>) {
+fn head(text: &mut String, facts: &MailFacts<'_>) {
     let now = facts.now;
     let incident = facts.incident;
     let mut line = |name: &str, value: String| {
@@ -230,17 +321,23 @@ fn head(text: &mut String, facts: &Facts<'_>) {
         line("Account", incident.account.clone());
     }
     line("Incident", incident.to_string());
-    line("Since", format!("{} ({})", stamp(facts.since), ago(facts.since, now)));
+    line(
+        "Since",
+        format!("{} ({})", stamp(facts.since), ago(facts.since, now)),
+    );
     match facts.ended {
-        Some((ended, _)) if facts.news != News::Opened => {
-            line("Until", format!("{} (after {})", stamp(ended), span(ended - facts.since)));
+        Some((ended, _)) if facts.news != NoticeKind::Opened => {
+            line(
+                "Until",
+                format!("{} (after {})", stamp(ended), span(ended - facts.since)),
+            );
         }
         _ if facts.count == 1 => line("Seen", "once".to_owned()),
         _ => line("Seen", format!("{} times in a row", facts.count)),
     }
 }
 
-fn next(facts: &Facts<'_>, about: &Subject<'_>) -> String {
+fn next(facts: &MailFacts<'_>, about: &AdviceSubject<'_>) -> String {
     match facts.next_attempt_at {
         Some(at) if at <= facts.now => about.retried("now"),
         Some(at) => about.retried(&format!("at {} ({})", stamp(at), until(at, facts.now))),
@@ -248,10 +345,10 @@ fn next(facts: &Facts<'_>, about: &Subject<'_>) -> String {
     }
 }
 
-fn after(over: Over) -> String {
+fn after(over: Resolution) -> String {
     match over {
-        Over::Gone => "Nothing needs to be done.".to_owned(),
-        Over::Unmanaged => {
+        Resolution::Gone => "Nothing needs to be done.".to_owned(),
+        Resolution::Unmanaged => {
             "The account is no longer in the policy, so this is no longer looked at. Nothing was deleted: its \
              tokens stay valid until somebody deletes them."
                 .to_owned()
@@ -263,8 +360,15 @@ fn after(over: Over) -> String {
 fn sentence(text: &str) -> String {
     let text = if text.is_empty() { "not known" } else { text };
     let mut chars = text.chars();
-    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    let end = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    let first: String = chars
+        .next()
+        .map(|c| c.to_uppercase().collect())
+        .unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?', '…']) {
+        ""
+    } else {
+        "."
+    };
     format!("{first}{}{end}", chars.as_str())
 }
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use super::context;
 use super::output::{Exit, Screen, Tone, block_on, stamp};
-use super::show;
 use super::tokens::trim;
 use crate::clock::{Clock, after};
 use crate::daemon::control::AdoptRequest;
@@ -23,18 +23,18 @@ use crate::sink::search::search;
 mod tests;
 
 /// What was asked for.
-pub struct Asked {
+pub struct AdoptArgs {
     pub account: String,
     pub fingerprints: Vec<String>,
     pub files: Vec<PathBuf>,
-    pub wish: Wish,
+    pub wish: AdoptAction,
     pub yes: bool,
     pub json: bool,
 }
 
 /// What is to become of the tokens that are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum AdoptAction {
     /// They come under the policy.
     Take,
     /// They are left alone again.
@@ -66,15 +66,18 @@ struct FoundIn {
     sink: Option<String>,
 }
 
-pub fn adopt(config: &Path, asked: Asked, screen: &Screen) -> Exit {
+pub fn adopt(config: &Path, asked: AdoptArgs, screen: &Screen) -> Exit {
     block_on(run(config, asked, screen)).unwrap_or_else(|exit| exit)
 }
 
-async fn run(config: &Path, asked: Asked, screen: &Screen) -> Result<Exit, Exit> {
-    let prefixes = asked.fingerprints.iter().map(|text| show::prefix(text, screen));
+async fn run(config: &Path, asked: AdoptArgs, screen: &Screen) -> Result<Exit, Exit> {
+    let prefixes = asked
+        .fingerprints
+        .iter()
+        .map(|text| context::prefix(text, screen));
     let prefixes = prefixes.collect::<Result<Vec<_>, _>>()?;
-    let policy = show::policy(config, screen)?;
-    let own = show::account(&policy, &asked.account, config, screen)?;
+    let policy = context::policy(config, screen)?;
+    let own = context::account(&policy, &asked.account, config, screen)?;
     let files = absolute(&asked.files, screen)?;
     let listed = fetch(&policy, own, screen).await?;
     let tokens = look_through(&policy, own, listed.tokens, &files, screen)?;
@@ -100,29 +103,44 @@ async fn run(config: &Path, asked: Asked, screen: &Screen) -> Result<Exit, Exit>
         return Ok(Exit::Done);
     }
     let request = request(&asked.account, &tokens, &chosen, asked.wish);
-    if asked.wish == Wish::Take {
+    if asked.wish == AdoptAction::Take {
         let now = Clock::system().now();
-        for token in tokens.iter().filter(|it| chosen.contains(&it.token.fingerprint)) {
-            consequences(own, token, now).iter().for_each(|it| screen.note(it));
+        for token in tokens
+            .iter()
+            .filter(|it| chosen.contains(&it.token.fingerprint))
+        {
+            consequences(own, token, now)
+                .iter()
+                .for_each(|it| screen.note(it));
         }
-        if !asked.yes && !show::agreed(&question(&asked.account, chosen.len())) {
+        if !asked.yes && !context::agreed(&question(&asked.account, chosen.len())) {
             screen.error("nothing was adopted: answer `yes`, or give --yes");
             return Err(Exit::Failing);
         }
     }
     carry_out(&policy, own, request, screen).await?;
     let (adopted, left_alone) = match asked.wish {
-        Wish::Take => (chosen, Vec::new()),
-        Wish::Leave => (Vec::new(), chosen),
+        AdoptAction::Take => (chosen, Vec::new()),
+        AdoptAction::Leave => (Vec::new(), chosen),
     };
     if asked.json {
-        screen.json(&AdoptView { account: asked.account, tokens, adopted, left_alone });
+        screen.json(&AdoptView {
+            account: asked.account,
+            tokens,
+            adopted,
+            left_alone,
+        });
         return Ok(Exit::Done);
     }
     let good = |words: &str| screen.palette().paint(Tone::Good, words);
     for (all, words) in [(&adopted, "is adopted"), (&left_alone, "is left alone")] {
         for fingerprint in all {
-            screen.print(&format!("{}: token {} {}", asked.account, fingerprint.short(), good(words)));
+            screen.print(&format!(
+                "{}: token {} {}",
+                asked.account,
+                fingerprint.short(),
+                good(words)
+            ));
         }
     }
     Ok(Exit::Done)
@@ -132,8 +150,11 @@ async fn run(config: &Path, asked: Asked, screen: &Screen) -> Result<Exit, Exit>
 fn absolute(files: &[PathBuf], screen: &Screen) -> Result<Vec<String>, Exit> {
     let absolute = files.iter().map(|path| {
         let whole = std::path::absolute(path).map_err(|error| error.to_string());
-        let text =
-            whole.and_then(|it| it.into_os_string().into_string().map_err(|_| "is no UTF-8".to_owned()));
+        let text = whole.and_then(|it| {
+            it.into_os_string()
+                .into_string()
+                .map_err(|_| "is no UTF-8".to_owned())
+        });
         text.map_err(|why| {
             screen.error(format!("{}: {why}", path.display()));
             Exit::Usage
@@ -143,12 +164,15 @@ fn absolute(files: &[PathBuf], screen: &Screen) -> Result<Vec<String>, Exit> {
 }
 
 async fn fetch(policy: &Policy, own: &AccountPolicy, screen: &Screen) -> Result<ForeignView, Exit> {
-    if let Some(daemon) = show::daemon(policy, screen)? {
+    if let Some(daemon) = context::daemon(policy, screen)? {
         let path = format!("/v1/foreign/{}", own.name);
-        return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
+        return daemon
+            .get(&path, &[])
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
     let view = |state: &_, held: &_, listed: &[_]| view::foreign(own, state, held, listed);
-    show::listed(policy, own, screen, view).await
+    context::listed(policy, own, screen, view).await
 }
 
 async fn carry_out(
@@ -157,19 +181,26 @@ async fn carry_out(
     request: AdoptRequest,
     screen: &Screen,
 ) -> Result<(), Exit> {
-    if let Some(daemon) = show::daemon(policy, screen)? {
+    if let Some(daemon) = context::daemon(policy, screen)? {
         let done: Result<serde_json::Value, _> = daemon.post("/v1/adopt", &request).await;
-        return done.map(drop).map_err(|error| show::refused(&error, screen));
+        return done
+            .map(drop)
+            .map_err(|error| context::refused(&error, screen));
     }
-    let (mut driver, journal) = show::driver(policy, own, screen).await?;
-    let done = driver.adopt(request.wishes(), &tokio_util::sync::CancellationToken::new()).await;
-    show::close(&journal, screen).await;
-    done.map_err(|error| show::failing(error, screen))
+    let (mut driver, journal) = context::driver(policy, own, screen).await?;
+    let done = driver
+        .adopt(
+            request.wishes(),
+            &tokio_util::sync::CancellationToken::new(),
+        )
+        .await;
+    context::close(&journal, screen).await;
+    done.map_err(|error| context::failing(error, screen))
 }
 
-/// Looks through the given files, and through those that sinks write whose tokens cannot be read out of them.
-/// It is done here and with the rights of whoever asks: the daemon opens no file because somebody told it to,
-/// unless it holds a token that is adopted.
+/// Looks through the given files, and through those that sinks write whose tokens cannot be read
+/// out of them. It is done here and with the rights of whoever asks: the daemon opens no file
+/// because somebody told it to, unless it holds a token that is adopted.
 fn look_through(
     policy: &Policy,
     own: &AccountPolicy,
@@ -177,7 +208,10 @@ fn look_through(
     given: &[String],
     screen: &Screen,
 ) -> Result<Vec<FoundToken>, Exit> {
-    let wanted: Wanted = tokens.iter().map(|it| (it.fingerprint, it.length)).collect();
+    let wanted: Wanted = tokens
+        .iter()
+        .map(|it| (it.fingerprint, it.length))
+        .collect();
     let mut found: BTreeMap<String, BTreeSet<Fingerprint>> = BTreeMap::new();
     let mut failed = false;
     for path in given {
@@ -196,17 +230,35 @@ fn look_through(
     if failed {
         return Err(Exit::Failing);
     }
-    for sink in own.sinks.iter().filter(|sink| !tokens.iter().any(|it| it.held_by.contains(&sink.name))) {
+    for sink in own
+        .sinks
+        .iter()
+        .filter(|sink| !tokens.iter().any(|it| it.held_by.contains(&sink.name)))
+    {
         // What cannot be read here may hold anything; the daemon knows better.
-        if let Some((path, Ok(tokens))) = sink.kind.path().map(|path| (path, search(path, &wanted))) {
+        if let Some((path, Ok(tokens))) = sink.kind.path().map(|path| (path, search(path, &wanted)))
+        {
             found.entry(path.display().to_string()).or_insert(tokens);
         }
     }
     let of = |token: &ForeignTokenView| {
-        let holding = found.iter().filter(|(_, tokens)| tokens.contains(&token.fingerprint));
-        holding.map(|(path, _)| FoundIn { path: path.clone(), sink: writer_of(policy, path) }).collect()
+        let holding = found
+            .iter()
+            .filter(|(_, tokens)| tokens.contains(&token.fingerprint));
+        holding
+            .map(|(path, _)| FoundIn {
+                path: path.clone(),
+                sink: writer_of(policy, path),
+            })
+            .collect()
     };
-    Ok(tokens.into_iter().map(|token| FoundToken { found_in: of(&token), token }).collect())
+    Ok(tokens
+        .into_iter()
+        .map(|token| FoundToken {
+            found_in: of(&token),
+            token,
+        })
+        .collect())
 }
 
 /// The sink that writes to this file, however its path is spelled.
@@ -215,7 +267,11 @@ fn writer_of(policy: &Policy, path: &str) -> Option<String> {
     let wanted = real(Path::new(path));
     let writes = |sink: &&SinkPolicy| sink.kind.path().is_some_and(|path| real(path) == wanted);
     let writers = policy.accounts.iter().filter_map(|account| {
-        account.sinks.iter().find(writes).map(|sink| format!("{}/{}", account.name, sink.name))
+        account
+            .sinks
+            .iter()
+            .find(writes)
+            .map(|sink| format!("{}/{}", account.name, sink.name))
     });
     writers.into_iter().next()
 }
@@ -226,7 +282,14 @@ fn table(account: &str, tokens: &[FoundToken]) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["#", "TOKEN", "FINGERPRINT", "FIRST SEEN", "ADOPTED", "WHERE"]);
+    table.set_header([
+        "#",
+        "TOKEN",
+        "FINGERPRINT",
+        "FIRST SEEN",
+        "ADOPTED",
+        "WHERE",
+    ]);
     for (number, FoundToken { token, found_in }) in (1..).zip(tokens) {
         let or_dash = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), stamp);
         let places = places(token, found_in).join(", ");
@@ -236,7 +299,11 @@ fn table(account: &str, tokens: &[FoundToken]) -> String {
             token.fingerprint.short(),
             token.first_seen_at.map_or_else(|| "now".to_owned(), stamp),
             or_dash(token.adopted_at),
-            if places.is_empty() { "-".to_owned() } else { places },
+            if places.is_empty() {
+                "-".to_owned()
+            } else {
+                places
+            },
         ]);
     }
     trim(&table.to_string())
@@ -244,7 +311,11 @@ fn table(account: &str, tokens: &[FoundToken]) -> String {
 
 /// Every place that holds it, once.
 fn places(token: &ForeignTokenView, found_in: &[FoundIn]) -> Vec<String> {
-    let mut places: Vec<String> = token.held_by.iter().map(|sink| format!("sink {sink}")).collect();
+    let mut places: Vec<String> = token
+        .held_by
+        .iter()
+        .map(|sink| format!("sink {sink}"))
+        .collect();
     places.extend(found_in.iter().map(|found| match &found.sink {
         Some(sink) => format!("{} (sink {sink})", found.path),
         None => found.path.clone(),
@@ -253,13 +324,24 @@ fn places(token: &ForeignTokenView, found_in: &[FoundIn]) -> Vec<String> {
 }
 
 /// The tokens that these beginnings of fingerprints mean.
-fn matching(tokens: &[FoundToken], prefixes: &[String], screen: &Screen) -> Result<Vec<Fingerprint>, Exit> {
+fn matching(
+    tokens: &[FoundToken],
+    prefixes: &[String],
+    screen: &Screen,
+) -> Result<Vec<Fingerprint>, Exit> {
     let mut chosen = Vec::new();
     for prefix in prefixes {
         let all: Vec<Fingerprint> = tokens.iter().map(|it| it.token.fingerprint).collect();
-        match all.iter().filter(|it| it.to_string().starts_with(prefix)).collect::<Vec<_>>().as_slice() {
+        match all
+            .iter()
+            .filter(|it| it.to_string().starts_with(prefix))
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
             [] => {
-                screen.error(format!("no foreign token has a fingerprint that begins with `{prefix}`"));
+                screen.error(format!(
+                    "no foreign token has a fingerprint that begins with `{prefix}`"
+                ));
                 return Err(Exit::Failing);
             }
             [one] if chosen.contains(*one) => {}
@@ -277,14 +359,20 @@ fn matching(tokens: &[FoundToken], prefixes: &[String], screen: &Screen) -> Resu
 }
 
 /// Asks which, by their numbers in the table.
-fn pick(tokens: &[FoundToken], wish: Wish, screen: &Screen) -> Result<Vec<Fingerprint>, Exit> {
+fn pick(
+    tokens: &[FoundToken],
+    wish: AdoptAction,
+    screen: &Screen,
+) -> Result<Vec<Fingerprint>, Exit> {
     let what = match wish {
-        Wish::Take => "Adopt",
-        Wish::Leave => "Leave alone",
+        AdoptAction::Take => "Adopt",
+        AdoptAction::Leave => "Leave alone",
     };
     eprint!("{what} which? [numbers; nothing: none] ");
     let mut answer = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    let read = std::io::stderr()
+        .flush()
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
     if read.is_err() {
         return Ok(Vec::new());
     }
@@ -295,26 +383,47 @@ fn pick(tokens: &[FoundToken], wish: Wish, screen: &Screen) -> Result<Vec<Finger
 }
 
 fn numbered(tokens: &[FoundToken], answer: &str) -> Result<Vec<Fingerprint>, String> {
-    let words = answer.split([' ', ',', '\t', '\n', '\r']).filter(|word| !word.is_empty());
+    let words = answer
+        .split([' ', ',', '\t', '\n', '\r'])
+        .filter(|word| !word.is_empty());
     let picked = words.map(|word| {
-        let number = word.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let number = word
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_sub(1));
         let token = number.and_then(|index| tokens.get(index));
-        token.map(|it| it.token.fingerprint).ok_or_else(|| format!("`{word}` is no number of the table"))
+        token
+            .map(|it| it.token.fingerprint)
+            .ok_or_else(|| format!("`{word}` is no number of the table"))
     });
-    Ok(picked.collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
+    Ok(picked
+        .collect::<Result<BTreeSet<_>, _>>()?
+        .into_iter()
+        .collect())
 }
 
 /// A token that is taken is watched for in every given file that holds it.
-fn request(account: &str, tokens: &[FoundToken], chosen: &[Fingerprint], wish: Wish) -> AdoptRequest {
-    let mut request =
-        AdoptRequest { account: account.to_owned(), take: BTreeMap::new(), leave: BTreeSet::new() };
-    for FoundToken { token, found_in } in tokens.iter().filter(|it| chosen.contains(&it.token.fingerprint)) {
+fn request(
+    account: &str,
+    tokens: &[FoundToken],
+    chosen: &[Fingerprint],
+    wish: AdoptAction,
+) -> AdoptRequest {
+    let mut request = AdoptRequest {
+        account: account.to_owned(),
+        take: BTreeMap::new(),
+        leave: BTreeSet::new(),
+    };
+    for FoundToken { token, found_in } in tokens
+        .iter()
+        .filter(|it| chosen.contains(&it.token.fingerprint))
+    {
         match wish {
-            Wish::Take => {
+            AdoptAction::Take => {
                 let files = found_in.iter().map(|found| found.path.clone()).collect();
                 request.take.insert(token.fingerprint, files);
             }
-            Wish::Leave => drop(request.leave.insert(token.fingerprint)),
+            AdoptAction::Leave => drop(request.leave.insert(token.fingerprint)),
         }
     }
     request
@@ -349,6 +458,10 @@ fn consequences(own: &AccountPolicy, found: &FoundToken, now: DateTime<Utc>) -> 
 }
 
 fn question(account: &str, count: usize) -> String {
-    let what = if count == 1 { "this token".to_owned() } else { format!("these {count} tokens") };
+    let what = if count == 1 {
+        "this token".to_owned()
+    } else {
+        format!("these {count} tokens")
+    };
     format!("Let {what} of account {account} age by the policy, and be deleted in the end?")
 }

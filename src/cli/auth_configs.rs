@@ -4,8 +4,8 @@ use std::path::Path;
 
 use comfy_table::{Table, presets};
 
+use super::context;
 use super::output::{Exit, Screen, block_on};
-use super::show;
 use super::tokens::trim;
 use crate::daemon::view::{self, AuthConfigsView};
 
@@ -22,7 +22,10 @@ pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -
     let mut exit = Exit::Done;
     for seen in &view.ringcx_accounts {
         if let Some(error) = &seen.error {
-            screen.error(format!("RingCX account {} ({}): {error}", seen.name, seen.id));
+            screen.error(format!(
+                "RingCX account {} ({}): {error}",
+                seen.name, seen.id
+            ));
             exit = Exit::Failing;
         }
     }
@@ -30,26 +33,43 @@ pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -
 }
 
 async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConfigsView, Exit> {
-    let policy = show::policy(config, screen)?;
-    let own = show::account(&policy, account, config, screen)?;
-    if let Some(daemon) = show::daemon(&policy, screen)? {
+    let policy = context::policy(config, screen)?;
+    let own = context::account(&policy, account, config, screen)?;
+    if let Some(daemon) = context::daemon(&policy, screen)? {
         let path = format!("/v1/auth-configs/{account}");
-        return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
+        return daemon
+            .get(&path, &[])
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
     // A login has to be written down, so that the limits hold across processes.
-    let (mut driver, journal) = show::driver(&policy, own, screen).await?;
-    let listed = driver.list_auth_configs(&tokio_util::sync::CancellationToken::new()).await;
-    let view =
-        listed.map(|listed| view::auth_configs(own, listed)).map_err(|error| show::failing(error, screen));
-    show::close(&journal, screen).await;
+    let (mut driver, journal) = context::driver(&policy, own, screen).await?;
+    let listed = driver
+        .list_auth_configs(&tokio_util::sync::CancellationToken::new())
+        .await;
+    let view = listed
+        .map(|listed| view::auth_configs(own, listed))
+        .map_err(|error| context::failing(error, screen));
+    context::close(&journal, screen).await;
     view
 }
 
 fn table(view: &AuthConfigsView) -> String {
-    let all = view.ringcx_accounts.iter().flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
+    let all = view
+        .ringcx_accounts
+        .iter()
+        .flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["ACCOUNT-ID", "AUTH-CONFIG-ID", "TYPE", "PROVIDER", "DESCRIPTION", "UPDATED", "SINK"]);
+    table.set_header([
+        "ACCOUNT-ID",
+        "AUTH-CONFIG-ID",
+        "TYPE",
+        "PROVIDER",
+        "DESCRIPTION",
+        "UPDATED",
+        "SINK",
+    ]);
     let mut rows = 0;
     for (seen, config) in all {
         rows += 1;

@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::output::{Exit, Palette, Screen, Tone, block_on};
 use super::unit::Unit;
-use super::unit::needs::{Needs, System};
-use super::{credentials, show};
+use super::unit::requirements::{Needs, RealHost};
+use super::{context, credentials};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
 use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, TokenApi};
 use crate::secret::Secret;
-use crate::sink::{AnySink, Around, Asking, Sink};
+use crate::sink::{AnySink, RingcxAccess, Sink, SinkContext};
 
 mod login;
 use login::LogIn;
@@ -52,7 +52,11 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
         Ok(loaded) => loaded,
         Err(errors) => {
             if json {
-                screen.json(&Report { ok: false, diagnostics: errors.diagnostics(), probes: Vec::new() });
+                screen.json(&Report {
+                    ok: false,
+                    diagnostics: errors.diagnostics(),
+                    probes: Vec::new(),
+                });
             } else {
                 screen.policy_errors(&errors);
             }
@@ -67,9 +71,9 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
         Reach::File => Vec::new(),
         Reach::Online => {
             // What was decrypted for this lasts as long as this.
-            let _view = match credentials::take_the_units_place(&mut loaded.policy) {
+            let _view = match credentials::resolve_unit_credentials(&mut loaded.policy) {
                 Ok(view) => view,
-                Err(error) => return show::failing(error, screen),
+                Err(error) => return context::failing(error, screen),
             };
             match block_on(probe(&loaded, screen)) {
                 Ok(probes) => probes,
@@ -79,7 +83,11 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
     };
     let ok = probes.iter().all(|probe| probe.ok);
     if json {
-        screen.json(&Report { ok, diagnostics: &loaded.warnings, probes });
+        screen.json(&Report {
+            ok,
+            diagnostics: &loaded.warnings,
+            probes,
+        });
     } else {
         for probe in &probes {
             tell(probe, screen);
@@ -94,23 +102,34 @@ pub fn check(config: &Path, reach: Reach, json: bool, screen: &Screen) -> Exit {
     if ok { Exit::Done } else { Exit::Failing }
 }
 
-/// What the installed unit keeps this policy from doing; nothing where there is none, or where it is about
-/// another policy.
+/// What the installed unit keeps this policy from doing; nothing where there is none, or where it
+/// is about another policy.
 fn unit_warnings(policy: &Policy) -> Vec<Diagnostic> {
-    let Some(unit) = Unit::installed().filter(|unit| unit.config() == policy.path) else { return Vec::new() };
-    let needs = Needs::of(policy, unit.user(), &System);
+    let Some(unit) = Unit::installed().filter(|unit| unit.config() == policy.path) else {
+        return Vec::new();
+    };
+    let needs = Needs::of(policy, unit.user(), &RealHost);
     let lacks = needs.iter().flat_map(|(what, whose)| {
-        unit.lacks(what, &System).into_iter().map(move |lack| format!("{}: {lack}", whose.join(", ")))
+        unit.lacks(what, &RealHost)
+            .into_iter()
+            .map(move |lack| format!("{}: {lack}", whose.join(", ")))
     });
     let help = "run `ringcx-rotator systemd-dropin --write`, then `systemctl daemon-reload` and \
                 `systemctl restart ringcx-rotator`";
-    lacks.map(|message| Diagnostic::warning(&policy.path, message, help.to_owned())).collect()
+    lacks
+        .map(|message| Diagnostic::warning(&policy.path, message, help.to_owned()))
+        .collect()
 }
 
 fn tell(probe: &Probe, screen: &Screen) {
     let palette: Palette = screen.palette();
     if probe.ok {
-        screen.print(&format!("{} {}: {}", palette.paint(Tone::Good, "ok"), probe.what, probe.found));
+        screen.print(&format!(
+            "{} {}: {}",
+            palette.paint(Tone::Good, "ok"),
+            probe.what,
+            probe.found
+        ));
     } else {
         screen.error(format!("{}: {}", probe.what, probe.found));
     }
@@ -119,15 +138,23 @@ fn tell(probe: &Probe, screen: &Screen) {
 async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let policy = &loaded.policy;
     let api = HttpApi::try_new(&policy.ringcx, Clock::system());
-    let api = api.map_err(|error| show::failing(error, screen))?;
+    let api = api.map_err(|error| context::failing(error, screen))?;
     let mut probes = Vec::new();
     let logins = LogIn::new(&api, policy, screen).await;
     for account in &policy.accounts {
         let (said, access) = probe_login(&logins, &api, account).await;
         probes.extend(said);
-        let ringcx = access.as_ref().map(|access| Asking { api: &api, auth: Auth::Bearer(access) });
+        let ringcx = access.as_ref().map(|access| RingcxAccess {
+            api: &api,
+            auth: Auth::Bearer(access),
+        });
         for sink in &account.sinks {
-            let looked = AnySink::new(sink).preflight(Around { ringcx, ..Around::default() }).await;
+            let looked = AnySink::new(sink)
+                .preflight(SinkContext {
+                    ringcx,
+                    ..SinkContext::default()
+                })
+                .await;
             let found = looked.as_ref().err().map(ToString::to_string);
             probes.push(Probe {
                 what: format!("{}/{}", account.name, sink.name),
@@ -142,36 +169,52 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
         probes.push(Probe {
             what: "alerts.email".to_owned(),
             ok: greeted.is_ok(),
-            found: found.unwrap_or_else(|| format!("{}:{} answers and lets us in", email.host, email.port)),
+            found: found
+                .unwrap_or_else(|| format!("{}:{} answers and lets us in", email.host, email.port)),
         });
     }
     Ok(probes)
 }
 
-/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of it; what it
-/// gave is for the sinks that are inside RingCX.
+/// Logs in, lists, and shows the RingCX accounts this login can see. One login, whatever comes of
+/// it; what it gave is for the sinks that are inside RingCX.
 async fn probe_login(
     logins: &LogIn<'_, HttpApi>,
     api: &HttpApi,
     account: &AccountPolicy,
 ) -> (Vec<Probe>, Option<Secret>) {
-    let probe = |ok, found: String| Probe { what: account.name.clone(), ok, found };
+    let probe = |ok, found: String| Probe {
+        what: account.name.clone(),
+        ok,
+        found,
+    };
     let (login, who) = match logins.attempt(account).await {
         Ok(opened) => opened,
         Err(error) => return (vec![probe(false, error)], None),
     };
     let mut probes = vec![probe(true, format!("logged in as {who}"))];
     if login.password_reset {
-        probes.push(probe(false, "RingCX wants the password changed: it may stop working soon".to_owned()));
+        probes.push(probe(
+            false,
+            "RingCX wants the password changed: it may stop working soon".to_owned(),
+        ));
     }
     probes.push(match api.list(Auth::Bearer(&login.access)).await {
-        Ok(listing) => probe(true, format!("{} tokens on the server", listing.tokens.len())),
+        Ok(listing) => probe(
+            true,
+            format!("{} tokens on the server", listing.tokens.len()),
+        ),
         Err(error) => probe(false, format!("list: {error}")),
     });
     probes.push(match api.accounts(Auth::Bearer(&login.access)).await {
-        Ok(seen) if seen.is_empty() => probe(true, "this login can see no RingCX account".to_owned()),
+        Ok(seen) if seen.is_empty() => {
+            probe(true, "this login can see no RingCX account".to_owned())
+        }
         Ok(seen) => {
-            let names: Vec<String> = seen.iter().map(|it| format!("{} ({})", it.name, it.id)).collect();
+            let names: Vec<String> = seen
+                .iter()
+                .map(|it| format!("{} ({})", it.name, it.id))
+                .collect();
             probe(true, format!("sees {}", names.join(", ")))
         }
         Err(error) => probe(false, format!("accounts: {error}")),

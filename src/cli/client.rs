@@ -7,8 +7,8 @@ use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::daemon::control::Refusal;
-use crate::secret::scrub;
+use crate::daemon::control::ErrorBody;
+use crate::secret::redact;
 
 /// No answer of the daemon's is larger.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -41,7 +41,7 @@ pub enum ClientError {
     },
     /// The daemon said no.
     #[error("{}", .0.error)]
-    Refused(Refusal),
+    Refused(ErrorBody),
 }
 
 impl Client {
@@ -51,26 +51,44 @@ impl Client {
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(_) => {}
             // A socket nobody listens on was left over by a daemon that was killed.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 return Err(ClientError::Permission { socket });
             }
-            Err(error) => return Err(ClientError::Socket { socket, why: error.to_string() }),
+            Err(error) => {
+                return Err(ClientError::Socket {
+                    socket,
+                    why: error.to_string(),
+                });
+            }
         }
         let http = reqwest::Client::builder()
             .unix_socket(socket.as_path())
             .tls_certs_only([])
             .build()
-            .map_err(|error| ClientError::Socket { socket: socket.clone(), why: error.to_string() })?;
+            .map_err(|error| ClientError::Socket {
+                socket: socket.clone(),
+                why: error.to_string(),
+            })?;
         Ok(Some(Self { http, socket }))
     }
 
     /// Asks for something, of these accounts or all.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str, accounts: &[String]) -> Result<T, ClientError> {
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        accounts: &[String],
+    ) -> Result<T, ClientError> {
         let mut url = address(path);
-        url.query_pairs_mut().extend_pairs(accounts.iter().map(|account| ("account", account)));
+        url.query_pairs_mut()
+            .extend_pairs(accounts.iter().map(|account| ("account", account)));
         self.send(self.http.get(url)).await
     }
 
@@ -81,12 +99,21 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).expect("requests are plain data");
-        let request = self.http.post(address(path)).header("content-type", "application/json");
+        let request = self
+            .http
+            .post(address(path))
+            .header("content-type", "application/json");
         self.send(request.body(body)).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
-        let broken = |why: String| ClientError::Socket { socket: self.socket.clone(), why };
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let broken = |why: String| ClientError::Socket {
+            socket: self.socket.clone(),
+            why,
+        };
         let mut answer = request.send().await.map_err(|error| broken(root(&error)))?;
         let status = answer.status();
         let mut body = Vec::new();
@@ -106,7 +133,7 @@ impl Client {
 /// An answer that is not what was asked for.
 pub(crate) enum No {
     /// The daemon says why.
-    Refused(Refusal),
+    Refused(ErrorBody),
     /// It is no answer of ours; in words.
     Nonsense(String),
 }
@@ -116,13 +143,17 @@ pub(crate) fn understood<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| {
             // It may quote what is not understood, and that may be anything.
-            let error = scrub::plain(&error.to_string(), MAX_QUOTED);
-            No::Nonsense(format!("the daemon's answer makes no sense ({error}): is it another version?"))
+            let error = redact::plain(&error.to_string(), MAX_QUOTED);
+            No::Nonsense(format!(
+                "the daemon's answer makes no sense ({error}): is it another version?"
+            ))
         });
     }
     Err(match serde_json::from_slice(body) {
         Ok(refusal) => No::Refused(refusal),
-        Err(_) => No::Nonsense(format!("the daemon answered {status}: is it another version?")),
+        Err(_) => No::Nonsense(format!(
+            "the daemon answered {status}: is it another version?"
+        )),
     })
 }
 

@@ -1,10 +1,10 @@
 //! Systemd credentials for a command that systemd did not start.
 //!
-//! The service is handed its credentials; a command typed by root is not. So that `check --online` tries the
-//! very password that the service will use, they are read here from where the installed unit takes them, or
-//! else from where `init` and `systemd-dropin` have them: beside the policy. Whoever may not read them there
-//! is told to ask root. Encrypted ones go through `systemd-creds`, and their text into a directory of root's
-//! in memory (`/run`) that goes with the command.
+//! The service is handed its credentials; a command typed by root is not. So that `check --online`
+//! tries the very password that the service will use, they are read here from where the installed
+//! unit takes them, or else from where `init` and `systemd-dropin` have them: beside the policy.
+//! Whoever may not read them there is told to ask root. Encrypted ones go through `systemd-creds`,
+//! and their text into a directory of root's in memory (`/run`) that goes with the command.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +20,11 @@ use crate::secret::SecretSource;
 
 /// Where `LoadCredential=NAME` without a path looks.
 const STORES: [&str; 3] = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];
-const ENCRYPTED_STORES: [&str; 3] =
-    ["/etc/credstore.encrypted", "/run/credstore.encrypted", "/usr/lib/credstore.encrypted"];
+const ENCRYPTED_STORES: [&str; 3] = [
+    "/etc/credstore.encrypted",
+    "/run/credstore.encrypted",
+    "/usr/lib/credstore.encrypted",
+];
 
 /// Why a credential could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +42,10 @@ pub enum CredentialError {
     View(std::io::Error),
 }
 
-/// Lets every `{ credential = … }` of the policy point to where the unit takes it from. Under systemd, and
-/// for those that cannot be found, nothing changes. The answer keeps what was decrypted; drop it when done.
-pub fn take_the_units_place(policy: &mut Policy) -> Result<Option<TempDir>, CredentialError> {
+/// Lets every `{ credential = … }` of the policy point to where the unit takes it from. Under
+/// systemd, and for those that cannot be found, nothing changes. The answer keeps what was
+/// decrypted; drop it when done.
+pub fn resolve_unit_credentials(policy: &mut Policy) -> Result<Option<TempDir>, CredentialError> {
     if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
         return Ok(None);
     }
@@ -49,10 +53,12 @@ pub fn take_the_units_place(policy: &mut Policy) -> Result<Option<TempDir>, Cred
     let path = policy.path.clone();
     let mut view = None;
     for source in sources(policy) {
-        let SecretSource::Credential(name) = source else { continue };
+        let SecretSource::Credential(name) = source else {
+            continue;
+        };
         match find(name, unit.as_ref(), &path) {
-            Some(Found::Plain(path)) => *source = SecretSource::File(path),
-            Some(Found::Encrypted(path)) => {
+            Some(CredentialFile::Plain(path)) => *source = SecretSource::File(path),
+            Some(CredentialFile::Encrypted(path)) => {
                 let view = match &mut view {
                     Some(view) => view,
                     none => none.insert(open_view()?),
@@ -65,38 +71,49 @@ pub fn take_the_units_place(policy: &mut Policy) -> Result<Option<TempDir>, Cred
     Ok(view)
 }
 
-enum Found {
+enum CredentialFile {
     Plain(PathBuf),
     Encrypted(PathBuf),
 }
 
-fn find(name: &str, unit: Option<&Unit>, policy: &Path) -> Option<Found> {
+fn find(name: &str, unit: Option<&Unit>, policy: &Path) -> Option<CredentialFile> {
     let stored = |path: PathBuf, stores: &[&str]| {
         if path.is_absolute() {
             return path.exists().then_some(path);
         }
-        stores.iter().map(|store| Path::new(store).join(&path)).find(|path| path.exists())
+        stores
+            .iter()
+            .map(|store| Path::new(store).join(&path))
+            .find(|path| path.exists())
     };
     let by_unit = match unit.and_then(|unit| unit.credential(name)) {
-        Some(Credential::Plain(path)) => stored(path, &STORES).map(Found::Plain),
-        Some(Credential::Encrypted(path)) => stored(path, &ENCRYPTED_STORES).map(Found::Encrypted),
+        Some(Credential::Plain(path)) => stored(path, &STORES).map(CredentialFile::Plain),
+        Some(Credential::Encrypted(path)) => {
+            stored(path, &ENCRYPTED_STORES).map(CredentialFile::Encrypted)
+        }
         Some(Credential::Inline) | None => None,
     };
     by_unit.or_else(|| {
         let (plain, encrypted) = places(policy, name);
         if encrypted.exists() {
-            return Some(Found::Encrypted(encrypted));
+            return Some(CredentialFile::Encrypted(encrypted));
         }
-        plain.exists().then_some(Found::Plain(plain))
+        plain.exists().then_some(CredentialFile::Plain(plain))
     })
 }
 
 fn open_view() -> Result<TempDir, CredentialError> {
-    tempfile::Builder::new().prefix("ringcx-rotator-").tempdir_in("/run").map_err(CredentialError::View)
+    tempfile::Builder::new()
+        .prefix("ringcx-rotator-")
+        .tempdir_in("/run")
+        .map_err(CredentialError::View)
 }
 
 fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialError> {
-    let refused = |why: String| CredentialError::Decrypt { path: path.to_owned(), why };
+    let refused = |why: String| CredentialError::Decrypt {
+        path: path.to_owned(),
+        why,
+    };
     let done = Command::new("systemd-creds")
         .arg("decrypt")
         .arg(format!("--name={name}"))
@@ -107,7 +124,9 @@ fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialEr
         .map_err(|error| refused(format!("systemd-creds: {error}")))?;
     let text = secrecy::zeroize::Zeroizing::new(done.stdout);
     if !done.status.success() {
-        return Err(refused(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+        return Err(refused(
+            String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+        ));
     }
     let place = view.join(name);
     let mut options = std::fs::File::options();

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use super::context;
 use super::output::{Exit, Palette, Screen, Tone, block_on, stamp};
-use super::show;
-use crate::daemon::control::{Earlier, HistoryLine, Told, lines};
-use crate::daemon::office::read_history;
-use crate::journal::Verified;
+use crate::daemon::control::{Earlier, HistoryEntry, HistoryLine, lines};
+use crate::daemon::supervisor::read_history;
+use crate::journal::VerifiedStream;
 
 /// What was asked for.
-pub struct Asked {
+pub struct HistoryArgs {
     /// None is all.
     pub accounts: Vec<String>,
     pub last: Option<usize>,
@@ -18,17 +18,22 @@ pub struct Asked {
     pub verify: bool,
 }
 
-pub fn history(config: &Path, asked: Asked, screen: &Screen) -> Exit {
+pub fn history(config: &Path, asked: HistoryArgs, screen: &Screen) -> Exit {
     let fetched = if asked.verify {
         block_on(verify(config, screen))
     } else {
         block_on(fetch(config, &asked.accounts, screen)).map(|events| {
-            let skip = asked.last.map_or(0, |last| events.len().saturating_sub(last));
+            let skip = asked
+                .last
+                .map_or(0, |last| events.len().saturating_sub(last));
             let palette = screen.palette();
-            let shown = events
-                .iter()
-                .skip(skip)
-                .map(|event| if asked.json { compact(event) } else { told(event, palette) });
+            let shown = events.iter().skip(skip).map(|event| {
+                if asked.json {
+                    compact(event)
+                } else {
+                    told(event, palette)
+                }
+            });
             shown.collect::<Vec<_>>().join("\n")
         })
     };
@@ -40,31 +45,44 @@ pub fn history(config: &Path, asked: Asked, screen: &Screen) -> Exit {
     Exit::Done
 }
 
-async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Vec<HistoryLine>, Exit> {
-    if let Some(daemon) = show::running(config, screen)? {
-        return daemon.get("/v1/history", accounts).await.map_err(|error| show::refused(&error, screen));
+async fn fetch(
+    config: &Path,
+    accounts: &[String],
+    screen: &Screen,
+) -> Result<Vec<HistoryLine>, Exit> {
+    if let Some(daemon) = context::running(config, screen)? {
+        return daemon
+            .get("/v1/history", accounts)
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
-    let policy = show::policy(config, screen)?;
-    let journal = show::read_journal(&policy, screen)?;
-    let trails = read_history(&journal, accounts).await.map_err(|error| show::failing(error, screen))?;
+    let policy = context::policy(config, screen)?;
+    let journal = context::read_journal(&policy, screen)?;
+    let trails = read_history(&journal, accounts)
+        .await
+        .map_err(|error| context::failing(error, screen))?;
     Ok(lines(trails))
 }
 
 /// Looks at every stream, also behind one that is damaged.
 async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
     use crate::journal::Journal;
-    let policy = show::policy(config, screen)?;
-    let journal = show::read_journal(&policy, screen)?;
+    let policy = context::policy(config, screen)?;
+    let journal = context::read_journal(&policy, screen)?;
     let (mut told, mut failed) = (Vec::new(), None);
-    for stream in journal.streams().await.map_err(|error| show::journal_error(&error, screen))? {
+    for stream in journal
+        .streams()
+        .await
+        .map_err(|error| context::journal_error(&error, screen))?
+    {
         match journal.verify(&stream).await {
-            Ok(Verified { rows, compacted: 0 }) => {
+            Ok(VerifiedStream { rows, compacted: 0 }) => {
                 told.push(format!("{stream}: {rows} rows, as they were written"));
             }
-            Ok(Verified { rows, compacted }) => told.push(format!(
+            Ok(VerifiedStream { rows, compacted }) => told.push(format!(
                 "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, as they were written"
             )),
-            Err(error) => failed = Some(show::journal_error(&error, screen)),
+            Err(error) => failed = Some(context::journal_error(&error, screen)),
         }
     }
     match failed {
@@ -83,10 +101,12 @@ fn compact(line: &HistoryLine) -> String {
 /// One event for people: its kind, and its fields as `name=value`.
 fn told(line: &HistoryLine, palette: Palette) -> String {
     let at = palette.paint(Tone::Dim, &stamp(line.at));
-    if let Told::Earlier(Earlier::Checkpoint { rows, since }) = &line.told {
+    if let HistoryEntry::Earlier(Earlier::Checkpoint { rows, since }) = &line.told {
         let (account, since) = (&line.account, stamp(*since));
         let kind = palette.paint(Tone::Strong, "checkpoint");
-        return format!("{at}  {account} #{rows}  {kind}  {rows} earlier events since {since} are compacted");
+        return format!(
+            "{at}  {account} #{rows}  {kind}  {rows} earlier events since {since} are compacted"
+        );
     }
     let body = serde_json::to_value(&line.told).expect("events are plain data");
     let mut fields = Vec::new();
@@ -113,5 +133,12 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
         _ => Tone::Strong,
     };
     let kind = palette.paint(tone, &kind);
-    format!("{at}  {} #{}  {kind}  {}", line.account, line.seq, fields.join(" ")).trim_end().to_owned()
+    format!(
+        "{at}  {} #{}  {kind}  {}",
+        line.account,
+        line.seq,
+        fields.join(" ")
+    )
+    .trim_end()
+    .to_owned()
 }

@@ -1,8 +1,9 @@
 //! `init`: from nothing to a policy that works, for somebody who does this once.
 //!
-//! It asks for what no flag gave, writes nothing until all of it is known and the policy loads, and then puts
-//! every file in place whole: the password as a systemd credential, the drop-in that hands it to the service,
-//! and the policy last, as it is the policy that lets the service start. It ends with `check`.
+//! It asks for what no flag gave, writes nothing until all of it is known and the policy loads, and
+//! then puts every file in place whole: the password as a systemd credential, the drop-in that
+//! hands it to the service, and the policy last, as it is the policy that lets the service start.
+//! It ends with `check`.
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,9 @@ use clap::{Args, ValueEnum};
 use super::check;
 use super::output::{Exit, Screen};
 use super::systemd_dropin::{self, DropIn};
-use super::unit::needs::System;
+use super::unit::requirements::RealHost;
 use crate::secret::Secret;
-use answers::{Answers, Login, Mail, Place};
+use answers::{Answers, LoginAnswers, MailAnswers, SinkAnswers};
 use place::Placed;
 use terminal::Terminal;
 
@@ -53,7 +54,7 @@ pub struct InitOptions {
     password_stdin: bool,
     /// How the account logs in [default: admin, or ringex where one of its flags is given]
     #[arg(long, value_enum, value_name = "HOW")]
-    login: Option<Way>,
+    login: Option<LoginMethod>,
     /// The client id of the RingEX app
     #[arg(long, value_name = "ID", conflicts_with_all = ADMIN)]
     client_id: Option<String>,
@@ -81,7 +82,8 @@ pub struct InitOptions {
     /// Its port [default: 587, 465 or 25, as --smtp-tls has it]
     #[arg(long, value_name = "PORT", requires = "mail_to")]
     smtp_port: Option<u16>,
-    /// How the connection to it is protected [default: starttls, or none for a server on this machine]
+    /// How the connection to it is protected [default: starttls, or none for a server on this
+    /// machine]
     #[arg(long, value_enum, value_name = "HOW", requires = "mail_to")]
     smtp_tls: Option<Tls>,
     /// The user to log in to it as
@@ -118,7 +120,7 @@ pub struct InitOptions {
 
 /// How an account logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Way {
+enum LoginMethod {
     /// As a RingCX user, with a password
     Admin,
     /// By RingEX, with the client secret of an app and a JWT
@@ -188,13 +190,21 @@ enum InitError {
 }
 
 fn hint(error: &std::io::Error) -> &'static str {
-    if error.kind() == std::io::ErrorKind::PermissionDenied { ": run this as root, with sudo" } else { "" }
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        ": run this as root, with sudo"
+    } else {
+        ""
+    }
 }
 
 pub fn init(config: &Path, options: InitOptions, screen: &Screen) -> Exit {
     // Only an empty path cannot be made absolute, and it fails when it is written to.
     let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    let reach = if options.offline { check::Reach::File } else { check::Reach::Online };
+    let reach = if options.offline {
+        check::Reach::File
+    } else {
+        check::Reach::Online
+    };
     let dropin = options.dropin.clone();
     let placed = match set_up(&config, options, screen) {
         Ok(Ok(placed)) => placed,
@@ -257,16 +267,20 @@ fn set_up(
     for (name, secret, keep) in &secrets {
         let (plain, encrypted) = systemd_dropin::places(config, name);
         match encrypt::kept(name, secret, *keep)? {
-            encrypt::Kept::Encrypted(text) => placed.secret(&encrypted, text.as_bytes(), &plain)?,
-            encrypt::Kept::Plain { why } => {
+            encrypt::StoredSecret::Encrypted(text) => {
+                placed.secret(&encrypted, text.as_bytes(), &plain)?
+            }
+            encrypt::StoredSecret::Plain { why } => {
                 if let Some(why) = why {
-                    screen.note(format!("{name} is kept as a file that only root can read: {why}"));
+                    screen.note(format!(
+                        "{name} is kept as a file that only root can read: {why}"
+                    ));
                 }
                 placed.secret(&plain, secret.expose().as_bytes(), &encrypted)?;
             }
         }
     }
-    let dropin = DropIn::of(&policy, &System);
+    let dropin = DropIn::of(&policy, &RealHost);
     for note in dropin.notes() {
         screen.note(note);
     }
@@ -288,20 +302,32 @@ fn may_replace(
         return Ok(());
     }
     let old = place::old_name(config);
-    let refused = InitError::There { there: config.to_owned(), old: old.clone() };
-    let Some(terminal) = terminal else { return Err(refused) };
+    let refused = InitError::There {
+        there: config.to_owned(),
+        old: old.clone(),
+    };
+    let Some(terminal) = terminal else {
+        return Err(refused);
+    };
     let question = format!(
         "There is a policy already: {}. Replace it, and keep it as {}? [yes/no]",
         config.display(),
         old.display()
     );
-    if terminal.agreed(&question)? { Ok(()) } else { Err(refused) }
+    if terminal.agreed(&question)? {
+        Ok(())
+    } else {
+        Err(refused)
+    }
 }
 
-type Secrets = Vec<(String, Secret, Keep)>;
+type SecretAnswers = Vec<(String, Secret, Keep)>;
 
 /// What the flags say, and for the rest what somebody types.
-fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answers, Secrets), InitError> {
+fn answer(
+    options: InitOptions,
+    terminal: Option<&mut Terminal>,
+) -> Result<(Answers, SecretAnswers), InitError> {
     let InitOptions {
         account,
         username,
@@ -341,60 +367,100 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
     let client_secret = read(client_secret_file, "client secret")?;
     let jwt = read(jwt_file, "JWT")?;
     let of_ringex = client_id.is_some() || client_secret.is_some() || jwt.is_some();
-    let way = login.unwrap_or(if of_ringex { Way::Ringex } else { Way::Admin });
+    let way = login.unwrap_or(if of_ringex {
+        LoginMethod::Ringex
+    } else {
+        LoginMethod::Admin
+    });
     let enough = account.is_some()
         && match way {
-            Way::Admin => username.is_some() && platform_id.is_some() && password.is_some(),
-            Way::Ringex => client_id.is_some() && client_secret.is_some() && jwt.is_some(),
+            LoginMethod::Admin => username.is_some() && platform_id.is_some() && password.is_some(),
+            LoginMethod::Ringex => client_id.is_some() && client_secret.is_some() && jwt.is_some(),
         };
-    let mut asker = Asker { terminal: terminal.filter(|_| !enough), missing: Vec::new() };
+    let mut asker = Prompter {
+        terminal: terminal.filter(|_| !enough),
+        missing: Vec::new(),
+    };
 
-    let account = asker.needed(account, "--account", "A name for this RingCX account, such as sales-ivr")?;
+    let account = asker.needed(
+        account,
+        "--account",
+        "A name for this RingCX account, such as sales-ivr",
+    )?;
     let mut secrets = Vec::new();
     let login = match way {
-        Way::Admin => {
-            let question = "The RingCX user (best one of its own; for a JWT begin again with --login ringex)";
+        LoginMethod::Admin => {
+            let question =
+                "The RingCX user (best one of its own; for a JWT begin again with --login ringex)";
             let username = asker.needed(username, "--username", question)?;
             let question = "The platform it is on, such as aws80";
             let platform_id = asker.needed(platform_id, "--platform-id", question)?;
             let flags = "--password-file or --password-stdin";
             let password = asker.secret(password, flags, "Its password (not shown)")?;
             secrets.push((account.clone(), password, credential));
-            Login::Admin { username, platform_id }
+            LoginAnswers::Admin {
+                username,
+                platform_id,
+            }
         }
-        Way::Ringex => {
-            let client_id = asker.needed(client_id, "--client-id", "The client id of the RingEX app")?;
+        LoginMethod::Ringex => {
+            let client_id =
+                asker.needed(client_id, "--client-id", "The client id of the RingEX app")?;
             let flag = "--client-secret-file";
-            let client_secret = asker.secret(client_secret, flag, "Its client secret (not shown)")?;
+            let client_secret =
+                asker.secret(client_secret, flag, "Its client secret (not shown)")?;
             secrets.push((answers::client_secret(&account), client_secret, credential));
             let jwt = asker.secret(jwt, "--jwt-file", "The JWT of the RingEX user (not shown)")?;
             secrets.push((answers::jwt(&account), jwt, credential));
-            Login::Ringex { client_id }
+            LoginAnswers::Ringex { client_id }
         }
     };
     let usual = format!("/run/ringcx-rotator/tokens/{account}");
     let own_path = sink_path.map(|path| path.display().to_string());
     let path = asker.or(own_path, "The file that is to hold the token", &usual)?;
-    let readers = if path == usual && uzers::get_group_by_name(READERS).is_some() { READERS } else { "" };
-    let group = asker.or(group, "The group that may read it (empty: nobody but the service)", readers)?;
+    let readers = if path == usual && uzers::get_group_by_name(READERS).is_some() {
+        READERS
+    } else {
+        ""
+    };
+    let group = asker.or(
+        group,
+        "The group that may read it (empty: nobody but the service)",
+        readers,
+    )?;
     if mail_to.is_empty() {
         let typed = asker.or(None, "Where mail about failures goes (empty: nowhere)", "")?;
-        mail_to.extend(typed.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned));
+        mail_to.extend(
+            typed
+                .split([',', ' '])
+                .filter(|it| !it.is_empty())
+                .map(str::to_owned),
+        );
     }
     let mail = match mail_to.first() {
         None => None,
         Some(first) => {
-            let domain = first.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-            let from = asker.or(mail_from, "Who it comes from", &format!("ringcx-rotator@{domain}"))?;
+            let domain = first
+                .rsplit_once('@')
+                .map_or("localhost", |(_, domain)| domain);
+            let from = asker.or(
+                mail_from,
+                "Who it comes from",
+                &format!("ringcx-rotator@{domain}"),
+            )?;
             let host = asker.or(smtp_host, "The mail server", "localhost")?;
-            let user = asker.or(smtp_username, "The user to log in to it as (empty: none)", "")?;
+            let user = asker.or(
+                smtp_username,
+                "The user to log in to it as (empty: none)",
+                "",
+            )?;
             if !user.is_empty() {
                 let flag = "--smtp-password-file";
                 let password = asker.secret(smtp_password, flag, "Its password (not shown)")?;
                 secrets.push((answers::SMTP.to_owned(), password, credential));
             }
             let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-            Some(Mail {
+            Some(MailAnswers {
                 to: mail_to,
                 from,
                 host,
@@ -410,7 +476,7 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
     let answers = Answers {
         account,
         login,
-        place: Place { path, group },
+        place: SinkAnswers { path, group },
         mail,
         base_url,
         ringex_url,
@@ -421,12 +487,12 @@ fn answer(options: InitOptions, terminal: Option<&mut Terminal>) -> Result<(Answ
 }
 
 /// Takes what was given, asks for what was not, or remembers that nobody could be asked.
-struct Asker<'t> {
+struct Prompter<'t> {
     terminal: Option<&'t mut Terminal>,
     missing: Vec<&'static str>,
 }
 
-impl Asker<'_> {
+impl Prompter<'_> {
     fn needed(
         &mut self,
         given: Option<String>,
@@ -443,7 +509,12 @@ impl Asker<'_> {
         }
     }
 
-    fn or(&mut self, given: Option<String>, question: &str, default: &str) -> Result<String, InitError> {
+    fn or(
+        &mut self,
+        given: Option<String>,
+        question: &str,
+        default: &str,
+    ) -> Result<String, InitError> {
         match (given, &mut self.terminal) {
             (Some(given), _) => Ok(given),
             (None, Some(terminal)) => terminal.ask(question, default),
@@ -468,7 +539,11 @@ impl Asker<'_> {
     }
 
     fn done(self) -> Result<(), InitError> {
-        if self.missing.is_empty() { Ok(()) } else { Err(InitError::Missing(self.missing)) }
+        if self.missing.is_empty() {
+            Ok(())
+        } else {
+            Err(InitError::Missing(self.missing))
+        }
     }
 }
 
@@ -476,11 +551,17 @@ impl Asker<'_> {
 fn secret_of(path: &Path, what: &str) -> Result<Secret, InitError> {
     let read = crate::secret::SecretSource::File(path.to_owned()).read();
     // The error names the file already.
-    read.map_err(|error| InitError::Secret { place: what.to_owned(), why: error.to_string() })
+    read.map_err(|error| InitError::Secret {
+        place: what.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 fn secret_from_stdin() -> Result<Secret, InitError> {
-    let wrong = |why: &str| InitError::Secret { place: "password on stdin".to_owned(), why: why.to_owned() };
+    let wrong = |why: &str| InitError::Secret {
+        place: "password on stdin".to_owned(),
+        why: why.to_owned(),
+    };
     let mut text = secrecy::zeroize::Zeroizing::new(String::new());
     std::io::stdin()
         .lock()
@@ -503,7 +584,9 @@ fn tell_systemd(dropin: &Path, screen: &Screen) {
     if dropin != Path::new(systemd_dropin::PLACE) || !Path::new("/run/systemd/system").exists() {
         return;
     }
-    let told = std::process::Command::new("systemctl").arg("daemon-reload").status();
+    let told = std::process::Command::new("systemctl")
+        .arg("daemon-reload")
+        .status();
     if !told.is_ok_and(|status| status.success()) {
         screen.note("systemd was not told of the new drop-in: run `systemctl daemon-reload`");
     }

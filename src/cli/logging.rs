@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::daemon::Relog;
+use crate::daemon::ReloadLogging;
 use crate::policy::{LogFormat, LogPolicy};
 use journald::Journald;
 
@@ -20,20 +20,21 @@ mod tests;
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// The crates whose lines are let through. Lines of libraries can hold an address, a header or a body,
-/// whatever the policy's filter says.
+/// The crates whose lines are let through. Lines of libraries can hold an address, a header or a
+/// body, whatever the policy's filter says.
 const OURS: &str = "ringcx_rotator";
 
 /// Starts logging to stderr or the journal, and answers what changes it later.
-pub fn start(policy: &LogPolicy) -> Relog {
-    // Layer and filter are exchanged each for itself: a layer that brings a filter of its own is known to
-    // its subscriber from the start, and panics when it is put into a running one.
+pub fn start(policy: &LogPolicy) -> ReloadLogging {
+    // Layer and filter are exchanged each for itself: a layer that brings a filter of its own is
+    // known to its subscriber from the start, and panics when it is put into a running one.
     let (writer, writer_handle) = reload::Layer::new(writer(policy));
     let (filter, filter_handle) = reload::Layer::new(filter(policy));
     let ours = filter_fn(|metadata| metadata.target().starts_with(OURS));
     // Fails only if logging was started before.
-    let _started =
-        tracing_subscriber::registry().with(writer.with_filter(ours).with_filter(filter)).try_init();
+    let _started = tracing_subscriber::registry()
+        .with(writer.with_filter(ours).with_filter(filter))
+        .try_init();
     Arc::new(move |policy: &LogPolicy| {
         let changed = writer_handle.reload(self::writer(policy));
         if let Err(error) = changed.and_then(|()| filter_handle.reload(self::filter(policy))) {
@@ -56,17 +57,22 @@ fn writer(policy: &LogPolicy) -> Boxed {
             // No journal to speak to: stderr is better than nothing.
             Err(_) => plain().with_ansi(false).boxed(),
         },
-        LogFormat::Text | LogFormat::Auto => {
-            plain().with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
-        }
+        LogFormat::Text | LogFormat::Auto => plain()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
     }
 }
 
-/// Systemd names the stream that it connected to the journal by device and inode. A service that was sent
-/// elsewhere with `2>` has the variable too.
+/// Systemd names the stream that it connected to the journal by device and inode. A service that
+/// was sent elsewhere with `2>` has the variable too.
 fn stderr_is_the_journal() -> bool {
-    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
-    let Ok(stderr) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else {
+        return false;
+    };
+    let Ok(stderr) = rustix::fs::fstat(std::io::stderr()) else {
+        return false;
+    };
     stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
 }
 

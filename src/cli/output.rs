@@ -93,10 +93,17 @@ impl Screen {
             ColorChoice::Auto => {
                 let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
                     || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-                if is_terminal && !refused { Palette::Colored } else { Palette::Plain }
+                if is_terminal && !refused {
+                    Palette::Colored
+                } else {
+                    Palette::Plain
+                }
             }
         };
-        Self { out: wanted(std::io::stdout().is_terminal()), err: wanted(std::io::stderr().is_terminal()) }
+        Self {
+            out: wanted(std::io::stdout().is_terminal()),
+            err: wanted(std::io::stderr().is_terminal()),
+        }
     }
 
     /// How stdout may be marked up.
@@ -104,11 +111,14 @@ impl Screen {
         self.out
     }
 
-    /// Prints to stdout. A reader that went away ends the process quietly, as it does for any filter.
+    /// Prints to stdout. A reader that went away ends the process quietly, as it does for any
+    /// filter.
     pub fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end));
+        let written = out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.write_all(end));
         if written.and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
         }
@@ -138,7 +148,10 @@ impl Screen {
     /// Shows what is odd about a policy that works.
     pub fn policy_warnings(&self, loaded: &Loaded) {
         if !loaded.warnings.is_empty() {
-            eprintln!("{}", crate::policy::render(&loaded.warnings, self.color(), None).trim_end());
+            eprintln!(
+                "{}",
+                crate::policy::render(&loaded.warnings, self.color(), None).trim_end()
+            );
         }
     }
 
@@ -181,7 +194,9 @@ pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 fn length(gap: TimeDelta) -> String {
     let seconds = gap.num_seconds();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let Some(first) = units.iter().position(|(size, _)| seconds >= *size) else { return "0s".to_owned() };
+    let Some(first) = units.iter().position(|(size, _)| seconds >= *size) else {
+        return "0s".to_owned();
+    };
     let (size, name) = units[first];
     let mut words = format!("{}{name}", seconds / size);
     if let Some((next_size, next_name)) = units.get(first + 1) {

@@ -2,20 +2,24 @@
 
 use std::path::Path;
 
+use super::context;
 use super::output::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
-use super::show;
 use crate::clock::Clock;
 use crate::daemon::view::{self, AccountPlanView, PlanView};
-use crate::driver::load_state;
-use crate::driver::look_at;
-use crate::plan::seen::Seen;
+use crate::plan::evidence::Evidence;
 use crate::policy::AccountPolicy;
+use crate::reconcile::load_state;
+use crate::reconcile::look_at;
 
 pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
     match block_on(fetch(config, accounts, screen)) {
         Ok(view) if json => screen.json(&view),
         Ok(view) => {
-            let told: Vec<String> = view.accounts.iter().map(|it| told(it, screen.palette())).collect();
+            let told: Vec<String> = view
+                .accounts
+                .iter()
+                .map(|it| told(it, screen.palette()))
+                .collect();
             screen.print(&told.join("\n\n"));
         }
         Err(exit) => return exit,
@@ -24,22 +28,31 @@ pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> 
 }
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<PlanView, Exit> {
-    let policy = show::policy(config, screen)?;
+    let policy = context::policy(config, screen)?;
     for name in accounts {
-        show::account(&policy, name, config, screen)?;
+        context::account(&policy, name, config, screen)?;
     }
-    if let Some(daemon) = show::daemon(&policy, screen)? {
-        return daemon.get("/v1/plan", accounts).await.map_err(|error| show::refused(&error, screen));
+    if let Some(daemon) = context::daemon(&policy, screen)? {
+        return daemon
+            .get("/v1/plan", accounts)
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
-    let journal = show::read_journal(&policy, screen)?;
+    let journal = context::read_journal(&policy, screen)?;
     let now = Clock::system().now();
     let mut plans = Vec::new();
     let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
-        let state = state.map_err(|error| show::failing(error, screen))?;
-        let seen = Seen { sinks: Some(look_at(&account.sinks, &state).await), ..Seen::default() };
-        plans.push(view::plan(&account.name, &crate::plan::plan(account, &state, &seen, now)));
+        let state = state.map_err(|error| context::failing(error, screen))?;
+        let seen = Evidence {
+            sinks: Some(look_at(&account.sinks, &state).await),
+            ..Evidence::default()
+        };
+        plans.push(view::plan(
+            &account.name,
+            &crate::plan::plan(account, &state, &seen, now),
+        ));
     }
     Ok(PlanView { accounts: plans })
 }
@@ -48,10 +61,17 @@ fn told(plan: &AccountPlanView, palette: Palette) -> String {
     let now = Clock::system().now();
     let mut lines = vec![palette.paint(Tone::Strong, &plan.name)];
     if plan.steps.is_empty() {
-        lines.push(format!("  {}", palette.paint(Tone::Good, "nothing to do now")));
+        lines.push(format!(
+            "  {}",
+            palette.paint(Tone::Good, "nothing to do now")
+        ));
     }
     for step in &plan.steps {
-        let target = step.target.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        let target = step
+            .target
+            .as_ref()
+            .map(|it| format!(" {it}"))
+            .unwrap_or_default();
         let action = palette.paint(Tone::Busy, &format!("{}{target}", step.action));
         lines.push(format!("  {action}: {}", step.because));
     }
@@ -60,7 +80,10 @@ fn told(plan: &AccountPlanView, palette: Palette) -> String {
             || "until something changes".to_owned(),
             |at| format!("{} ({})", relative(at, now), stamp(at)),
         );
-        lines.push(palette.paint(Tone::Dim, &format!("  waiting for {}: {until}", waiting.what)));
+        lines.push(palette.paint(
+            Tone::Dim,
+            &format!("  waiting for {}: {until}", waiting.what),
+        ));
     }
     for notice in &plan.notices {
         lines.push(format!("  {} {notice}", palette.paint(Tone::Busy, "note:")));

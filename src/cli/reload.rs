@@ -3,24 +3,24 @@
 use std::path::Path;
 
 use super::client::{Client, ClientError};
+use super::context;
 use super::output::{Exit, Screen, block_on};
-use super::show;
 use crate::policy::control_socket_of;
 
-/// The daemon reads and judges the policy; a wrong one is an incident there. So it is asked even when
-/// the file on disk would not load here.
+/// The daemon reads and judges the policy; a wrong one is an incident there. So it is asked even
+/// when the file on disk would not load here.
 pub fn reload(config: &Path, screen: &Screen) -> Exit {
     let socket = control_socket_of(config);
     let daemon = match Client::connect(&socket) {
         Ok(Some(daemon)) => daemon,
         Ok(None) => {
             screen.error(format!("no daemon listens on {}", socket.display()));
-            return match show::policy(config, screen) {
+            return match context::policy(config, screen) {
                 Ok(_) => Exit::Failing,
                 Err(exit) => exit,
             };
         }
-        Err(error) => return show::refused(&error, screen),
+        Err(error) => return context::refused(&error, screen),
     };
     match block_on(daemon.post::<serde_json::Value>("/v1/reload", &serde_json::json!({}))) {
         Ok(_) => {
@@ -31,9 +31,12 @@ pub fn reload(config: &Path, screen: &Screen) -> Exit {
             for fault in &refusal.faults {
                 eprintln!("{}\n", fault.rendered.trim_end());
             }
-            screen.error(format!("not reloaded, the old policy stays in force: {}", refusal.error));
+            screen.error(format!(
+                "not reloaded, the old policy stays in force: {}",
+                refusal.error
+            ));
             Exit::Policy
         }
-        Err(error) => show::refused(&error, screen),
+        Err(error) => context::refused(&error, screen),
     }
 }

@@ -2,24 +2,24 @@
 
 use std::path::Path;
 
+use super::context;
 use super::output::{Exit, Screen, Tone, block_on};
-use super::show;
 use crate::daemon::control::{RevokeRequest, Revoked};
 
 /// What was asked for.
-pub struct Asked {
+pub struct RevokeArgs {
     pub account: String,
     pub fingerprint: String,
     pub yes: bool,
     pub json: bool,
 }
 
-pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
-    let fingerprint = match show::prefix(&asked.fingerprint, screen) {
+pub fn revoke(config: &Path, asked: RevokeArgs, screen: &Screen) -> Exit {
+    let fingerprint = match context::prefix(&asked.fingerprint, screen) {
         Ok(fingerprint) => fingerprint,
         Err(exit) => return exit,
     };
-    if !asked.yes && !show::agreed(&question(&asked.account, &fingerprint)) {
+    if !asked.yes && !context::agreed(&question(&asked.account, &fingerprint)) {
         screen.error("nothing was deleted: answer `yes`, or give --yes");
         return Exit::Failing;
     }
@@ -27,26 +27,47 @@ pub fn revoke(config: &Path, asked: Asked, screen: &Screen) -> Exit {
         Ok(revoked) if asked.json => screen.json(&revoked),
         Ok(revoked) => {
             let gone = screen.palette().paint(Tone::Good, "is gone");
-            screen.print(&format!("{}: token {} {gone}", asked.account, revoked.fingerprint.short()));
+            screen.print(&format!(
+                "{}: token {} {gone}",
+                asked.account,
+                revoked.fingerprint.short()
+            ));
         }
         Err(exit) => return exit,
     }
     Exit::Done
 }
 
-async fn delete(config: &Path, account: &str, fingerprint: String, screen: &Screen) -> Result<Revoked, Exit> {
-    let policy = show::policy(config, screen)?;
-    let own = show::account(&policy, account, config, screen)?;
-    if let Some(daemon) = show::daemon(&policy, screen)? {
-        let request = RevokeRequest { account: account.to_owned(), fingerprint };
-        return daemon.post("/v1/revoke", &request).await.map_err(|error| show::refused(&error, screen));
+async fn delete(
+    config: &Path,
+    account: &str,
+    fingerprint: String,
+    screen: &Screen,
+) -> Result<Revoked, Exit> {
+    let policy = context::policy(config, screen)?;
+    let own = context::account(&policy, account, config, screen)?;
+    if let Some(daemon) = context::daemon(&policy, screen)? {
+        let request = RevokeRequest {
+            account: account.to_owned(),
+            fingerprint,
+        };
+        return daemon
+            .post("/v1/revoke", &request)
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
-    let (mut driver, journal) = show::driver(&policy, own, screen).await?;
-    let outcome = driver.revoke(&fingerprint, &tokio_util::sync::CancellationToken::new()).await;
-    show::close(&journal, screen).await;
-    outcome.map(|fingerprint| Revoked { fingerprint }).map_err(|error| show::failing(error, screen))
+    let (mut driver, journal) = context::driver(&policy, own, screen).await?;
+    let outcome = driver
+        .revoke(&fingerprint, &tokio_util::sync::CancellationToken::new())
+        .await;
+    context::close(&journal, screen).await;
+    outcome
+        .map(|fingerprint| Revoked { fingerprint })
+        .map_err(|error| context::failing(error, screen))
 }
 
 fn question(account: &str, fingerprint: &str) -> String {
-    format!("Delete the token {fingerprint}… of account {account}? Whatever uses it stops working at once.")
+    format!(
+        "Delete the token {fingerprint}… of account {account}? Whatever uses it stops working at once."
+    )
 }

@@ -5,17 +5,17 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 
+use super::context;
 use super::output::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
-use super::show;
 use super::tokens::trim;
 use crate::alert::{AlertState, Conditions, DAEMON};
 use crate::clock::Clock;
-use crate::daemon::office::{of, unmanaged};
+use crate::daemon::supervisor::{of, unmanaged};
 use crate::daemon::view::{self, AccountView, DaemonView, GenerationView, StatusView};
-use crate::driver::load_state;
-use crate::driver::look_at;
 use crate::journal::{ALERTS, Journal};
 use crate::policy::{AccountPolicy, Policy};
+use crate::reconcile::load_state;
+use crate::reconcile::look_at;
 
 pub fn status(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
     let view = match block_on(fetch(config, accounts, screen)) {
@@ -25,44 +25,66 @@ pub fn status(config: &Path, accounts: &[String], json: bool, screen: &Screen) -
     if json {
         screen.json(&view);
     } else {
-        let painter = Painter { palette: screen.palette(), now: Clock::system().now() };
+        let painter = Painter {
+            palette: screen.palette(),
+            now: Clock::system().now(),
+        };
         screen.print(&painter.page(&view, !accounts.is_empty()));
     }
     Exit::Done
 }
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
-    match show::running(config, screen)? {
-        Some(daemon) => {
-            daemon.get("/v1/status", accounts).await.map_err(|error| show::refused(&error, screen))
-        }
-        None => from_journal(&show::policy(config, screen)?, accounts, screen).await,
+    match context::running(config, screen)? {
+        Some(daemon) => daemon
+            .get("/v1/status", accounts)
+            .await
+            .map_err(|error| context::refused(&error, screen)),
+        None => from_journal(&context::policy(config, screen)?, accounts, screen).await,
     }
 }
 
 /// No daemon runs: the journal and the sinks themselves are looked at.
-async fn from_journal(policy: &Policy, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
-    let journal = show::read_journal(policy, screen)?;
-    let no_journal = |error| show::journal_error(&error, screen);
+async fn from_journal(
+    policy: &Policy,
+    accounts: &[String],
+    screen: &Screen,
+) -> Result<StatusView, Exit> {
+    let journal = context::read_journal(policy, screen)?;
+    let no_journal = |error| context::journal_error(&error, screen);
     let stream = journal.load(ALERTS).await.map_err(no_journal)?;
-    let alerts = AlertState::from_stream(&stream).map_err(|error| show::failing(error, screen))?;
+    let alerts =
+        AlertState::from_stream(&stream).map_err(|error| context::failing(error, screen))?;
     let incidents = alerts.incidents(&Conditions::new());
     let mut views = Vec::new();
     let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
-        let state = state.map_err(|error| show::failing(error, screen))?;
+        let state = state.map_err(|error| context::failing(error, screen))?;
         let held = look_at(&account.sinks, &state).await;
-        views.push(view::account(account, &state, &held, of(&incidents, &account.name)));
+        views.push(view::account(
+            account,
+            &state,
+            &held,
+            of(&incidents, &account.name),
+        ));
     }
     for name in unmanaged(&journal, policy).await.map_err(no_journal)? {
         if accounts.is_empty() || accounts.contains(&name) {
-            let state = load_state(&journal, &name).await.map_err(|error| show::failing(error, screen))?;
+            let state = load_state(&journal, &name)
+                .await
+                .map_err(|error| context::failing(error, screen))?;
             views.push(view::unmanaged(&name, &state, of(&incidents, &name)));
         }
     }
-    if let Some(unknown) = accounts.iter().find(|name| !views.iter().any(|view| view.name == **name)) {
-        screen.error(format!("no account `{unknown}` in {}", policy.path.display()));
+    if let Some(unknown) = accounts
+        .iter()
+        .find(|name| !views.iter().any(|view| view.name == **name))
+    {
+        screen.error(format!(
+            "no account `{unknown}` in {}",
+            policy.path.display()
+        ));
         return Err(Exit::Usage);
     }
     Ok(StatusView {
@@ -92,7 +114,10 @@ impl Painter {
             parts.push(self.table(&view.accounts));
         }
         for incident in &view.incidents {
-            parts.push(self.palette.paint(Tone::Bad, &format!("! {}", incident.summary)));
+            parts.push(
+                self.palette
+                    .paint(Tone::Bad, &format!("! {}", incident.summary)),
+            );
         }
         for account in &view.accounts {
             if in_detail || !account.incidents.is_empty() || account.last_error.is_some() {
@@ -104,11 +129,13 @@ impl Painter {
 
     fn head(&self, daemon: &DaemonView) -> String {
         let running = match (daemon.running, daemon.started_at) {
-            (true, Some(since)) => {
-                self.palette.paint(Tone::Good, &format!("running, up {}", age(since, self.now)))
-            }
+            (true, Some(since)) => self
+                .palette
+                .paint(Tone::Good, &format!("running, up {}", age(since, self.now))),
             (true, None) => self.palette.paint(Tone::Good, "running"),
-            (false, _) => self.palette.paint(Tone::Bad, "not running: this is what the journal says"),
+            (false, _) => self
+                .palette
+                .paint(Tone::Bad, "not running: this is what the journal says"),
         };
         let mails = match (daemon.unsent_mails, &daemon.mail_error) {
             (0, _) => String::new(),
@@ -121,9 +148,22 @@ impl Painter {
     fn table(&self, accounts: &[AccountView]) -> String {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
-        table.set_header(["ACCOUNT", "STATE", "CURRENT", "AGE", "SINKS", "OLD", "FOREIGN", "NEXT ROTATION"]);
+        table.set_header([
+            "ACCOUNT",
+            "STATE",
+            "CURRENT",
+            "AGE",
+            "SINKS",
+            "OLD",
+            "FOREIGN",
+            "NEXT ROTATION",
+        ]);
         for account in accounts {
-            let serving = account.sinks.iter().filter(|sink| sink.state == "serving").count();
+            let serving = account
+                .sinks
+                .iter()
+                .filter(|sink| sink.state == "serving")
+                .count();
             let next = match (account.next_rotation_at, &account.pending) {
                 (Some(at), _) if at <= self.now => "due".to_owned(),
                 (Some(at), _) => relative(at, self.now),
@@ -133,7 +173,11 @@ impl Painter {
             let current = account.current.as_ref();
             table.add_row([
                 account.name.clone(),
-                if account.managed { account.state.clone() } else { "not managed".to_owned() },
+                if account.managed {
+                    account.state.clone()
+                } else {
+                    "not managed".to_owned()
+                },
                 current.map_or_else(
                     || "-".to_owned(),
                     |it| format!("#{} {}", it.generation, it.fingerprint.short()),
@@ -148,7 +192,10 @@ impl Painter {
         // Coloured after the layout, which must not count the colour codes.
         let text = trim(&table.to_string());
         let mut lines = text.lines().map(str::to_owned);
-        let head = lines.next().map(|line| self.palette.paint(Tone::Dim, &line)).into_iter();
+        let head = lines
+            .next()
+            .map(|line| self.palette.paint(Tone::Dim, &line))
+            .into_iter();
         let rows = lines.zip(accounts).map(|(line, account)| {
             let painted = self.palette.paint(tone(&account.state), &account.state);
             line.replacen(&format!(" {} ", account.state), &format!(" {painted} "), 1)
@@ -159,28 +206,71 @@ impl Painter {
     fn detail(&self, account: &AccountView, whole: bool) -> String {
         let mut lines = vec![self.palette.paint(Tone::Strong, &account.name)];
         if whole {
-            lines.extend(account.pending.iter().map(|it| self.generation("pending", it)));
-            lines.extend(account.current.iter().map(|it| self.generation("current", it)));
-            lines.extend(account.previous.iter().map(|it| self.generation("previous", it)));
-            for (what, at) in
-                [("next rotation", account.next_rotation_at), ("next retirement", account.next_retirement_at)]
-            {
+            lines.extend(
+                account
+                    .pending
+                    .iter()
+                    .map(|it| self.generation("pending", it)),
+            );
+            lines.extend(
+                account
+                    .current
+                    .iter()
+                    .map(|it| self.generation("current", it)),
+            );
+            lines.extend(
+                account
+                    .previous
+                    .iter()
+                    .map(|it| self.generation("previous", it)),
+            );
+            for (what, at) in [
+                ("next rotation", account.next_rotation_at),
+                ("next retirement", account.next_retirement_at),
+            ] {
                 if let Some(at) = at {
-                    lines.push(format!("  {what}: {} ({})", relative(at, self.now), stamp(at)));
+                    lines.push(format!(
+                        "  {what}: {} ({})",
+                        relative(at, self.now),
+                        stamp(at)
+                    ));
                 }
             }
         }
-        for sink in account.sinks.iter().filter(|sink| whole || sink.state != "serving") {
-            let holds = sink
-                .generation
-                .map_or_else(|| "no token of ours".to_owned(), |it| format!("generation {it}"));
-            let error = sink.last_error.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+        for sink in account
+            .sinks
+            .iter()
+            .filter(|sink| whole || sink.state != "serving")
+        {
+            let holds = sink.generation.map_or_else(
+                || "no token of ours".to_owned(),
+                |it| format!("generation {it}"),
+            );
+            let error = sink
+                .last_error
+                .as_ref()
+                .map(|it| format!(": {it}"))
+                .unwrap_or_default();
             let state = self.palette.paint(tone(&sink.state), &sink.state);
-            let proof = sink.proof.as_ref().map(|it| format!(", proved by {it}")).unwrap_or_default();
-            let note = sink.note.as_ref().map(|it| format!(", said: {it}")).unwrap_or_default();
+            let proof = sink
+                .proof
+                .as_ref()
+                .map(|it| format!(", proved by {it}"))
+                .unwrap_or_default();
+            let note = sink
+                .note
+                .as_ref()
+                .map(|it| format!(", said: {it}"))
+                .unwrap_or_default();
             let optional = if sink.required { "" } else { ", optional" };
-            let told = if sink.notified == Some(false) { ", consumer not told" } else { "" };
-            let uses = sink.acknowledged.map(|it| format!(", consumer uses generation {it}"));
+            let told = if sink.notified == Some(false) {
+                ", consumer not told"
+            } else {
+                ""
+            };
+            let uses = sink
+                .acknowledged
+                .map(|it| format!(", consumer uses generation {it}"));
             let uses = uses.unwrap_or_default();
             lines.push(format!(
                 "  sink {} ({}{optional}): {state}, {holds}{told}{uses}{proof}{note}{error}",
@@ -189,14 +279,21 @@ impl Painter {
         }
         for incident in &account.incidents {
             let since = relative(incident.since, self.now);
-            let text = format!("  ! {} (since {since}, seen {} times)", incident.summary, incident.count);
+            let text = format!(
+                "  ! {} (since {since}, seen {} times)",
+                incident.summary, incident.count
+            );
             lines.push(self.palette.paint(Tone::Bad, &text));
         }
         if let (Some(error), true) = (&account.last_error, account.incidents.is_empty()) {
             lines.push(format!("  last error: {error}"));
         }
         if let Some(at) = account.next_attempt_at {
-            lines.push(format!("  next attempt: {} ({})", relative(at, self.now), stamp(at)));
+            lines.push(format!(
+                "  next attempt: {} ({})",
+                relative(at, self.now),
+                stamp(at)
+            ));
         }
         lines.join("\n")
     }
@@ -204,7 +301,13 @@ impl Painter {
     fn generation(&self, stage: &str, of: &GenerationView) -> String {
         let end = of
             .retires_after
-            .map(|at| format!(", may be deleted {} ({})", relative(at, self.now), stamp(at)))
+            .map(|at| {
+                format!(
+                    ", may be deleted {} ({})",
+                    relative(at, self.now),
+                    stamp(at)
+                )
+            })
             .unwrap_or_default();
         format!(
             "  {stage}: #{} {}, minted {} ({}){end}",

@@ -1,9 +1,9 @@
 //! `systemd-dropin`: what the unit as shipped must be told so that it can do what the policy wants.
 //!
-//! It starts from the unit as shipped and not from what is installed, so that printing it again over itself
-//! loses nothing. Whatever would keep the service from starting (a group that does not exist, a credential
-//! without a file) is written as a comment, and said on stderr: one thing that is missing must not stop the
-//! accounts that miss nothing.
+//! It starts from the unit as shipped and not from what is installed, so that printing it again
+//! over itself loses nothing. Whatever would keep the service from starting (a group that does not
+//! exist, a credential without a file) is written as a comment, and said on stderr: one thing that
+//! is missing must not stop the accounts that miss nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::context;
 use super::output::{Exit, Screen};
-use super::show;
-use super::unit::needs::{Machine, Needs, System, What};
-use super::unit::{Lack, Unit, words};
+use super::unit::requirements::{Host, Needs, RealHost, Requirement};
+use super::unit::{MissingPermission, Unit, words};
 use crate::policy::Policy;
 use polkit::Rule;
 
@@ -28,14 +28,14 @@ pub const PLACE: &str = "/etc/systemd/system/ringcx-rotator.service.d/policy.con
 
 /// What is asked for.
 #[derive(Clone, Copy)]
-pub enum Which {
+pub enum DropInFile {
     /// What the unit must be told.
     DropIn,
     /// What polkit must be told.
     Rule,
 }
 
-impl Which {
+impl DropInFile {
     /// Where it goes.
     pub fn place(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Which {
 }
 
 /// What to do with it.
-pub enum To {
+pub enum DropInOutput {
     /// Show it.
     Stdout,
     /// The same, as JSON.
@@ -57,7 +57,7 @@ pub enum To {
 
 /// One line of the drop-in, or of what takes its place.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct DropInLine {
     /// `ReadWritePaths`
     pub setting: &'static str,
     /// As it is written.
@@ -76,31 +76,38 @@ pub struct Line {
 #[derive(Debug, Serialize)]
 pub struct DropIn {
     policy: PathBuf,
-    lines: Vec<Line>,
+    lines: Vec<DropInLine>,
     /// What no unit can grant.
     #[serde(rename = "polkit", skip_serializing_if = "Rule::is_empty")]
     rule: Rule,
 }
 
-pub fn systemd_dropin(config: &Path, which: Which, to: To, screen: &Screen) -> Exit {
-    let policy = match show::policy(config, screen) {
+pub fn systemd_dropin(config: &Path, which: DropInFile, to: DropInOutput, screen: &Screen) -> Exit {
+    let policy = match context::policy(config, screen) {
         Ok(policy) => policy,
         Err(exit) => return exit,
     };
-    let dropin = DropIn::of(&policy, &System);
+    let dropin = DropIn::of(&policy, &RealHost);
     let (text, next) = match which {
-        Which::DropIn => {
-            dropin.notes().into_iter().chain(dropin.rule.advice()).for_each(|note| screen.note(note));
-            (dropin.text(), "\nnow: systemctl daemon-reload && systemctl restart ringcx-rotator")
+        DropInFile::DropIn => {
+            dropin
+                .notes()
+                .into_iter()
+                .chain(dropin.rule.advice())
+                .for_each(|note| screen.note(note));
+            (
+                dropin.text(),
+                "\nnow: systemctl daemon-reload && systemctl restart ringcx-rotator",
+            )
         }
-        Which::Rule => (dropin.rule.text(&dropin.policy), ""),
+        DropInFile::Rule => (dropin.rule.text(&dropin.policy), ""),
     };
     match to {
-        To::Stdout => screen.print(&text),
-        To::Json => screen.json(&dropin),
-        To::File(path) => {
+        DropInOutput::Stdout => screen.print(&text),
+        DropInOutput::Json => screen.json(&dropin),
+        DropInOutput::File(path) => {
             if let Err(error) = write(&path, &text) {
-                return show::failing(format!("{}: {error}", path.display()), screen);
+                return context::failing(format!("{}: {error}", path.display()), screen);
             }
             screen.print(&format!("written: {}{next}", path.display()));
         }
@@ -111,11 +118,15 @@ pub fn systemd_dropin(config: &Path, which: Which, to: To, screen: &Screen) -> E
 /// Replaces the file as a whole.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|it| !it.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
@@ -123,27 +134,38 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 impl DropIn {
     /// What this policy needs beyond what the unit as shipped allows.
-    pub fn of(policy: &Policy, machine: &impl Machine) -> Self {
+    pub fn of(policy: &Policy, machine: &impl Host) -> Self {
         let unit = Unit::shipped();
         let needs = Needs::of(policy, unit.user(), machine);
-        let mut lacks: BTreeMap<Lack, Vec<String>> = BTreeMap::new();
+        let mut lacks: BTreeMap<MissingPermission, Vec<String>> = BTreeMap::new();
         for (what, whose) in needs.iter() {
             for lack in unit.lacks(what, machine) {
                 lacks.entry(lack).or_default().extend(whose.iter().cloned());
             }
         }
         let groups = needs.iter().filter_map(|(what, _)| match what {
-            What::Group(group) => machine.group_id(group),
-            What::Write(_)
-            | What::Read(_)
-            | What::Capability(_)
-            | What::Credential(_)
-            | What::Variable(_)
-            | What::Manage(..)
-            | What::Policy(_) => None,
+            Requirement::Group(group) => machine.group_id(group),
+            Requirement::Write(_)
+            | Requirement::Read(_)
+            | Requirement::Capability(_)
+            | Requirement::Credential(_)
+            | Requirement::Variable(_)
+            | Requirement::Manage(..)
+            | Requirement::Policy(_) => None,
         });
-        let groups = groups.chain(unit.groups().iter().filter_map(|group| machine.group_id(group))).collect();
-        let writer = Writer { policy, machine, user: unit.user(), groups };
+        let groups = groups
+            .chain(
+                unit.groups()
+                    .iter()
+                    .filter_map(|group| machine.group_id(group)),
+            )
+            .collect();
+        let writer = DropInWriter {
+            policy,
+            machine,
+            user: unit.user(),
+            groups,
+        };
         let mut lines = Vec::new();
         for (lack, whose) in &lacks {
             for line in writer.lines(lack, &whose.join(", ")) {
@@ -152,12 +174,19 @@ impl DropIn {
                 }
             }
         }
-        Self { policy: policy.path.clone(), lines, rule: Rule::of(&needs, unit.user()) }
+        Self {
+            policy: policy.path.clone(),
+            lines,
+            rule: Rule::of(&needs, unit.user()),
+        }
     }
 
     /// What an operator should not overlook.
     pub fn notes(&self) -> Vec<String> {
-        let missing = self.lines.iter().filter_map(|line| line.first.as_ref().or(line.also.as_ref()));
+        let missing = self
+            .lines
+            .iter()
+            .filter_map(|line| line.first.as_ref().or(line.also.as_ref()));
         missing.cloned().collect()
     }
 
@@ -190,8 +219,8 @@ impl DropIn {
     }
 }
 
-/// Comment lines of a width that can be read. What stands between backticks is a command to be copied, so it
-/// stays on one line.
+/// Comment lines of a width that can be read. What stands between backticks is a command to be
+/// copied, so it stays on one line.
 fn comment(text: &mut String, sentence: &str) {
     const WIDTH: usize = 100;
     let mut line = String::from("#");
@@ -214,7 +243,7 @@ fn comment(text: &mut String, sentence: &str) {
 }
 
 /// From what is lacking to what must be written.
-struct Writer<'w, M> {
+struct DropInWriter<'w, M> {
     policy: &'w Policy,
     machine: &'w M,
     user: &'w str,
@@ -222,16 +251,17 @@ struct Writer<'w, M> {
     groups: Vec<u32>,
 }
 
-impl<M: Machine> Writer<'_, M> {
-    fn lines(&self, lack: &Lack, whose: &str) -> Vec<Line> {
-        let line = |setting, value: String, because: String| Line {
+impl<M: Host> DropInWriter<'_, M> {
+    fn lines(&self, lack: &MissingPermission, whose: &str) -> Vec<DropInLine> {
+        let line = |setting, value: String, because: String| DropInLine {
             setting,
             value,
             because,
             first: None,
             also: None,
         };
-        // The minus: a directory that is missing one day must not keep the whole service from starting.
+        // The minus: a directory that is missing one day must not keep the whole service from
+        // starting.
         let lenient = |path: &Path| words::quote(&format!("-{}", path.display()));
         let open_homes = || {
             line(
@@ -243,37 +273,49 @@ impl<M: Machine> Writer<'_, M> {
             )
         };
         match lack {
-            Lack::ReadOnly(directory) => vec![Line {
+            MissingPermission::ReadOnly(directory) => vec![DropInLine {
                 also: self.directory_advice(directory),
                 ..line(
                     "ReadWritePaths",
                     lenient(directory),
-                    format!("{whose}: files are written there, and ProtectSystem=strict makes it read-only."),
+                    format!(
+                        "{whose}: files are written there, and ProtectSystem=strict makes it read-only."
+                    ),
                 )
             }],
-            Lack::HiddenDirectory(directory) => vec![
+            MissingPermission::HiddenDirectory(directory) => vec![
                 open_homes(),
-                Line {
+                DropInLine {
                     also: self.directory_advice(directory),
-                    ..line("BindPaths", lenient(directory), format!("{whose}: files are written there."))
+                    ..line(
+                        "BindPaths",
+                        lenient(directory),
+                        format!("{whose}: files are written there."),
+                    )
                 },
             ],
-            Lack::HiddenFile(file) => {
+            MissingPermission::HiddenFile(file) => {
                 vec![
                     open_homes(),
-                    line("BindReadOnlyPaths", lenient(file), format!("{whose}: is read from there.")),
+                    line(
+                        "BindReadOnlyPaths",
+                        lenient(file),
+                        format!("{whose}: is read from there."),
+                    ),
                 ]
             }
-            Lack::PrivateDirectory(directory) if is_temporary(directory) => vec![line(
-                "PrivateTmp",
-                "no".to_owned(),
-                format!(
-                    "{whose}: files are written straight into {}, and PrivateTmp=yes gives the service one of its own \
+            MissingPermission::PrivateDirectory(directory) if is_temporary(directory) => {
+                vec![line(
+                    "PrivateTmp",
+                    "no".to_owned(),
+                    format!(
+                        "{whose}: files are written straight into {}, and PrivateTmp=yes gives the service one of its own \
                      that no reader sees. A directory of its own, such as /run/ringcx-rotator/tokens, is safer.",
-                    directory.display()
-                ),
-            )],
-            Lack::PrivateDirectory(directory) => vec![Line {
+                        directory.display()
+                    ),
+                )]
+            }
+            MissingPermission::PrivateDirectory(directory) => vec![DropInLine {
                 also: self.directory_advice(directory),
                 ..line(
                     "BindPaths",
@@ -284,14 +326,14 @@ impl<M: Machine> Writer<'_, M> {
                     ),
                 )
             }],
-            Lack::PrivateFile(file) => vec![line(
+            MissingPermission::PrivateFile(file) => vec![line(
                 "BindReadOnlyPaths",
                 lenient(file),
                 format!(
                     "{whose}: is read from there, and PrivateTmp=yes gives the service a /tmp of its own."
                 ),
             )],
-            Lack::NoMember(group) => {
+            MissingPermission::NoMember(group) => {
                 let missing = self.machine.group_id(group).is_none().then(|| {
                     format!(
                         "There is no group {group}, and with this line the service would not start: run `groupadd --system \
@@ -301,15 +343,20 @@ impl<M: Machine> Writer<'_, M> {
                 let because = format!(
                     "{whose}: gives files to this group. Members may do so, so it takes no capability."
                 );
-                vec![Line { first: missing, ..line("SupplementaryGroups", words::quote(group), because) }]
+                vec![DropInLine {
+                    first: missing,
+                    ..line("SupplementaryGroups", words::quote(group), because)
+                }]
             }
-            Lack::Capability(capability) => {
+            MissingPermission::Capability(capability) => {
                 let because = match capability {
                     super::unit::Capability::Chown => {
                         format!("{whose}: giving a file to another user takes this.")
                     }
                     super::unit::Capability::Fowner => {
-                        format!("{whose}: setting the mode of a file that was given away takes this.")
+                        format!(
+                            "{whose}: setting the mode of a file that was given away takes this."
+                        )
                     }
                     super::unit::Capability::DacReadSearch => format!(
                         "{whose}: the file is read back to prove it, and only its owner may read it. Not needed where the \
@@ -322,8 +369,8 @@ impl<M: Machine> Writer<'_, M> {
                     line("AmbientCapabilities", name, because),
                 ]
             }
-            Lack::Credential(name) => vec![self.credential(name, whose)],
-            Lack::Variable(name) => vec![Line {
+            MissingPermission::Credential(name) => vec![self.credential(name, whose)],
+            MissingPermission::Variable(name) => vec![DropInLine {
                 first: Some(format!(
                     "Put {name}=… into a file of mode 0600 and name it here, or better: use {{ credential = \"…\" }} in the \
                      policy, as every process of the same user can read another's environment."
@@ -334,7 +381,7 @@ impl<M: Machine> Writer<'_, M> {
                     format!("{whose}: is read from the environment variable {name}."),
                 )
             }],
-            Lack::OtherPolicy(path) => vec![line(
+            MissingPermission::OtherPolicy(path) => vec![line(
                 "Environment",
                 words::quote(&format!("RINGCX_ROTATOR_CONFIG={}", path.display())),
                 "The policy is not where the unit looks for it.".to_owned(),
@@ -343,12 +390,13 @@ impl<M: Machine> Writer<'_, M> {
     }
 
     /// Encrypted if there is such a file, else plain.
-    fn credential(&self, name: &str, whose: &str) -> Line {
+    fn credential(&self, name: &str, whose: &str) -> DropInLine {
         let (plain, encrypted) = places(&self.policy.path, name);
         let value = |path: &Path| format!("{name}:{}", path.display()).replace('%', "%%");
-        let because = format!("{whose}: systemd reads it as root and hands it to the service alone.");
+        let because =
+            format!("{whose}: systemd reads it as root and hands it to the service alone.");
         if self.machine.look(&encrypted).is_some() {
-            return Line {
+            return DropInLine {
                 setting: "LoadCredentialEncrypted",
                 value: value(&encrypted),
                 because,
@@ -364,7 +412,13 @@ impl<M: Machine> Writer<'_, M> {
                 plain.display()
             )
         });
-        Line { setting: "LoadCredential", value: value(&plain), because, first, also: None }
+        DropInLine {
+            setting: "LoadCredential",
+            value: value(&plain),
+            because,
+            first,
+            also: None,
+        }
     }
 
     /// What is wrong with a directory that will be writable as far as the unit goes.
@@ -396,7 +450,10 @@ impl<M: Machine> Writer<'_, M> {
 
 /// Where the credential of this name is kept beside the policy: as it is, and encrypted.
 pub fn places(policy: &Path, name: &str) -> (PathBuf, PathBuf) {
-    let directory = policy.parent().unwrap_or(Path::new("/")).join("credentials");
+    let directory = policy
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .join("credentials");
     (directory.join(name), directory.join(format!("{name}.cred")))
 }
 

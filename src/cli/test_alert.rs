@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::output::{Exit, Screen, block_on};
-use super::{credentials, show};
+use super::{context, credentials};
 use crate::alert::email::Mailer;
 use crate::clock::Clock;
 
@@ -18,25 +18,36 @@ pub fn test_alert(config: &Path, screen: &Screen) -> Exit {
 }
 
 async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
-    let mut policy = show::policy(config, screen)?;
+    let mut policy = context::policy(config, screen)?;
     if policy.alerts.email.is_none() {
-        screen
-            .error(format!("{} has no [alerts.email]: there is nowhere to send a mail to", config.display()));
+        screen.error(format!(
+            "{} has no [alerts.email]: there is nowhere to send a mail to",
+            config.display()
+        ));
         return Err(Exit::Failing);
     }
-    if let Some(daemon) = show::daemon(&policy, screen)? {
-        let sent = daemon.post::<serde_json::Value>("/v1/test-alert", &serde_json::json!({})).await;
-        return sent.map(drop).map_err(|error| show::refused(&error, screen));
+    if let Some(daemon) = context::daemon(&policy, screen)? {
+        let sent = daemon
+            .post::<serde_json::Value>("/v1/test-alert", &serde_json::json!({}))
+            .await;
+        return sent
+            .map(drop)
+            .map_err(|error| context::refused(&error, screen));
     }
     // What was decrypted for this lasts as long as this.
-    let _view =
-        credentials::take_the_units_place(&mut policy).map_err(|error| show::failing(error, screen))?;
+    let _view = credentials::resolve_unit_credentials(&mut policy)
+        .map_err(|error| context::failing(error, screen))?;
     let email = policy.alerts.email.as_ref().expect("looked at above");
     let mail = crate::alert::test_mail(email, Clock::system().now());
-    let receipt =
-        Mailer::new(email.clone()).send(&mail).await.map_err(|error| show::failing(error, screen))?;
+    let receipt = Mailer::new(email.clone())
+        .send(&mail)
+        .await
+        .map_err(|error| context::failing(error, screen))?;
     match receipt.refused.as_slice() {
         [] => Ok(()),
-        refused => Err(show::failing(format!("sent, but refused: {}", refused.join(", ")), screen)),
+        refused => Err(context::failing(
+            format!("sent, but refused: {}", refused.join(", ")),
+            screen,
+        )),
     }
 }

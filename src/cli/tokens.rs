@@ -4,8 +4,8 @@ use std::path::Path;
 
 use comfy_table::{Table, presets};
 
+use super::context;
 use super::output::{Exit, Screen, block_on, stamp};
-use super::show;
 use crate::daemon::view::{self, TokensView};
 
 pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
@@ -18,14 +18,17 @@ pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit
 }
 
 async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<TokensView, Exit> {
-    let policy = show::policy(config, screen)?;
-    let own = show::account(&policy, account, config, screen)?;
-    if let Some(daemon) = show::daemon(&policy, screen)? {
+    let policy = context::policy(config, screen)?;
+    let own = context::account(&policy, account, config, screen)?;
+    if let Some(daemon) = context::daemon(&policy, screen)? {
         let path = format!("/v1/tokens/{account}");
-        return daemon.get(&path, &[]).await.map_err(|error| show::refused(&error, screen));
+        return daemon
+            .get(&path, &[])
+            .await
+            .map_err(|error| context::refused(&error, screen));
     }
     let view = |state: &_, held: &_, listed: &[_]| view::tokens(account, state, held, listed);
-    show::listed(&policy, own, screen, view).await
+    context::listed(&policy, own, screen, view).await
 }
 
 fn table(view: &TokensView) -> String {
@@ -38,16 +41,25 @@ fn table(view: &TokensView) -> String {
     for token in &view.tokens {
         let since = token.minted_at.or(token.first_seen_at);
         table.add_row([
-            token.token.clone().unwrap_or_else(|| "(not listed)".to_owned()),
+            token
+                .token
+                .clone()
+                .unwrap_or_else(|| "(not listed)".to_owned()),
             token.fingerprint.short(),
             if token.adopted_at.is_some() {
                 format!("{}, adopted", token.stage)
             } else {
                 token.stage.clone()
             },
-            token.generation.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            token
+                .generation
+                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
             since.map_or_else(|| "-".to_owned(), stamp),
-            if token.held_by.is_empty() { "-".to_owned() } else { token.held_by.join(", ") },
+            if token.held_by.is_empty() {
+                "-".to_owned()
+            } else {
+                token.held_by.join(", ")
+            },
         ]);
     }
     trim(&table.to_string())
@@ -55,5 +67,9 @@ fn table(view: &TokensView) -> String {
 
 /// Tables end their lines with blanks; a pipe does not want them.
 pub fn trim(table: &str) -> String {
-    table.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    table
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -1,9 +1,10 @@
 //! The systemd unit that the daemon runs as: what it allows, read off its text.
 //!
-//! Either the unit as it ships, or the one installed on this machine with its drop-ins. Files are read as
-//! systemd reads them, without asking it: so it works without a bus, inside the sandbox, and says nothing
-//! where there is no systemd. What a policy needs is in `unit/needs.rs`; here stands whether it is allowed.
-//! Not known: what the manager was told while running (`systemctl set-property --runtime` is).
+//! Either the unit as it ships, or the one installed on this machine with its drop-ins. Files are
+//! read as systemd reads them, without asking it: so it works without a bus, inside the sandbox,
+//! and says nothing where there is no systemd. What a policy needs is in `unit/needs.rs`; here
+//! stands whether it is allowed. Not known: what the manager was told while running (`systemctl
+//! set-property --runtime` is).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use super::DEFAULT_CONFIG;
 use crate::sink::HOMES;
-use needs::{Machine, What};
+use requirements::{Host, Requirement};
 
-pub mod needs;
+pub mod requirements;
 #[cfg(test)]
 pub mod tests;
 pub mod words;
@@ -54,7 +55,7 @@ pub struct Unit {
 
 /// How a unit keeps the daemon from what its policy needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
+pub enum MissingPermission {
     /// Mounted read-only for the service.
     ReadOnly(PathBuf),
     /// Hidden by `ProtectHome=`; the daemon writes below.
@@ -99,12 +100,16 @@ impl Capability {
     }
 }
 
-impl fmt::Display for Lack {
+impl fmt::Display for MissingPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadOnly(path) => write!(f, "{} is read-only for the service", path.display()),
             Self::HiddenDirectory(path) | Self::HiddenFile(path) => {
-                write!(f, "{} is hidden from the service by ProtectHome=", path.display())
+                write!(
+                    f,
+                    "{} is hidden from the service by ProtectHome=",
+                    path.display()
+                )
             }
             Self::PrivateDirectory(path) => write!(
                 f,
@@ -119,14 +124,32 @@ impl fmt::Display for Lack {
                 )
             }
             Self::NoMember(group) => {
-                write!(f, "the service is not in group {group}, so it cannot give files to it")
+                write!(
+                    f,
+                    "the service is not in group {group}, so it cannot give files to it"
+                )
             }
             Self::Capability(capability) => {
-                write!(f, "giving files to another user takes {}", capability.name())
+                write!(
+                    f,
+                    "giving files to another user takes {}",
+                    capability.name()
+                )
             }
             Self::Credential(name) => write!(f, "the service is not given the credential {name}"),
-            Self::Variable(name) => write!(f, "the service is not given the environment variable {name}"),
-            Self::OtherPolicy(path) => write!(f, "the service reads another policy than {}", path.display()),
+            Self::Variable(name) => {
+                write!(
+                    f,
+                    "the service is not given the environment variable {name}"
+                )
+            }
+            Self::OtherPolicy(path) => {
+                write!(
+                    f,
+                    "the service reads another policy than {}",
+                    path.display()
+                )
+            }
         }
     }
 }
@@ -134,7 +157,9 @@ impl fmt::Display for Lack {
 impl Unit {
     /// As it ships, without any drop-in.
     pub fn shipped() -> Self {
-        let mut unit = Self { settings: Vec::new() };
+        let mut unit = Self {
+            settings: Vec::new(),
+        };
         unit.read(SHIPPED);
         unit
     }
@@ -146,8 +171,8 @@ impl Unit {
         self
     }
 
-    /// As it is installed on this machine; `None` if it is not. `SYSTEMD_UNIT_PATH` says where to look, as
-    /// it does for systemd.
+    /// As it is installed on this machine; `None` if it is not. `SYSTEMD_UNIT_PATH` says where to
+    /// look, as it does for systemd.
     pub fn installed() -> Option<Self> {
         let told = std::env::var_os("SYSTEMD_UNIT_PATH").filter(|path| !path.is_empty());
         let searched: Vec<PathBuf> = match told {
@@ -158,18 +183,26 @@ impl Unit {
     }
 
     fn found_in(searched: &[PathBuf]) -> Option<Self> {
-        let text =
-            searched.iter().find_map(|directory| std::fs::read_to_string(directory.join(NAME)).ok())?;
-        let mut unit = Self { settings: Vec::new() };
+        let text = searched
+            .iter()
+            .find_map(|directory| std::fs::read_to_string(directory.join(NAME)).ok())?;
+        let mut unit = Self {
+            settings: Vec::new(),
+        };
         unit.read(&text);
-        // Of two drop-ins of one name the first found counts; they are read in the order of their names.
+        // Of two drop-ins of one name the first found counts; they are read in the order of their
+        // names.
         let mut dropins: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
         for directory in searched {
-            for entry in
-                std::fs::read_dir(directory.join(format!("{NAME}.d"))).into_iter().flatten().flatten()
+            for entry in std::fs::read_dir(directory.join(format!("{NAME}.d")))
+                .into_iter()
+                .flatten()
+                .flatten()
             {
                 if entry.path().extension().is_some_and(|it| it == "conf") {
-                    dropins.entry(entry.file_name()).or_insert_with(|| entry.path());
+                    dropins
+                        .entry(entry.file_name())
+                        .or_insert_with(|| entry.path());
                 }
             }
         }
@@ -190,29 +223,46 @@ impl Unit {
             while line.ends_with('\\') {
                 line.pop();
                 // A comment between the parts of a line is skipped.
-                let Some(next) = lines.by_ref().map(str::trim).find(|it| !it.starts_with(['#', ';'])) else {
+                let Some(next) = lines
+                    .by_ref()
+                    .map(str::trim)
+                    .find(|it| !it.starts_with(['#', ';']))
+                else {
                     break;
                 };
                 line = format!("{} {next}", line.trim_end());
             }
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
                 section = name.to_owned();
-            } else if let Some((key, value)) = line.split_once('=').filter(|_| section == "Service") {
-                self.settings.push((key.trim().to_owned(), value.trim().to_owned()));
+            } else if let Some((key, value)) = line.split_once('=').filter(|_| section == "Service")
+            {
+                self.settings
+                    .push((key.trim().to_owned(), value.trim().to_owned()));
             }
         }
     }
 
     /// What was said last.
     fn last(&self, key: &str) -> &str {
-        self.settings.iter().rev().find(|(known, _)| known == key).map_or("", |(_, value)| value)
+        self.settings
+            .iter()
+            .rev()
+            .find(|(known, _)| known == key)
+            .map_or("", |(_, value)| value)
     }
 
     /// What was said line by line; an empty value forgets what came before.
     fn lines(&self, key: &str) -> Vec<&str> {
         let mut lines = Vec::new();
         for (_, value) in self.settings.iter().filter(|(known, _)| known == key) {
-            if value.is_empty() { lines.clear() } else { lines.push(value.as_str()) }
+            if value.is_empty() {
+                lines.clear()
+            } else {
+                lines.push(value.as_str())
+            }
         }
         lines
     }
@@ -235,20 +285,29 @@ impl Unit {
     pub fn groups(&self) -> Vec<String> {
         let own = self.last("Group");
         let own = if own.is_empty() { self.user() } else { own };
-        std::iter::once(own.to_owned()).chain(self.words("SupplementaryGroups")).collect()
+        std::iter::once(own.to_owned())
+            .chain(self.words("SupplementaryGroups"))
+            .collect()
     }
 
     /// The policy that it reads, where that can be told.
     pub fn config(&self) -> PathBuf {
         let start = words::split(self.last("ExecStart"));
-        let flagged = start.iter().position(|word| word == "--config" || word == "-c");
+        let flagged = start
+            .iter()
+            .position(|word| word == "--config" || word == "-c");
         let flagged = flagged.and_then(|at| start.get(at + 1).cloned());
-        let joined = start.iter().find_map(|word| word.strip_prefix("--config=").map(str::to_owned));
+        let joined = start
+            .iter()
+            .find_map(|word| word.strip_prefix("--config=").map(str::to_owned));
         let variable = self.words("Environment").iter().rev().find_map(|word| {
             let (name, value) = word.split_once('=')?;
             (name == "RINGCX_ROTATOR_CONFIG").then(|| value.to_owned())
         });
-        flagged.or(joined).or(variable).map_or_else(|| DEFAULT_CONFIG.into(), PathBuf::from)
+        flagged
+            .or(joined)
+            .or(variable)
+            .map_or_else(|| DEFAULT_CONFIG.into(), PathBuf::from)
     }
 
     /// Where the credential of this name comes from, by the unit.
@@ -267,99 +326,145 @@ impl Unit {
         if let Some(path) = of("LoadCredentialEncrypted") {
             return Some(Credential::Encrypted(path));
         }
-        let inline = ["SetCredential", "SetCredentialEncrypted", "ImportCredential"];
+        let inline = [
+            "SetCredential",
+            "SetCredentialEncrypted",
+            "ImportCredential",
+        ];
         let given = inline.iter().flat_map(|key| self.lines(key)).any(|line| {
             let id = line.split_once(':').map_or(line, |(id, _)| id);
-            id == name || id.strip_suffix('*').is_some_and(|begin| name.starts_with(begin))
+            id == name
+                || id
+                    .strip_suffix('*')
+                    .is_some_and(|begin| name.starts_with(begin))
         });
         given.then_some(Credential::Inline)
     }
 
     /// How the unit keeps the daemon from this, if it does.
-    pub fn lacks(&self, what: &What, machine: &impl Machine) -> Vec<Lack> {
+    pub fn lacks(&self, what: &Requirement, machine: &impl Host) -> Vec<MissingPermission> {
         match what {
-            What::Write(directory) => self.keeps_from_writing(directory, machine).into_iter().collect(),
-            What::Read(file) => self.keeps_from_reading(file, machine).into_iter().collect(),
-            What::Group(group) => {
+            Requirement::Write(directory) => self
+                .keeps_from_writing(directory, machine)
+                .into_iter()
+                .collect(),
+            Requirement::Read(file) => self.keeps_from_reading(file, machine).into_iter().collect(),
+            Requirement::Group(group) => {
                 let id = machine.group_id(group);
-                let is_it =
-                    |member: &String| member == group || (id.is_some() && machine.group_id(member) == id);
-                let member = self.groups().iter().any(is_it) || machine.is_member(self.user(), group);
-                (!member).then(|| Lack::NoMember(group.clone())).into_iter().collect()
+                let is_it = |member: &String| {
+                    member == group || (id.is_some() && machine.group_id(member) == id)
+                };
+                let member =
+                    self.groups().iter().any(is_it) || machine.is_member(self.user(), group);
+                (!member)
+                    .then(|| MissingPermission::NoMember(group.clone()))
+                    .into_iter()
+                    .collect()
             }
-            What::Capability(capability) => {
+            Requirement::Capability(capability) => {
                 let has = |key| self.words(key).iter().any(|word| word == capability.name());
                 let missing = self.user() != "root" && !has("AmbientCapabilities");
-                missing.then_some(Lack::Capability(*capability)).into_iter().collect()
+                missing
+                    .then_some(MissingPermission::Capability(*capability))
+                    .into_iter()
+                    .collect()
             }
-            What::Credential(name) => {
+            Requirement::Credential(name) => {
                 let missing = self.credential(name).is_none();
-                missing.then(|| Lack::Credential(name.clone())).into_iter().collect()
+                missing
+                    .then(|| MissingPermission::Credential(name.clone()))
+                    .into_iter()
+                    .collect()
             }
-            What::Variable(name) => {
-                let set = self.words("Environment").iter().any(|word| word.split('=').next() == Some(name))
+            Requirement::Variable(name) => {
+                let set = self
+                    .words("Environment")
+                    .iter()
+                    .any(|word| word.split('=').next() == Some(name))
                     || !self.lines("EnvironmentFile").is_empty()
                     || self.words("PassEnvironment").contains(name);
-                (!set).then(|| Lack::Variable(name.clone())).into_iter().collect()
+                (!set)
+                    .then(|| MissingPermission::Variable(name.clone()))
+                    .into_iter()
+                    .collect()
             }
             // No unit can grant it: polkit does, see `systemd_dropin/polkit.rs`.
-            What::Manage(..) => Vec::new(),
-            What::Policy(path) => {
-                (self.config() != *path).then(|| Lack::OtherPolicy(path.clone())).into_iter().collect()
-            }
+            Requirement::Manage(..) => Vec::new(),
+            Requirement::Policy(path) => (self.config() != *path)
+                .then(|| MissingPermission::OtherPolicy(path.clone()))
+                .into_iter()
+                .collect(),
         }
     }
 
-    fn keeps_from_writing(&self, directory: &Path, machine: &impl Machine) -> Option<Lack> {
+    fn keeps_from_writing(
+        &self,
+        directory: &Path,
+        machine: &impl Host,
+    ) -> Option<MissingPermission> {
         let directory = machine.real(directory);
         let bound = self.covers(&["BindPaths"], &directory, machine);
         if bound == 0 && self.hides_homes() && below_any(&directory, &HOMES) {
-            return Some(Lack::HiddenDirectory(directory));
+            return Some(MissingPermission::HiddenDirectory(directory));
         }
         if bound == 0 && self.has_private_tmp() && below_any(&directory, &TEMPORARY) {
-            return Some(Lack::PrivateDirectory(directory));
+            return Some(MissingPermission::PrivateDirectory(directory));
         }
-        let mut writable = self.covers(&["ReadWritePaths"], &directory, machine).max(bound);
+        let mut writable = self
+            .covers(&["ReadWritePaths"], &directory, machine)
+            .max(bound);
         for (key, base) in OWN {
             for name in self.words(key) {
                 // `name:link` also makes a link.
                 let name = name.split(':').next().unwrap_or_default().to_owned();
-                writable = writable.max(depth_of(&machine.real(&Path::new(base).join(name)), &directory));
+                writable = writable.max(depth_of(
+                    &machine.real(&Path::new(base).join(name)),
+                    &directory,
+                ));
             }
         }
-        if below_any(&directory, &KERNEL) || (self.has_private_tmp() && below_any(&directory, &TEMPORARY)) {
+        if below_any(&directory, &KERNEL)
+            || (self.has_private_tmp() && below_any(&directory, &TEMPORARY))
+        {
             writable = writable.max(1);
         }
         let closed = self
             .covers(&["ReadOnlyPaths", "InaccessiblePaths"], &directory, machine)
             .max(self.protected(&directory));
-        (closed > writable).then_some(Lack::ReadOnly(directory))
+        (closed > writable).then_some(MissingPermission::ReadOnly(directory))
     }
 
-    fn keeps_from_reading(&self, file: &Path, machine: &impl Machine) -> Option<Lack> {
+    fn keeps_from_reading(&self, file: &Path, machine: &impl Host) -> Option<MissingPermission> {
         let file = machine.real(file);
         let open = self.covers(&["BindPaths", "BindReadOnlyPaths"], &file, machine) > 0;
         if !open && self.hides_homes() && below_any(&file, &HOMES) {
-            return Some(Lack::HiddenFile(file));
+            return Some(MissingPermission::HiddenFile(file));
         }
         let private = !open && self.has_private_tmp() && below_any(&file, &TEMPORARY);
-        private.then_some(Lack::PrivateFile(file))
+        private.then_some(MissingPermission::PrivateFile(file))
     }
 
     /// How deep the deepest path of these settings is that this one is in; 0 if it is in none.
-    fn covers(&self, keys: &[&str], path: &Path, machine: &impl Machine) -> usize {
+    fn covers(&self, keys: &[&str], path: &Path, machine: &impl Host) -> usize {
         let named = keys.iter().flat_map(|key| {
             self.words(key).into_iter().map(|word| {
                 let word = word.trim_start_matches(['-', '+']).to_owned();
                 // `source:destination:options`
                 if key.starts_with("Bind") {
-                    word.split(':').take(2).last().unwrap_or_default().to_owned()
+                    word.split(':')
+                        .take(2)
+                        .last()
+                        .unwrap_or_default()
+                        .to_owned()
                 } else {
                     word
                 }
             })
         });
-        named.map(|named| depth_of(&machine.real(Path::new(&named)), path)).max().unwrap_or(0)
+        named
+            .map(|named| depth_of(&machine.real(Path::new(&named)), path))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The same, for what `ProtectSystem=` closes.
@@ -371,7 +476,11 @@ impl Unit {
             "yes" | "true" | "on" | "1" => &system,
             _off => &[],
         };
-        closed.iter().map(|closed| depth_of(Path::new(closed), path)).max().unwrap_or(0)
+        closed
+            .iter()
+            .map(|closed| depth_of(Path::new(closed), path))
+            .max()
+            .unwrap_or(0)
     }
 
     fn hides_homes(&self) -> bool {
@@ -400,5 +509,9 @@ fn below_any(path: &Path, bases: &[&str]) -> bool {
 
 /// How many parts `base` has, if the path is in it.
 fn depth_of(base: &Path, path: &Path) -> usize {
-    if path.starts_with(base) { base.components().count() } else { 0 }
+    if path.starts_with(base) {
+        base.components().count()
+    } else {
+        0
+    }
 }

@@ -1,10 +1,10 @@
 //! The alert desk: the one task that writes `@alerts`, and sends what its outbox holds.
 //!
-//! It is told what is wrong with an account whenever that may have changed, and compares levels: telling
-//! it twice, late or not at all changes nothing but the time. It knows neither tokens nor sinks. Sending
-//! has a task of its own, so that a slow mail server never delays a report. When the journal cannot be
-//! written the desk keeps the conditions in memory and comes back to them; an incident that cannot be
-//! recorded is not mailed either, and the log says so.
+//! It is told what is wrong with an account whenever that may have changed, and compares levels:
+//! telling it twice, late or not at all changes nothing but the time. It knows neither tokens nor
+//! sinks. Sending has a task of its own, so that a slow mail server never delays a report. When the
+//! journal cannot be written the desk keeps the conditions in memory and comes back to them; an
+//! incident that cannot be recorded is not mailed either, and the log says so.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::alert::email::{MailError, Mailer, Receipt};
+use crate::alert::email::{MailError, Mailer, SmtpReceipt};
 use crate::alert::{
-    self, AlertEvent, AlertState, Condition, Conditions, Incident, Mail, NextMail, Pace, Scope, Unreadable,
-    Unsent,
+    self, AlertEvent, AlertState, Condition, Conditions, Flush, Incident, Mail, NextMail, Scope,
+    Unreadable, Unsent,
 };
 use crate::clock::Clock;
-use crate::journal::checkpoint::{self, Length};
+use crate::journal::checkpoint::{self, StreamSize};
 use crate::journal::{ALERTS, Entry, Journal, JournalError, Stream};
 use crate::policy::AlertsPolicy;
 
@@ -37,7 +37,7 @@ const PATIENT_NAP: Duration = Duration::from_secs(5);
 /// Reaches the desk. Clones reach the same one; when the last is gone the desk stops as if killed.
 #[derive(Clone)]
 pub struct AlertHandle {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<AlertCommand>,
 }
 
 /// What the desk knows.
@@ -51,44 +51,69 @@ pub struct AlertSnapshot {
     pub mail_error: Option<String>,
 }
 
-enum Command {
-    Report { account: String, conditions: Vec<Condition>, done: oneshot::Sender<()> },
-    Policy { policy: AlertsPolicy, managed: BTreeSet<String>, done: oneshot::Sender<()> },
+enum AlertCommand {
+    Report {
+        account: String,
+        conditions: Vec<Condition>,
+        done: oneshot::Sender<()>,
+    },
+    Policy {
+        policy: AlertsPolicy,
+        managed: BTreeSet<String>,
+        done: oneshot::Sender<()>,
+    },
     Snapshot(oneshot::Sender<AlertSnapshot>),
-    TestMail(oneshot::Sender<Result<Receipt, MailError>>),
-    Shutdown { grace: Duration, done: oneshot::Sender<()> },
+    TestMail(oneshot::Sender<Result<SmtpReceipt, MailError>>),
+    Shutdown {
+        grace: Duration,
+        done: oneshot::Sender<()>,
+    },
 }
 
 impl AlertHandle {
-    /// Says everything that is wrong with an account, or with [`alert::DAEMON`]: an empty list says that
-    /// it is well. Returns once what follows from it is journaled, or the journal has refused it.
+    /// Says everything that is wrong with an account, or with [`alert::DAEMON`]: an empty list says
+    /// that it is well. Returns once what follows from it is journaled, or the journal has refused
+    /// it.
     pub async fn report(&self, account: &str, conditions: Vec<Condition>) {
         let account = account.to_owned();
-        self.ask(|done| Command::Report { account, conditions, done }).await;
+        self.ask(|done| AlertCommand::Report {
+            account,
+            conditions,
+            done,
+        })
+        .await;
     }
 
     /// Says which policy and which accounts are in force from now on.
     pub async fn policy_changed(&self, policy: AlertsPolicy, managed: BTreeSet<String>) {
-        self.ask(|done| Command::Policy { policy, managed, done }).await;
+        self.ask(|done| AlertCommand::Policy {
+            policy,
+            managed,
+            done,
+        })
+        .await;
     }
 
     /// What the desk knows; nothing once it has stopped.
     pub async fn snapshot(&self) -> AlertSnapshot {
-        self.ask(Command::Snapshot).await.unwrap_or_default()
+        self.ask(AlertCommand::Snapshot).await.unwrap_or_default()
     }
 
     /// Sends a test mail now, past the outbox.
-    pub async fn test_mail(&self) -> Result<Receipt, MailError> {
-        self.ask(Command::TestMail).await.unwrap_or(Err(MailError::Stopping))
+    pub async fn test_mail(&self) -> Result<SmtpReceipt, MailError> {
+        self.ask(AlertCommand::TestMail)
+            .await
+            .unwrap_or(Err(MailError::Stopping))
     }
 
-    /// Writes what is owed, finishes the mail under way, tries every unsent mail once and stops, all
-    /// within this time. What was not sent stays in the journal.
+    /// Writes what is owed, finishes the mail under way, tries every unsent mail once and stops,
+    /// all within this time. What was not sent stays in the journal.
     pub async fn shutdown(&self, grace: Duration) {
-        self.ask(|done| Command::Shutdown { grace, done }).await;
+        self.ask(|done| AlertCommand::Shutdown { grace, done })
+            .await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> AlertCommand) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
@@ -96,7 +121,7 @@ impl AlertHandle {
 }
 
 /// The desk itself. Owns the state of the alerts.
-pub struct AlertDesk<J> {
+pub struct AlertTask<J> {
     journal: J,
     policy: AlertsPolicy,
     managed: BTreeSet<String>,
@@ -108,12 +133,12 @@ pub struct AlertDesk<J> {
     sending: Option<Sending>,
     journal_refuses: bool,
     /// How much the journal holds of the alerts beside their checkpoint.
-    length: Length,
+    length: StreamSize,
 }
 
 struct Sending {
     mail: u64,
-    task: JoinHandle<Result<Receipt, MailError>>,
+    task: JoinHandle<Result<SmtpReceipt, MailError>>,
 }
 
 impl Drop for Sending {
@@ -122,7 +147,7 @@ impl Drop for Sending {
     }
 }
 
-impl<J: Journal + 'static> AlertDesk<J> {
+impl<J: Journal + 'static> AlertTask<J> {
     /// Reads the alerts from the journal and starts the task. Errors are the journal's.
     pub async fn start(
         journal: J,
@@ -132,7 +157,7 @@ impl<J: Journal + 'static> AlertDesk<J> {
     ) -> Result<AlertHandle, JournalError> {
         let (state, length) = read(&journal).await?;
         log::resumed(&state);
-        let desk = Self {
+        let alerts = Self {
             journal,
             policy,
             managed,
@@ -145,11 +170,11 @@ impl<J: Journal + 'static> AlertDesk<J> {
             length,
         };
         let (commands, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(desk.run(inbox));
+        tokio::spawn(alerts.run(inbox));
         Ok(AlertHandle { commands })
     }
 
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<AlertCommand>) {
         loop {
             let nap = self.nap();
             let mut next = tokio::select! {
@@ -167,21 +192,33 @@ impl<J: Journal + 'static> AlertDesk<J> {
             let (mut told, mut asked, mut stop) = (Vec::new(), Vec::new(), None);
             while let Some(command) = next {
                 match command {
-                    Command::Report { account, conditions, done } => {
+                    AlertCommand::Report {
+                        account,
+                        conditions,
+                        done,
+                    } => {
                         self.conditions.insert(account, conditions);
                         told.push(done);
                     }
-                    Command::Policy { policy, managed, done } => {
+                    AlertCommand::Policy {
+                        policy,
+                        managed,
+                        done,
+                    } => {
                         self.adopt(policy, managed).await;
                         told.push(done);
                     }
-                    Command::Snapshot(reply) => asked.push(reply),
-                    Command::TestMail(reply) => self.test_mail(reply),
-                    Command::Shutdown { grace, done } => stop = Some((grace, done)),
+                    AlertCommand::Snapshot(reply) => asked.push(reply),
+                    AlertCommand::TestMail(reply) => self.test_mail(reply),
+                    AlertCommand::Shutdown { grace, done } => stop = Some((grace, done)),
                 }
                 next = inbox.try_recv().ok();
             }
-            let pace = if stop.is_some() { Pace::Hurry } else { Pace::Gather };
+            let pace = if stop.is_some() {
+                Flush::Now
+            } else {
+                Flush::Batch
+            };
             self.settle(pace).await;
             // Whoever asked may have been cancelled; that changes nothing here.
             for done in told {
@@ -212,15 +249,23 @@ impl<J: Journal + 'static> AlertDesk<J> {
         }
     }
 
-    /// Brings the journal up to what is known: first what came of mails, then what the conditions ask.
-    async fn settle(&mut self, pace: Pace) {
+    /// Brings the journal up to what is known: first what came of mails, then what the conditions
+    /// ask.
+    async fn settle(&mut self, pace: Flush) {
         let unrecorded = std::mem::take(&mut self.unrecorded);
         if !self.record(&unrecorded).await {
             self.unrecorded = unrecorded;
             return;
         }
         let now = self.clock.now();
-        let events = alert::assess(&self.policy, &self.state, &self.conditions, &self.managed, now, pace);
+        let events = alert::assess(
+            &self.policy,
+            &self.state,
+            &self.conditions,
+            &self.managed,
+            now,
+            pace,
+        );
         // Refused events are not kept: the conditions are, and will ask for the same again.
         self.record(&events).await;
     }
@@ -252,7 +297,8 @@ impl<J: Journal + 'static> AlertDesk<J> {
                     log::journal_refuses(&error);
                 }
                 if let JournalError::Conflict { .. } = error {
-                    // Our picture is old, which nobody but a second writer can have done: take the new one.
+                    // Our picture is old, which nobody but a second writer can have done: take the
+                    // new one.
                     if let Ok((state, length)) = read(&self.journal).await {
                         (self.state, self.length) = (state, length);
                     }
@@ -265,9 +311,16 @@ impl<J: Journal + 'static> AlertDesk<J> {
     async fn adopt(&mut self, policy: AlertsPolicy, managed: BTreeSet<String>) {
         let mail_changed = policy.email != self.policy.email;
         self.policy = policy;
-        self.conditions.retain(|account, _| account == alert::DAEMON || managed.contains(account));
+        self.conditions
+            .retain(|account, _| account == alert::DAEMON || managed.contains(account));
         self.managed = managed;
-        if mail_changed && self.state.outbox.iter().any(|unsent| unsent.failure.is_some()) {
+        if mail_changed
+            && self
+                .state
+                .outbox
+                .iter()
+                .any(|unsent| unsent.failure.is_some())
+        {
             self.unrecorded.push(AlertEvent::MailHoldsLifted);
         }
     }
@@ -276,30 +329,41 @@ impl<J: Journal + 'static> AlertDesk<J> {
         if self.sending.is_some() || !self.unrecorded.is_empty() {
             return;
         }
-        let NextMail::Send(unsent) = self.state.next_mail(self.clock.now()) else { return };
+        let NextMail::Send(unsent) = self.state.next_mail(self.clock.now()) else {
+            return;
+        };
         let mail = unsent.mail.clone();
         self.send(mail);
     }
 
     fn send(&mut self, mail: Mail) {
-        let Some(email) = &self.policy.email else { return };
+        let Some(email) = &self.policy.email else {
+            return;
+        };
         let mailer = Mailer::new(email.clone());
         let id = mail.id;
-        self.sending =
-            Some(Sending { mail: id, task: tokio::spawn(async move { mailer.send(&mail).await }) });
+        self.sending = Some(Sending {
+            mail: id,
+            task: tokio::spawn(async move { mailer.send(&mail).await }),
+        });
     }
 
     /// Turns what came of a mail into an event, and answers whom a failure concerns.
-    fn note(&mut self, outcome: Result<Receipt, Failed>) -> Option<Scope> {
+    fn note(&mut self, outcome: Result<SmtpReceipt, Failed>) -> Option<Scope> {
         let mail = self.sending.take().map(|sending| sending.mail)?;
         match outcome {
-            Ok(Receipt { refused }) => {
+            Ok(SmtpReceipt { refused }) => {
                 self.unrecorded.push(AlertEvent::MailSent { mail, refused });
                 None
             }
             Err(Failed { scope, error }) => {
-                let unsent = self.state.outbox.iter().find(|unsent| unsent.mail.id == mail)?;
-                self.unrecorded.push(alert::mail_failed(unsent, scope, error, self.clock.now()));
+                let unsent = self
+                    .state
+                    .outbox
+                    .iter()
+                    .find(|unsent| unsent.mail.id == mail)?;
+                self.unrecorded
+                    .push(alert::mail_failed(unsent, scope, error, self.clock.now()));
                 Some(scope)
             }
         }
@@ -313,13 +377,19 @@ impl<J: Journal + 'static> AlertDesk<J> {
                 tried.insert(sending.mail);
                 let outcome = finished(&mut self.sending).await;
                 let failed = self.note(outcome);
-                self.settle(Pace::Hurry).await;
+                self.settle(Flush::Now).await;
                 if failed == Some(Scope::Server) || !self.unrecorded.is_empty() {
                     return;
                 }
             }
             let untried = |unsent: &&Unsent| !tried.contains(&unsent.mail.id);
-            let Some(mail) = self.state.outbox.iter().find(untried).map(|unsent| unsent.mail.clone()) else {
+            let Some(mail) = self
+                .state
+                .outbox
+                .iter()
+                .find(untried)
+                .map(|unsent| unsent.mail.clone())
+            else {
                 return;
             };
             self.send(mail);
@@ -329,7 +399,7 @@ impl<J: Journal + 'static> AlertDesk<J> {
         }
     }
 
-    fn test_mail(&self, reply: oneshot::Sender<Result<Receipt, MailError>>) {
+    fn test_mail(&self, reply: oneshot::Sender<Result<SmtpReceipt, MailError>>) {
         let Some(email) = self.policy.email.clone() else {
             let _gone = reply.send(Err(MailError::NotConfigured));
             return;
@@ -339,7 +409,11 @@ impl<J: Journal + 'static> AlertDesk<J> {
     }
 
     fn snapshot(&self) -> AlertSnapshot {
-        let oldest = self.state.outbox.iter().find_map(|unsent| unsent.failure.as_ref());
+        let oldest = self
+            .state
+            .outbox
+            .iter()
+            .find_map(|unsent| unsent.failure.as_ref());
         AlertSnapshot {
             incidents: self.state.incidents(&self.conditions),
             unsent: self.state.outbox.len(),
@@ -352,7 +426,10 @@ impl<J: Journal + 'static> AlertDesk<J> {
         let due = alert::next_due(&self.policy, &self.state, now);
         let nap = due.map_or(LONGEST_NAP, |due| (due - now).to_std().unwrap_or_default());
         let patient = self.sending.is_some() || self.journal_refuses;
-        nap.clamp(if patient { PATIENT_NAP } else { SHORTEST_NAP }, LONGEST_NAP)
+        nap.clamp(
+            if patient { PATIENT_NAP } else { SHORTEST_NAP },
+            LONGEST_NAP,
+        )
     }
 }
 
@@ -362,39 +439,58 @@ struct Failed {
 }
 
 /// What came of the mail under way; never, where none is.
-async fn finished(sending: &mut Option<Sending>) -> Result<Receipt, Failed> {
-    let Some(sending) = sending else { return std::future::pending().await };
+async fn finished(sending: &mut Option<Sending>) -> Result<SmtpReceipt, Failed> {
+    let Some(sending) = sending else {
+        return std::future::pending().await;
+    };
     match (&mut sending.task).await {
-        Ok(sent) => sent.map_err(|error| Failed { scope: error.scope(), error: error.to_string() }),
-        Err(error) => Err(Failed { scope: Scope::Server, error: format!("sending was cut short: {error}") }),
+        Ok(sent) => sent.map_err(|error| Failed {
+            scope: error.scope(),
+            error: error.to_string(),
+        }),
+        Err(error) => Err(Failed {
+            scope: Scope::Server,
+            error: format!("sending was cut short: {error}"),
+        }),
     }
 }
 
-async fn read(journal: &impl Journal) -> Result<(AlertState, Length), JournalError> {
+async fn read(journal: &impl Journal) -> Result<(AlertState, StreamSize), JournalError> {
     let stream = journal.load(ALERTS).await?;
     let state = AlertState::from_stream(&stream).map_err(unreadable)?;
-    Ok((state, Length::of(&stream.rows)))
+    Ok((state, StreamSize::of(&stream.rows)))
 }
 
-async fn compact(journal: &impl Journal) -> Result<Length, JournalError> {
-    let Stream { checkpoint, mut rows } = journal.load(ALERTS).await?;
+async fn compact(journal: &impl Journal) -> Result<StreamSize, JournalError> {
+    let Stream {
+        checkpoint,
+        mut rows,
+    } = journal.load(ALERTS).await?;
     let kept = rows.split_off(checkpoint::cut(&rows));
     if let Some(last) = rows.last().map(|row| row.seq) {
         let old = Stream { checkpoint, rows };
         let state = AlertState::from_stream(&old).map_err(unreadable)?;
-        journal.compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state)).await?;
+        journal
+            .compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state))
+            .await?;
         log::compacted(old.rows.len(), last);
     }
-    Ok(Length::of(&kept))
+    Ok(StreamSize::of(&kept))
 }
 
 fn unreadable(error: Unreadable) -> JournalError {
     let stream = ALERTS.to_owned();
     match error {
-        Unreadable::Row { seq, .. } => {
-            JournalError::Damaged { stream, seq, what: "it is no alert event that this version knows" }
-        }
-        Unreadable::Checkpoint { seq, source } => JournalError::Checkpoint { stream, seq, source },
+        Unreadable::Row { seq, .. } => JournalError::Damaged {
+            stream,
+            seq,
+            what: "it is no alert event that this version knows",
+        },
+        Unreadable::Checkpoint { seq, source } => JournalError::Checkpoint {
+            stream,
+            seq,
+            source,
+        },
     }
 }
 

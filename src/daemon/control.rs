@@ -1,7 +1,8 @@
 //! The control socket: JSON over HTTP on a Unix socket of mode 0660.
 //!
-//! Whoever may write to the socket may rotate, reload and revoke, so its group decides who operates the
-//! daemon. Answers hold fingerprints, never tokens. `curl --unix-socket` works as well as our commands.
+//! Whoever may write to the socket may rotate, reload and revoke, so its group decides who operates
+//! the daemon. Answers hold fingerprints, never tokens. `curl --unix-socket` works as well as our
+//! commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -20,11 +21,11 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use super::DaemonError;
-use super::office::{Office, OfficeError, ReloadError};
-use super::runner::Rotation;
-use crate::driver::{Adopt, Compacted, RevokeError, Trail};
+use super::supervisor::{ReloadError, Supervisor, SupervisorError};
+use super::worker::RotationResult;
 use crate::event::GenerationNo;
 use crate::policy::Diagnostic;
+use crate::reconcile::{Adopt, Compacted, EventHistory, RevokeError};
 use crate::secret::Fingerprint;
 
 pub(crate) mod connection;
@@ -59,7 +60,8 @@ pub struct RotateOutcome {
 pub struct AdoptRequest {
     /// Whose.
     pub account: String,
-    /// The foreign tokens to be put under the policy, each with the files that are to be looked through for it.
+    /// The foreign tokens to be put under the policy, each with the files that are to be looked
+    /// through for it.
     #[serde(default)]
     pub take: BTreeMap<Fingerprint, BTreeSet<String>>,
     /// Those to be left alone again.
@@ -70,8 +72,16 @@ pub struct AdoptRequest {
 impl AdoptRequest {
     /// One by one.
     pub fn wishes(self) -> Vec<Adopt> {
-        let take = self.take.into_iter().map(|(fingerprint, files)| Adopt::Take { fingerprint, files });
-        take.chain(self.leave.into_iter().map(|fingerprint| Adopt::Leave { fingerprint })).collect()
+        let take = self
+            .take
+            .into_iter()
+            .map(|(fingerprint, files)| Adopt::Take { fingerprint, files });
+        take.chain(
+            self.leave
+                .into_iter()
+                .map(|fingerprint| Adopt::Leave { fingerprint }),
+        )
+        .collect()
     }
 }
 
@@ -102,13 +112,13 @@ pub struct HistoryLine {
     pub account: String,
     /// `kind` and what belongs to it.
     #[serde(flatten)]
-    pub told: Told,
+    pub told: HistoryEntry,
 }
 
 /// What a line of the history tells.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Told {
+pub enum HistoryEntry {
     /// One event, with its own fields.
     Event(crate::event::Event),
     /// What came before the first event that is still there.
@@ -130,17 +140,17 @@ pub enum Earlier {
 
 /// An answer that is not what was asked for.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct ErrorBody {
     /// Why, for people.
     pub error: String,
     /// The faults of a policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<PolicyFault>,
 }
 
 /// One fault of a policy, already drawn for people.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Fault {
+pub struct PolicyFault {
     /// The drawing.
     pub rendered: String,
 }
@@ -162,23 +172,31 @@ impl Drop for Socket {
     }
 }
 
-/// Makes the socket and serves it, in place of one that a killed daemon left. One that somebody listens on,
-/// which can only be a daemon with another state directory, and what is no socket are left alone.
-pub fn serve(office: Arc<Office>, path: PathBuf) -> Result<Socket, DaemonError> {
+/// Makes the socket and serves it, in place of one that a killed daemon left. One that somebody
+/// listens on, which can only be a daemon with another state directory, and what is no socket are
+/// left alone.
+pub fn serve(office: Arc<Supervisor>, path: PathBuf) -> Result<Socket, DaemonError> {
     match std::fs::symlink_metadata(&path) {
-        Ok(there) if !there.file_type().is_socket() => return Err(DaemonError::NotASocket { path }),
-        Ok(_) if UnixStream::connect(&path).is_ok() => return Err(DaemonError::SocketTaken { path }),
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(DaemonError::NotASocket { path });
+        }
+        Ok(_) if UnixStream::connect(&path).is_ok() => {
+            return Err(DaemonError::SocketTaken { path });
+        }
         // What cannot be looked at cannot be made either, and that error tells more.
         Ok(_) | Err(_) => {}
     }
-    let listener = bind(&path).map_err(|source| DaemonError::Socket { path: path.clone(), source })?;
+    let listener = bind(&path).map_err(|source| DaemonError::Socket {
+        path: path.clone(),
+        source,
+    })?;
     let ours = inode(&path);
     let task = tokio::spawn(connection::accept(listener, routes(office)));
     Ok(Socket { path, ours, task })
 }
 
 /// Everything that can be asked for.
-pub(crate) fn routes(office: Arc<Office>) -> Router {
+pub(crate) fn routes(office: Arc<Supervisor>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
@@ -198,18 +216,31 @@ pub(crate) fn routes(office: Arc<Office>) -> Router {
 /// Takes the body in before anything is done: all of it, in time, and no more than a command needs.
 async fn with_whole_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    match tokio::time::timeout(connection::PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
+    match tokio::time::timeout(
+        connection::PATIENCE,
+        axum::body::to_bytes(body, LARGEST_BODY),
+    )
+    .await
+    {
         Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
         Ok(Err(_)) => {
-            let error = format!("the request breaks off, or is longer than {} KiB", LARGEST_BODY / 1024);
+            let error = format!(
+                "the request breaks off, or is longer than {} KiB",
+                LARGEST_BODY / 1024
+            );
             refuse(StatusCode::PAYLOAD_TOO_LARGE, error)
         }
-        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the request did not come to an end".to_owned()),
+        Err(_) => refuse(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request did not come to an end".to_owned(),
+        ),
     }
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()))
+    std::fs::symlink_metadata(path)
+        .ok()
+        .map(|there| (there.dev(), there.ino()))
 }
 
 fn bind(path: &Path) -> std::io::Result<UnixListener> {
@@ -225,7 +256,7 @@ fn bind(path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-impl IntoResponse for OfficeError {
+impl IntoResponse for SupervisorError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NoAccount { .. } => StatusCode::NOT_FOUND,
@@ -239,62 +270,121 @@ impl IntoResponse for OfficeError {
 }
 
 fn refuse(status: StatusCode, error: String) -> Response {
-    (status, Json(Refusal { error, faults: Vec::new() })).into_response()
+    (
+        status,
+        Json(ErrorBody {
+            error,
+            faults: Vec::new(),
+        }),
+    )
+        .into_response()
 }
 
 /// `?account=a&account=b`; none is all.
 fn chosen(query: Option<String>) -> Vec<String> {
     let query = query.unwrap_or_default();
     let pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.filter(|(key, _)| key == "account").map(|(_, value)| value.into_owned()).collect()
+    pairs
+        .filter(|(key, _)| key == "account")
+        .map(|(_, value)| value.into_owned())
+        .collect()
 }
 
-async fn status(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {
-    office.status(&chosen(query)).await.map(Json).into_response()
+async fn status(State(office): State<Arc<Supervisor>>, RawQuery(query): RawQuery) -> Response {
+    office
+        .status(&chosen(query))
+        .await
+        .map(Json)
+        .into_response()
 }
 
-async fn plan(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {
+async fn plan(State(office): State<Arc<Supervisor>>, RawQuery(query): RawQuery) -> Response {
     office.plan(&chosen(query)).await.map(Json).into_response()
 }
 
-async fn tokens(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
+async fn tokens(
+    State(office): State<Arc<Supervisor>>,
+    UrlPath(account): UrlPath<String>,
+) -> Response {
     office.tokens(&account).await.map(Json).into_response()
 }
 
-async fn foreign(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
+async fn foreign(
+    State(office): State<Arc<Supervisor>>,
+    UrlPath(account): UrlPath<String>,
+) -> Response {
     office.foreign(&account).await.map(Json).into_response()
 }
 
-async fn auth_configs(State(office): State<Arc<Office>>, UrlPath(account): UrlPath<String>) -> Response {
-    office.auth_configs(&account).await.map(Json).into_response()
+async fn auth_configs(
+    State(office): State<Arc<Supervisor>>,
+    UrlPath(account): UrlPath<String>,
+) -> Response {
+    office
+        .auth_configs(&account)
+        .await
+        .map(Json)
+        .into_response()
 }
 
-async fn history(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {
-    office.history(&chosen(query)).await.map(|trails| Json(lines(trails))).into_response()
+async fn history(State(office): State<Arc<Supervisor>>, RawQuery(query): RawQuery) -> Response {
+    office
+        .history(&chosen(query))
+        .await
+        .map(|trails| Json(lines(trails)))
+        .into_response()
 }
 
 /// One line an event, and one for those that were compacted.
-pub fn lines(trails: Vec<(String, Trail)>) -> Vec<HistoryLine> {
+pub fn lines(trails: Vec<(String, EventHistory)>) -> Vec<HistoryLine> {
     let mut lines = Vec::new();
-    for (account, Trail { compacted, events }) in trails {
-        let line = |seq, at, told| HistoryLine { seq, at, account: account.clone(), told };
+    for (account, EventHistory { compacted, events }) in trails {
+        let line = |seq, at, told| HistoryLine {
+            seq,
+            at,
+            account: account.clone(),
+            told,
+        };
         lines.extend(compacted.map(|Compacted { rows, since, until }| {
-            line(rows, until, Told::Earlier(Earlier::Checkpoint { rows, since }))
+            line(
+                rows,
+                until,
+                HistoryEntry::Earlier(Earlier::Checkpoint { rows, since }),
+            )
         }));
-        lines.extend(events.into_iter().map(|it| line(it.seq, it.at, Told::Event(it.event))));
+        lines.extend(
+            events
+                .into_iter()
+                .map(|it| line(it.seq, it.at, HistoryEntry::Event(it.event))),
+        );
     }
     lines.sort_by(|a, b| (a.at, &a.account, a.seq).cmp(&(b.at, &b.account, b.seq)));
     lines
 }
 
-async fn rotate(State(office): State<Arc<Office>>, Json(request): Json<RotateRequest>) -> Response {
-    let accounts = if request.accounts.is_empty() { office.account_names().await } else { request.accounts };
+async fn rotate(
+    State(office): State<Arc<Supervisor>>,
+    Json(request): Json<RotateRequest>,
+) -> Response {
+    let accounts = if request.accounts.is_empty() {
+        office.account_names().await
+    } else {
+        request.accounts
+    };
     if request.wait {
-        return office.rotate(&accounts).await.map(|outcomes| Json(told(outcomes))).into_response();
+        return office
+            .rotate(&accounts)
+            .await
+            .map(|outcomes| Json(told(outcomes)))
+            .into_response();
     }
     let known = office.account_names().await;
     if let Some(name) = accounts.iter().find(|name| !known.contains(name)) {
-        return OfficeError::NoAccount { name: name.clone(), known: known.clone() }.into_response();
+        return SupervisorError::NoAccount {
+            name: name.clone(),
+            known: known.clone(),
+        }
+        .into_response();
     }
     let asked = accounts.iter().map(|account| RotateOutcome {
         account: account.clone(),
@@ -312,28 +402,40 @@ async fn rotate(State(office): State<Arc<Office>>, Json(request): Json<RotateReq
 }
 
 /// As it is told to whoever asked.
-pub fn told(outcomes: Vec<(String, Rotation)>) -> Vec<RotateOutcome> {
+pub fn told(outcomes: Vec<(String, RotationResult)>) -> Vec<RotateOutcome> {
     let tell = |(account, rotation)| {
         let (outcome, generation, error) = match rotation {
-            Rotation::Promoted(generation) => ("promoted", Some(generation), None),
-            Rotation::Failing(error) => ("failing", None, Some(error)),
+            RotationResult::Promoted(generation) => ("promoted", Some(generation), None),
+            RotationResult::Failing(error) => ("failing", None, Some(error)),
         };
-        RotateOutcome { account, outcome: outcome.to_owned(), generation, error }
+        RotateOutcome {
+            account,
+            outcome: outcome.to_owned(),
+            generation,
+            error,
+        }
     };
     outcomes.into_iter().map(tell).collect()
 }
 
-async fn reload(State(office): State<Arc<Office>>) -> Response {
+async fn reload(State(office): State<Arc<Supervisor>>) -> Response {
     match office.reload().await {
         Ok(()) => Json(serde_json::json!({ "reloaded": true })).into_response(),
         Err(error) => {
             let faults = match &error {
-                ReloadError::Policy(errors) => {
-                    errors.diagnostics().iter().map(|it| Fault { rendered: drawn(it) }).collect()
-                }
+                ReloadError::Policy(errors) => errors
+                    .diagnostics()
+                    .iter()
+                    .map(|it| PolicyFault {
+                        rendered: drawn(it),
+                    })
+                    .collect(),
                 ReloadError::Start(_) => Vec::new(),
             };
-            let refusal = Refusal { error: error.to_string(), faults };
+            let refusal = ErrorBody {
+                error: error.to_string(),
+                faults,
+            };
             (StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)).into_response()
         }
     }
@@ -343,28 +445,42 @@ fn drawn(diagnostic: &Diagnostic) -> String {
     diagnostic.render(crate::policy::Color::Never, None)
 }
 
-async fn adopt(State(office): State<Arc<Office>>, Json(request): Json<AdoptRequest>) -> Response {
+async fn adopt(
+    State(office): State<Arc<Supervisor>>,
+    Json(request): Json<AdoptRequest>,
+) -> Response {
     let account = request.account.clone();
     let outcome = office.adopt(&account, request.wishes()).await;
-    outcome.map(|()| Json(serde_json::json!({ "adopted": true }))).into_response()
+    outcome
+        .map(|()| Json(serde_json::json!({ "adopted": true })))
+        .into_response()
 }
 
-async fn revoke(State(office): State<Arc<Office>>, Json(request): Json<RevokeRequest>) -> Response {
+async fn revoke(
+    State(office): State<Arc<Supervisor>>,
+    Json(request): Json<RevokeRequest>,
+) -> Response {
     let outcome = office.revoke(&request.account, &request.fingerprint).await;
-    outcome.map(|fingerprint| Json(Revoked { fingerprint })).into_response()
+    outcome
+        .map(|fingerprint| Json(Revoked { fingerprint }))
+        .into_response()
 }
 
-async fn test_alert(State(office): State<Arc<Office>>) -> Response {
+async fn test_alert(State(office): State<Arc<Supervisor>>) -> Response {
     if office.policy().await.alerts.email.is_none() {
-        let error = "the policy has no [alerts.email]: there is nowhere to send a mail to".to_owned();
+        let error =
+            "the policy has no [alerts.email]: there is nowhere to send a mail to".to_owned();
         return refuse(StatusCode::CONFLICT, error);
     }
-    match office.desk().test_mail().await {
+    match office.alerts().test_mail().await {
         Ok(receipt) if receipt.refused.is_empty() => {
             Json(serde_json::json!({ "sent": true })).into_response()
         }
         Ok(receipt) => {
-            let error = format!("sent, but the server refused {}", receipt.refused.join(", "));
+            let error = format!(
+                "sent, but the server refused {}",
+                receipt.refused.join(", ")
+            );
             refuse(StatusCode::BAD_GATEWAY, error)
         }
         Err(error) => refuse(StatusCode::BAD_GATEWAY, error.to_string()),

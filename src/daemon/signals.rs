@@ -15,7 +15,7 @@ const ONE_PRESS: Duration = Duration::from_millis(500);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum SignalAction {
     /// SIGTERM, SIGINT: finish what is under way and end. A second one ends at once.
     Stop,
     /// SIGHUP: read the policy again.
@@ -25,22 +25,22 @@ pub enum Told {
 }
 
 /// Begins to listen. Signals that came before are not seen.
-pub fn listen() -> io::Result<mpsc::Receiver<Told>> {
+pub fn listen() -> io::Result<mpsc::Receiver<SignalAction>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
     let (sender, receiver) = mpsc::channel(8);
     tokio::spawn(async move {
         let mut first_stop = None;
         while let Some(signal) = signals.next().await {
             let told = match signal {
-                SIGHUP => Told::Reload,
-                SIGUSR1 => Told::PassNow,
+                SIGHUP => SignalAction::Reload,
+                SIGUSR1 => SignalAction::PassNow,
                 _ => {
                     let first = *first_stop.get_or_insert_with(monotonic);
                     if first.elapsed() > ONE_PRESS {
                         tracing::warn!(name: "stopped-at-once", "Second signal, ending at once");
                         std::process::exit(1);
                     }
-                    Told::Stop
+                    SignalAction::Stop
                 }
             };
             // A full queue already holds as much as anyone can do.

@@ -35,7 +35,10 @@ impl Systemd {
     /// Not ready yet, but getting there.
     pub fn extend(&self, status: &str) {
         let micros = u32::try_from(EXTEND.as_micros()).unwrap_or(u32::MAX);
-        tell(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(status)]);
+        tell(&[
+            NotifyState::ExtendTimeoutUsec(micros),
+            NotifyState::Status(status),
+        ]);
     }
 
     /// The policy is being read again; [`Systemd::ready`] ends this.
@@ -48,7 +51,10 @@ impl Systemd {
 
     /// The process is ending.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: finishing the step in flight")]);
+        tell(&[
+            NotifyState::Stopping,
+            NotifyState::Status("Stopping: finishing the step in flight"),
+        ]);
     }
 
     /// How things stand, in words.
@@ -94,7 +100,10 @@ impl Systemd {
 impl Progress {
     fn stuck(&self) -> Vec<String> {
         let limit = STUCK.max(self.longest_call.saturating_mul(2));
-        let stuck = self.working.iter().filter(|(_, since)| since.elapsed() > limit);
+        let stuck = self
+            .working
+            .iter()
+            .filter(|(_, since)| since.elapsed() > limit);
         stuck.map(|(account, _)| account.clone()).collect()
     }
 }

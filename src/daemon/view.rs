@@ -1,7 +1,7 @@
 //! What commands show, as data: the JSON of `status`, `plan`, `tokens` and `history`.
 //!
-//! Built from an account's policy, state and incidents, by the daemon or by a command that reads the
-//! journal itself. Nothing secret can get in: there are fingerprints only.
+//! Built from an account's policy, state and incidents, by the daemon or by a command that reads
+//! the journal itself. Nothing secret can get in: there are fingerprints only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountState, Generation, LastDelivery, SinkRecord};
 use crate::alert::Incident;
-use crate::driver::{ConfigsOfAccount, ListedToken};
-use crate::event::{GenerationNo, IncidentKind, Lane, Outcome};
-use crate::plan::seen::Held;
+use crate::event::{BackoffKey, GenerationNo, IncidentKind, Outcome};
+use crate::plan::evidence::SinkContent;
 use crate::plan::{Decision, adopted, adopted_retires_after, next_scheduled, retires_after};
-use crate::policy::{AccountPolicy, AuthConfigSink, Kind, SinkKind, SinkPolicy};
+use crate::policy::{AccountPolicy, AuthConfigSink, SinkConfig, SinkKind, SinkPolicy};
+use crate::reconcile::{ConfigsOfAccount, ListedToken};
 use crate::secret::Fingerprint;
 
 /// `status --json`
@@ -223,7 +223,8 @@ pub struct ForeignTokenView {
     pub first_seen_at: Option<DateTime<Utc>>,
     /// When an operator put it under the policy.
     pub adopted_at: Option<DateTime<Utc>>,
-    /// When it may be deleted, as far as time goes, if it is under the policy and its successor is promoted.
+    /// When it may be deleted, as far as time goes, if it is under the policy and its successor is
+    /// promoted.
     pub retires_after: Option<DateTime<Utc>>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
@@ -272,7 +273,7 @@ pub struct AuthConfigView {
 }
 
 /// What is known of what sinks hold.
-pub type HeldBySink = BTreeMap<String, Held>;
+pub type HeldBySink = BTreeMap<String, SinkContent>;
 
 /// One account of the policy.
 pub fn account(
@@ -294,14 +295,25 @@ pub fn account(
         managed: true,
         current: state.current().map(|it| generation(it, None)),
         pending: state.pending().map(|it| generation(it, None)),
-        previous: state.previous().map(|it| generation(it, retires_after(policy, it))).collect(),
+        previous: state
+            .previous()
+            .map(|it| generation(it, retires_after(policy, it)))
+            .collect(),
         foreign: state.foreign.len(),
         next_rotation_at,
         next_retirement_at,
-        next_attempt_at: state.lanes.values().map(|failure| failure.next_attempt_at).min(),
+        next_attempt_at: state
+            .lanes
+            .values()
+            .map(|failure| failure.next_attempt_at)
+            .min(),
         consecutive_failures: state.consecutive_failures(),
         last_error: last_error(state),
-        sinks: policy.sinks.iter().map(|it| sink(it, state, held.get(&it.name))).collect(),
+        sinks: policy
+            .sinks
+            .iter()
+            .map(|it| sink(it, state, held.get(&it.name)))
+            .collect(),
         incidents,
     }
 }
@@ -337,8 +349,13 @@ fn generation(of: &Generation, retires_after: Option<DateTime<Utc>>) -> Generati
 }
 
 fn overall(state: &AccountState, incidents: &[Incident]) -> &'static str {
-    let rejected = state.lanes.get(&Lane::Login).is_some_and(|failure| failure.rejected.is_some());
-    let capped = incidents.iter().any(|incident| incident.kind == IncidentKind::MintCapped);
+    let rejected = state
+        .lanes
+        .get(&BackoffKey::Login)
+        .is_some_and(|failure| failure.rejected.is_some());
+    let capped = incidents
+        .iter()
+        .any(|incident| incident.kind == IncidentKind::MintCapped);
     if rejected || capped || state.sinks.values().any(|sink| sink.parked) {
         "parked"
     } else if !state.lanes.is_empty() || !incidents.is_empty() {
@@ -351,26 +368,41 @@ fn overall(state: &AccountState, incidents: &[Incident]) -> &'static str {
 }
 
 fn last_error(state: &AccountState) -> Option<String> {
-    state.lanes.values().max_by_key(|failure| failure.last).map(|failure| failure.error.clone())
+    state
+        .lanes
+        .values()
+        .max_by_key(|failure| failure.last)
+        .map(|failure| failure.error.clone())
 }
 
-fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkView {
+fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -> SinkView {
     let record = state.sinks.get(&policy.name);
-    let lane = Lane::Sink(policy.name.clone());
-    let told = Lane::Notify(policy.name.clone());
-    let error = state.lanes.get(&lane).or(state.lanes.get(&told)).map(|failure| failure.error.clone());
+    let lane = BackoffKey::Sink(policy.name.clone());
+    let told = BackoffKey::Notify(policy.name.clone());
+    let error = state
+        .lanes
+        .get(&lane)
+        .or(state.lanes.get(&told))
+        .map(|failure| failure.error.clone());
     let seen = match held {
-        Some(Held::Token(fingerprint)) => Some(*fingerprint),
-        Some(Held::Absent | Held::Other(_) | Held::Unreadable(_)) => None,
-        Some(Held::Opaque) | None => record
+        Some(SinkContent::Token(fingerprint)) => Some(*fingerprint),
+        Some(SinkContent::Absent | SinkContent::Other(_) | SinkContent::Unreadable(_)) => None,
+        Some(SinkContent::Opaque) | None => record
             .and_then(|record| record.proved)
             .and_then(|(number, _)| state.generations.get(&number))
             .map(|generation| generation.fingerprint),
     };
-    let taken = record.and_then(|record| record.taken.as_ref()).map(|(_, taken)| taken);
+    let taken = record
+        .and_then(|record| record.taken.as_ref())
+        .map(|(_, taken)| taken);
     let known = seen.and_then(|fingerprint| state.by_fingerprint(&fingerprint));
-    let wanted = state.pending().filter(|it| it.verified_at.is_some()).or(state.current());
-    let serves = known.zip(wanted).is_some_and(|(known, wanted)| known.number == wanted.number)
+    let wanted = state
+        .pending()
+        .filter(|it| it.verified_at.is_some())
+        .or(state.current());
+    let serves = known
+        .zip(wanted)
+        .is_some_and(|(known, wanted)| known.number == wanted.number)
         && record.is_some_and(|record| record.drifted.is_none());
     SinkView {
         name: policy.name.clone(),
@@ -380,14 +412,28 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&Held>) -> SinkV
         generation: known.map(|generation| generation.number),
         fingerprint: seen,
         last_error: error,
-        notified: policy.notify.as_ref().and(record).map(|record| record.notify_owed.is_none()),
-        acknowledged: policy.acknowledge.as_ref().and(record).and_then(|it| it.acknowledged).map(|it| it.0),
+        notified: policy
+            .notify
+            .as_ref()
+            .and(record)
+            .map(|record| record.notify_owed.is_none()),
+        acknowledged: policy
+            .acknowledge
+            .as_ref()
+            .and(record)
+            .and_then(|it| it.acknowledged)
+            .map(|it| it.0),
         proof: taken.and_then(|taken| taken.proof.clone()),
         note: taken.and_then(|taken| taken.note.clone()),
     }
 }
 
-fn sink_state(record: Option<&SinkRecord>, held: Option<&Held>, serves: bool, fails: bool) -> &'static str {
+fn sink_state(
+    record: Option<&SinkRecord>,
+    held: Option<&SinkContent>,
+    serves: bool,
+    fails: bool,
+) -> &'static str {
     if serves && !fails {
         return "serving";
     }
@@ -396,9 +442,9 @@ fn sink_state(record: Option<&SinkRecord>, held: Option<&Held>, serves: bool, fa
         LastDelivery::Never | LastDelivery::Done | LastDelivery::Failed(Outcome::NotDone) => false,
     });
     match held {
-        Some(Held::Unreadable(_)) => "unknown",
+        Some(SinkContent::Unreadable(_)) => "unknown",
         _ if fails => "failing",
-        Some(Held::Opaque) | None if open => "unknown",
+        Some(SinkContent::Opaque) | None if open => "unknown",
         _ => "stale",
     }
 }
@@ -419,17 +465,30 @@ pub fn plan(name: &str, decision: &Decision) -> AccountPlanView {
         waiting: decision
             .waiting
             .iter()
-            .map(|waiting| WaitingView { what: waiting.what.clone(), until: waiting.until })
+            .map(|waiting| WaitingView {
+                what: waiting.what.clone(),
+                until: waiting.until,
+            })
             .collect(),
         notices: decision.notices.clone(),
     }
 }
 
 /// The server's list joined with the journal.
-pub fn tokens(account: &str, state: &AccountState, held: &HeldBySink, listed: &[ListedToken]) -> TokensView {
-    let texts: BTreeMap<Fingerprint, &String> =
-        listed.iter().map(|it| (it.fingerprint, &it.masked)).collect();
-    let ours = state.own().filter(|it| it.is_alive()).map(|it| it.fingerprint);
+pub fn tokens(
+    account: &str,
+    state: &AccountState,
+    held: &HeldBySink,
+    listed: &[ListedToken],
+) -> TokensView {
+    let texts: BTreeMap<Fingerprint, &String> = listed
+        .iter()
+        .map(|it| (it.fingerprint, &it.masked))
+        .collect();
+    let ours = state
+        .own()
+        .filter(|it| it.is_alive())
+        .map(|it| it.fingerprint);
     let all: BTreeSet<Fingerprint> = ours.chain(texts.keys().copied()).collect();
     let mut tokens: Vec<TokenView> = all
         .into_iter()
@@ -438,9 +497,13 @@ pub fn tokens(account: &str, state: &AccountState, held: &HeldBySink, listed: &[
             let by_look = holders(held, fingerprint);
             let foreign = state.foreign.get(&fingerprint);
             let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
-                let opaque = !matches!(held.get(sink), Some(Held::Token(_) | Held::Absent | Held::Other(_)));
+                let opaque = !matches!(
+                    held.get(sink),
+                    Some(SinkContent::Token(_) | SinkContent::Absent | SinkContent::Other(_))
+                );
                 let proved = record.proved.map(|(number, _)| number);
-                (opaque && proved.is_some() && proved == known.map(|it| it.number)).then(|| sink.clone())
+                (opaque && proved.is_some() && proved == known.map(|it| it.number))
+                    .then(|| sink.clone())
             });
             TokenView {
                 fingerprint,
@@ -454,13 +517,24 @@ pub fn tokens(account: &str, state: &AccountState, held: &HeldBySink, listed: &[
             }
         })
         .collect();
-    tokens.sort_by_key(|token| (token.generation.is_none(), token.generation, token.first_seen_at));
-    TokensView { account: account.to_owned(), tokens }
+    tokens.sort_by_key(|token| {
+        (
+            token.generation.is_none(),
+            token.generation,
+            token.first_seen_at,
+        )
+    });
+    TokensView {
+        account: account.to_owned(),
+        tokens,
+    }
 }
 
 /// The sinks that were seen to hold this token.
 fn holders(held: &HeldBySink, fingerprint: Fingerprint) -> impl Iterator<Item = String> {
-    let holding = held.iter().filter(move |(_, held)| **held == Held::Token(fingerprint));
+    let holding = held
+        .iter()
+        .filter(move |(_, held)| **held == SinkContent::Token(fingerprint));
     holding.map(|(sink, _)| sink.clone())
 }
 
@@ -471,7 +545,9 @@ pub fn foreign(
     held: &HeldBySink,
     listed: &[ListedToken],
 ) -> ForeignView {
-    let foreign = listed.iter().filter(|it| state.by_fingerprint(&it.fingerprint).is_none());
+    let foreign = listed
+        .iter()
+        .filter(|it| state.by_fingerprint(&it.fingerprint).is_none());
     let mut tokens: Vec<ForeignTokenView> = foreign
         .map(|listed| {
             let known = state.foreign.get(&listed.fingerprint);
@@ -485,36 +561,69 @@ pub fn foreign(
                 adopted_at: adoption.map(|it| it.at),
                 retires_after,
                 held_by: holders(held, listed.fingerprint).collect(),
-                files: adoption.iter().flat_map(|it| it.files.iter().cloned()).collect(),
+                files: adoption
+                    .iter()
+                    .flat_map(|it| it.files.iter().cloned())
+                    .collect(),
             }
         })
         .collect();
-    tokens.sort_by_key(|token| (token.first_seen_at.is_none(), token.first_seen_at, token.fingerprint));
-    ForeignView { account: policy.name.clone(), tokens }
+    tokens.sort_by_key(|token| {
+        (
+            token.first_seen_at.is_none(),
+            token.first_seen_at,
+            token.fingerprint,
+        )
+    });
+    ForeignView {
+        account: policy.name.clone(),
+        tokens,
+    }
 }
 
 /// What the login can see, joined with the sinks of the policy.
 pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> AuthConfigsView {
     let sink_of = |account: &str, config: &str| {
-        let wanted = AuthConfigSink { account_id: account.to_owned(), auth_config_id: config.to_owned() };
+        let wanted = AuthConfigSink {
+            account_id: account.to_owned(),
+            auth_config_id: config.to_owned(),
+        };
         let (wanted_type, target) = (wanted.type_name(), wanted.target());
         let is_it = |kind: &SinkKind| kind.type_name() == wanted_type && kind.target() == target;
-        policy.sinks.iter().find(|sink| is_it(&sink.kind)).map(|sink| sink.name.clone())
+        policy
+            .sinks
+            .iter()
+            .find(|sink| is_it(&sink.kind))
+            .map(|sink| sink.name.clone())
     };
-    let ringcx_accounts = listed.into_iter().map(|ConfigsOfAccount { account, configs }| {
-        let error = configs.as_ref().err().map(ToString::to_string);
-        let auth_configs = configs.unwrap_or_default().into_iter().map(|config| AuthConfigView {
-            sink: sink_of(&account.id, &config.id),
-            id: config.id,
-            auth_type: config.auth_type,
-            provider: config.provider,
-            description: config.description,
-            updated: config.updated,
+    let ringcx_accounts = listed
+        .into_iter()
+        .map(|ConfigsOfAccount { account, configs }| {
+            let error = configs.as_ref().err().map(ToString::to_string);
+            let auth_configs =
+                configs
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|config| AuthConfigView {
+                        sink: sink_of(&account.id, &config.id),
+                        id: config.id,
+                        auth_type: config.auth_type,
+                        provider: config.provider,
+                        description: config.description,
+                        updated: config.updated,
+                    });
+            let auth_configs = auth_configs.collect();
+            RingcxAccountView {
+                id: account.id,
+                name: account.name,
+                auth_configs,
+                error,
+            }
         });
-        let auth_configs = auth_configs.collect();
-        RingcxAccountView { id: account.id, name: account.name, auth_configs, error }
-    });
-    AuthConfigsView { account: policy.name.clone(), ringcx_accounts: ringcx_accounts.collect() }
+    AuthConfigsView {
+        account: policy.name.clone(),
+        ringcx_accounts: ringcx_accounts.collect(),
+    }
 }
 
 /// Why a rotation that was asked for is not done.

@@ -1,10 +1,10 @@
 //! Wakes accounts when they are due.
 //!
-//! The times are computed elsewhere and kept in the journal; the scheduler library only rings when the
-//! earliest of them has come. It counts whole seconds and may ring early, late or not at all, so whoever
-//! is woken looks at the time, and the wall clock is looked at once a minute whatever the bell does:
-//! timers stop while a machine sleeps, and a clock may be set. One that is set back wakes everyone: what was
-//! to be waited for was reckoned from a time that is not any more.
+//! The times are computed elsewhere and kept in the journal; the scheduler library only rings when
+//! the earliest of them has come. It counts whole seconds and may ring early, late or not at all,
+//! so whoever is woken looks at the time, and the wall clock is looked at once a minute whatever
+//! the bell does: timers stop while a machine sleeps, and a clock may be set. One that is set back
+//! wakes everyone: what was to be waited for was reckoned from a time that is not any more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,13 +26,13 @@ const LATE: TimeDelta = TimeDelta::seconds(2);
 /// Rings for each account at its time.
 #[derive(Clone)]
 pub struct Waker {
-    due: Arc<Mutex<BTreeMap<String, Due>>>,
+    due: Arc<Mutex<BTreeMap<String, Wakeup>>>,
     changed: Arc<Notify>,
 }
 
-struct Due {
+struct Wakeup {
     at: DateTime<Utc>,
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
 }
 
 impl Waker {
@@ -40,15 +40,21 @@ impl Waker {
     pub async fn start(clock: Clock, stop: CancellationToken) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
         scheduler.start().await?;
-        let waker = Self { due: Arc::default(), changed: Arc::default() };
+        let waker = Self {
+            due: Arc::default(),
+            changed: Arc::default(),
+        };
         let began = clock.now();
         tokio::spawn(waker.clone().run(scheduler, clock, began, stop));
         Ok(waker)
     }
 
     /// Rings this bell once at this time, instead of any earlier wish for the account.
-    pub fn set(&self, account: &str, at: DateTime<Utc>, bell: &Arc<Notify>) {
-        let due = Due { at, bell: Arc::clone(bell) };
+    pub fn set(&self, account: &str, at: DateTime<Utc>, wakeup: &Arc<Notify>) {
+        let due = Wakeup {
+            at,
+            wakeup: Arc::clone(wakeup),
+        };
         self.lock().insert(account.to_owned(), due);
         self.changed.notify_one();
     }
@@ -70,7 +76,11 @@ impl Waker {
         loop {
             let now = clock.now();
             // A bell too many costs a look; one that rings a day late is a day without a repair.
-            let until = if now + LATE < last { DateTime::<Utc>::MAX_UTC } else { now };
+            let until = if now + LATE < last {
+                DateTime::<Utc>::MAX_UTC
+            } else {
+                now
+            };
             last = now;
             self.ring(until);
             let next = self.lock().values().map(|due| due.at).min();
@@ -80,7 +90,9 @@ impl Waker {
                     let _gone = scheduler.remove(&job).await;
                 }
                 if let Some(at) = next {
-                    armed = arm(&scheduler, &rung, at, clock.now()).await.map(|job| (at, job));
+                    armed = arm(&scheduler, &rung, at, clock.now())
+                        .await
+                        .map(|job| (at, job));
                 }
             }
             let late = next.map(|at| (at + LATE - clock.now()).to_std().unwrap_or_default());
@@ -104,13 +116,13 @@ impl Waker {
         self.lock().retain(|_, due| {
             let is_due = due.at <= until;
             if is_due {
-                due.bell.notify_one();
+                due.wakeup.notify_one();
             }
             !is_due
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Due>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Wakeup>> {
         self.due.lock().expect("no holder of this lock panics")
     }
 }
@@ -122,11 +134,13 @@ async fn arm(
     now: DateTime<Utc>,
 ) -> Option<uuid::Uuid> {
     // The scheduler drops fractions of a second: round up, so that it does not ring too early.
-    let wait = (at - now + TimeDelta::milliseconds(999)).to_std().unwrap_or_default();
-    let bell = Arc::clone(rung);
+    let wait = (at - now + TimeDelta::milliseconds(999))
+        .to_std()
+        .unwrap_or_default();
+    let wakeup = Arc::clone(rung);
     let job = Job::new_one_shot_async(wait, move |_, _| {
-        let bell = Arc::clone(&bell);
-        Box::pin(async move { bell.notify_one() })
+        let wakeup = Arc::clone(&wakeup);
+        Box::pin(async move { wakeup.notify_one() })
     });
     let added = match job {
         Ok(job) => scheduler.add(job).await,
@@ -154,7 +168,9 @@ mod tests {
         let due = clock.now() + TimeDelta::milliseconds(700);
         waker.set("late", clock.now() + TimeDelta::hours(1), &late);
         waker.set("soon", due, &soon);
-        tokio::time::timeout(Duration::from_secs(30), soon.notified()).await.expect("woken");
+        tokio::time::timeout(Duration::from_secs(30), soon.notified())
+            .await
+            .expect("woken");
         assert!(clock.now() >= due);
         assert!(waker.lock().contains_key("late") && !waker.lock().contains_key("soon"));
         stop.cancel();
@@ -165,13 +181,17 @@ mod tests {
         let clock = Clock::manual("2026-03-02T00:00:00Z".parse().unwrap());
         let stop = CancellationToken::new();
         let waker = Waker::start(clock.clone(), stop.clone()).await.unwrap();
-        let (bell, other) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (wakeup, other) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         clock.advance(TimeDelta::days(-1));
-        waker.set("ivr", clock.now() + TimeDelta::hours(27), &bell);
-        tokio::time::timeout(Duration::from_secs(30), bell.notified()).await.expect("woken");
-        waker.set("ivr", clock.now() + TimeDelta::hours(3), &bell);
+        waker.set("ivr", clock.now() + TimeDelta::hours(27), &wakeup);
+        tokio::time::timeout(Duration::from_secs(30), wakeup.notified())
+            .await
+            .expect("woken");
+        waker.set("ivr", clock.now() + TimeDelta::hours(3), &wakeup);
         waker.set("due", clock.now(), &other);
-        tokio::time::timeout(Duration::from_secs(30), other.notified()).await.expect("woken");
+        tokio::time::timeout(Duration::from_secs(30), other.notified())
+            .await
+            .expect("woken");
         assert!(waker.lock().contains_key("ivr"), "it is woken once");
         stop.cancel();
     }

@@ -1,11 +1,11 @@
 //! What must be true at the end, each with the numbers that show it. Pure.
 //!
-//! Every check can fail, and its test makes it. Where two witnesses exist that do not know each other
-//! (the journal and RingCX's record, the journal and the webhook's far end), both are asked.
+//! Every check can fail, and its test makes it. Where two witnesses exist that do not know each
+//! other (the journal and RingCX's record, the journal and the webhook's far end), both are asked.
 
 use std::collections::BTreeMap;
 
-use super::facts::{AccountFacts, Facts};
+use super::facts::{AccountFacts, DemoFacts};
 use super::stage::WEBHOOK;
 use crate::event::GenerationNo;
 use crate::secret::Fingerprint;
@@ -29,7 +29,7 @@ pub struct Check {
 }
 
 /// Everything that must be true.
-pub fn all(facts: &Facts) -> Vec<Check> {
+pub fn all(facts: &DemoFacts) -> Vec<Check> {
     vec![
         tokens::rotations(facts),
         delivery::reads(facts),
@@ -51,31 +51,50 @@ pub fn all(facts: &Facts) -> Vec<Check> {
 }
 
 /// Each incident is told of once, and its end once, in this order.
-fn mails(facts: &Facts) -> Check {
+fn mails(facts: &DemoFacts) -> Check {
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for subject in &facts.mails {
         let (incident, state) = subject.rsplit_once(' ').unwrap_or((subject, ""));
         told.entry(incident).or_default().push(state);
     }
-    let webhook: Vec<_> = told.iter().filter(|(incident, _)| incident.contains(WEBHOOK)).collect();
-    let states: Vec<&str> = webhook.iter().flat_map(|(_, states)| states.iter().copied()).collect();
+    let webhook: Vec<_> = told
+        .iter()
+        .filter(|(incident, _)| incident.contains(WEBHOOK))
+        .collect();
+    let states: Vec<&str> = webhook
+        .iter()
+        .flat_map(|(_, states)| states.iter().copied())
+        .collect();
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
-    let once = told.values().all(|states| states == &["(FIRING)", "(RESOLVED)"]);
+    let once = told
+        .values()
+        .all(|states| states == &["(FIRING)", "(RESOLVED)"]);
     let found = format!(
         "the failing webhook: {} FIRING, {} RESOLVED; the {} other incidents: {}",
         count("(FIRING)"),
         count("(RESOLVED)"),
         told.len() - webhook.len(),
-        if once { "likewise".to_owned() } else { list(&facts.mails) },
+        if once {
+            "likewise".to_owned()
+        } else {
+            list(&facts.mails)
+        },
     );
-    Check { what: "One mail when it fails, one when it is over", passed: webhook.len() == 1 && once, found }
+    Check {
+        what: "One mail when it fails, one when it is over",
+        passed: webhook.len() == 1 && once,
+        found,
+    }
 }
 
-fn secrets(facts: &Facts) -> Check {
+fn secrets(facts: &DemoFacts) -> Check {
     let report = &facts.leaks;
     let (there, seen) = report.control;
-    let passed =
-        report.found.is_empty() && report.secrets > 0 && report.places > 0 && there > 0 && there == seen;
+    let passed = report.found.is_empty()
+        && report.secrets > 0
+        && report.places > 0
+        && there > 0
+        && there == seen;
     let found = format!(
         "{} tokens, passwords and keys looked for in {} files, mails and outputs: {} found (and {seen} of \
          {there} in the files where they belong)",
@@ -83,34 +102,62 @@ fn secrets(facts: &Facts) -> Check {
         report.places,
         report.found.len(),
     );
-    let found = if report.found.is_empty() { found } else { format!("{found}: {}", list(&report.found)) };
-    Check { what: "No secret is where it should not be", passed, found }
+    let found = if report.found.is_empty() {
+        found
+    } else {
+        format!("{found}: {}", list(&report.found))
+    };
+    Check {
+        what: "No secret is where it should not be",
+        passed,
+        found,
+    }
 }
 
-fn journal(facts: &Facts) -> Check {
+fn journal(facts: &DemoFacts) -> Check {
     let (passed, found) = match &facts.journal {
-        Ok(rows) => (*rows > 0, format!("its chain of hashes holds over all {rows} rows")),
+        Ok(rows) => (
+            *rows > 0,
+            format!("its chain of hashes holds over all {rows} rows"),
+        ),
         Err(error) => (false, error.clone()),
     };
-    Check { what: "The journal is whole", passed, found }
+    Check {
+        what: "The journal is whole",
+        passed,
+        found,
+    }
 }
 
-fn ending(facts: &Facts) -> Check {
+fn ending(facts: &DemoFacts) -> Check {
     let took = facts.stopping.as_millis();
     let (passed, found) = match facts.status {
-        Some(status) if status.success() && facts.socket_gone => {
-            (true, format!("{took} ms after SIGTERM, with exit code 0, its socket removed"))
-        }
+        Some(status) if status.success() && facts.socket_gone => (
+            true,
+            format!("{took} ms after SIGTERM, with exit code 0, its socket removed"),
+        ),
         Some(status) => (false, format!("{status}, {took} ms after SIGTERM")),
         None => (false, "it had to be killed".to_owned()),
     };
-    Check { what: "The daemon ended cleanly", passed, found }
+    Check {
+        what: "The daemon ended cleanly",
+        passed,
+        found,
+    }
 }
 
 fn fingerprint(account: &AccountFacts, number: GenerationNo) -> Option<Fingerprint> {
-    account.state().generations.get(&number).map(|it| it.fingerprint)
+    account
+        .state()
+        .generations
+        .get(&number)
+        .map(|it| it.fingerprint)
 }
 
 fn list(items: &[impl AsRef<str>]) -> String {
-    items.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(AsRef::as_ref)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

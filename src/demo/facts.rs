@@ -11,20 +11,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::leaks::{self, LeakReport};
 use super::reader::Tally;
 use super::stage::{
-    ACCOUNTS, Actor, CONFIG, CONFIG_PLACE, ENV_FILE, FILE, KEY, Stage, WEBHOOK, Way, env_text,
+    ACCOUNTS, Actor, CONFIG, CONFIG_PLACE, DemoLogin, DemoStage, ENV_FILE, FILE, KEY, WEBHOOK,
+    env_text,
 };
 use super::story::Ending;
 use crate::account::AccountState;
-use crate::driver::{HistoryError, Recorded, history};
 use crate::journal::{ALERTS, Journal, JournalError, SqliteJournal};
 use crate::policy::PolicyErrors;
+use crate::reconcile::{HistoryError, Recorded, history};
 use crate::secret::Fingerprint;
-use crate::simulate::receiver::Delivery;
+use crate::simulate::receiver::ReceivedDelivery;
 use crate::simulate::{CallRecord, DeletedBy, FlowRecord, MintedBy};
 
 /// Everything the checks look at.
 #[derive(Clone)]
-pub struct Facts {
+pub struct DemoFacts {
     /// In the order of [`ACCOUNTS`].
     pub accounts: Vec<AccountFacts>,
     /// The subjects of all mails, in order.
@@ -55,11 +56,11 @@ pub struct AccountFacts {
     /// Every call its user made.
     pub calls: Vec<CallRecord>,
     /// What its webhook was sent.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<ReceivedDelivery>,
     /// What its IVR flow read.
     pub tally: Tally,
     /// How it logs in.
-    pub way: Way,
+    pub way: DemoLogin,
     /// Its sinks.
     pub sinks: &'static [&'static str],
     /// What each of them holds at the end.
@@ -106,34 +107,67 @@ impl AccountFacts {
 
     /// The tokens the daemon made.
     pub fn own(&self) -> impl Iterator<Item = &TokenFact> {
-        self.tokens.iter().filter(|token| token.minted_by == MintedBy::Api)
+        self.tokens
+            .iter()
+            .filter(|token| token.minted_by == MintedBy::Api)
     }
 
     /// The tokens somebody else made.
     pub fn foreign(&self) -> impl Iterator<Item = &TokenFact> {
-        self.tokens.iter().filter(|token| token.minted_by == MintedBy::Foreign)
+        self.tokens
+            .iter()
+            .filter(|token| token.minted_by == MintedBy::Foreign)
     }
 }
 
 /// Looks at everything. `printed` is all that the demo itself has said.
-pub async fn gather(stage: &Stage, ending: Ending, printed: &str) -> Result<Facts, FactsError> {
+pub async fn gather(
+    stage: &DemoStage,
+    ending: Ending,
+    printed: &str,
+) -> Result<DemoFacts, FactsError> {
     let journal = SqliteJournal::open_read_only(&stage.state_dir())?;
     let mut accounts = Vec::new();
     for (actor, tally) in stage.actors.iter().zip(ending.tallies) {
-        accounts.push(account(stage, actor, history(&journal, actor.name).await?.events, tally));
+        accounts.push(account(
+            stage,
+            actor,
+            history(&journal, actor.name).await?.events,
+            tally,
+        ));
     }
     let mut rows = Vec::new();
     let mut verified = Ok(0);
     for stream in ACCOUNTS.iter().copied().chain([ALERTS]) {
-        rows.extend(journal.load(stream).await?.rows.into_iter().map(|row| row.entry.body));
-        let counted = journal.verify(stream).await.map_err(|error| error.to_string());
+        rows.extend(
+            journal
+                .load(stream)
+                .await?
+                .rows
+                .into_iter()
+                .map(|row| row.entry.body),
+        );
+        let counted = journal
+            .verify(stream)
+            .await
+            .map_err(|error| error.to_string());
         verified = verified.and_then(|sum| counted.map(|verified| sum + verified.rows));
     }
     let policy = crate::policy::load(&stage.config())?.policy;
-    let overlap = policy.accounts.iter().map(|account| account.retention.overlap).max().unwrap_or_default();
-    Ok(Facts {
+    let overlap = policy
+        .accounts
+        .iter()
+        .map(|account| account.retention.overlap)
+        .max()
+        .unwrap_or_default();
+    Ok(DemoFacts {
         accounts,
-        mails: stage.mailbox.mails().iter().map(|mail| mail.subject()).collect(),
+        mails: stage
+            .mailbox
+            .mails()
+            .iter()
+            .map(|mail| mail.subject())
+            .collect(),
         leaks: leaks::search(stage, &rows, printed)?,
         journal: verified,
         status: ending.status,
@@ -143,15 +177,25 @@ pub async fn gather(stage: &Stage, ending: Ending, printed: &str) -> Result<Fact
     })
 }
 
-fn account(stage: &Stage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> AccountFacts {
+fn account(stage: &DemoStage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> AccountFacts {
     let record = stage.ringcx.record();
-    let tokens = record.tokens().into_iter().filter(|token| token.user == actor.user);
-    let calls = record.calls().into_iter().filter(|call| call.user.as_deref() == Some(&actor.user));
+    let tokens = record
+        .tokens()
+        .into_iter()
+        .filter(|token| token.user == actor.user);
+    let calls = record
+        .calls()
+        .into_iter()
+        .filter(|call| call.user.as_deref() == Some(&actor.user));
     let env = std::fs::read_to_string(&actor.env_file).unwrap_or_default();
-    let in_env = env.lines().find_map(|line| line.strip_prefix(KEY)?.strip_prefix('='));
+    let in_env = env
+        .lines()
+        .find_map(|line| line.strip_prefix(KEY)?.strip_prefix('='));
     let in_file = std::fs::read_to_string(&actor.file).ok();
     let of = |text: &str| Fingerprint::of(text.as_bytes());
-    let config = record.config(CONFIG_PLACE[1]).and_then(|config| config.fingerprint);
+    let config = record
+        .config(CONFIG_PLACE[1])
+        .and_then(|config| config.fingerprint);
     let held = actor.sinks.iter().map(|sink| match *sink {
         FILE => in_file.as_deref().map(of),
         ENV_FILE => in_env.map(of),
@@ -164,7 +208,9 @@ fn account(stage: &Stage, actor: &Actor, trail: Vec<Recorded>, tally: Tally) -> 
         way: actor.way,
         sinks: actor.sinks,
         held: held.collect(),
-        flow: record.flow(CONFIG_PLACE[1]).filter(|_| actor.sinks.contains(&CONFIG)),
+        flow: record
+            .flow(CONFIG_PLACE[1])
+            .filter(|_| actor.sinks.contains(&CONFIG)),
         trail,
         tokens: tokens
             .map(|token| TokenFact {

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use super::stage::Stage;
+use super::stage::DemoStage;
 use crate::simulate::PLANTED_SECRETS;
 
 /// What the search came to.
@@ -24,35 +24,62 @@ pub struct LeakReport {
 }
 
 /// Looks everywhere but where secrets belong.
-pub fn search(stage: &Stage, rows: &[String], printed: &str) -> io::Result<LeakReport> {
-    let tokens = stage.ringcx.record().tokens().into_iter().map(|token| token.token);
+pub fn search(stage: &DemoStage, rows: &[String], printed: &str) -> io::Result<LeakReport> {
+    let tokens = stage
+        .ringcx
+        .record()
+        .tokens()
+        .into_iter()
+        .map(|token| token.token);
     let planted = PLANTED_SECRETS.iter().map(|text| (*text).to_owned());
-    let secrets = tokens.chain(stage.ringcx.ringex_tokens()).chain(stage.secrets.iter().cloned());
+    let secrets = tokens
+        .chain(stage.ringcx.ringex_tokens())
+        .chain(stage.secrets.iter().cloned());
     let secrets: Vec<String> = secrets.chain(planted).collect();
 
     let mut files = Vec::new();
     read_all(stage.root(), &mut files)?;
     let secret_files = stage.root().join("secrets");
-    let sinks = stage.actors.iter().flat_map(|actor| [actor.file.clone(), actor.env_file.clone()]);
+    let sinks = stage
+        .actors
+        .iter()
+        .flat_map(|actor| [actor.file.clone(), actor.env_file.clone()]);
     let sinks: Vec<_> = sinks.collect();
-    let belongs = |path: &Path| path.starts_with(&secret_files) || sinks.iter().any(|sink| sink == path);
+    let belongs =
+        |path: &Path| path.starts_with(&secret_files) || sinks.iter().any(|sink| sink == path);
     let (kept, open): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| belongs(path));
 
-    let mut places: Vec<(String, Vec<u8>)> =
-        open.into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)).collect();
+    let mut places: Vec<(String, Vec<u8>)> = open
+        .into_iter()
+        .map(|(path, bytes)| (path.display().to_string(), bytes))
+        .collect();
     for mail in stage.mailbox.mails() {
         let text = format!("{}\n{}\n{}", mail.data, mail.subject(), mail.text());
         places.push((format!("the mail {:?}", mail.subject()), text.into_bytes()));
     }
-    places.push(("the journal's rows".to_owned(), rows.join("\n").into_bytes()));
+    places.push((
+        "the journal's rows".to_owned(),
+        rows.join("\n").into_bytes(),
+    ));
     places.push(("what was printed".to_owned(), printed.as_bytes().to_vec()));
 
-    let holds = |bytes: &[u8]| secrets.iter().any(|secret| contains(bytes, secret.as_bytes()));
+    let holds = |bytes: &[u8]| {
+        secrets
+            .iter()
+            .any(|secret| contains(bytes, secret.as_bytes()))
+    };
     Ok(LeakReport {
         secrets: secrets.len(),
         places: places.len(),
-        found: places.iter().filter(|(_, bytes)| holds(bytes)).map(|(name, _)| name.clone()).collect(),
-        control: (kept.len(), kept.iter().filter(|(_, bytes)| holds(bytes)).count()),
+        found: places
+            .iter()
+            .filter(|(_, bytes)| holds(bytes))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        control: (
+            kept.len(),
+            kept.iter().filter(|(_, bytes)| holds(bytes)).count(),
+        ),
     })
 }
 

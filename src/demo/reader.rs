@@ -1,8 +1,8 @@
-//! Reads a token file all the time, as an IVR flow does, and asks RingCX's own record whether what it
-//! read works.
+//! Reads a token file all the time, as an IVR flow does, and asks RingCX's own record whether what
+//! it read works.
 //!
-//! A token counts as bad only if it was dead before the file was opened, so nothing here depends on how
-//! fast the reader is. What it does not know: the other sinks.
+//! A token counts as bad only if it was dead before the file was opened, so nothing here depends on
+//! how fast the reader is. What it does not know: the other sinks.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -50,12 +50,19 @@ impl Reader {
                 std::thread::sleep(PAUSE);
             }
         });
-        Self { tally, stop, thread: Some(thread) }
+        Self {
+            tally,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// What it has seen so far.
     pub fn tally(&self) -> Tally {
-        self.tally.lock().expect("nothing panics while it holds the tally").clone()
+        self.tally
+            .lock()
+            .expect("nothing panics while it holds the tally")
+            .clone()
     }
 }
 
@@ -80,7 +87,9 @@ fn read(file: &Path, record: &Record, tally: &Mutex<Tally>) {
         }
         Ok(_) => Ok(()),
     };
-    let mut tally = tally.lock().expect("nothing panics while it holds the tally");
+    let mut tally = tally
+        .lock()
+        .expect("nothing panics while it holds the tally");
     let nothing_yet = tally.good == 0 && tally.bad == 0;
     match (verdict, content) {
         (Err(_), Err(error)) if nothing_yet && error.kind() == ErrorKind::NotFound => {}
@@ -90,7 +99,9 @@ fn read(file: &Path, record: &Record, tally: &Mutex<Tally>) {
         }
         (Ok(()), content) => {
             tally.good += 1;
-            tally.tokens.extend(content.map(|text| Fingerprint::of(text.as_bytes())));
+            tally
+                .tokens
+                .extend(content.map(|text| Fingerprint::of(text.as_bytes())));
         }
     }
 }
@@ -107,7 +118,12 @@ mod tests {
         let record = ringcx.record();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        let put = |text: &str| std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        let put = |text: &str| {
+            std::fs::File::create(&path)
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap()
+        };
         let tally = Mutex::<Tally>::default();
         let look = || {
             read(&path, &record, &tally);
@@ -125,6 +141,9 @@ mod tests {
         assert_eq!(look(), (1, 2), "deleted");
         std::fs::remove_file(&path).unwrap();
         assert_eq!(look(), (1, 3), "gone");
-        assert_eq!(tally.lock().unwrap().first_bad.as_deref(), Some("the file held no token"));
+        assert_eq!(
+            tally.lock().unwrap().first_bad.as_deref(),
+            Some("the file held no token")
+        );
     }
 }

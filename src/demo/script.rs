@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Leftovers;
 use super::checks::Check;
-use super::stage::{ACCOUNTS, Stage};
+use super::stage::{ACCOUNTS, DemoStage};
 use super::timeline::Timeline;
 use crate::cli::{Exit, Tone};
 
@@ -13,8 +13,11 @@ use crate::cli::{Exit, Tone};
 const LOG_LINES: usize = 12;
 
 /// What there is, and the policy.
-pub fn opening(timeline: &mut Timeline, stage: &Stage) {
-    timeline.verdict(Tone::Strong, "ringcx-rotator, the whole story in under a minute");
+pub fn opening(timeline: &mut Timeline, stage: &DemoStage) {
+    timeline.verdict(
+        Tone::Strong,
+        "ringcx-rotator, the whole story in under a minute",
+    );
     timeline.blank();
     timeline.say(
         "A stand-in for RingCX and RingEX, the webhooks' far ends and a mail server run on this machine's \
@@ -27,17 +30,19 @@ pub fn opening(timeline: &mut Timeline, stage: &Stage) {
     timeline.quote(&shown_policy(stage));
 }
 
-/// The policy without what is the same in every policy, and of the second account what the first has not. `…` is
-/// the directory, and what is left out.
-fn shown_policy(stage: &Stage) -> String {
+/// The policy without what is the same in every policy, and of the second account what the first
+/// has not. `…` is the directory, and what is left out.
+fn shown_policy(stage: &DemoStage) -> String {
     let whole = std::fs::read_to_string(stage.config()).unwrap_or_default();
     let from = whole.find("[ringcx]").unwrap_or_default();
     let second = format!("\n[[account]]\nname = \"{}\"", ACCOUNTS[1]);
-    let (first, second) = whole[from..].split_at(whole[from..].find(&second).unwrap_or(whole.len() - from));
+    let (first, second) =
+        whole[from..].split_at(whole[from..].find(&second).unwrap_or(whole.len() - from));
     let (head, sinks) = second.split_once(SINK).unwrap_or((second, ""));
     let last = sinks.rsplit(SINK).next().unwrap_or_default();
     let text = format!("{first}{head}…\n{SINK}{last}");
-    text.trim_end().replace(&stage.root().display().to_string(), "…")
+    text.trim_end()
+        .replace(&stage.root().display().to_string(), "…")
 }
 
 /// Where one begins.
@@ -58,11 +63,15 @@ pub fn verdict(timeline: &mut Timeline, checks: &[Check]) -> Verdict {
     for check in checks {
         timeline.check(check.passed, check.what, &check.found);
     }
-    if checks.iter().all(|check| check.passed) { Verdict::Passed } else { Verdict::Failed }
+    if checks.iter().all(|check| check.passed) {
+        Verdict::Passed
+    } else {
+        Verdict::Failed
+    }
 }
 
 /// The end of the daemon's log, where the story broke off.
-pub fn last_log_lines(timeline: &mut Timeline, stage: &Stage) {
+pub fn last_log_lines(timeline: &mut Timeline, stage: &DemoStage) {
     timeline.heading("The daemon's last words");
     let log = std::fs::read_to_string(stage.log()).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
@@ -91,7 +100,11 @@ pub fn closing(
         }
     };
     match leftovers {
-        Leftovers::Remove => timeline.check(removed, "Nothing is left", &format!("no process, and {left}")),
+        Leftovers::Remove => timeline.check(
+            removed,
+            "Nothing is left",
+            &format!("no process, and {left}"),
+        ),
         Leftovers::Keep => {
             timeline.blank();
             timeline.say(&format!("Policy, log, journal and tokens: {left}"));
@@ -104,11 +117,17 @@ pub fn closing(
     let seconds = took.as_secs_f64();
     match verdict {
         Verdict::Passed => {
-            timeline.verdict(Tone::Good, &format!("All as it should be, after {seconds:.0} s"));
+            timeline.verdict(
+                Tone::Good,
+                &format!("All as it should be, after {seconds:.0} s"),
+            );
             Exit::Done
         }
         Verdict::Failed => {
-            timeline.verdict(Tone::Bad, &format!("Not all as it should be, after {seconds:.0} s"));
+            timeline.verdict(
+                Tone::Bad,
+                &format!("Not all as it should be, after {seconds:.0} s"),
+            );
             Exit::Failing
         }
     }

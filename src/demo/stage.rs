@@ -19,8 +19,8 @@ use crate::simulate::{Authority, ConfigSpec, RingexSetup, Setup, Simulator, Star
 
 mod policy;
 
-/// The accounts; things go wrong for one of them with a mint and for the other with a webhook. The second logs
-/// in by RingEX.
+/// The accounts; things go wrong for one of them with a mint and for the other with a webhook. The
+/// second logs in by RingEX.
 pub const ACCOUNTS: [&str; 2] = ["sales-ivr", "support-ivr"];
 /// The sinks that each has.
 pub const FILE: &str = "token-file";
@@ -31,7 +31,10 @@ pub const WEBHOOK: &str = "crm";
 /// And, for the second, an auth config inside RingCX.
 pub const CONFIG: &str = "ivr-flow";
 /// Each account's.
-pub const SINKS: [&[&str]; 2] = [&[FILE, ENV_FILE, WEBHOOK], &[FILE, ENV_FILE, WEBHOOK, CONFIG]];
+pub const SINKS: [&[&str]; 2] = [
+    &[FILE, ENV_FILE, WEBHOOK],
+    &[FILE, ENV_FILE, WEBHOOK, CONFIG],
+];
 /// The RingCX account with the auth config, and the auth config's id.
 pub const CONFIG_PLACE: [&str; 2] = ["21170001", "support-flow"];
 /// Between two calls of the flow that takes its credential from there.
@@ -41,13 +44,16 @@ pub const APP: &str = "demo-app";
 /// The key in the env-file.
 pub const KEY: &str = "RINGCX_API_TOKEN";
 /// The rest of the env-file, which is nobody's business but its owner's.
-const ENV_AROUND: [&str; 2] = ["# Dialer of the contact centre\nREGION='eu'  # keep\n", "RETRIES=3\n"];
+const ENV_AROUND: [&str; 2] = [
+    "# Dialer of the contact centre\nREGION='eu'  # keep\n",
+    "RETRIES=3\n",
+];
 
 /// A Unix socket's path may be so long, with a zero at its end.
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Everything the story plays on. Dropping it closes the ports and removes the directory.
-pub struct Stage {
+pub struct DemoStage {
     /// The RingCX stand-in.
     pub ringcx: Simulator,
     /// Where mail goes.
@@ -67,7 +73,7 @@ pub struct Actor {
     /// The RingCX user.
     pub user: String,
     /// How it logs in.
-    pub way: Way,
+    pub way: DemoLogin,
     /// Its sinks.
     pub sinks: &'static [&'static str],
     /// The far end of its webhook.
@@ -80,7 +86,7 @@ pub struct Actor {
 
 /// How an account logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum DemoLogin {
     /// With user name and password.
     Password,
     /// By RingEX, with a JWT.
@@ -109,12 +115,17 @@ pub enum StageError {
     Start(#[from] StartError),
 }
 
-impl Stage {
+impl DemoStage {
     /// Makes the directory and starts the stand-ins.
     pub async fn set(leftovers: Leftovers) -> Result<Self, StageError> {
         let parent = std::env::temp_dir();
-        let made = tempfile::Builder::new().prefix("ringcx-demo-").tempdir_in(&parent);
-        let directory = made.map_err(|source| StageError::File { path: parent, source })?;
+        let made = tempfile::Builder::new()
+            .prefix("ringcx-demo-")
+            .tempdir_in(&parent);
+        let directory = made.map_err(|source| StageError::File {
+            path: parent,
+            source,
+        })?;
         let root = directory.path().to_owned();
         // The daemon binds beside the socket first, under a longer name.
         if root.as_os_str().as_bytes().len() + "/control.4194304.new".len() > LONGEST_SOCKET_PATH {
@@ -123,7 +134,12 @@ impl Stage {
         make_directory(&root.join("secrets"))?;
         let authority = Authority::generate();
         let ca_file = root.join("ca.pem");
-        authority.write_pem(&ca_file).map_err(|source| StageError::File { path: ca_file, source })?;
+        authority
+            .write_pem(&ca_file)
+            .map_err(|source| StageError::File {
+                path: ca_file,
+                source,
+            })?;
 
         let mut secrets = Vec::new();
         // Known by sight wherever one turns up, and another each time.
@@ -134,50 +150,94 @@ impl Stage {
             write(&root.join("secrets").join(what), &text).map(|()| text)
         };
         let (mut users, mut actors, mut jwts) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, (way, sinks)) in
-            ACCOUNTS.into_iter().zip([Way::Password, Way::RingEx].into_iter().zip(SINKS))
-        {
+        for (name, (way, sinks)) in ACCOUNTS.into_iter().zip(
+            [DemoLogin::Password, DemoLogin::RingEx]
+                .into_iter()
+                .zip(SINKS),
+        ) {
             let user = format!("{name}@example.com");
             // Whoever logs in by RingEX has a password too, which nobody here is told.
             let password = secret(name)?;
-            users.push(User { name: user.clone(), password: Some(password), platform: Some("aws80".into()) });
+            users.push(User {
+                name: user.clone(),
+                password: Some(password),
+                platform: Some("aws80".into()),
+            });
             let key = secret(&format!("{name}-{WEBHOOK}"))?;
-            let receiver = Receiver::start(ReceiverSetup { secret: Some(key), ..Default::default() }).await?;
+            let receiver = Receiver::start(ReceiverSetup {
+                secret: Some(key),
+                ..Default::default()
+            })
+            .await?;
             actors.push((name, user, way, sinks, receiver));
         }
         let apps = [(APP.to_owned(), secret(APP)?)].into();
         let smtp = secret("smtp")?;
         let security = Security::StartTls(authority.clone());
         let credentials = Some(("mailer".to_owned(), smtp));
-        let mailbox = Mailbox::start(MailboxSetup { security, credentials, ..Default::default() }).await?;
-        let ringex = RingexSetup { apps, ..RingexSetup::default() };
-        let setup = Setup { tls: Some(authority), users, ringex, ..Default::default() };
+        let mailbox = Mailbox::start(MailboxSetup {
+            security,
+            credentials,
+            ..Default::default()
+        })
+        .await?;
+        let ringex = RingexSetup {
+            apps,
+            ..RingexSetup::default()
+        };
+        let setup = Setup {
+            tls: Some(authority),
+            users,
+            ringex,
+            ..Default::default()
+        };
         let ringcx = Simulator::start(setup).await?;
         let [account_id, config_id] = CONFIG_PLACE.map(str::to_owned);
-        ringcx.add_auth_config(ConfigSpec { account_id, config_id, auth_type: "APIKEY".to_owned() });
+        ringcx.add_auth_config(ConfigSpec {
+            account_id,
+            config_id,
+            auth_type: "APIKEY".to_owned(),
+        });
         ringcx.start_flow(CONFIG_PLACE[1], FLOW_PAUSE);
 
-        let actors = actors.into_iter().map(|(name, user, way, sinks, receiver)| {
-            let home = root.join(name);
-            make_directory(&home)?;
-            let (file, env_file) = (home.join("token"), home.join("dialer.env"));
-            write(&env_file, &env_text(""))?;
-            // Somebody else's token.
-            ringcx.mint_foreign(&user);
-            if way == Way::RingEx {
-                let jwt = ringcx.make_jwt(&user);
-                write(&root.join("secrets").join(format!("{name}-jwt")), &jwt)?;
-                jwts.push(jwt);
-            }
-            Ok(Actor { name, user, way, sinks, receiver, file, env_file })
-        });
+        let actors = actors
+            .into_iter()
+            .map(|(name, user, way, sinks, receiver)| {
+                let home = root.join(name);
+                make_directory(&home)?;
+                let (file, env_file) = (home.join("token"), home.join("dialer.env"));
+                write(&env_file, &env_text(""))?;
+                // Somebody else's token.
+                ringcx.mint_foreign(&user);
+                if way == DemoLogin::RingEx {
+                    let jwt = ringcx.make_jwt(&user);
+                    write(&root.join("secrets").join(format!("{name}-jwt")), &jwt)?;
+                    jwts.push(jwt);
+                }
+                Ok(Actor {
+                    name,
+                    user,
+                    way,
+                    sinks,
+                    receiver,
+                    file,
+                    env_file,
+                })
+            });
         let actors = actors.collect::<Result<Vec<_>, StageError>>()?;
         secrets.append(&mut jwts);
         let (root, directory) = match leftovers {
             Leftovers::Remove => (root, Some(directory)),
             Leftovers::Keep => (directory.keep(), None),
         };
-        let stage = Self { ringcx, mailbox, actors, secrets, root, _directory: directory };
+        let stage = Self {
+            ringcx,
+            mailbox,
+            actors,
+            secrets,
+            root,
+            _directory: directory,
+        };
         write(&stage.config(), &policy::text(&stage))?;
         Ok(stage)
     }
@@ -216,11 +276,21 @@ pub fn env_text(token: &str) -> String {
 
 fn make_directory(path: &Path) -> Result<(), StageError> {
     let made = DirBuilder::new().mode(0o700).create(path);
-    made.map_err(|source| StageError::File { path: path.to_owned(), source })
+    made.map_err(|source| StageError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), StageError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| StageError::File { path: path.to_owned(), source })
+    written.map_err(|source| StageError::File {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -1,5 +1,6 @@
-//! The story under way: the daemon, its readers, and the telling of all that happens to them, by the
-//! journal, the stand-in's record and the mailbox. What is made to happen is in `story/acts.rs`.
+//! The story under way: the daemon, its readers, and the telling of all that happens to them, by
+//! the journal, the stand-in's record and the mailbox. What is made to happen is in
+//! `story/acts.rs`.
 //!
 //! Judges nothing: what was right and what was not is found out afterwards, in `demo/checks.rs`.
 
@@ -9,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
-use super::child::{Daemon, operate};
+use super::narration;
+use super::process::{Daemon, operate};
 use super::reader::{Reader, Tally};
-use super::stage::{Actor, CONFIG_PLACE, Stage, WEBHOOK};
-use super::timeline::{Line, Timeline, grouped};
-use super::watch::Watch;
-use super::words;
+use super::stage::{Actor, CONFIG_PLACE, DemoStage, WEBHOOK};
+use super::timeline::{Timeline, TimelineEntry, grouped};
+use super::watch::JournalWatch;
 use crate::account::AccountState;
 use crate::cli::Tone;
 use crate::clock::monotonic;
-use crate::driver::HistoryError;
 use crate::event::GenerationNo;
+use crate::reconcile::HistoryError;
 use crate::simulate::FlowRecord;
 
 mod acts;
@@ -33,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the story cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum StoryError {
     /// Look at its log.
     #[error("the daemon ended by itself ({status}) while the demo waited for {awaited}")]
     DaemonEnded {
@@ -78,9 +79,9 @@ pub struct Ending {
 
 /// The story under way. Dropping it kills the daemon.
 pub struct Story<'a> {
-    stage: &'a Stage,
+    stage: &'a DemoStage,
     timeline: &'a mut Timeline,
-    watch: Watch,
+    watch: JournalWatch,
     readers: Vec<Reader>,
     daemon: Daemon,
     stopped_at: Option<Instant>,
@@ -91,7 +92,7 @@ pub struct Story<'a> {
 impl<'a> Story<'a> {
     /// Starts the daemon and the readers.
     pub fn begin(
-        stage: &'a Stage,
+        stage: &'a DemoStage,
         timeline: &'a mut Timeline,
         waiting_for: Arc<Mutex<String>>,
     ) -> std::io::Result<Self> {
@@ -100,7 +101,7 @@ impl<'a> Story<'a> {
         Ok(Self {
             stage,
             timeline,
-            watch: Watch::new(stage.state_dir(), stage.control_socket()),
+            watch: JournalWatch::new(stage.state_dir(), stage.control_socket()),
             readers: stage.actors.iter().map(read).collect(),
             daemon,
             stopped_at: None,
@@ -124,7 +125,11 @@ impl<'a> Story<'a> {
         if self.look().await.is_ok() {
             self.timeline.flush();
         }
-        Ending { status, took, tallies: self.readers.iter().map(Reader::tally).collect() }
+        Ending {
+            status,
+            took,
+            tallies: self.readers.iter().map(Reader::tally).collect(),
+        }
     }
 
     fn terminate(&mut self) -> Instant {
@@ -148,43 +153,60 @@ impl<'a> Story<'a> {
         self.timeline.tell_now(
             "IVR flows",
             tone,
-            &format!("{} reads of the token files so far, {bad} bad", grouped(all)),
+            &format!(
+                "{} reads of the token files so far, {bad} bad",
+                grouped(all)
+            ),
         );
-        if let Some(FlowRecord { calls, failed, .. }) = self.stage.ringcx.record().flow(CONFIG_PLACE[1]) {
+        if let Some(FlowRecord { calls, failed, .. }) =
+            self.stage.ringcx.record().flow(CONFIG_PLACE[1])
+        {
             let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
-            let text =
-                format!("{} calls with the key inside RingCX so far, {failed} refused", grouped(calls));
+            let text = format!(
+                "{} calls with the key inside RingCX so far, {failed} refused",
+                grouped(calls)
+            );
             self.timeline.tell_now("IVR flows", tone, &text);
         }
     }
 
     /// Runs a command and shows what it printed.
-    async fn operate(&mut self, arguments: &[&str]) -> Result<(), Trouble> {
+    async fn operate(&mut self, arguments: &[&str]) -> Result<(), StoryError> {
         let command = arguments.join(" ");
         self.wait_for(&format!("`ringcx-rotator {command}`"));
-        let failed = |why| Trouble::Command { command: command.clone(), why };
+        let failed = |why| StoryError::Command {
+            command: command.clone(),
+            why,
+        };
         let output = operate(self.stage, self.timeline.palette(), arguments).await;
         let output = output.map_err(|error| failed(error.to_string()))?;
         self.look().await?;
         self.timeline.flush();
         self.timeline.blank();
         self.timeline.quote(&format!("$ ringcx-rotator {command}"));
-        self.timeline.quote(&String::from_utf8_lossy(&output.stdout));
+        self.timeline
+            .quote(&String::from_utf8_lossy(&output.stdout));
         self.timeline.blank();
         if output.status.success() {
             return Ok(());
         }
-        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+        Err(failed(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
     }
 
     /// Tells what happens until it is as asked for.
-    async fn until(&mut self, what: &str, as_asked: impl Fn(&Self) -> bool) -> Result<(), Trouble> {
+    async fn until(
+        &mut self,
+        what: &str,
+        as_asked: impl Fn(&Self) -> bool,
+    ) -> Result<(), StoryError> {
         self.wait_for(what);
         loop {
             self.look().await?;
             self.timeline.settle();
             if self.timeline.is_unheard() {
-                return Err(Trouble::Unheard);
+                return Err(StoryError::Unheard);
             }
             if as_asked(self) {
                 return Ok(());
@@ -193,7 +215,10 @@ impl<'a> Story<'a> {
                 (None, _) => {}
                 (Some(_), Some(_)) => return Ok(()),
                 (Some(status), None) => {
-                    return Err(Trouble::DaemonEnded { status, awaited: what.to_owned() });
+                    return Err(StoryError::DaemonEnded {
+                        status,
+                        awaited: what.to_owned(),
+                    });
                 }
             }
             tokio::time::sleep(TICK).await;
@@ -207,17 +232,26 @@ impl<'a> Story<'a> {
     }
 
     /// Hands everything new to the timeline.
-    async fn look(&mut self) -> Result<(), Trouble> {
+    async fn look(&mut self) -> Result<(), StoryError> {
         let ringcx = self.stage.ringcx.record();
         for (account, before, recorded) in self.watch.look().await? {
-            if let Some((tone, text)) = words::sentence(&before, &recorded, &ringcx) {
-                self.timeline.tell(Line { at: recorded.at, who: account.to_owned(), tone, text });
+            if let Some((tone, text)) = narration::sentence(&before, &recorded, &ringcx) {
+                self.timeline.tell(TimelineEntry {
+                    at: recorded.at,
+                    who: account.to_owned(),
+                    tone,
+                    text,
+                });
             }
         }
         let mails = self.stage.mailbox.mails();
         for mail in mails.iter().skip(self.mails_told) {
             let subject = mail.subject();
-            let tone = if subject.ends_with("(RESOLVED)") { Tone::Good } else { Tone::Bad };
+            let tone = if subject.ends_with("(RESOLVED)") {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
             let text = format!("“{}”", subject.trim_start_matches("[ringcx-rotator] "));
             self.timeline.tell_now("mail", tone, &text);
         }
@@ -231,13 +265,17 @@ impl<'a> Story<'a> {
         if let Some(mail) = mails.iter().rfind(|mail| mail.subject().ends_with(subject)) {
             self.timeline.flush();
             self.timeline.blank();
-            self.timeline.quote(&format!("Subject: {}\n\n{}", mail.subject(), mail.text()));
+            self.timeline
+                .quote(&format!("Subject: {}\n\n{}", mail.subject(), mail.text()));
             self.timeline.blank();
         }
     }
 
     fn pending(&self, account: &str) -> Option<GenerationNo> {
-        self.watch.state(account).pending().map(|pending| pending.number)
+        self.watch
+            .state(account)
+            .pending()
+            .map(|pending| pending.number)
     }
 
     /// Whether the server itself has this token no more.
@@ -252,6 +290,8 @@ impl<'a> Story<'a> {
         let about = format!("{account}: sink {WEBHOOK} failed");
         let mails = self.stage.mailbox.mails();
         let subjects = mails.iter().map(|mail| mail.subject());
-        subjects.filter(|subject| subject.contains(&about) && subject.ends_with(ending)).count()
+        subjects
+            .filter(|subject| subject.contains(&about) && subject.ends_with(ending))
+            .count()
     }
 }

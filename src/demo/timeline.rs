@@ -1,8 +1,9 @@
-//! What is printed: append-only lines of at most 80 columns, each with the time since the beginning.
+//! What is printed: append-only lines of at most 80 columns, each with the time since the
+//! beginning.
 //!
-//! Lines reach it from several sources that are looked at in turn, so it holds them for a moment and
-//! prints them in the order in which things happened. Keeps all that was printed, to be searched for
-//! secrets like any log.
+//! Lines reach it from several sources that are looked at in turn, so it holds them for a moment
+//! and prints them in the order in which things happened. Keeps all that was printed, to be
+//! searched for secrets like any log.
 
 use std::io::Write;
 
@@ -20,7 +21,7 @@ const ACCOUNT: usize = 13;
 const HOLD: TimeDelta = TimeDelta::milliseconds(250);
 
 /// One thing that happened.
-pub struct Line {
+pub struct TimelineEntry {
     /// When.
     pub at: DateTime<Utc>,
     /// To which account, or who says so; empty where it is done by the demo itself.
@@ -36,7 +37,7 @@ pub struct Timeline {
     palette: Palette,
     clock: Clock,
     began: DateTime<Utc>,
-    held: Vec<Line>,
+    held: Vec<TimelineEntry>,
     out: Box<dyn Write + Send>,
     printed: String,
     unheard: bool,
@@ -51,7 +52,15 @@ impl Timeline {
     fn onto(out: Box<dyn Write + Send>, palette: Palette) -> Self {
         let clock = Clock::system();
         let began = clock.now();
-        Self { palette, clock, began, held: Vec::new(), out, printed: String::new(), unheard: false }
+        Self {
+            palette,
+            clock,
+            began,
+            held: Vec::new(),
+            out,
+            printed: String::new(),
+            unheard: false,
+        }
     }
 
     /// How it may mark up.
@@ -75,14 +84,19 @@ impl Timeline {
     }
 
     /// Takes in something that happened; it is printed in its place.
-    pub fn tell(&mut self, line: Line) {
+    pub fn tell(&mut self, line: TimelineEntry) {
         self.held.push(line);
     }
 
     /// The same, happening now.
     pub fn tell_now(&mut self, who: &str, tone: Tone, text: &str) {
         let at = self.clock.now();
-        self.tell(Line { at, who: who.to_owned(), tone, text: text.to_owned() });
+        self.tell(TimelineEntry {
+            at,
+            who: who.to_owned(),
+            tone,
+            text: text.to_owned(),
+        });
     }
 
     /// Prints what has been held long enough.
@@ -120,8 +134,8 @@ impl Timeline {
         self.paragraph(tone, "", text);
     }
 
-    /// Text that is not ours to wrap, such as a policy or what a command printed. Each line is indented,
-    /// and may hold colours already.
+    /// Text that is not ours to wrap, such as a policy or what a command printed. Each line is
+    /// indented, and may hold colours already.
     pub fn quote(&mut self, text: &str) {
         self.flush();
         for line in text.lines() {
@@ -151,7 +165,11 @@ impl Timeline {
             (true, Palette::Plain) => ("ok      ", Tone::Good),
             (false, Palette::Plain) => ("FAILED  ", Tone::Bad),
         };
-        let shown = format!("{}{}", self.palette.paint(tone, mark), self.palette.paint(Tone::Strong, what));
+        let shown = format!(
+            "{}{}",
+            self.palette.paint(tone, mark),
+            self.palette.paint(Tone::Strong, what)
+        );
         self.put(&format!("{mark}{what}"), &shown);
         let tone = if passed { Tone::Dim } else { Tone::Bad };
         self.paragraph(tone, &" ".repeat(mark.chars().count()), found);
@@ -160,14 +178,23 @@ impl Timeline {
     fn print_until(&mut self, until: DateTime<Utc>) {
         self.held.sort_by_key(|line| line.at);
         let ripe = self.held.partition_point(|line| line.at <= until);
-        let ripe: Vec<Line> = self.held.drain(..ripe).collect();
-        for Line { at, who, tone, text } in ripe {
+        let ripe: Vec<TimelineEntry> = self.held.drain(..ripe).collect();
+        for TimelineEntry {
+            at,
+            who,
+            tone,
+            text,
+        } in ripe
+        {
             let seconds = (at - self.began).num_milliseconds() as f64 / 1000.0;
             let account = if who.is_empty() { 0 } else { ACCOUNT };
             let mut head = format!("{:<TIME$}{who:<account$}", format!("{seconds:>5.1}s"));
             for part in wrap(&text, WIDTH - TIME - account) {
-                let shown =
-                    format!("{}{}", self.palette.paint(Tone::Dim, &head), self.palette.paint(tone, &part));
+                let shown = format!(
+                    "{}{}",
+                    self.palette.paint(Tone::Dim, &head),
+                    self.palette.paint(tone, &part)
+                );
                 self.put(&format!("{head}{part}"), &shown);
                 head = " ".repeat(TIME + account);
             }
@@ -210,7 +237,9 @@ pub fn grouped(number: u64) -> String {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let line = lines.last_mut().expect("it begins with one and never loses any");
+        let line = lines
+            .last_mut()
+            .expect("it begins with one and never loses any");
         if line.is_empty() {
             line.push_str(word);
         } else if line.chars().count() + 1 + word.chars().count() <= width {
@@ -227,7 +256,11 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 fn without_colors(text: &str) -> String {
     let mut plain = String::new();
     for (number, part) in text.split("\x1b[").enumerate() {
-        plain.push_str(if number == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) });
+        plain.push_str(if number == 0 {
+            part
+        } else {
+            part.split_once('m').map_or("", |(_, rest)| rest)
+        });
     }
     plain
 }
@@ -239,13 +272,19 @@ mod tests {
     #[test]
     fn text_breaks_at_spaces_and_nowhere_else() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("ünïcödé is one column each", 12), ["ünïcödé is", "one column", "each"]);
+        assert_eq!(
+            wrap("ünïcödé is one column each", 12),
+            ["ünïcödé is", "one column", "each"]
+        );
         assert_eq!(wrap("unbreakable it", 5), ["unbreakable", "it"]);
     }
 
     #[test]
     fn large_numbers_are_grouped() {
-        assert_eq!([7, 999, 1_000, 1_234_567].map(grouped), ["7", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [7, 999, 1_000, 1_234_567].map(grouped),
+            ["7", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[test]
@@ -260,10 +299,19 @@ mod tests {
         let began = timeline.began;
         for (seconds, text) in [(9, "last"), (2, "first"), (5, "middle")] {
             let at = began + TimeDelta::seconds(seconds);
-            timeline.tell(Line { at, who: "sales-ivr".to_owned(), tone: Tone::Good, text: text.to_owned() });
+            timeline.tell(TimelineEntry {
+                at,
+                who: "sales-ivr".to_owned(),
+                tone: Tone::Good,
+                text: text.to_owned(),
+            });
         }
         timeline.settle();
-        assert_eq!(timeline.printed(), "", "what may still be overtaken is held");
+        assert_eq!(
+            timeline.printed(),
+            "",
+            "what may still be overtaken is held"
+        );
         timeline.flush();
         let heads: Vec<&str> = timeline.printed().lines().map(|line| &line[..6]).collect();
         assert_eq!(heads, ["  2.0s", "  5.0s", "  9.0s"]);

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use super::stage::ACCOUNTS;
 use crate::account::AccountState;
-use crate::driver::{HistoryError, Recorded, history};
 use crate::event::GenerationNo;
 use crate::journal::SqliteJournal;
+use crate::reconcile::{HistoryError, Recorded, history};
 
 /// Follows the journal of a daemon.
-pub struct Watch {
+pub struct JournalWatch {
     state_dir: PathBuf,
     /// There once it may be opened.
     control_socket: PathBuf,
@@ -20,14 +20,21 @@ pub struct Watch {
     trails: BTreeMap<&'static str, Vec<Recorded>>,
 }
 
-impl Watch {
+impl JournalWatch {
     /// Nothing is known yet.
     pub fn new(state_dir: PathBuf, control_socket: PathBuf) -> Self {
-        Self { state_dir, control_socket, journal: None, trails: BTreeMap::new() }
+        Self {
+            state_dir,
+            control_socket,
+            journal: None,
+            trails: BTreeMap::new(),
+        }
     }
 
     /// Looks again, and answers what is new, each with the account's state just before it.
-    pub async fn look(&mut self) -> Result<Vec<(&'static str, AccountState, Recorded)>, HistoryError> {
+    pub async fn look(
+        &mut self,
+    ) -> Result<Vec<(&'static str, AccountState, Recorded)>, HistoryError> {
         if self.journal.is_none() {
             // The daemon opens its journal first and its socket then.
             if !self.control_socket.exists() {
@@ -35,7 +42,9 @@ impl Watch {
             }
             self.journal = Some(SqliteJournal::open_read_only(&self.state_dir)?);
         }
-        let Some(journal) = &self.journal else { return Ok(Vec::new()) };
+        let Some(journal) = &self.journal else {
+            return Ok(Vec::new());
+        };
         let mut news = Vec::new();
         for account in ACCOUNTS {
             // A demo is far too short to be compacted.
@@ -63,7 +72,9 @@ impl Watch {
 
     /// The number of the token that is current; 0 before the first.
     pub fn current(&self, account: &str) -> GenerationNo {
-        self.state(account).current().map_or(GenerationNo(0), |current| current.number)
+        self.state(account)
+            .current()
+            .map_or(GenerationNo(0), |current| current.number)
     }
 }
 

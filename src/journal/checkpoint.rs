@@ -1,6 +1,7 @@
 //! When a stream is too long, where it is cut, and the form of what stands in for its oldest part.
 //!
-//! Knows lengths and forms, not what is in them: whoever writes a stream says what its rows come to.
+//! Knows lengths and forms, not what is in them: whoever writes a stream says what its rows come
+//! to.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,14 +20,14 @@ const KEPT_BYTES: usize = MOST_BYTES / 2;
 
 /// How much a stream holds behind its checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Length {
+pub struct StreamSize {
     /// Rows.
     pub rows: usize,
     /// Bytes of their kinds and bodies.
     pub bytes: usize,
 }
 
-impl Length {
+impl StreamSize {
     /// The length of these rows.
     pub fn of(rows: &[Row]) -> Self {
         let mut length = Self::default();
@@ -46,9 +47,10 @@ impl Length {
     }
 }
 
-/// How many of these rows, the oldest, a checkpoint is to stand for; none, where the stream is short.
+/// How many of these rows, the oldest, a checkpoint is to stand for; none, where the stream is
+/// short.
 pub fn cut(rows: &[Row]) -> usize {
-    let mut kept = Length::default();
+    let mut kept = StreamSize::default();
     let stays = |row: &&Row| {
         kept.add(&row.entry);
         kept.rows <= KEPT_ROWS && kept.bytes <= KEPT_BYTES
@@ -113,14 +115,23 @@ mod tests {
     use super::*;
 
     fn rows(count: usize, bytes: usize) -> Vec<Row> {
-        let entry = Entry { at: DateTime::UNIX_EPOCH, kind: String::new(), body: "x".repeat(bytes) };
-        (1..=count as u64).map(|seq| Row { seq, entry: entry.clone() }).collect()
+        let entry = Entry {
+            at: DateTime::UNIX_EPOCH,
+            kind: String::new(),
+            body: "x".repeat(bytes),
+        };
+        (1..=count as u64)
+            .map(|seq| Row {
+                seq,
+                entry: entry.clone(),
+            })
+            .collect()
     }
 
     #[test]
     fn half_of_a_long_stream_is_kept() {
-        assert!(!Length::of(&rows(MOST_ROWS, 1)).is_long());
-        assert!(Length::of(&rows(MOST_ROWS + 1, 1)).is_long());
+        assert!(!StreamSize::of(&rows(MOST_ROWS, 1)).is_long());
+        assert!(StreamSize::of(&rows(MOST_ROWS + 1, 1)).is_long());
         assert_eq!(cut(&rows(MOST_ROWS + 1, 1)), MOST_ROWS + 1 - KEPT_ROWS);
         assert_eq!(cut(&rows(3, 1)), 0);
     }
@@ -128,8 +139,8 @@ mod tests {
     #[test]
     fn a_few_huge_rows_are_a_long_stream_too() {
         let huge = rows(5, MOST_BYTES / 4);
-        assert!(!Length::of(&huge[..4]).is_long());
-        assert!(Length::of(&huge).is_long());
+        assert!(!StreamSize::of(&huge[..4]).is_long());
+        assert!(StreamSize::of(&huge).is_long());
         assert_eq!(cut(&huge), 3);
         // One that is larger than all that may be kept goes as well.
         assert_eq!(cut(&rows(1, MOST_BYTES + 1)), 1);
@@ -137,14 +148,25 @@ mod tests {
 
     #[test]
     fn a_newer_form_is_refused_and_says_so() {
-        assert_eq!(read::<Vec<u8>>(2, &write(2, &vec![1_u8, 2])).unwrap(), [1, 2]);
+        assert_eq!(
+            read::<Vec<u8>>(2, &write(2, &vec![1_u8, 2])).unwrap(),
+            [1, 2]
+        );
         let error = read::<Vec<u8>>(2, r#"{"form":3,"state":{"another":"shape"}}"#).unwrap_err();
         assert!(matches!(error, FormError::Newer { got: 3, known: 2 }));
         assert!(error.to_string().contains("was it downgraded?"), "{error}");
-        for body in
-            ["", "[]", "{}", r#"{"form":1}"#, r#"{"form":-1,"state":[]}"#, r#"{"form":1,"state":"x"}"#]
-        {
-            assert!(matches!(read::<Vec<u8>>(2, body), Err(FormError::Unreadable(_))), "{body}");
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"form":1}"#,
+            r#"{"form":-1,"state":[]}"#,
+            r#"{"form":1,"state":"x"}"#,
+        ] {
+            assert!(
+                matches!(read::<Vec<u8>>(2, body), Err(FormError::Unreadable(_))),
+                "{body}"
+            );
         }
     }
 }

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 
 use crate::account::AccountState;
 use crate::clock::after;
-use crate::event::{Event, IncidentKind, Lane};
+use crate::event::{BackoffKey, Event, IncidentKind};
 use crate::policy::Retry;
 use crate::secret::SecretTag;
 
 /// What failed, as the driver or the plan saw it.
-pub struct Trouble {
+pub struct FailureReport {
     /// What is to be held back.
-    pub lane: Lane,
+    pub lane: BackoffKey,
     /// The incident it makes.
     pub incident: IncidentKind,
     /// In words without secrets.
@@ -24,26 +24,63 @@ pub struct Trouble {
     pub rejected: Option<SecretTag>,
 }
 
-impl Trouble {
+impl FailureReport {
     /// Trouble without a wish of the server's.
-    pub fn new(lane: Lane, incident: IncidentKind, error: impl Into<String>) -> Self {
-        Self { lane, incident, error: error.into(), retry_after: None, rejected: None }
+    pub fn new(lane: BackoffKey, incident: IncidentKind, error: impl Into<String>) -> Self {
+        Self {
+            lane,
+            incident,
+            error: error.into(),
+            retry_after: None,
+            rejected: None,
+        }
     }
 }
 
-/// The event that records trouble, with the time of the next try: `initial`, doubling to `max`, never
-/// before the server's own wish; after a rejected login, `rejected-login`.
-pub fn failed(state: &AccountState, retry: &Retry, trouble: Trouble, now: DateTime<Utc>) -> Event {
-    let Trouble { lane, incident, error, retry_after, rejected } = trouble;
-    let failures = state.lanes.get(&lane).map_or(0, |earlier| earlier.count).saturating_add(1);
-    let wait = if rejected.is_some() { retry.rejected_login } else { doubling(retry, failures) };
+/// The event that records trouble, with the time of the next try: `initial`, doubling to `max`,
+/// never before the server's own wish; after a rejected login, `rejected-login`.
+pub fn failed(
+    state: &AccountState,
+    retry: &Retry,
+    trouble: FailureReport,
+    now: DateTime<Utc>,
+) -> Event {
+    let FailureReport {
+        lane,
+        incident,
+        error,
+        retry_after,
+        rejected,
+    } = trouble;
+    let failures = state
+        .lanes
+        .get(&lane)
+        .map_or(0, |earlier| earlier.count)
+        .saturating_add(1);
+    let wait = if rejected.is_some() {
+        retry.rejected_login
+    } else {
+        doubling(retry, failures)
+    };
     let wait = wait.max(retry_after.unwrap_or_default());
-    Event::AttemptFailed { lane, incident, error, failures, next_attempt_at: after(now, wait), rejected }
+    Event::AttemptFailed {
+        lane,
+        incident,
+        error,
+        failures,
+        next_attempt_at: after(now, wait),
+        rejected,
+    }
 }
 
 fn doubling(retry: &Retry, failures: u32) -> Duration {
-    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    retry.initial.saturating_mul(factor).min(retry.max.max(retry.initial))
+    let factor = 1_u32
+        .checked_shl(failures.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    retry
+        .initial
+        .saturating_mul(factor)
+        .min(retry.max.max(retry.initial))
 }
 
 #[cfg(test)]
@@ -57,7 +94,9 @@ mod tests {
             max: Duration::from_secs(3600),
             rejected_login: Duration::from_secs(21_600),
         };
-        let waits: Vec<u64> = (1..=9).map(|failures| doubling(&retry, failures).as_secs()).collect();
+        let waits: Vec<u64> = (1..=9)
+            .map(|failures| doubling(&retry, failures).as_secs())
+            .collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(doubling(&retry, u32::MAX).as_secs(), 3600);
     }
@@ -67,16 +106,18 @@ mod tests {
     fn what_fails_all_day_is_tried_thirty_times() {
         let policy = crate::plan::tests::scene::policy([]);
         let tries = |rejected: Option<SecretTag>| {
-            let (mut state, mut now) = (AccountState::default(), crate::plan::tests::scene::start());
+            let (mut state, mut now) =
+                (AccountState::default(), crate::plan::tests::scene::start());
             let end = now + chrono::TimeDelta::days(1);
             let mut count = 0;
             while now < end {
-                let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginFailed, "no");
+                let mut trouble =
+                    FailureReport::new(BackoffKey::Login, IncidentKind::LoginFailed, "no");
                 trouble.rejected = rejected;
                 let event = failed(&state, &policy.retry, trouble, now);
                 count += 1;
                 state.apply(count, now, &event);
-                now = state.held_until(&Lane::Login, now).expect("a hold");
+                now = state.held_until(&BackoffKey::Login, now).expect("a hold");
             }
             count
         };

@@ -1,18 +1,18 @@
 //! Which old token may be deleted. Every reason why not is a guard with a test of its own name.
 //!
-//! A [`Retirable`] can only be had from [`Planner::judge`], which asks all of them; the delete step takes
-//! one by value.
+//! A [`Retirable`] can only be had from [`Planner::check_guards`], which asks all of them; the
+//! delete step takes one by value.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::books::LARGEST_SKEW_SECONDS;
-use super::seen::{Doubt, Held, Searched, Seen};
+use super::evidence::{Doubt, Evidence, FileScan, SinkContent};
+use super::observations::LARGEST_SKEW_SECONDS;
 use super::{Action, Look, Next, Planner, Step};
 use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, SinkRecord, Stage};
 use crate::clock::after;
-use crate::event::{GenerationNo, Lane, Outcome};
+use crate::event::{BackoffKey, GenerationNo, Outcome};
 use crate::policy::{AccountPolicy, Foreign, SinkPolicy};
 use crate::secret::Fingerprint;
 
@@ -122,37 +122,49 @@ impl fmt::Display for Blocked {
             Self::Overlap { .. } => f.write_str("its overlap ends"),
             Self::InUse => f.write_str("it is the current or the pending token"),
             Self::NotOurs => f.write_str("it is foreign, and the policy keeps foreign tokens"),
-            Self::NoCurrent => f.write_str("there is no current token, this may be the last one that works"),
+            Self::NoCurrent => {
+                f.write_str("there is no current token, this may be the last one that works")
+            }
             Self::Served { sink } => write!(f, "sink {sink} still serves it"),
             Self::SinkUnknown { sink } => write!(f, "it is not known what sink {sink} holds"),
-            Self::Untold { sink } => write!(f, "the consumer of sink {sink} was not told of a newer one"),
+            Self::Untold { sink } => {
+                write!(f, "the consumer of sink {sink} was not told of a newer one")
+            }
             Self::Unacknowledged { sink } => {
-                write!(f, "the consumer of sink {sink} has not said that it uses a newer one")
+                write!(
+                    f,
+                    "the consumer of sink {sink} has not said that it uses a newer one"
+                )
             }
             Self::InFile { path } => write!(f, "it is still in {path}"),
             Self::FileUnknown { why } => write!(f, "it may still be in a file: {why}"),
             Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
             Self::NoList => f.write_str("the current token has not just been seen to work"),
             Self::NotListed => f.write_str("it is not on the server's list"),
-            Self::Clock { skew_seconds: Some(skew) } => {
-                write!(f, "the local clock is {skew} s off the server's, so ages cannot be trusted")
+            Self::Clock {
+                skew_seconds: Some(skew),
+            } => {
+                write!(
+                    f,
+                    "the local clock is {skew} s off the server's, so ages cannot be trusted"
+                )
             }
-            Self::Clock { skew_seconds: None } => {
-                f.write_str("the server did not tell its time, so the local clock cannot be trusted")
-            }
+            Self::Clock { skew_seconds: None } => f.write_str(
+                "the server did not tell its time, so the local clock cannot be trusted",
+            ),
         }
     }
 }
 
 /// What is to be judged.
 #[derive(Clone, Copy)]
-enum Victim<'a> {
+enum RetireCandidate<'a> {
     Ours(&'a Generation),
     /// What is known of it, where it is under the policy.
     Foreign(Fingerprint, Option<&'a ForeignToken>),
 }
 
-impl Victim<'_> {
+impl RetireCandidate<'_> {
     fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Ours(generation) => generation.fingerprint,
@@ -172,11 +184,15 @@ impl Victim<'_> {
 impl Planner<'_> {
     /// Delete one of those whose time has come.
     pub(super) fn retire(&mut self) {
-        let mut victims: Vec<Victim<'_>> = self.state.previous().map(Victim::Ours).collect();
-        victims.extend(adopted(self.policy, self.state).map(|(it, token)| Victim::Foreign(*it, Some(token))));
-        for victim in victims {
-            let name = victim.fingerprint().short();
-            if let Err(blocked) = self.judge_age(victim) {
+        let mut victims: Vec<RetireCandidate<'_>> =
+            self.state.previous().map(RetireCandidate::Ours).collect();
+        victims.extend(
+            adopted(self.policy, self.state)
+                .map(|(it, token)| RetireCandidate::Foreign(*it, Some(token))),
+        );
+        for candidate in victims {
+            let name = candidate.fingerprint().short();
+            if let Err(blocked) = self.check_age(candidate) {
                 let (Blocked::TooYoung { until } | Blocked::Overlap { until }) = blocked else {
                     self.wait(format!("deleting {name}: {blocked}"), None);
                     continue;
@@ -184,27 +200,38 @@ impl Planner<'_> {
                 self.wait(format!("deleting {name}: {blocked}"), Some(until));
                 continue;
             }
-            match self.judge(victim, Reason::Policy) {
+            match self.check_guards(candidate, Reason::Policy) {
                 Ok(retirable) => {
-                    self.step(Action::Delete, Some(name.clone()), retirable.because.clone());
-                    match self.held(&Lane::Retirement) {
-                        Some(until) => self.wait(format!("the next try to delete {name}"), Some(until)),
+                    self.step(
+                        Action::Delete,
+                        Some(name.clone()),
+                        retirable.because.clone(),
+                    );
+                    match self.held(&BackoffKey::Retirement) {
+                        Some(until) => {
+                            self.wait(format!("the next try to delete {name}"), Some(until))
+                        }
                         None => self.offer(Next::Do(Step::Delete(retirable))),
                     }
                 }
                 // All that is missing is a look.
                 Err(Blocked::NoList) => {
-                    self.step(Action::Delete, Some(name.clone()), because(victim));
-                    match self.held(&Lane::Retirement) {
-                        Some(until) => self.wait(format!("the next try to delete {name}"), Some(until)),
-                        // What speaks against it is settled first, with a login where need be: asking
-                        // as the current token again and again would go round in circles.
-                        None if self.current_is_in_doubt() => {
-                            self.wait(format!("deleting {name}: the current token is in doubt"), None)
+                    self.step(Action::Delete, Some(name.clone()), because(candidate));
+                    match self.held(&BackoffKey::Retirement) {
+                        Some(until) => {
+                            self.wait(format!("the next try to delete {name}"), Some(until))
                         }
+                        // What speaks against it is settled first, with a login where need be:
+                        // asking as the current token again and again would go round in circles.
+                        None if self.current_is_in_doubt() => self.wait(
+                            format!("deleting {name}: the current token is in doubt"),
+                            None,
+                        ),
                         None if self.state.current().is_some() => self.look(Look::ListAsCurrent),
                         None => match self.login_held() {
-                            Some(until) => self.wait(format!("a login, to delete {name}"), Some(until)),
+                            Some(until) => {
+                                self.wait(format!("a login, to delete {name}"), Some(until))
+                            }
                             None => self.look(Look::ListByLogin),
                         },
                     }
@@ -216,16 +243,18 @@ impl Planner<'_> {
     }
 
     fn current_is_in_doubt(&self) -> bool {
-        self.state.current().is_some_and(|it| self.seen.doubt(&it.fingerprint) != Doubt::default())
+        self.state
+            .current()
+            .is_some_and(|it| self.seen.doubt(&it.fingerprint) != Doubt::default())
     }
 
-    fn judge_age(&self, victim: Victim<'_>) -> Result<(), Blocked> {
-        let (born, superseded) = match victim {
+    fn check_age(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
+        let (born, superseded) = match candidate {
             // Never published: nobody can be using it.
-            Victim::Ours(generation) if !generation.may_be_published() => return Ok(()),
-            Victim::Ours(generation) => (generation.minted_at, generation.superseded_at),
-            Victim::Foreign(_, Some(token)) => (token.first_seen_at, replaced_at(token)),
-            Victim::Foreign(_, None) => return Err(Blocked::NotOurs),
+            RetireCandidate::Ours(generation) if !generation.may_be_published() => return Ok(()),
+            RetireCandidate::Ours(generation) => (generation.minted_at, generation.superseded_at),
+            RetireCandidate::Foreign(_, Some(token)) => (token.first_seen_at, replaced_at(token)),
+            RetireCandidate::Foreign(_, None) => return Err(Blocked::NotOurs),
         };
         let old_enough = after(born, self.policy.retention.max_age);
         if old_enough > self.now {
@@ -239,68 +268,90 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Every guard there is. The order is that of cost: what is known comes before what must be looked up.
-    fn judge(&self, victim: Victim<'_>, reason: Reason) -> Result<Retirable, Blocked> {
-        let fingerprint = victim.fingerprint();
+    /// Every guard there is. The order is that of cost: what is known comes before what must be
+    /// looked up.
+    fn check_guards(
+        &self,
+        candidate: RetireCandidate<'_>,
+        reason: Reason,
+    ) -> Result<Retirable, Blocked> {
+        let fingerprint = candidate.fingerprint();
         match reason {
-            Reason::Policy => self.judge_age(victim)?,
+            Reason::Policy => self.check_age(candidate)?,
             Reason::Operator => {}
         }
         let used = [self.state.current(), self.state.pending()];
-        if used.into_iter().flatten().any(|used| used.fingerprint == fingerprint) {
+        if used
+            .into_iter()
+            .flatten()
+            .any(|used| used.fingerprint == fingerprint)
+        {
             return Err(Blocked::InUse);
         }
         let list = match self.state.current() {
             Some(_) => self.list_as_current(),
-            None if victim.may_be_published() => return Err(Blocked::NoCurrent),
-            // Nobody was ever given it, so nobody is left with nothing; and an account that never had a
-            // current token would else keep what it tried in vain, up to the cap and for ever.
+            None if candidate.may_be_published() => return Err(Blocked::NoCurrent),
+            // Nobody was ever given it, so nobody is left with nothing; and an account that never
+            // had a current token would else keep what it tried in vain, up to the cap and for
+            // ever.
             None => self.list_by_login(),
         };
-        self.judge_sinks(victim)?;
-        self.judge_files(fingerprint, reason)?;
+        self.check_sinks(candidate)?;
+        self.check_files(fingerprint, reason)?;
         let list = list.ok_or(Blocked::NoList)?;
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);
         }
         let skew_seconds = list.skew.map(|skew| skew.num_seconds());
-        if reason == Reason::Policy && skew_seconds.is_none_or(|skew| skew.abs() > LARGEST_SKEW_SECONDS) {
+        if reason == Reason::Policy
+            && skew_seconds.is_none_or(|skew| skew.abs() > LARGEST_SKEW_SECONDS)
+        {
             return Err(Blocked::Clock { skew_seconds });
         }
-        let generation = match victim {
-            Victim::Ours(generation) => Some(generation.number),
-            Victim::Foreign(..) => None,
+        let generation = match candidate {
+            RetireCandidate::Ours(generation) => Some(generation.number),
+            RetireCandidate::Foreign(..) => None,
         };
         let because = match reason {
-            Reason::Policy => because(victim),
+            Reason::Policy => because(candidate),
             Reason::Operator => "an operator asked for it".to_owned(),
         };
-        Ok(Retirable { fingerprint, generation, because })
+        Ok(Retirable {
+            fingerprint,
+            generation,
+            because,
+        })
     }
 
-    /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A sink
-    /// that is not required and cannot be read is best effort and blocks nothing.
-    fn judge_sinks(&self, victim: Victim<'_>) -> Result<(), Blocked> {
+    /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A
+    /// sink that is not required and cannot be read is best effort and blocks nothing.
+    fn check_sinks(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
         if self.seen.sinks.is_none() {
             return Err(Blocked::SinksUnseen);
         }
-        let fingerprint = victim.fingerprint();
-        let number = self.state.by_fingerprint(&fingerprint).map(|generation| generation.number);
+        let fingerprint = candidate.fingerprint();
+        let number = self
+            .state
+            .by_fingerprint(&fingerprint)
+            .map(|generation| generation.number);
         for sink in &self.policy.sinks {
             let name = || sink.name.clone();
-            if sink.required && victim.may_be_published() {
-                self.judge_consumer(sink, number)?;
+            if sink.required && candidate.may_be_published() {
+                self.check_consumer(sink, number)?;
             }
             match self.seen.held(&sink.name) {
-                Some(Held::Token(held)) if *held == fingerprint => {
+                Some(SinkContent::Token(held)) if *held == fingerprint => {
                     return Err(Blocked::Served { sink: name() });
                 }
-                Some(Held::Token(_) | Held::Absent) => {}
-                // What is no token to us, for its mode or a line end too many, may still be read as one.
-                Some(Held::Other(_) | Held::Unreadable(_)) | None if sink.required => {
+                Some(SinkContent::Token(_) | SinkContent::Absent) => {}
+                // What is no token to us, for its mode or a line end too many, may still be read as
+                // one.
+                Some(SinkContent::Other(_) | SinkContent::Unreadable(_)) | None
+                    if sink.required =>
+                {
                     return Err(Blocked::SinkUnknown { sink: name() });
                 }
-                Some(Held::Opaque) if sink.required && victim.may_be_published() => {
+                Some(SinkContent::Opaque) if sink.required && candidate.may_be_published() => {
                     let Some(record) = self.state.sinks.get(&sink.name) else {
                         return Err(Blocked::SinkUnknown { sink: name() });
                     };
@@ -308,8 +359,9 @@ impl Planner<'_> {
                         LastDelivery::Open | LastDelivery::Failed(Outcome::Unknown) => {
                             return Err(Blocked::SinkUnknown { sink: name() });
                         }
-                        LastDelivery::Never | LastDelivery::Done | LastDelivery::Failed(Outcome::NotDone) => {
-                        }
+                        LastDelivery::Never
+                        | LastDelivery::Done
+                        | LastDelivery::Failed(Outcome::NotDone) => {}
                     }
                     // The newest that is proved there, and anything sent since, may be in use.
                     let Some((proved, _)) = record.proved else {
@@ -322,13 +374,14 @@ impl Planner<'_> {
                         return Err(Blocked::SinkUnknown { sink: name() });
                     }
                 }
-                Some(Held::Other(_) | Held::Unreadable(_) | Held::Opaque) | None => {}
+                Some(SinkContent::Other(_) | SinkContent::Unreadable(_) | SinkContent::Opaque)
+                | None => {}
             }
         }
-        if !victim.may_be_published() {
+        if !candidate.may_be_published() {
             return Ok(());
         }
-        for elsewhere in &self.policy.served_elsewhere {
+        for elsewhere in &self.policy.peer_sinks {
             let sink = elsewhere.to_string();
             match self.seen.peers.held_elsewhere.get(elsewhere) {
                 Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
@@ -339,68 +392,92 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Nor may a file hold it that an operator said to look through. Where that cannot be done any more, an
-    /// operator may know better.
-    fn judge_files(&self, fingerprint: Fingerprint, reason: Reason) -> Result<(), Blocked> {
-        let adoption = self.state.foreign.get(&fingerprint).and_then(|token| token.adoption.as_ref());
+    /// Nor may a file hold it that an operator said to look through. Where that cannot be done any
+    /// more, an operator may know better.
+    fn check_files(&self, fingerprint: Fingerprint, reason: Reason) -> Result<(), Blocked> {
+        let adoption = self
+            .state
+            .foreign
+            .get(&fingerprint)
+            .and_then(|token| token.adoption.as_ref());
         for path in adoption.iter().flat_map(|adoption| &adoption.files) {
             match (self.seen.files.get(path), reason) {
-                (Some(Searched::Holds(found)), _) if found.contains(&fingerprint) => {
+                (Some(FileScan::Holds(found)), _) if found.contains(&fingerprint) => {
                     return Err(Blocked::InFile { path: path.clone() });
                 }
-                (Some(Searched::Unknown(why)), Reason::Policy) => {
+                (Some(FileScan::Unknown(why)), Reason::Policy) => {
                     return Err(Blocked::FileUnknown { why: why.clone() });
                 }
                 (None, _) => return Err(Blocked::SinksUnseen),
-                (Some(Searched::Holds(_)), _) | (Some(Searched::Unknown(_)), Reason::Operator) => {}
+                (Some(FileScan::Holds(_)), _) | (Some(FileScan::Unknown(_)), Reason::Operator) => {}
             }
         }
         Ok(())
     }
 
     /// A file that holds another token proves nothing of a program that read it long ago.
-    fn judge_consumer(&self, sink: &SinkPolicy, victim: Option<GenerationNo>) -> Result<(), Blocked> {
+    fn check_consumer(
+        &self,
+        sink: &SinkPolicy,
+        candidate: Option<GenerationNo>,
+    ) -> Result<(), Blocked> {
         let record = self.state.sinks.get(&sink.name);
         // One that was never proved is told once it is.
         let is_told = |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
         if sink.notify.is_some() && !record.is_some_and(is_told) {
-            return Err(Blocked::Untold { sink: sink.name.clone() });
+            return Err(Blocked::Untold {
+                sink: sink.name.clone(),
+            });
         }
-        let uses = record.and_then(|record| record.acknowledged).map(|(number, _)| number);
-        if sink.acknowledge.is_some() && uses <= victim {
-            return Err(Blocked::Unacknowledged { sink: sink.name.clone() });
+        let uses = record
+            .and_then(|record| record.acknowledged)
+            .map(|(number, _)| number);
+        if sink.acknowledge.is_some() && uses <= candidate {
+            return Err(Blocked::Unacknowledged {
+                sink: sink.name.clone(),
+            });
         }
         Ok(())
     }
 }
 
-fn because(victim: Victim<'_>) -> String {
-    match victim {
-        Victim::Ours(generation) if !generation.may_be_published() => format!(
+fn because(candidate: RetireCandidate<'_>) -> String {
+    match candidate {
+        RetireCandidate::Ours(generation) if !generation.may_be_published() => format!(
             "generation {} was never published: {}",
             generation.number,
-            generation.set_aside.as_deref().unwrap_or("another took its place"),
+            generation
+                .set_aside
+                .as_deref()
+                .unwrap_or("another took its place"),
         ),
-        Victim::Ours(generation) => {
-            format!("generation {} is older than max-age and its overlap is over", generation.number)
+        RetireCandidate::Ours(generation) => {
+            format!(
+                "generation {} is older than max-age and its overlap is over",
+                generation.number
+            )
         }
-        Victim::Foreign(..) => "it is adopted, older than max-age, and its overlap is over".to_owned(),
+        RetireCandidate::Foreign(..) => {
+            "it is adopted, older than max-age, and its overlap is over".to_owned()
+        }
     }
 }
 
 /// Whether an operator may delete this token now. Ours are judged by all guards but age and clock.
-pub fn judge_for_operator(
+pub fn check_for_operator(
     policy: &AccountPolicy,
     state: &AccountState,
-    seen: &Seen,
+    seen: &Evidence,
     fingerprint: Fingerprint,
     now: DateTime<Utc>,
 ) -> Result<Retirable, Blocked> {
-    let victim = match state.by_fingerprint(&fingerprint) {
-        Some(generation) if generation.stage() != Stage::Retired => Victim::Ours(generation),
-        Some(_) | None => Victim::Foreign(fingerprint, None),
+    let candidate = match state.by_fingerprint(&fingerprint) {
+        Some(generation) if generation.stage() != Stage::Retired => {
+            RetireCandidate::Ours(generation)
+        }
+        Some(_) | None => RetireCandidate::Foreign(fingerprint, None),
     };
-    Planner::new(policy, state, seen, now).judge(victim, Reason::Operator)
+    Planner::new(policy, state, seen, now).check_guards(candidate, Reason::Operator)
 }
 
 /// The foreign tokens that are under the policy: by its own word or by an operator's.
@@ -409,19 +486,31 @@ pub fn adopted<'a>(
     state: &'a AccountState,
 ) -> impl Iterator<Item = (&'a Fingerprint, &'a ForeignToken)> {
     let all = policy.retention.foreign == Foreign::Adopt;
-    state.foreign.iter().filter(move |(_, token)| all || token.adoption.is_some())
+    state
+        .foreign
+        .iter()
+        .filter(move |(_, token)| all || token.adoption.is_some())
 }
 
-/// Since when nothing needs this foreign token any more, as far as is known: from then on its overlap counts.
-/// One that an operator adopted may have been in use until it left the last place that it was seen in.
+/// Since when nothing needs this foreign token any more, as far as is known: from then on its
+/// overlap counts. One that an operator adopted may have been in use until it left the last place
+/// that it was seen in.
 fn replaced_at(token: &ForeignToken) -> Option<DateTime<Utc>> {
     let adoption = token.adoption.as_ref();
     let later = [adoption.map(|it| it.at), adoption.and_then(|it| it.left_at)];
-    later.into_iter().flatten().chain(token.superseded_at).max().filter(|_| token.superseded_at.is_some())
+    later
+        .into_iter()
+        .flatten()
+        .chain(token.superseded_at)
+        .max()
+        .filter(|_| token.superseded_at.is_some())
 }
 
 /// When the guards that time alone opens let this foreign token go.
-pub fn adopted_retires_after(policy: &AccountPolicy, token: &ForeignToken) -> Option<DateTime<Utc>> {
+pub fn adopted_retires_after(
+    policy: &AccountPolicy,
+    token: &ForeignToken,
+) -> Option<DateTime<Utc>> {
     let old_enough = after(token.first_seen_at, policy.retention.max_age);
     Some(old_enough.max(after(replaced_at(token)?, policy.retention.overlap)))
 }

@@ -73,7 +73,9 @@ impl Notify {
     pub fn argv(&self) -> Vec<String> {
         match &self.what {
             NotifyWhat::Unit { unit, action } => {
-                ["systemctl", "--no-ask-password", action.word(), "--", unit].map(str::to_owned).to_vec()
+                ["systemctl", "--no-ask-password", action.word(), "--", unit]
+                    .map(str::to_owned)
+                    .to_vec()
             }
             NotifyWhat::Program(argv) => argv.clone(),
         }
@@ -85,7 +87,9 @@ impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
             NotifyWhat::Unit { unit, action } => write!(f, "{} of {unit}", action.word()),
-            NotifyWhat::Program(argv) => f.write_str(argv.first().map_or("nothing", String::as_str)),
+            NotifyWhat::Program(argv) => {
+                f.write_str(argv.first().map_or("nothing", String::as_str))
+            }
         }
     }
 }

@@ -55,7 +55,8 @@ pub(super) struct Excerpt {
 }
 
 impl Excerpt {
-    /// Where the underlined text begins here; elsewhere than in the file if a mask stands before it.
+    /// Where the underlined text begins here; elsewhere than in the file if a mask stands before
+    /// it.
     fn column(&self) -> usize {
         self.text[..self.underline.start].chars().count() + 1
     }
@@ -92,7 +93,9 @@ impl Diagnostic {
             Color::Always => Renderer::styled(),
             Color::Never => Renderer::plain(),
         };
-        renderer.term_width(width.unwrap_or(DEFAULT_WIDTH)).render(&[self.group()])
+        renderer
+            .term_width(width.unwrap_or(DEFAULT_WIDTH))
+            .render(&[self.group()])
     }
 
     fn group(&self) -> Group<'_> {
@@ -102,7 +105,11 @@ impl Diagnostic {
         };
         let path = self.file.to_string_lossy();
         let title = level.primary_title(self.message.as_str());
-        let origin = |line| Origin::path(path.to_string()).line(line).char_column(self.column.unwrap_or(1));
+        let origin = |line| {
+            Origin::path(path.to_string())
+                .line(line)
+                .char_column(self.column.unwrap_or(1))
+        };
         let mut group = match (self.line, &self.excerpt) {
             (Some(line), Some(excerpt)) => {
                 let snippet = Snippet::source(excerpt.text.as_str())
@@ -167,7 +174,10 @@ impl PolicyErrors {
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
     }
 }
 
@@ -177,7 +187,12 @@ impl fmt::Display for PolicyErrors {
             1 => format!("1 {word}"),
             several => format!("{several} {word}s"),
         };
-        write!(f, "{}: {}", self.path.display(), plural(self.count(Severity::Error), "error"))?;
+        write!(
+            f,
+            "{}: {}",
+            self.path.display(),
+            plural(self.count(Severity::Error), "error")
+        )?;
         match self.count(Severity::Warning) {
             0 => Ok(()),
             warnings => write!(f, ", {}", plural(warnings, "warning")),

@@ -1,17 +1,18 @@
-//! The kinds of sink, and what each answers when it is asked what it is like. Nobody outside of the policy and
-//! of `src/sink.rs` asks which kind a sink is: a new one is an arm of [`SinkKind`], one of `whichever!`, and its
-//! answers here.
+//! The kinds of sink, and what each answers when it is asked what it is like. Nobody outside of the
+//! policy and of `src/sink.rs` asks which kind a sink is: a new one is an arm of [`SinkKind`], one
+//! of `match_kind!`, and its answers here.
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    AuthConfigSink, CommandSink, EnvFileSink, FileAccess, FileSink, TemplateSink, WebhookSink, sinks,
+    AuthConfigSink, CommandSink, EnvFileSink, FileAccess, FileSink, TemplateSink, WebhookSink,
+    sinks,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
-/// The kinds of sink. Asked as a [`Kind`].
+/// The kinds of sink. Asked as a [`SinkConfig`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkKind {
     /// `type = "file"`
@@ -29,7 +30,7 @@ pub enum SinkKind {
 }
 
 /// The same of whichever kind it is.
-macro_rules! whichever {
+macro_rules! match_kind {
     ($any:expr, $kind:ident => $what:expr) => {
         match $any {
             SinkKind::File($kind) => $what,
@@ -43,21 +44,21 @@ macro_rules! whichever {
 }
 
 impl Deref for SinkKind {
-    type Target = dyn Kind;
+    type Target = dyn SinkConfig;
 
     fn deref(&self) -> &Self::Target {
-        whichever!(self, kind => kind)
+        match_kind!(self, kind => kind)
     }
 }
 
 impl DerefMut for SinkKind {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        whichever!(self, kind => kind)
+        match_kind!(self, kind => kind)
     }
 }
 
 /// What a kind of sink is like.
-pub trait Kind {
+pub trait SinkConfig {
     /// The `type` of the policy.
     fn type_name(&self) -> &'static str;
 
@@ -103,7 +104,7 @@ pub trait Kind {
     }
 }
 
-impl Kind for FileSink {
+impl SinkConfig for FileSink {
     fn type_name(&self) -> &'static str {
         "file"
     }
@@ -122,11 +123,14 @@ impl Kind for FileSink {
 
     fn access(&self) -> FileAccess {
         let mode = self.access.mode.or(Some(sinks::DEFAULT_MODE));
-        FileAccess { mode, ..self.access.clone() }
+        FileAccess {
+            mode,
+            ..self.access.clone()
+        }
     }
 }
 
-impl Kind for EnvFileSink {
+impl SinkConfig for EnvFileSink {
     fn type_name(&self) -> &'static str {
         "env-file"
     }
@@ -148,7 +152,7 @@ impl Kind for EnvFileSink {
     }
 }
 
-impl Kind for WebhookSink {
+impl SinkConfig for WebhookSink {
     fn type_name(&self) -> &'static str {
         "webhook"
     }
@@ -176,12 +180,13 @@ impl Kind for WebhookSink {
     }
 }
 
-impl Kind for CommandSink {
+impl SinkConfig for CommandSink {
     fn type_name(&self) -> &'static str {
         "command"
     }
 
-    /// The program, and what tells its arguments apart: they may be many, and hold what is nobody's business.
+    /// The program, and what tells its arguments apart: they may be many, and hold what is nobody's
+    /// business.
     fn target(&self) -> String {
         let mut parts = Vec::new();
         for argument in &self.argv {
@@ -190,7 +195,11 @@ impl Kind for CommandSink {
             parts.extend_from_slice(argument.as_bytes());
         }
         let whole = Fingerprint::of(&parts).to_string();
-        format!("{} ({})", self.argv.first().map_or("", String::as_str), &whole[..8])
+        format!(
+            "{} ({})",
+            self.argv.first().map_or("", String::as_str),
+            &whole[..8]
+        )
     }
 
     fn can_be_read(&self) -> bool {
@@ -202,7 +211,7 @@ impl Kind for CommandSink {
     }
 }
 
-impl Kind for AuthConfigSink {
+impl SinkConfig for AuthConfigSink {
     fn type_name(&self) -> &'static str {
         "ringcx-auth-config"
     }
@@ -220,7 +229,7 @@ impl Kind for AuthConfigSink {
     }
 }
 
-impl Kind for TemplateSink {
+impl SinkConfig for TemplateSink {
     fn type_name(&self) -> &'static str {
         "template"
     }

@@ -34,7 +34,11 @@ impl LoginPolicy {
 
     /// How long reading them may take, where that is limited: they are read side by side.
     pub fn longest_read(&self) -> Duration {
-        self.secrets().into_iter().map(SecretSource::longest_read).max().unwrap_or_default()
+        self.secrets()
+            .into_iter()
+            .map(SecretSource::longest_read)
+            .max()
+            .unwrap_or_default()
     }
 }
 

@@ -12,7 +12,8 @@ pub const DEFAULT_MODE: u32 = 0o600;
 /// `type = "command"`
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandSink {
-    /// The program, by its absolute path or a name to be found in `PATH`, and its arguments. Never empty.
+    /// The program, by its absolute path or a name to be found in `PATH`, and its arguments. Never
+    /// empty.
     pub argv: Vec<String>,
     /// What its standard input holds.
     pub stdin: CommandInput,
@@ -57,14 +58,14 @@ pub struct TemplateSink {
 
 /// A template sink of another account that names this one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SinkElsewhere {
+pub struct PeerSink {
     /// The account whose sink it is.
     pub account: String,
     /// Its name.
     pub sink: String,
 }
 
-impl std::fmt::Display for SinkElsewhere {
+impl std::fmt::Display for PeerSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.account, self.sink)
     }

@@ -1,9 +1,10 @@
 //! The policy's files as text: places in them, and what of them may be shown.
 //!
-//! The rule is an allow-list. A value may be shown only once the reader has taken it for an ordinary
-//! option; one that nobody has read (an unknown key's, a table's where a string should be) is shown
-//! as `…`, and a line with one that may be a secret is not shown at all. Comments never are. In a file
-//! that does not parse nothing is. Knows nothing of what the keys mean, but for the names of secrets.
+//! The rule is an allow-list. A value may be shown only once the reader has taken it for an
+//! ordinary option; one that nobody has read (an unknown key's, a table's where a string should be)
+//! is shown as `…`, and a line with one that may be a secret is not shown at all. Comments never
+//! are. In a file that does not parse nothing is. Knows nothing of what the keys mean, but for the
+//! names of secrets.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -29,7 +30,11 @@ pub(super) struct Span {
 
 impl Span {
     pub fn new(file: FileId, range: Range<usize>) -> Self {
-        Self { file, start: range.start, end: range.end }
+        Self {
+            file,
+            start: range.start,
+            end: range.end,
+        }
     }
 }
 
@@ -54,7 +59,17 @@ enum Visibility {
 /// Whether a key of this name holds a secret, or did in somebody's mind.
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let parts = ["pass", "pwd", "secret", "jwt", "token", "header", "credential", "auth", "signature"];
+    let parts = [
+        "pass",
+        "pwd",
+        "secret",
+        "jwt",
+        "token",
+        "header",
+        "credential",
+        "auth",
+        "signature",
+    ];
     // These two are shown, unless their value holds more than an address: see `Table::mark`.
     let url = key.contains("url") && !["base-url", "ringex-url"].contains(&key.as_str());
     let private_key = key.len() > 3 && key.ends_with("key");
@@ -85,9 +100,19 @@ pub(super) struct SourceFile {
 
 impl SourceFile {
     pub fn new(path: PathBuf, text: String) -> Self {
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
         let (plain, secret) = (HashSet::new(), HashSet::new());
-        Self { path, text: text.into(), line_starts, plain, secret, hidden: false, leaves: None }
+        Self {
+            path,
+            text: text.into(),
+            line_starts,
+            plain,
+            secret,
+            hidden: false,
+            leaves: None,
+        }
     }
 
     /// Nothing of this file is shown.
@@ -139,7 +164,11 @@ impl SourceFile {
         let leaves = self.leaves.as_ref()?;
         self.text.get(span.start..span.end)?;
         let line = self.line(span.start);
-        let mut shown = Shown { text: String::new(), underline: 0..0, span };
+        let mut shown = ExcerptLine {
+            text: String::new(),
+            underline: 0..0,
+            span,
+        };
         let mut at = line.start;
         for (start, end, visibility) in leaves_in(leaves, &line) {
             if !shown.structure(&self.text, at..start.max(line.start)) {
@@ -160,14 +189,23 @@ impl SourceFile {
     fn line(&self, offset: usize) -> Range<usize> {
         let index = self.line_starts.partition_point(|start| *start <= offset) - 1;
         let start = self.line_starts[index];
-        let end = self.line_starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
+        let end = self
+            .line_starts
+            .get(index + 1)
+            .map_or(self.text.len(), |next| next - 1);
         start..start + self.text[start..end].trim_end_matches('\r').len()
     }
 }
 
-fn leaves_in(leaves: &Leaves, line: &Range<usize>) -> impl Iterator<Item = (usize, usize, Visibility)> {
+fn leaves_in(
+    leaves: &Leaves,
+    line: &Range<usize>,
+) -> impl Iterator<Item = (usize, usize, Visibility)> {
     // A value may have begun on an earlier line; as they do not overlap, only one can.
-    let reaching_in = leaves.range(..line.start).next_back().filter(|(_, (end, _))| *end > line.start);
+    let reaching_in = leaves
+        .range(..line.start)
+        .next_back()
+        .filter(|(_, (end, _))| *end > line.start);
     reaching_in
         .into_iter()
         .chain(leaves.range(line.start..line.end))
@@ -175,13 +213,13 @@ fn leaves_in(leaves: &Leaves, line: &Range<usize>) -> impl Iterator<Item = (usiz
 }
 
 /// The line under construction, and where in it the offending text comes to stand.
-struct Shown {
+struct ExcerptLine {
     text: String,
     underline: Range<usize>,
     span: Span,
 }
 
-impl Shown {
+impl ExcerptLine {
     /// What stands between keys and values; false at a comment, where the line ends.
     fn structure(&mut self, text: &str, range: Range<usize>) -> bool {
         let between = &text[range.clone()];
@@ -204,7 +242,11 @@ impl Shown {
             }
         };
         if original.contains(&self.span.start) {
-            let start = if shown.len() == original.len() { place(self.span.start) } else { begins };
+            let start = if shown.len() == original.len() {
+                place(self.span.start)
+            } else {
+                begins
+            };
             self.underline = start..start;
         }
         if self.span.start < original.end && self.span.end > original.start {
@@ -221,25 +263,39 @@ impl Shown {
     }
 }
 
-/// A line as it is, or so much of a longer one: a file may be one line, and have a fault at each word.
+/// A line as it is, or so much of a longer one: a file may be one line, and have a fault at each
+/// word.
 fn around(text: String, underline: Range<usize>) -> Excerpt {
     if text.len() <= WIDEST {
         return Excerpt { text, underline };
     }
-    let boundary = |at: usize| (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let boundary = |at: usize| {
+        (at..text.len())
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(text.len())
+    };
     let begin = boundary(underline.start.saturating_sub(WIDEST / 4));
     let end = boundary(begin + WIDEST);
     let mark = |is_cut| if is_cut { "…" } else { "" };
     let (before, behind) = (mark(begin > 0), mark(end < text.len()));
     let moved = |at: usize| at.min(end) - begin + before.len();
     let underline = moved(underline.start)..moved(underline.end);
-    Excerpt { text: format!("{before}{}{behind}", &text[begin..end]), underline }
+    Excerpt {
+        text: format!("{before}{}{behind}", &text[begin..end]),
+        underline,
+    }
 }
 
 fn survey_table(table: &DeTable<'_>, inherited: Visibility, leaves: &mut Leaves) {
     for (key, value) in table {
-        leaves.entry(key.span().start).or_insert((key.span().end, Visibility::Plain));
-        let visibility = if names_a_secret(key.get_ref()) { Visibility::Secret } else { inherited };
+        leaves
+            .entry(key.span().start)
+            .or_insert((key.span().end, Visibility::Plain));
+        let visibility = if names_a_secret(key.get_ref()) {
+            Visibility::Secret
+        } else {
+            inherited
+        };
         survey(value, visibility, leaves);
     }
 }
@@ -247,7 +303,9 @@ fn survey_table(table: &DeTable<'_>, inherited: Visibility, leaves: &mut Leaves)
 fn survey(value: &Spanned<DeValue<'_>>, visibility: Visibility, leaves: &mut Leaves) {
     match value.get_ref() {
         DeValue::Table(table) => survey_table(table, visibility, leaves),
-        DeValue::Array(array) => array.iter().for_each(|item| survey(item, visibility, leaves)),
+        DeValue::Array(array) => array
+            .iter()
+            .for_each(|item| survey(item, visibility, leaves)),
         DeValue::String(_)
         | DeValue::Integer(_)
         | DeValue::Float(_)

@@ -1,4 +1,5 @@
-//! What the policy's files look like: one type a table, every option as it was written, with its place.
+//! What the policy's files look like: one type a table, every option as it was written, with its
+//! place.
 //!
 //! `None` is an option that was not written, or not well; the second has been recorded as a fault.
 //! Defaults, and what options mean together, are `policy/validate.rs`.
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::reader::Table;
 use super::source::{At, Span};
+use super::table::Table;
 use super::value;
-use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMint, SmtpTls, TimeZone};
+use super::{CronExpr, Foreign, LogFormat, LoginEncoding, LostMintPolicy, SmtpTls, TimeZone};
 use crate::secret::SecretSource;
 
 mod consumer;
@@ -20,8 +21,8 @@ mod sink;
 pub(super) use consumer::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
 pub(super) use login::{LoginSpec, OwnSecret};
 pub(super) use sink::{
-    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec, TemplateSpec,
-    WebhookSpec,
+    AccessSpec, AuthConfigSpec, CommandSpec, EnvFileSpec, FileSpec, SinkKindSpec, SinkSpec,
+    TemplateSpec, WebhookSpec,
 };
 
 /// The main file.
@@ -36,9 +37,14 @@ pub(super) struct PolicySpec {
 
 impl PolicySpec {
     pub fn read(table: &mut Table<'_>) -> Self {
-        table
-            .elsewhere(&["sink"], "sinks belong to an account: write [[account.sink]] below its [[account]]");
-        table.elsewhere(&["email"], "mail belongs to the alerts: write [alerts.email]");
+        table.elsewhere(
+            &["sink"],
+            "sinks belong to an account: write [[account.sink]] below its [[account]]",
+        );
+        table.elsewhere(
+            &["email"],
+            "mail belongs to the alerts: write [alerts.email]",
+        );
         Self {
             daemon: table.table("daemon", "[daemon]", DaemonSpec::read),
             log: table.table("log", "[log]", LogSpec::read),
@@ -94,7 +100,10 @@ impl LogSpec {
             ("json", LogFormat::Json),
             ("journald", LogFormat::Journald),
         ];
-        Self { level: table.value("level", &value::LOG_FILTER), format: table.choice("format", &formats) }
+        Self {
+            level: table.value("level", &value::LOG_FILTER),
+            format: table.choice("format", &formats),
+        }
     }
 }
 
@@ -114,7 +123,10 @@ pub(super) struct RingcxSpec {
 
 impl RingcxSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        let encodings = [("query", LoginEncoding::Query), ("form", LoginEncoding::Form)];
+        let encodings = [
+            ("query", LoginEncoding::Query),
+            ("form", LoginEncoding::Form),
+        ];
         Self {
             base_url: table.value("base-url", &value::BASE_URL),
             ringex_url: table.value("ringex-url", &value::RINGEX_URL),
@@ -138,7 +150,10 @@ pub(super) struct DefaultsSpec {
 
 impl DefaultsSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { tuning: TuningSpec::read(table), passwords_dir: table.value("passwords-dir", &value::PATH) }
+        Self {
+            tuning: TuningSpec::read(table),
+            passwords_dir: table.value("passwords-dir", &value::PATH),
+        }
     }
 }
 
@@ -198,7 +213,7 @@ impl ScheduleSpec {
         if table.has("cron") && table.has("every") {
             let span = spec.every.as_ref().map_or(table.span(), |every| every.span);
             table
-                .faults()
+                .issues()
                 .error(span, "`cron` and `every` exclude each other")
                 .help("keep the one that is meant".to_owned());
         }
@@ -213,7 +228,7 @@ pub(super) struct RetentionSpec {
     pub overlap: Option<At<Duration>>,
     pub max_live: Option<At<u32>>,
     pub foreign: Option<At<Foreign>>,
-    pub lost_mint: Option<At<LostMint>>,
+    pub lost_mint: Option<At<LostMintPolicy>>,
 }
 
 impl RetentionSpec {
@@ -223,8 +238,17 @@ impl RetentionSpec {
             overlap: table.value("overlap", &value::DURATION),
             // A rotation needs two: the old token serves until the new one is proved.
             max_live: table.number("max-live", 2..=1000),
-            foreign: table.choice("foreign", &[("keep", Foreign::Keep), ("adopt", Foreign::Adopt)]),
-            lost_mint: table.choice("lost-mint", &[("recover", LostMint::Recover), ("keep", LostMint::Keep)]),
+            foreign: table.choice(
+                "foreign",
+                &[("keep", Foreign::Keep), ("adopt", Foreign::Adopt)],
+            ),
+            lost_mint: table.choice(
+                "lost-mint",
+                &[
+                    ("recover", LostMintPolicy::Recover),
+                    ("keep", LostMintPolicy::Keep),
+                ],
+            ),
         }
     }
 }
@@ -258,7 +282,10 @@ pub(super) struct AccountSpec {
 
 impl AccountSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        table.elsewhere(&["passwords-dir"], "it is for all accounts: write it in [defaults]");
+        table.elsewhere(
+            &["passwords-dir"],
+            "it is for all accounts: write it in [defaults]",
+        );
         Self {
             span: table.span(),
             name: table.required("name", &value::NAME),
@@ -280,7 +307,10 @@ pub(super) struct AlertsSpec {
 
 impl AlertsSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        table.elsewhere(&["from", "to", "host", "port", "tls"], "it belongs to [alerts.email]");
+        table.elsewhere(
+            &["from", "to", "host", "port", "tls"],
+            "it belongs to [alerts.email]",
+        );
         Self {
             repeat_after: table.value("repeat-after", &value::TIME_SPAN),
             resolved: table.flag("resolved"),
@@ -305,8 +335,11 @@ pub(super) struct EmailSpec {
 
 impl EmailSpec {
     fn read(table: &mut Table<'_>) -> Self {
-        let protections =
-            [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+        let protections = [
+            ("starttls", SmtpTls::StartTls),
+            ("implicit", SmtpTls::Implicit),
+            ("none", SmtpTls::None),
+        ];
         let spec = Self {
             from: table.required("from", &value::MAILBOX),
             to: table.required_list("to", &value::MAILBOX),
@@ -322,7 +355,7 @@ impl EmailSpec {
             if table.has(one) && !table.has(other) {
                 let span = table.span();
                 table
-                    .faults()
+                    .issues()
                     .error(span, format!("`{one}` without `{other}`"))
                     .help("give both, or none if the server wants no login".to_owned());
             }

@@ -1,8 +1,8 @@
 //! From what was written to what is meant: defaults, and what options mean together.
 //!
-//! Every table of the file is taken apart exhaustively, so that a new option cannot be forgotten here.
-//! What is said of single values was said when they were read; the faults recorded here are relations.
-//! A required option that is absent has been recorded too, and its table is left out.
+//! Every table of the file is taken apart exhaustively, so that a new option cannot be forgotten
+//! here. What is said of single values was said when they were read; the faults recorded here are
+//! relations. A required option that is absent has been recorded too, and its table is left out.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,62 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::faults::Faults;
-use super::reader::sources;
+use super::issues::Issues;
 use super::source::{At, Span};
 use super::spec::{
-    AccountSpec, AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, OwnSecret, PolicySpec, RingcxSpec,
+    AccountSpec, AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, OwnSecret, PolicySpec,
+    RingcxSpec,
 };
+use super::table::sources;
 use super::{
-    AccountPolicy, AlertsPolicy, CronExpr, DaemonPolicy, EmailPolicy, LogFormat, LogPolicy, LoginEncoding,
-    Policy, RingcxPolicy, SmtpTls, suggest, value,
+    AccountPolicy, AlertsPolicy, CronExpr, DaemonPolicy, EmailPolicy, LogFormat, LogPolicy,
+    LoginEncoding, Policy, RingcxPolicy, SmtpTls, did_you_mean, value,
 };
 use crate::secret::SecretSource;
 
 mod account;
 mod consumer;
-mod doubt;
+mod limits;
+mod lints;
 mod template;
-mod tuning;
 mod unique;
 
 /// Builds the policy. It is worth something only if no error was recorded.
-pub(super) fn policy(path: &Path, main: PolicySpec, more: Vec<AccountSpec>, faults: &mut Faults) -> Policy {
+pub(super) fn policy(
+    path: &Path,
+    main: PolicySpec,
+    more: Vec<AccountSpec>,
+    issues: &mut Issues,
+) -> Policy {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let PolicySpec { daemon, log, ringcx, defaults, accounts, alerts } = main;
-    let DefaultsSpec { tuning, passwords_dir } = defaults;
-    let passwords_dir = passwords_dir.map(|at| At { value: directory.join(at.value), span: at.span });
-    let mut context = Context { directory, passwords_dir, faults, gaps: HashMap::new() };
+    let PolicySpec {
+        daemon,
+        log,
+        ringcx,
+        defaults,
+        accounts,
+        alerts,
+    } = main;
+    let DefaultsSpec {
+        tuning,
+        passwords_dir,
+    } = defaults;
+    let passwords_dir = passwords_dir.map(|at| At {
+        value: directory.join(at.value),
+        span: at.span,
+    });
+    let mut context = Context {
+        directory,
+        passwords_dir,
+        issues,
+        gaps: HashMap::new(),
+    };
     unique::check(path, accounts.iter().chain(&more), &mut context);
-    template::check_names(&accounts.iter().chain(&more).collect::<Vec<_>>(), &mut context);
-    let defaults = tuning::Tuning::built_in().with(tuning);
+    template::check_names(
+        &accounts.iter().chain(&more).collect::<Vec<_>>(),
+        &mut context,
+    );
+    let defaults = limits::Tuning::built_in().with(tuning);
     let mut accounts: Vec<AccountPolicy> = accounts
         .into_iter()
         .chain(more)
@@ -70,15 +97,20 @@ struct Context<'c> {
     directory: &'c Path,
     /// Where the secret of an account is that names none.
     passwords_dir: Option<At<PathBuf>>,
-    faults: &'c mut Faults,
+    issues: &'c mut Issues,
     /// The time between rotations, by cron line: reckoned once for all who inherit it.
     gaps: HashMap<String, Option<Duration>>,
 }
 
 impl Context<'_> {
     fn daemon(&self, spec: DaemonSpec) -> DaemonPolicy {
-        let DaemonSpec { state_dir, control_socket, accounts_dir, max_concurrent_accounts, shutdown_grace } =
-            spec;
+        let DaemonSpec {
+            state_dir,
+            control_socket,
+            accounts_dir,
+            max_concurrent_accounts,
+            shutdown_grace,
+        } = spec;
         DaemonPolicy {
             state_dir: or(state_dir, "/var/lib/ringcx-rotator".into()),
             control_socket: or(control_socket, super::load::DEFAULT_CONTROL_SOCKET.into()),
@@ -93,14 +125,19 @@ impl Context<'_> {
         if let Some(At { value: text, span }) = &level {
             let levels = ["error", "warn", "info", "debug", "trace", "off"];
             let lower = text.to_ascii_lowercase();
-            // `inof` is a filter too: it lets through what a module of that name says, and nothing else.
-            let bare = lower.bytes().all(|b| b.is_ascii_alphabetic()) && !levels.contains(&lower.as_str());
-            if let Some(help) = suggest::did_you_mean(&lower, levels).filter(|_| bare) {
+            // `inof` is a filter too: it lets through what a module of that name says, and nothing
+            // else.
+            let bare =
+                lower.bytes().all(|b| b.is_ascii_alphabetic()) && !levels.contains(&lower.as_str());
+            if let Some(help) = did_you_mean::did_you_mean(&lower, levels).filter(|_| bare) {
                 let message = "this is no level: it is taken for the name of a module";
-                self.faults.warning(*span, message).help(help);
+                self.issues.warning(*span, message).help(help);
             }
         }
-        LogPolicy { level: or(level, "info".to_owned()), format: or(format, LogFormat::Auto) }
+        LogPolicy {
+            level: or(level, "info".to_owned()),
+            format: or(format, LogFormat::Auto),
+        }
     }
 
     fn ringcx(&mut self, spec: RingcxSpec) -> RingcxPolicy {
@@ -115,7 +152,10 @@ impl Context<'_> {
             ringex_logins_per_minute,
             requests_per_minute,
         } = spec;
-        let place = connect_timeout.as_ref().or(request_timeout.as_ref()).map(|at| at.span);
+        let place = connect_timeout
+            .as_ref()
+            .or(request_timeout.as_ref())
+            .map(|at| at.span);
         let policy = RingcxPolicy {
             base_url: or(base_url, built_in("https://ringcx.ringcentral.com")),
             ringex_url: or(ringex_url, built_in("https://platform.ringcentral.com")),
@@ -128,14 +168,20 @@ impl Context<'_> {
             requests_per_minute: or(requests_per_minute, 120),
         };
         if let Some(place) = place.filter(|_| policy.connect_timeout > policy.request_timeout) {
-            let message = "`connect-timeout` is longer than `request-timeout`, which ends the call before it";
-            self.faults.warning(place, message);
+            let message =
+                "`connect-timeout` is longer than `request-timeout`, which ends the call before it";
+            self.issues.warning(place, message);
         }
         policy
     }
 
     fn alerts(&mut self, spec: AlertsSpec) -> AlertsPolicy {
-        let AlertsSpec { repeat_after, resolved, overdue_after, email } = spec;
+        let AlertsSpec {
+            repeat_after,
+            resolved,
+            overdue_after,
+            email,
+        } = spec;
         AlertsPolicy {
             repeat_after: or(repeat_after, secs(86_400)),
             resolved: or(resolved, true),
@@ -145,23 +191,42 @@ impl Context<'_> {
     }
 
     fn email(&mut self, spec: EmailSpec) -> Option<EmailPolicy> {
-        let EmailSpec { from, to, host, port, tls, username, password, ca_file, timeout } = spec;
+        let EmailSpec {
+            from,
+            to,
+            host,
+            port,
+            tls,
+            username,
+            password,
+            ca_file,
+            timeout,
+        } = spec;
         let protection = tls.as_ref().map_or(SmtpTls::StartTls, |at| at.value);
         if let (SmtpTls::None, Some(tls), Some(host)) = (protection, &tls, &host)
             && !value::is_loopback(&host.value.1)
         {
-            self.faults
-                .error(tls.span, "`tls = \"none\"` is only for a server on loopback")
+            self.issues
+                .error(
+                    tls.span,
+                    "`tls = \"none\"` is only for a server on loopback",
+                )
                 .help("use \"starttls\" or \"implicit\"".to_owned());
         }
-        if let Some(At { value: number, span }) = port {
+        if let Some(At {
+            value: number,
+            span,
+        }) = port
+        {
             let help = match (number, protection) {
                 (465, SmtpTls::StartTls) => Some("port 465 expects `tls = \"implicit\"`"),
                 (25 | 587, SmtpTls::Implicit) => Some("this port expects `tls = \"starttls\"`"),
                 (_, SmtpTls::StartTls | SmtpTls::Implicit | SmtpTls::None) => None,
             };
             if let Some(help) = help {
-                self.faults.warning(span, "port and `tls` do not go together").help(help.to_owned());
+                self.issues
+                    .warning(span, "port and `tls` do not go together")
+                    .help(help.to_owned());
             }
         }
         let default_port = match protection {
@@ -169,7 +234,8 @@ impl Context<'_> {
             SmtpTls::Implicit => 465,
             SmtpTls::None => 25,
         };
-        let port = u16::try_from(or(port, default_port)).expect("the reader keeps it within 16 bits");
+        let port =
+            u16::try_from(or(port, default_port)).expect("the reader keeps it within 16 bits");
         Some(EmailPolicy {
             from: from?.value,
             to: to?.value,
@@ -185,11 +251,16 @@ impl Context<'_> {
 
     fn gap(&mut self, cron: &CronExpr) -> Option<Duration> {
         let reckoned = self.gaps.get(&cron.text).copied();
-        reckoned.unwrap_or_else(|| *self.gaps.entry(cron.text.clone()).or_insert(value::shortest_gap(cron)))
+        reckoned.unwrap_or_else(|| {
+            *self
+                .gaps
+                .entry(cron.text.clone())
+                .or_insert(value::shortest_gap(cron))
+        })
     }
 
-    /// The secret of an account that may have left it to `passwords-dir`, where its file is `file`; without
-    /// either it is missing.
+    /// The secret of an account that may have left it to `passwords-dir`, where its file is `file`;
+    /// without either it is missing.
     fn own_secret(
         &mut self,
         secret: OwnSecret,
@@ -201,14 +272,21 @@ impl Context<'_> {
             OwnSecret::Source(at) => Some(self.secret(at)),
             OwnSecret::Faulty => None,
             OwnSecret::Absent => {
-                let Some(At { value: directory, span }) = &self.passwords_dir else {
+                let Some(At {
+                    value: directory,
+                    span,
+                }) = &self.passwords_dir
+                else {
                     let message = format!("`{key}` is missing in [[account]]");
-                    self.faults.error(account, message).help(sources(key));
+                    self.issues.error(account, message).help(sources(key));
                     return None;
                 };
                 // Without a name that has been recorded.
                 let source = SecretSource::File(directory.join(file?));
-                Some(self.secret(At { value: source, span: *span }))
+                Some(self.secret(At {
+                    value: source,
+                    span: *span,
+                }))
             }
         }
     }
@@ -222,7 +300,7 @@ impl Context<'_> {
             SecretSource::Command(command) => SecretSource::Command(command),
         };
         if let Some(warning) = source.warning() {
-            self.faults.warning(at.span, warning.to_string());
+            self.issues.warning(at.span, warning.to_string());
         }
         source
     }

@@ -1,8 +1,10 @@
-//! RingCX's external auth configs: where it keeps the credential that an IVR flow's HTTP nodes send.
+//! RingCX's external auth configs: where it keeps the credential that an IVR flow's HTTP nodes
+//! send.
 //!
-//! Types, the three calls, and what an answer means: bytes in, types out. Whether a key is shown whole is not
-//! documented, so each way of showing it is understood: whole, masked, or not at all. The facts are those of
-//! the public documentation of Remote HTTP services. What this file does not know: whose token a key is.
+//! Types, the three calls, and what an answer means: bytes in, types out. Whether a key is shown
+//! whole is not documented, so each way of showing it is understood: whole, masked, or not at all.
+//! The facts are those of the public documentation of Remote HTTP services. What this file does not
+//! know: whose token a key is.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::wire::{BodyError, json, text};
 use super::{ApiError, Auth};
-use crate::secret::{Secret, Token, scrub};
+use crate::secret::{Secret, Token, redact};
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ pub(crate) const MAX_CONFIGS: usize = 10_000;
 
 /// Which auth config of which RingCX account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct AuthConfigId<'a> {
     /// `accountId`
     pub account_id: &'a str,
     /// `authConfigId`
@@ -78,14 +80,18 @@ pub enum Likeness {
 
 impl ShownKey {
     fn read(shown: Option<&Value>) -> Self {
-        let Some(text) = shown.and_then(Value::as_str).filter(|text| !text.is_empty()) else {
+        let Some(text) = shown
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+        else {
             return Self::Absent;
         };
         match mask(text) {
             None => Self::Whole(Secret::new(text)),
-            Some((start, end)) => {
-                Self::Masked { head: text[..start].to_owned(), tail: text[end..].to_owned() }
-            }
+            Some((start, end)) => Self::Masked {
+                head: text[..start].to_owned(),
+                tail: text[end..].to_owned(),
+            },
         }
     }
 
@@ -97,18 +103,23 @@ impl ShownKey {
             Self::Whole(_) => Likeness::Differs,
             Self::Absent => Likeness::Tells,
             Self::Masked { head, tail } if token.starts_with(head) && token.ends_with(tail) => {
-                if tail.len() >= 4 { Likeness::Fits } else { Likeness::Tells }
+                if tail.len() >= 4 {
+                    Likeness::Fits
+                } else {
+                    Likeness::Tells
+                }
             }
             Self::Masked { .. } => Likeness::Differs,
         }
     }
 }
 
-/// Where the mask of a masked key begins and ends: from the first to the last character that no token has, or
-/// a row of one and the same character that stands for others.
+/// Where the mask of a masked key begins and ends: from the first to the last character that no
+/// token has, or a row of one and the same character that stands for others.
 fn mask(text: &str) -> Option<(usize, usize)> {
     let stands_for_others = |c: char| "*•·…●".contains(c) || c.is_whitespace();
-    if let (Some(start), Some(end)) = (text.find(stands_for_others), text.rfind(stands_for_others)) {
+    if let (Some(start), Some(end)) = (text.find(stands_for_others), text.rfind(stands_for_others))
+    {
         let last = text[end..].chars().next().map_or(1, char::len_utf8);
         return Some((start, end + last));
     }
@@ -122,22 +133,32 @@ fn mask(text: &str) -> Option<(usize, usize)> {
 /// A call under way.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
 
-/// The calls about auth configs. Boxed, so that a sink can be handed them without knowing whose they are.
+/// The calls about auth configs. Boxed, so that a sink can be handed them without knowing whose
+/// they are.
 pub trait AuthConfigs: Send + Sync {
     /// `GET /voice/api/v1/admin/accounts/{accountId}/external/authConfigs/{authConfigId}`
-    fn auth_config<'a>(&'a self, auth: Auth<'a>, place: Place<'a>) -> Answering<'a, AuthConfig>;
+    fn auth_config<'a>(
+        &'a self,
+        auth: Auth<'a>,
+        place: AuthConfigId<'a>,
+    ) -> Answering<'a, AuthConfig>;
 
-    /// `PATCH …/external/authConfigs/{authConfigId}/apiKey`: the key, and what is there besides as it was.
+    /// `PATCH …/external/authConfigs/{authConfigId}/apiKey`: the key, and what is there besides as
+    /// it was.
     fn set_api_key<'a>(
         &'a self,
         auth: Auth<'a>,
-        place: Place<'a>,
+        place: AuthConfigId<'a>,
         was: &'a AuthConfig,
         key: &'a Token,
     ) -> Answering<'a, AuthConfig>;
 
     /// `GET /voice/api/v1/admin/accounts/{accountId}/external/authConfigs`
-    fn auth_configs<'a>(&'a self, auth: Auth<'a>, account_id: &'a str) -> Answering<'a, Vec<AuthConfig>>;
+    fn auth_configs<'a>(
+        &'a self,
+        auth: Auth<'a>,
+        account_id: &'a str,
+    ) -> Answering<'a, Vec<AuthConfig>>;
 }
 
 /// The body of a change.
@@ -170,21 +191,25 @@ pub(crate) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
     if records.len() > MAX_CONFIGS {
         return Err(BodyError::TooMany);
     }
-    let configs = records.iter().map(|record| record.as_object().and_then(read));
-    configs.collect::<Option<Vec<_>>>().ok_or(BodyError::NotThat { expected })
+    let configs = records
+        .iter()
+        .map(|record| record.as_object().and_then(read));
+    configs
+        .collect::<Option<Vec<_>>>()
+        .ok_or(BodyError::NotThat { expected })
 }
 
 /// Without an id or a type it is no auth config. Dates may be texts or numbers.
 fn read(fields: &Map<String, Value>) -> Option<AuthConfig> {
     let field = |name: &str| fields.get(name).and_then(Value::as_str);
     let updated = match fields.get("updatedTime") {
-        Some(Value::String(text)) => Some(scrub::plain(text, MAX_TEXT)),
+        Some(Value::String(text)) => Some(redact::plain(text, MAX_TEXT)),
         Some(Value::Number(number)) => Some(number.to_string()),
         Some(_) | None => None,
     };
     Some(AuthConfig {
-        id: scrub::plain(field("authConfigId")?, MAX_TEXT),
-        auth_type: scrub::plain(field("authType")?, MAX_TEXT),
+        id: redact::plain(field("authConfigId")?, MAX_TEXT),
+        auth_type: redact::plain(field("authType")?, MAX_TEXT),
         provider: field("providerName").unwrap_or_default().to_owned(),
         description: field("description").map(str::to_owned),
         updated,

@@ -1,16 +1,16 @@
 //! The RingCX calls over HTTP/1.1 and TLS.
 //!
 //! One call is one request: nothing here retries, follows a redirect or keeps a connection. What an
-//! answer's body means is in `wire.rs`, what may be said of it in `scrub.rs`. What this file does not
-//! know: accounts, limits, and whether anything should be tried again.
+//! answer's body means is in `wire.rs`, what may be said of it in `scrub.rs`. What this file does
+//! not know: accounts, limits, and whether anything should be tried again.
 //!
-//! **No connection is kept.** hyper-util sends a request again by itself when the pooled connection it
-//! picked turns out to be closed; reqwest cannot switch that off (`retry_canceled_requests` in
-//! hyper-util 0.1). It does so only on a reused connection and only for a request of which no byte was
-//! written, yet a server that closes an idle connection just as a mint is written on it still leaves a
-//! mint whose outcome is unknown. With no idle connection there is none to be reused, so neither can
-//! happen; reqwest's own retries are switched off besides. It costs one handshake a call, some eight in
-//! a rotation, and saves the memory of idle connections.
+//! **No connection is kept.** hyper-util sends a request again by itself when the pooled connection
+//! it picked turns out to be closed; reqwest cannot switch that off (`retry_canceled_requests` in
+//! hyper-util 0.1). It does so only on a reused connection and only for a request of which no byte
+//! was written, yet a server that closes an idle connection just as a mint is written on it still
+//! leaves a mint whose outcome is unknown. With no idle connection there is none to be reused, so
+//! neither can happen; reqwest's own retries are switched off besides. It costs one handshake a
+//! call, some eight in a rotation, and saves the memory of idle connections.
 
 use std::path::PathBuf;
 
@@ -19,14 +19,14 @@ use reqwest::{Certificate, Method, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use self::answer::{Answer, Body, error_status, header_text, read, refusal};
+use self::answer::{ApiAnswer, CappedBody, error_status, header_text, read, refusal};
 use super::wire;
 use super::{
-    ApiError, Auth, Credentials, Deletion, Listing, Login, RingexAccess, RingexCredentials, TokenApi,
-    VisibleAccount, scrub,
+    ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
+    TokenApi, VisibleAccount, redact,
 };
 use crate::clock::{Clock, monotonic};
-use crate::effect;
+use crate::failpoint;
 use crate::policy::{LoginEncoding, RingcxPolicy};
 use crate::secret::{Secret, Token};
 
@@ -55,7 +55,7 @@ pub struct HttpApi {
     host: String,
     login_encoding: LoginEncoding,
     clock: Clock,
-    ringex: ringex::Ringex,
+    ringex: ringex::RingexClient,
 }
 
 /// Why no client could be made. Every variant is for the operator to put right.
@@ -101,7 +101,7 @@ impl HttpApi {
             base_url: policy.base_url.clone(),
             login_encoding: policy.login_encoding,
             clock,
-            ringex: ringex::Ringex::new(policy),
+            ringex: ringex::RingexClient::new(policy),
         })
     }
 
@@ -139,14 +139,15 @@ impl HttpApi {
         Ok(self.request(method, segments).header(name, value))
     }
 
-    /// Sends one request and takes its answer in, if it is a success. `secrets` are those it carries.
+    /// Sends one request and takes its answer in, if it is a success. `secrets` are those it
+    /// carries.
     async fn send(
         &self,
         call: &'static str,
         request: reqwest::RequestBuilder,
         max: usize,
         secrets: &[&str],
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<ApiAnswer, ApiError> {
         self.send_to(&self.host, call, request, max, secrets).await
     }
 
@@ -157,12 +158,15 @@ impl HttpApi {
         request: reqwest::RequestBuilder,
         max: usize,
         secrets: &[&str],
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<ApiAnswer, ApiError> {
         let began = monotonic();
-        let answered = effect::acting(call, self.exchange(host, request, max, secrets)).await;
+        let answered =
+            failpoint::around_async(call, self.exchange(host, request, max, secrets)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &answered {
-            Ok(answer) => tracing::debug!(call, status = answer.status, elapsed_ms, "Called RingCX"),
+            Ok(answer) => {
+                tracing::debug!(call, status = answer.status, elapsed_ms, "Called RingCX")
+            }
             Err(error) => {
                 tracing::debug!(call, status = error_status(error), elapsed_ms, %error, "Called RingCX");
             }
@@ -176,8 +180,11 @@ impl HttpApi {
         request: reqwest::RequestBuilder,
         max: usize,
         secrets: &[&str],
-    ) -> Result<Answer, ApiError> {
-        let mut response = request.send().await.map_err(|error| no_response(host, &error))?;
+    ) -> Result<ApiAnswer, ApiError> {
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| no_response(host, &error))?;
         let status = response.status();
         let server_time = header_text(response.headers(), &header::DATE).and_then(wire::http_date);
         let now = server_time.unwrap_or_else(|| self.clock.now());
@@ -185,23 +192,32 @@ impl HttpApi {
             .and_then(|value| wire::retry_after(value, now));
         let body = read(&mut response, max).await;
         if !status.is_success() {
-            return Err(refusal(status, retry_after, &scrub::said(body.so_far(), secrets)));
+            return Err(refusal(
+                status,
+                retry_after,
+                &redact::said(body.so_far(), secrets),
+            ));
         }
         match body {
-            Body::Whole(body) => Ok(Answer { status: status.as_u16(), server_time, body }),
-            Body::TooLarge(_) => Err(ApiError::Nonsense {
+            CappedBody::Whole(body) => Ok(ApiAnswer {
+                status: status.as_u16(),
+                server_time,
+                body,
+            }),
+            CappedBody::TooLarge(_) => Err(ApiError::Nonsense {
                 status: status.as_u16(),
                 why: format!("the body is larger than {} KiB", max / 1024),
             }),
-            Body::Cut(_, error) => {
-                Err(ApiError::NoAnswer { host: host.to_owned(), why: reason::of_cut_body(&error) })
-            }
+            CappedBody::Cut(_, error) => Err(ApiError::NoAnswer {
+                host: host.to_owned(),
+                why: reason::of_cut_body(&error),
+            }),
         }
     }
 }
 
 impl TokenApi for HttpApi {
-    async fn login(&self, who: Credentials<'_>) -> Result<Login, ApiError> {
+    async fn login(&self, who: Credentials<'_>) -> Result<LoginTokens, ApiError> {
         let fields = fields(&[
             ("username", who.username),
             ("password", who.password.expose()),
@@ -216,7 +232,9 @@ impl TokenApi for HttpApi {
             }
             LoginEncoding::Form => form(self.request(Method::POST, &segments), fields),
         };
-        let answer = self.send("login", request, MAX_BODY, &[who.password.expose()]).await?;
+        let answer = self
+            .send("login", request, MAX_BODY, &[who.password.expose()])
+            .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
 
@@ -224,35 +242,52 @@ impl TokenApi for HttpApi {
         self.ask_ringex(who).await
     }
 
-    async fn login_with(&self, access: &RingexAccess) -> Result<Login, ApiError> {
+    async fn login_with(&self, access: &RingexAccess) -> Result<LoginTokens, ApiError> {
         self.log_in_with(&access.bearer).await
     }
 
-    async fn refresh(&self, refresh: &Secret) -> Result<Login, ApiError> {
+    async fn refresh(&self, refresh: &Secret) -> Result<LoginTokens, ApiError> {
         let request = self.request(Method::POST, &["api", "auth", "token", "refresh"]);
         let request = form(request, fields(&[("refresh_token", refresh.expose())]));
-        let answer = self.send("refresh", request, MAX_BODY, &[refresh.expose()]).await?;
+        let answer = self
+            .send("refresh", request, MAX_BODY, &[refresh.expose()])
+            .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
 
     async fn mint(&self, access: &Secret) -> Result<Token, ApiError> {
         let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
-        let answer = self.send("mint", empty(request), MAX_BODY, &[access.expose()]).await?;
+        let answer = self
+            .send("mint", empty(request), MAX_BODY, &[access.expose()])
+            .await?;
         answer.read(wire::minted(&answer.body))
     }
 
     async fn list(&self, auth: Auth<'_>) -> Result<Listing, ApiError> {
         let request = self.request_as(auth, Method::GET, &TOKEN)?;
-        let answer = self.send("list", request, MAX_LIST, &[exposed(auth)]).await?;
+        let answer = self
+            .send("list", request, MAX_LIST, &[exposed(auth)])
+            .await?;
         let tokens = answer.read(wire::listed(&answer.body))?;
-        Ok(Listing { tokens, server_time: answer.server_time })
+        Ok(Listing {
+            tokens,
+            server_time: answer.server_time,
+        })
     }
 
     async fn delete(&self, auth: Auth<'_>, victim: &Token) -> Result<Deletion, ApiError> {
         let [voice, api, version, admin, token] = TOKEN;
         let segments = [voice, api, version, admin, token, victim.expose()];
         let request = self.request_as(auth, Method::DELETE, &segments)?;
-        match self.send("delete", request, MAX_BODY, &[exposed(auth), victim.expose()]).await {
+        match self
+            .send(
+                "delete",
+                request,
+                MAX_BODY,
+                &[exposed(auth), victim.expose()],
+            )
+            .await
+        {
             Ok(answer) => answer.read(wire::deleted(&answer.body)),
             Err(ApiError::Status { status: 404, .. }) => Ok(Deletion::Denied),
             Err(error) => Err(error),
@@ -260,8 +295,14 @@ impl TokenApi for HttpApi {
     }
 
     async fn accounts(&self, auth: Auth<'_>) -> Result<Vec<VisibleAccount>, ApiError> {
-        let request = self.request_as(auth, Method::GET, &["voice", "api", "v1", "admin", "accounts"])?;
-        let answer = self.send("accounts", request, MAX_LIST, &[exposed(auth)]).await?;
+        let request = self.request_as(
+            auth,
+            Method::GET,
+            &["voice", "api", "v1", "admin", "accounts"],
+        )?;
+        let answer = self
+            .send("accounts", request, MAX_LIST, &[exposed(auth)])
+            .await?;
         answer.read(wire::accounts(&answer.body))
     }
 }
@@ -298,21 +339,34 @@ fn client(policy: &RingcxPolicy, url: &Url) -> Result<reqwest::Client, HttpSetup
         // Loopback: the system's certificates are not even loaded.
         _ => builder.tls_certs_only(extra),
     };
-    builder.build().map_err(|error| HttpSetupError::Tls { why: reason::of(&error) })
+    builder.build().map_err(|error| HttpSetupError::Tls {
+        why: reason::of(&error),
+    })
 }
 
 fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError> {
-    let Some(path) = &policy.ca_file else { return Ok(Vec::new()) };
-    let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile { path: path.clone(), source })?;
+    let Some(path) = &policy.ca_file else {
+        return Ok(Vec::new());
+    };
+    let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile {
+        path: path.clone(),
+        source,
+    })?;
     let unreadable = || HttpSetupError::CaFileContent { path: path.clone() };
     let mut roots = Vec::new();
     for der in CertificateDer::pem_slice_iter(&pem) {
         let der = der.map_err(|_| unreadable())?;
         // reqwest would look at it only in `build`, and not say whose fault it is.
-        rustls::RootCertStore::empty().add(der.clone()).map_err(|_| unreadable())?;
+        rustls::RootCertStore::empty()
+            .add(der.clone())
+            .map_err(|_| unreadable())?;
         roots.push(Certificate::from_der(&der).map_err(|_| unreadable())?);
     }
-    if roots.is_empty() { Err(unreadable()) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(unreadable())
+    } else {
+        Ok(roots)
+    }
 }
 
 /// `name=value&…`, the same text for a query and for a form.
@@ -322,7 +376,9 @@ fn fields(pairs: &[(&str, &str)]) -> String {
 }
 
 fn form(request: reqwest::RequestBuilder, fields: String) -> reqwest::RequestBuilder {
-    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(fields)
+    request
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(fields)
 }
 
 /// An empty body, and a header that says so: hyper leaves it out, and some proxies then answer 411.
@@ -339,5 +395,6 @@ fn exposed(auth: Auth<'_>) -> &str {
 
 fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port_or_known_default().map_or(host.to_owned(), |port| format!("{host}:{port}"))
+    url.port_or_known_default()
+        .map_or(host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -1,18 +1,19 @@
 //! What RingCX's answers say: bytes in, types out.
 //!
-//! Pure, and written for hostile input: whatever the bytes, the result is a value or a [`BodyError`]
-//! that names what is wrong without repeating the body. No parser is chosen by Content-Type, which
-//! RingCX does not keep to. What this file does not know: status codes, and who asked.
+//! Pure, and written for hostile input: whatever the bytes, the result is a value or a
+//! [`BodyError`] that names what is wrong without repeating the body. No parser is chosen by
+//! Content-Type, which RingCX does not keep to. What this file does not know: status codes, and who
+//! asked.
 //!
-//! The forms are those of the public documentation, "Obtaining a RingCX access token" (2024-07-10 and
-//! its current version) and of the OpenAPI files in `ringcentral/engage-voice-api-docs`.
+//! The forms are those of the public documentation, "Obtaining a RingCX access token" (2024-07-10
+//! and its current version) and of the OpenAPI files in `ringcentral/engage-voice-api-docs`.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Deletion, Login, RingexAccess, VisibleAccount, scrub};
+use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
 use crate::secret::{Fingerprint, Secret, Token, TokenFormError};
 
 mod jwt;
@@ -68,16 +69,22 @@ pub enum BodyError {
 
 /// The answer of `login` and `refresh`. Every field is optional in the documentation; without
 /// `accessToken` there is no login. `server_time` is the answer's `Date`.
-pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<Login, BodyError> {
+pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTokens, BodyError> {
     let expected = "a JSON object";
     let fields: Value = json(text(body)?, expected)?;
     let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
-    let access = fields.get("accessToken").and_then(Value::as_str).ok_or(BodyError::NoAccessToken)?;
+    let access = fields
+        .get("accessToken")
+        .and_then(Value::as_str)
+        .ok_or(BodyError::NoAccessToken)?;
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
-    let refresh = fields.get("refreshToken").and_then(Value::as_str).filter(|text| fits_a_header(text));
-    Ok(Login {
+    let refresh = fields
+        .get("refreshToken")
+        .and_then(Value::as_str)
+        .filter(|text| fits_a_header(text));
+    Ok(LoginTokens {
         access: Secret::new(access),
         refresh: refresh.map(Secret::new),
         lifetime: jwt::lifetime(access, server_time),
@@ -96,7 +103,10 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
     let expected = "a JSON object";
     let fields: Value = json(text(body)?, expected)?;
     let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
-    let access = fields.get("access_token").and_then(Value::as_str).ok_or(BodyError::NoRingexToken)?;
+    let access = fields
+        .get("access_token")
+        .and_then(Value::as_str)
+        .ok_or(BodyError::NoRingexToken)?;
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
@@ -106,19 +116,26 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
         Some(_) | None => None,
     };
     let lifetime = Duration::from_secs(seconds.unwrap_or(0)).min(MOST);
-    Ok(RingexAccess { bearer: Secret::new(access), lifetime })
+    Ok(RingexAccess {
+        bearer: Secret::new(access),
+        lifetime,
+    })
 }
 
 /// The user that a JWT names.
 pub fn ringex_user(jwt: &str) -> String {
     const LONGEST: usize = 64;
-    match jwt::subject(jwt).map(|subject| scrub::plain(&subject, LONGEST)).filter(|it| !it.is_empty()) {
+    match jwt::subject(jwt)
+        .map(|subject| redact::plain(&subject, LONGEST))
+        .filter(|it| !it.is_empty())
+    {
         Some(subject) => format!("RingEX user {subject}"),
         None => format!("RingEX JWT {}", Fingerprint::of(jwt.as_bytes()).short()),
     }
 }
 
-/// The answer of `mint`: the bare token as documented, or a quoted JSON string as some clients see it.
+/// The answer of `mint`: the bare token as documented, or a quoted JSON string as some clients see
+/// it.
 pub fn minted(body: &[u8]) -> Result<Token, BodyError> {
     let text = text(body)?;
     Token::try_new(unquote(text).trim()).map_err(BodyError::NotToken)
@@ -129,18 +146,25 @@ pub fn minted(body: &[u8]) -> Result<Token, BodyError> {
 pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
     let text = text(body)?;
     // A token holds no comma, so this bounds the elements before any is allocated.
-    if text.starts_with(['[', '{']) && text.bytes().filter(|byte| *byte == b',').count() >= MAX_TOKENS {
+    if text.starts_with(['[', '{'])
+        && text.bytes().filter(|byte| *byte == b',').count() >= MAX_TOKENS
+    {
         return Err(BodyError::TooMany);
     }
     let expected = "a JSON array of strings";
-    let braces = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let braces = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
     let mut texts: Vec<String> = match braces {
         Some(inside) => json(&format!("[{inside}]"), expected)?,
         None => json(text, expected)?,
     };
     texts.sort_unstable();
     texts.dedup();
-    texts.iter().map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken)).collect()
+    texts
+        .iter()
+        .map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken))
+        .collect()
 }
 
 /// The answer of `delete`: a boolean as text, or nothing at all.
@@ -148,19 +172,21 @@ pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
     match text(body).map(unquote) {
         Ok("true") | Err(BodyError::Empty) => Ok(Deletion::Accepted),
         Ok("false") => Ok(Deletion::Denied),
-        Ok(_) => Err(BodyError::NotThat { expected: "true or false" }),
+        Ok(_) => Err(BodyError::NotThat {
+            expected: "true or false",
+        }),
         Err(why) => Err(why),
     }
 }
 
-/// The answer of `accounts`: the two fields that are shown, and nothing else of objects that can hold
-/// secrets. A missing field is an empty text.
+/// The answer of `accounts`: the two fields that are shown, and nothing else of objects that can
+/// hold secrets. A missing field is an empty text.
 pub fn accounts(body: &[u8]) -> Result<Vec<VisibleAccount>, BodyError> {
     let expected = "a JSON array of objects";
     let rows: Vec<serde_json::Map<String, Value>> = json(text(body)?, expected)?;
     let field = |row: &serde_json::Map<String, Value>, name, max| match row.get(name) {
-        Some(Value::String(text)) => scrub::plain(text, max),
-        Some(Value::Number(number)) => scrub::plain(&number.to_string(), max),
+        Some(Value::String(text)) => redact::plain(text, max),
+        Some(Value::Number(number)) => redact::plain(&number.to_string(), max),
         Some(_) | None => String::new(),
     };
     let account = |row: &serde_json::Map<String, Value>| VisibleAccount {
@@ -184,11 +210,13 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
 
 /// A `Date` header.
 pub fn http_date(value: &str) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(value.trim()).ok().map(DateTime::from)
+    httpdate::parse_http_date(value.trim())
+        .ok()
+        .map(DateTime::from)
 }
 
-/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3). A space becomes `%20` and
-/// a plus `%2B`, which reads the same in a query and in a form.
+/// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3). A space becomes `%20`
+/// and a plus `%2B`, which reads the same in a query and in a form.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -204,7 +232,9 @@ pub fn percent_encode(text: &str) -> String {
 /// The body as text: without a byte order mark, trimmed, not empty, not a page.
 pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let text = std::str::from_utf8(body).map_err(|_| BodyError::NotText)?.trim();
+    let text = std::str::from_utf8(body)
+        .map_err(|_| BodyError::NotText)?
+        .trim();
     match text.as_bytes().first() {
         None => Err(BodyError::Empty),
         Some(b'<') => Err(BodyError::Html),
@@ -214,7 +244,9 @@ pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
 
 /// No answer we want has an escape in it: what stands between the quotes is the text.
 fn unquote(text: &str) -> &str {
-    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
+    text.strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text)
 }
 
 /// serde_json's own error can quote the body, so it is dropped.

@@ -1,8 +1,9 @@
 //! A secret that a command prints: `pass show …`, `op read …`, `vault kv get …`.
 //!
-//! How it is run, and ended when its time is up, is `child.rs`: no shell, nothing on its standard input, few
-//! variables. Here is what is passed on beside those, and what of a failure may be said. What this file does
-//! not know: what the command is, and whether the secret it prints is the right one.
+//! How it is run, and ended when its time is up, is `child.rs`: no shell, nothing on its standard
+//! input, few variables. Here is what is passed on beside those, and what of a failure may be said.
+//! What this file does not know: what the command is, and whether the secret it prints is the right
+//! one.
 
 use std::fmt;
 use std::io;
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::scrub;
-use crate::child::{self, ChildError, LARGEST_OUTPUT, Program};
+use super::redact;
+use crate::process::{self, LARGEST_OUTPUT, ProcessError, Program};
 
-/// What a command finds in its environment beside `PATH`, `HOME` and `LANG`, as far as the daemon has it: what
-/// `pass`, GnuPG and systemd's credentials need. More goes into the argv: `["env", "NAME=…", …]`.
+/// What a command finds in its environment beside `PATH`, `HOME` and `LANG`, as far as the daemon
+/// has it: what `pass`, GnuPG and systemd's credentials need. More goes into the argv: `["env",
+/// "NAME=…", …]`.
 const PASSED_ON: [&str; 8] = [
     "USER",
     "LOGNAME",
@@ -36,7 +38,8 @@ pub struct SecretCommand {
 }
 
 impl SecretCommand {
-    /// The program's name, which is all that is shown of it: its arguments may name what they should not.
+    /// The program's name, which is all that is shown of it: its arguments may name what they
+    /// should not.
     pub fn program(&self) -> &str {
         let program = self.argv.first().map_or("", String::as_str);
         program.rsplit('/').next().unwrap_or(program)
@@ -83,14 +86,20 @@ pub enum CommandError {
 }
 
 fn colon(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(": {said}") }
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    }
 }
 
 impl SecretCommand {
-    /// Runs it to its end and gives what it printed. Blocks for as long as `timeout`, and two seconds more.
+    /// Runs it to its end and gives what it printed. Blocks for as long as `timeout`, and two
+    /// seconds more.
     pub(super) fn run(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-        let passed_on =
-            PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let passed_on = PASSED_ON
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         let environment: Vec<(String, String)> = passed_on.collect();
         let program = Program {
             argv: &self.argv,
@@ -98,17 +107,23 @@ impl SecretCommand {
             stdin: Zeroizing::default(),
             timeout: self.timeout,
         };
-        let ended = child::run(program).map_err(|error| match error {
-            ChildError::Nothing => CommandError::NotStarted(io::ErrorKind::InvalidInput.into()),
-            ChildError::Start { source, .. } => CommandError::NotStarted(source),
-            ChildError::Lost { source, .. } => CommandError::Lost(source),
-            ChildError::TimedOut { timeout, stderr, .. } => {
-                CommandError::TimedOut { timeout, said: shown(&stderr, &[]) }
-            }
+        let ended = process::run(program).map_err(|error| match error {
+            ProcessError::Nothing => CommandError::NotStarted(io::ErrorKind::InvalidInput.into()),
+            ProcessError::Start { source, .. } => CommandError::NotStarted(source),
+            ProcessError::Lost { source, .. } => CommandError::Lost(source),
+            ProcessError::TimedOut {
+                timeout, stderr, ..
+            } => CommandError::TimedOut {
+                timeout,
+                said: shown(&stderr, &[]),
+            },
         })?;
         if !ended.status.success() {
             let said = shown(&ended.stderr, &ended.stdout);
-            return Err(CommandError::Failed { ending: child::ending(ended.status), said });
+            return Err(CommandError::Failed {
+                ending: process::ending(ended.status),
+                said,
+            });
         }
         if ended.stdout.len() >= LARGEST_OUTPUT {
             return Err(CommandError::TooLarge);
@@ -117,14 +132,23 @@ impl SecretCommand {
     }
 }
 
-/// What a command said on its standard error, fit to be shown: what it printed as the secret is not in it,
-/// nor a word that looks like one.
+/// What a command said on its standard error, fit to be shown: what it printed as the secret is not
+/// in it, nor a word that looks like one.
 fn shown(said: &[u8], printed: &[u8]) -> String {
-    let (said, printed) = (String::from_utf8_lossy(said), String::from_utf8_lossy(printed));
-    let secrets: Vec<&str> = printed.lines().map(str::trim).filter(|line| line.len() >= 4).collect();
-    let words: Vec<&str> =
-        said.split_whitespace().map(|word| if is_opaque(word) { scrub::BLOT } else { word }).collect();
-    scrub::line(&words.join(" "), &secrets)
+    let (said, printed) = (
+        String::from_utf8_lossy(said),
+        String::from_utf8_lossy(printed),
+    );
+    let secrets: Vec<&str> = printed
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.len() >= 4)
+        .collect();
+    let words: Vec<&str> = said
+        .split_whitespace()
+        .map(|word| if is_opaque(word) { redact::BLOT } else { word })
+        .collect();
+    redact::line(&words.join(" "), &secrets)
 }
 
 /// Long, and letters and digits without the dots, slashes and colons of names and paths.

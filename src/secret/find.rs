@@ -1,8 +1,8 @@
 //! Finds known tokens in any bytes, by their fingerprints: their texts need not be at hand.
 //!
-//! A token is told by its length and its hash, so every stretch of that length is tried, whatever stands around
-//! it. Its colon may be percent-encoded. What this does not see: a token that is spelled in another way, such as
-//! base64, or broken over two lines.
+//! A token is told by its length and its hash, so every stretch of that length is tried, whatever
+//! stands around it. Its colon may be percent-encoded. What this does not see: a token that is
+//! spelled in another way, such as base64, or broken over two lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,8 @@ impl FromIterator<(Fingerprint, usize)> for Wanted {
 }
 
 impl Wanted {
-    /// Those of them that are in these bytes. Takes one hash for each byte and each length there is.
+    /// Those of them that are in these bytes. Takes one hash for each byte and each length there
+    /// is.
     pub fn in_bytes(&self, bytes: &[u8]) -> BTreeSet<Fingerprint> {
         let mut found = self.as_written(bytes);
         let decoded = with_plain_colons(bytes);
@@ -53,7 +54,9 @@ fn with_plain_colons(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut rest = bytes;
     while let Some((first, others)) = rest.split_first() {
-        let is_colon = rest.get(..3).is_some_and(|it| it.eq_ignore_ascii_case(b"%3a"));
+        let is_colon = rest
+            .get(..3)
+            .is_some_and(|it| it.eq_ignore_ascii_case(b"%3a"));
         decoded.push(if is_colon { b':' } else { *first });
         rest = if is_colon { &rest[3..] } else { others };
     }
@@ -73,7 +76,10 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let wanted: Wanted = [TOKEN, OTHER].map(|it| (print(it), it.len())).into_iter().collect();
+        let wanted: Wanted = [TOKEN, OTHER]
+            .map(|it| (print(it), it.len()))
+            .into_iter()
+            .collect();
         let expected = expected.iter().map(|it| print(it)).collect();
         assert_eq!(wanted.in_bytes(text.as_bytes()), expected, "{text}");
     }
@@ -92,13 +98,29 @@ mod tests {
             check(&around.replace("TOKEN", TOKEN), &[TOKEN]);
         }
         check(&format!("{TOKEN},{OTHER}"), &[TOKEN, OTHER]);
-        check(&format!("https://example.com/hook?token={}", TOKEN.replace(':', "%3A")), &[TOKEN]);
-        check(&format!("?a={}&b={OTHER}", TOKEN.replace(':', "%3a")), &[TOKEN, OTHER]);
+        check(
+            &format!(
+                "https://example.com/hook?token={}",
+                TOKEN.replace(':', "%3A")
+            ),
+            &[TOKEN],
+        );
+        check(
+            &format!("?a={}&b={OTHER}", TOKEN.replace(':', "%3a")),
+            &[TOKEN, OTHER],
+        );
     }
 
     #[test]
     fn nothing_else_is_taken_for_one() {
-        for text in ["", ":", &TOKEN[1..], &TOKEN[..41], &TOKEN.to_uppercase(), &TOKEN.replace('-', " ")] {
+        for text in [
+            "",
+            ":",
+            &TOKEN[1..],
+            &TOKEN[..41],
+            &TOKEN.to_uppercase(),
+            &TOKEN.replace('-', " "),
+        ] {
             check(text, &[]);
         }
         let wanted = Wanted::from_iter([(print(""), 0)]);

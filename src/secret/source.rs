@@ -84,37 +84,49 @@ impl SecretSource {
     pub fn read(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Credential(name) => match read_file(&credential_path(name)?) {
-                Err(SecretError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(SecretError::Unreadable { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
                     Err(SecretError::NoCredentials { name: name.clone() })
                 }
                 read => read,
             },
             Self::File(path) => read_file(path),
             Self::Env(name) => {
-                let text =
-                    std::env::var_os(name).ok_or_else(|| SecretError::NoVariable { name: name.clone() })?;
-                let text = text.into_string().map_err(|_| SecretError::NotText { place: name.clone() })?;
+                let text = std::env::var_os(name)
+                    .ok_or_else(|| SecretError::NoVariable { name: name.clone() })?;
+                let text = text.into_string().map_err(|_| SecretError::NotText {
+                    place: name.clone(),
+                })?;
                 non_empty(text, name)
             }
             Self::Command(command) => {
                 let program = command.program().to_owned();
                 let place = format!("command `{program}`");
-                let printed = command.run().map_err(|source| SecretError::Command { program, source })?;
+                let printed = command
+                    .run()
+                    .map_err(|source| SecretError::Command { program, source })?;
                 let text = std::str::from_utf8(&printed);
-                let text = text.map_err(|_| SecretError::NotText { place: place.clone() })?.to_owned();
+                let text = text
+                    .map_err(|_| SecretError::NotText {
+                        place: place.clone(),
+                    })?
+                    .to_owned();
                 non_empty(text, &place)
             }
         }
     }
 
-    /// The same, away from the runtime's thread: on a mount or a command that hangs, only the one who asked waits.
+    /// The same, away from the runtime's thread: on a mount or a command that hangs, only the one
+    /// who asked waits.
     pub async fn read_aside(&self) -> Result<Secret, SecretError> {
         let source = self.clone();
         match tokio::task::spawn_blocking(move || source.read()).await {
             Ok(read) => read,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Only a runtime that is being torn down cancels such work; the caller goes with it.
+                // Only a runtime that is being torn down cancels such work; the caller goes with
+                // it.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -128,33 +140,48 @@ impl SecretSource {
         }
     }
 
-    /// What is wrong with how the secret is kept, for `check`. Systemd's own directory is not looked at.
+    /// What is wrong with how the secret is kept, for `check`. Systemd's own directory is not
+    /// looked at.
     pub fn warning(&self) -> Option<SecretWarning> {
         let Self::File(path) = self else { return None };
         if std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir)) {
             return None;
         }
         let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
-        (mode & 0o077 != 0).then(|| SecretWarning::Exposed { path: path.clone(), mode })
+        (mode & 0o077 != 0).then(|| SecretWarning::Exposed {
+            path: path.clone(),
+            mode,
+        })
     }
 }
 
 fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
-    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .ok_or_else(|| SecretError::NoCredentials { name: name.to_owned() })?;
+    let directory =
+        std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretError::NoCredentials {
+            name: name.to_owned(),
+        })?;
     Ok(Path::new(&directory).join(name))
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(SecretError::TooLarge { path: path.to_owned() });
+        return Err(SecretError::TooLarge {
+            path: path.to_owned(),
+        });
     }
     let place = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { place: place.clone() })?;
+    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText {
+        place: place.clone(),
+    })?;
     non_empty(text, &place)
 }
 
@@ -165,7 +192,13 @@ fn non_empty(mut text: String, place: &str) -> Result<Secret, SecretError> {
             text.pop();
         }
     }
-    if text.is_empty() { Err(SecretError::Empty { place: place.to_owned() }) } else { Ok(Secret::new(text)) }
+    if text.is_empty() {
+        Err(SecretError::Empty {
+            place: place.to_owned(),
+        })
+    } else {
+        Ok(Secret::new(text))
+    }
 }
 
 #[cfg(test)]
@@ -182,9 +215,12 @@ mod tests {
 
     #[test]
     fn one_line_end_is_not_part_of_a_secret() {
-        for (content, secret) in
-            [(&b"pass\n"[..], "pass"), (b"pass\r\n", "pass"), (b"pass", "pass"), (b"pa ss \n\n", "pa ss \n")]
-        {
+        for (content, secret) in [
+            (&b"pass\n"[..], "pass"),
+            (b"pass\r\n", "pass"),
+            (b"pass", "pass"),
+            (b"pa ss \n\n", "pa ss \n"),
+        ] {
             let (_file, source) = source(content);
             assert_eq!(source.read().ok().unwrap().expose(), secret);
         }
@@ -195,7 +231,10 @@ mod tests {
         for content in [&b""[..], b"\n", b"\xff\xfecanary", &[b'x'; 70_000]] {
             let (_file, source) = source(content);
             let error = source.read().err().expect("refused").to_string();
-            assert!(!error.contains("canary") && !error.contains("xxxx"), "{error}");
+            assert!(
+                !error.contains("canary") && !error.contains("xxxx"),
+                "{error}"
+            );
         }
     }
 
@@ -204,7 +243,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (file, source) = source(b"pass");
         assert_eq!(source.warning(), None);
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o644))
+            .unwrap();
         assert!(source.warning().unwrap().to_string().contains("chmod 600"));
     }
 }

@@ -1,4 +1,5 @@
-//! The routes under `/_simulate/`: setting faults, changing settings and reading the record from outside.
+//! The routes under `/_simulate/`: setting faults, changing settings and reading the record from
+//! outside.
 //!
 //! Never tells a token, but for the foreign one it was asked to make.
 
@@ -53,7 +54,7 @@ struct ForeignRequest {
 
 /// Why a request cannot be done; answered as 400.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum AdminError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
@@ -69,7 +70,13 @@ enum Refusal {
 /// Answers a request whose path under `/_simulate/` is `path`.
 pub(super) fn answer(world: &Arc<World>, path: &str, request: &Request) -> Response {
     let answered = match (request.method.as_str(), path) {
-        ("GET", "record") => Ok(Response::json(200, &Record { world: Arc::clone(world) }.to_json())),
+        ("GET", "record") => Ok(Response::json(
+            200,
+            &Record {
+                world: Arc::clone(world),
+            }
+            .to_json(),
+        )),
         ("POST", "faults") => add_fault(world, &request.body),
         ("DELETE", "faults") => {
             world.lock().faults.clear();
@@ -92,7 +99,7 @@ fn done() -> Response {
     Response::json(200, &json!({ "done": true }))
 }
 
-fn add_fault(world: &World, body: &[u8]) -> Result<Response, Refusal> {
+fn add_fault(world: &World, body: &[u8]) -> Result<Response, AdminError> {
     let asked: FaultRequest = serde_json::from_slice(body)?;
     let call: Call = asked.call.parse().map_err(FaultSpecError::from)?;
     let fault = asked.fault;
@@ -101,44 +108,74 @@ fn add_fault(world: &World, body: &[u8]) -> Result<Response, Refusal> {
     }
     let times = match asked.times {
         None => Times::Once,
-        Some(TimesRequest::Number(0)) => return Err(Refusal::Times { got: "0".to_owned() }),
+        Some(TimesRequest::Number(0)) => {
+            return Err(AdminError::Times {
+                got: "0".to_owned(),
+            });
+        }
         Some(TimesRequest::Number(times)) => Times::N(times),
         Some(TimesRequest::Word(word)) if word == "always" => Times::Always,
-        Some(TimesRequest::Word(got)) => return Err(Refusal::Times { got }),
+        Some(TimesRequest::Word(got)) => return Err(AdminError::Times { got }),
     };
-    world.lock().faults.add(FaultSpec { call, user: asked.user, fault, times });
+    world.lock().faults.add(FaultSpec {
+        call,
+        user: asked.user,
+        fault,
+        times,
+    });
     Ok(done())
 }
 
-fn mint_foreign(world: &World, body: &[u8]) -> Result<Response, Refusal> {
-    let asked: ForeignRequest =
-        if body.is_empty() { ForeignRequest::default() } else { serde_json::from_slice(body)? };
+fn mint_foreign(world: &World, body: &[u8]) -> Result<Response, AdminError> {
+    let asked: ForeignRequest = if body.is_empty() {
+        ForeignRequest::default()
+    } else {
+        serde_json::from_slice(body)?
+    };
     let mut state = world.lock();
-    let only = if state.users.len() == 1 { state.users.keys().next().cloned() } else { None };
-    let user = asked.user.or(only).ok_or(Refusal::WhichUser)?;
-    Ok(Response::text(201, state.mint_foreign(world.clock.now(), &user)))
+    let only = if state.users.len() == 1 {
+        state.users.keys().next().cloned()
+    } else {
+        None
+    };
+    let user = asked.user.or(only).ok_or(AdminError::WhichUser)?;
+    Ok(Response::text(
+        201,
+        state.mint_foreign(world.clock.now(), &user),
+    ))
 }
 
 fn revoke(world: &World, fingerprint: Fingerprint) -> Response {
-    if world.lock().delete(world.clock.now(), fingerprint, DeletedBy::Foreign) {
+    if world
+        .lock()
+        .delete(world.clock.now(), fingerprint, DeletedBy::Foreign)
+    {
         done()
     } else {
         Response::text(404, "no such living token\n")
     }
 }
 
-fn settings(world: &World) -> Result<Response, Refusal> {
-    Ok(Response::json(200, &serde_json::to_value(&world.lock().settings)?))
+fn settings(world: &World) -> Result<Response, AdminError> {
+    Ok(Response::json(
+        200,
+        &serde_json::to_value(&world.lock().settings)?,
+    ))
 }
 
 /// All of it is done or, where one member is wrong, none.
-fn change_settings(world: &World, body: &[u8]) -> Result<Response, Refusal> {
+fn change_settings(world: &World, body: &[u8]) -> Result<Response, AdminError> {
     let mut changes: Map<String, Value> = serde_json::from_slice(body)?;
-    let user: Option<UserChange> = changes.remove("user").map(serde_json::from_value).transpose()?;
+    let user: Option<UserChange> = changes
+        .remove("user")
+        .map(serde_json::from_value)
+        .transpose()?;
     let mut state = world.lock();
     let settings = state.settings.patched(changes)?;
     if !(200..300).contains(&settings.mint_status) {
-        return Err(Refusal::MintStatus { got: settings.mint_status });
+        return Err(AdminError::MintStatus {
+            got: settings.mint_status,
+        });
     }
     state.settings = settings;
     if let Some(user) = user {

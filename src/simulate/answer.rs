@@ -1,4 +1,5 @@
-//! The answers that are not a success, in the forms RingCX and the proxies before it are known to give.
+//! The answers that are not a success, in the forms RingCX and the proxies before it are known to
+//! give.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -6,10 +7,10 @@ use serde_json::json;
 use super::fault::RetryAfter;
 use super::http::{Request, Response};
 use super::settings::{DateForm, PenaltyForm};
-use super::world::State;
+use super::world::WorldState;
 
-/// An error as RingCX words it. Like the real one it repeats the request's URI, and with it whatever
-/// secret the URI holds.
+/// An error as RingCX words it. Like the real one it repeats the request's URI, and with it
+/// whatever secret the URI holds.
 pub(super) fn error(status: u16, request: &Request) -> Response {
     let code = match status {
         401 => return Response::text(401, "Jwt verification fails"),
@@ -38,8 +39,9 @@ pub(super) fn html(status: u16) -> Response {
 }
 
 /// The 429 of a limit, as the settings word it.
-pub(super) fn over_limit(state: &State, now: DateTime<Utc>) -> Response {
-    let seconds = u32::try_from(state.settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+pub(super) fn over_limit(state: &WorldState, now: DateTime<Utc>) -> Response {
+    let seconds =
+        u32::try_from(state.settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     let form = match state.settings.penalty_form {
         PenaltyForm::Seconds => RetryAfter::Seconds(seconds),
         PenaltyForm::Date => RetryAfter::Date(seconds),
@@ -54,7 +56,9 @@ pub(super) fn retry_after(form: RetryAfter, server_time: DateTime<Utc>) -> Optio
     match form {
         RetryAfter::Absent => None,
         RetryAfter::Seconds(seconds) => Some(seconds.to_string()),
-        RetryAfter::Date(seconds) => Some(http_date(server_time + TimeDelta::seconds(seconds.into()))),
+        RetryAfter::Date(seconds) => {
+            Some(http_date(server_time + TimeDelta::seconds(seconds.into())))
+        }
     }
 }
 

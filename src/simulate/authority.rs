@@ -1,7 +1,7 @@
 //! A private certificate authority for the stand-ins, made afresh each time and kept nowhere.
 //!
-//! One authority can serve them all, so that one `ca-file` in the policy covers RingCX, webhooks and
-//! mail.
+//! One authority can serve them all, so that one `ca-file` in the policy covers RingCX, webhooks
+//! and mail.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -31,7 +31,8 @@ impl Authority {
 
     fn try_generate() -> Result<Self, Box<dyn std::error::Error>> {
         let mut root = CertificateParams::new(Vec::new())?;
-        root.distinguished_name.push(DnType::CommonName, "RingCX stand-in CA");
+        root.distinguished_name
+            .push(DnType::CommonName, "RingCX stand-in CA");
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let root_key = KeyPair::generate()?;
@@ -39,8 +40,12 @@ impl Authority {
         let issuer = Issuer::new(root, root_key);
 
         let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
-        leaf.distinguished_name.push(DnType::CommonName, "localhost");
-        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        leaf.distinguished_name
+            .push(DnType::CommonName, "localhost");
+        for address in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
             leaf.subject_alt_names.push(SanType::IpAddress(address));
         }
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -54,7 +59,10 @@ impl Authority {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)?;
-        Ok(Self { pem: pem.into(), server: Arc::new(server) })
+        Ok(Self {
+            pem: pem.into(),
+            server: Arc::new(server),
+        })
     }
 
     /// The root certificate, to be trusted by a client.

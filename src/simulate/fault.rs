@@ -107,7 +107,9 @@ impl FromStr for Call {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = Self::ALL.into_iter().find(|call| call.to_string() == text);
-        named.ok_or_else(|| UnknownCall { got: text.to_owned() })
+        named.ok_or_else(|| UnknownCall {
+            got: text.to_owned(),
+        })
     }
 }
 
@@ -150,8 +152,8 @@ pub enum Fault {
     Slow(Duration),
     /// `half-body`: it happens, and the connection ends in the middle of the answer's body.
     HalfBody,
-    /// `status-403`, `status-429-retry-after-2`, `status-503-retry-date-2`, `status-500-after-effect`:
-    /// an error of the kind RingCX itself answers.
+    /// `status-403`, `status-429-retry-after-2`, `status-503-retry-date-2`,
+    /// `status-500-after-effect`: an error of the kind RingCX itself answers.
     Status(u16, RetryAfter, Effect),
     /// `html-502`, `html-200-after-effect`: a proxy's page.
     Html(u16, Effect),
@@ -204,8 +206,9 @@ impl Fault {
         Self::Redirect,
     ];
 
-    /// Whether the fault says anything about this call. One that differs from its sibling only in that
-    /// the call was carried out fits none that changes nothing; `late-effect` is about tokens, and the places that hold one.
+    /// Whether the fault says anything about this call. One that differs from its sibling only in
+    /// that the call was carried out fits none that changes nothing; `late-effect` is about tokens,
+    /// and the places that hold one.
     pub fn fits(self, call: Call) -> bool {
         match self {
             Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete | Call::ConfigWrite),
@@ -297,7 +300,9 @@ impl FromStr for Fault {
     type Err = UnknownFault;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).ok_or_else(|| UnknownFault { got: text.to_owned() })
+        parse(text).ok_or_else(|| UnknownFault {
+            got: text.to_owned(),
+        })
     }
 }
 
@@ -314,11 +319,17 @@ fn parse(text: &str) -> Option<Fault> {
         } else {
             (rest, RetryAfter::Absent)
         };
-        let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
+        let status = status
+            .parse()
+            .ok()
+            .filter(|status| (400..600).contains(status))?;
         return Some(Fault::Status(status, retry, effect));
     }
     if let Some(status) = stem.strip_prefix("html-") {
-        let status = status.parse().ok().filter(|status| (200..600).contains(status) && *status != 204)?;
+        let status = status
+            .parse()
+            .ok()
+            .filter(|status| (200..600).contains(status) && *status != 204)?;
         return Some(Fault::Html(status, effect));
     }
     if let Some(wait) = text.strip_prefix("late-effect-") {
@@ -351,7 +362,9 @@ impl Serialize for Fault {
 
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -368,8 +381,15 @@ mod tests {
 
     #[test]
     fn what_is_no_fault_is_refused() {
-        for text in ["", "status-200", "status-", "html-204", "slow-", "silence-before", "huge-after-effect"]
-        {
+        for text in [
+            "",
+            "status-200",
+            "status-",
+            "html-204",
+            "slow-",
+            "silence-before",
+            "huge-after-effect",
+        ] {
             assert!(text.parse::<Fault>().is_err(), "{text:?}");
         }
     }

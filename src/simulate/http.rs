@@ -1,5 +1,6 @@
-//! HTTP/1.1, as little as the stand-ins need and with a hand on the socket: an answer can also be cut
-//! off, sent by half, withheld for ever or be 64 MiB long, which no HTTP library would do for us.
+//! HTTP/1.1, as little as the stand-ins need and with a hand on the socket: an answer can also be
+//! cut off, sent by half, withheld for ever or be 64 MiB long, which no HTTP library would do for
+//! us.
 //!
 //! Knows no route. Requests are capped in size and time, so that a client gone wrong costs little.
 
@@ -38,12 +39,19 @@ pub(super) struct Request {
 impl Request {
     /// The first header of this name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Path and query as they were sent.
     pub(super) fn target(&self) -> String {
-        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+        if self.query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, self.query)
+        }
     }
 }
 
@@ -79,7 +87,11 @@ pub(super) enum Body {
 impl Response {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("Content-Type", content_type.to_owned())];
-        Self { status, headers, body: Body::Bytes(body.into()) }
+        Self {
+            status,
+            headers,
+            body: Body::Bytes(body.into()),
+        }
     }
 
     pub(super) fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
@@ -142,11 +154,23 @@ pub(super) trait Handler: Send + Sync + 'static {
 /// Serves one connection to its end, under TLS where there is an authority.
 pub(super) async fn serve<H: Handler>(handler: Arc<H>, tls: Option<Authority>, stream: TcpStream) {
     match tls {
-        None => Connection { stream, buffer: Vec::new() }.serve(&*handler).await,
+        None => {
+            Connection {
+                stream,
+                buffer: Vec::new(),
+            }
+            .serve(&*handler)
+            .await
+        }
         Some(authority) => {
             // A handshake that fails is the client's to report.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
-                Connection { stream, buffer: Vec::new() }.serve(&*handler).await;
+                Connection {
+                    stream,
+                    buffer: Vec::new(),
+                }
+                .serve(&*handler)
+                .await;
             }
         }
     }
@@ -177,14 +201,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let request = match timeout(PATIENCE, self.request()).await {
                 Ok(Ok(request)) => request,
                 Ok(Err(NoRequest::Unreadable(status))) => {
-                    let response = Response::text(status, "unreadable request").with("Connection", "close");
+                    let response =
+                        Response::text(status, "unreadable request").with("Connection", "close");
                     // The connection ends in either case.
                     let _ = self.send(&response).await;
                     return;
                 }
                 Ok(Err(NoRequest::Ended)) | Err(_) => return,
             };
-            let last = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let last = request
+                .header("connection")
+                .is_some_and(|value| value.eq_ignore_ascii_case("close"));
             let sent = match handler.handle(request).await {
                 Reply::Answer(response) => self.send(&response).await,
                 Reply::Slow(wait, response) => {
@@ -279,7 +306,10 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers = lines
-        .map(|line| line.split_once(':').map(|(key, value)| (key.to_owned(), value.trim().to_owned())))
+        .map(|line| {
+            line.split_once(':')
+                .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+        })
         .collect::<Option<Vec<_>>>()?;
     Some(Request {
         method: method.to_owned(),

@@ -54,12 +54,16 @@ pub(super) struct Background {
 
 impl Background {
     pub(super) fn new() -> Self {
-        Self { stop: CancellationToken::new(), tasks: TaskTracker::new() }
+        Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
     }
 
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled(work).await });
     }
 }
 
@@ -68,7 +72,9 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback { got: address });
     }
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 impl Listener {
@@ -83,11 +89,14 @@ impl Listener {
         let accepting = async move {
             let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
             loop {
-                let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+                let place = Arc::clone(&places)
+                    .acquire_owned()
+                    .await
+                    .expect("nobody closes it");
                 match socket.accept().await {
                     Ok((stream, _)) => {
-                        // Answers are small; waiting to fill a packet would only add 40 ms to each. Where
-                        // that cannot be set they are slower, not wrong.
+                        // Answers are small; waiting to fill a packet would only add 40 ms to each.
+                        // Where that cannot be set they are slower, not wrong.
                         let _ = stream.set_nodelay(true);
                         let work = serve(stream);
                         background.spawn(async move {
@@ -102,7 +111,11 @@ impl Listener {
         };
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(accepting).await });
-        Self { address, stop, tasks }
+        Self {
+            address,
+            stop,
+            tasks,
+        }
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -1,7 +1,8 @@
 //! A mail server on loopback that keeps what it is given, and fails as told.
 //!
-//! Real SMTP (EHLO, STARTTLS, AUTH PLAIN and LOGIN, one transaction after another), so that what a mail
-//! library does with it is what it does with any server. It relays nothing and knows no other domain.
+//! Real SMTP (EHLO, STARTTLS, AUTH PLAIN and LOGIN, one transaction after another), so that what a
+//! mail library does with it is what it does with any server. It relays nothing and knows no other
+//! domain.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +16,7 @@ use super::listener::{self, Background, Listener, StartError};
 mod mail;
 mod session;
 
-pub use mail::Mail;
+pub use mail::ReceivedMail;
 
 /// More mails than this are not kept.
 const MOST_MAILS: usize = 10_000;
@@ -44,13 +45,17 @@ pub struct MailboxSetup {
 
 impl Default for MailboxSetup {
     fn default() -> Self {
-        Self { listen: ANY_PORT, security: Security::Plain, credentials: None }
+        Self {
+            listen: ANY_PORT,
+            security: Security::Plain,
+            credentials: None,
+        }
     }
 }
 
 /// How mails are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailManner {
+pub enum MailBehavior {
     /// Taken.
     Accept,
     /// Each sender is refused with 451: try again later.
@@ -69,21 +74,21 @@ pub enum MailManner {
 
 /// A running mail server. Dropping it closes its port; [`Mailbox::stop`] also waits.
 pub struct Mailbox {
-    post: Arc<Post>,
+    post: Arc<MailStore>,
     listener: Listener,
 }
 
 /// What all sessions share, also across a restart.
-struct Post {
+struct MailStore {
     security: Security,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
     changed: watch::Sender<()>,
 }
 
-struct State {
+struct MailboxState {
     credentials: Option<(String, String)>,
-    manner: MailManner,
-    mails: Vec<Mail>,
+    manner: MailBehavior,
+    mails: Vec<ReceivedMail>,
     sessions: u64,
     rejected_logins: u64,
 }
@@ -91,19 +96,22 @@ struct State {
 impl Mailbox {
     /// Starts it; mails are taken until told otherwise.
     pub async fn start(setup: MailboxSetup) -> Result<Self, StartError> {
-        let state = State {
+        let state = MailboxState {
             credentials: setup.credentials,
-            manner: MailManner::Accept,
+            manner: MailBehavior::Accept,
             mails: Vec::new(),
             sessions: 0,
             rejected_logins: 0,
         };
-        let post =
-            Post { security: setup.security, state: Mutex::new(state), changed: watch::Sender::new(()) };
+        let post = MailStore {
+            security: setup.security,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        };
         Self::open(Arc::new(post), setup.listen).await
     }
 
-    async fn open(post: Arc<Post>, listen: SocketAddr) -> Result<Self, StartError> {
+    async fn open(post: Arc<MailStore>, listen: SocketAddr) -> Result<Self, StartError> {
         let socket = listener::bind(listen).await?;
         let served = Arc::clone(&post);
         let listener = Listener::spawn(socket, Background::new(), move |stream| {
@@ -118,7 +126,7 @@ impl Mailbox {
     }
 
     /// Deals so with mails from now on.
-    pub fn answer(&self, manner: MailManner) {
+    pub fn answer(&self, manner: MailBehavior) {
         self.post.lock().manner = manner;
     }
 
@@ -128,7 +136,7 @@ impl Mailbox {
     }
 
     /// Every mail kept, oldest first.
-    pub fn mails(&self) -> Vec<Mail> {
+    pub fn mails(&self) -> Vec<ReceivedMail> {
         self.post.lock().mails.clone()
     }
 
@@ -143,10 +151,13 @@ impl Mailbox {
     }
 
     /// Waits until the mails are as asked for.
-    pub async fn until(&self, mut as_asked: impl FnMut(&[Mail]) -> bool) {
+    pub async fn until(&self, mut as_asked: impl FnMut(&[ReceivedMail]) -> bool) {
         let mut changes = self.post.changed.subscribe();
-        // An error means there is nothing left to wait for; the post we hold keeps it from happening.
-        let _ = changes.wait_for(|()| as_asked(&self.post.lock().mails)).await;
+        // An error means there is nothing left to wait for; the post we hold keeps it from
+        // happening.
+        let _ = changes
+            .wait_for(|()| as_asked(&self.post.lock().mails))
+            .await;
     }
 
     /// Closes the port and every connection: the server is down. The mails stay.
@@ -162,16 +173,18 @@ impl Mailbox {
     }
 }
 
-impl Post {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds the post")
+impl MailStore {
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the post")
     }
 
-    fn manner(&self) -> MailManner {
+    fn manner(&self) -> MailBehavior {
         self.lock().manner
     }
 
-    fn keep(&self, mail: Mail) {
+    fn keep(&self, mail: ReceivedMail) {
         {
             let mut state = self.lock();
             if state.mails.len() < MOST_MAILS {

@@ -27,10 +27,12 @@ pub struct SimulateOptions {
     /// Loopback address and port to listen on; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8480")]
     pub listen: SocketAddr,
-    /// Who may log in; without any, demo with the password demo. Others on this machine can see it here
+    /// Who may log in; without any, demo with the password demo. Others on this machine can see it
+    /// here
     #[arg(long = "user", value_name = "NAME:PASSWORD[:PLATFORM]", value_parser = parse_user)]
     pub users: Vec<User>,
-    /// File with one NAME:PASSWORD[:PLATFORM] a line; empty lines and those beginning with # do not count
+    /// File with one NAME:PASSWORD[:PLATFORM] a line; empty lines and those beginning with # do not
+    /// count
     #[arg(long, value_name = "FILE")]
     pub users_file: Option<PathBuf>,
     /// Loopback address and port for RingEX, where a login by JWT begins; port 0 is any free one
@@ -74,7 +76,12 @@ pub struct SimulateOptions {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span::parse)]
     pub visible_after: Duration,
     /// How many seconds the server's clock is ahead; negative is behind
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub date_skew: i64,
     /// More logins a minute and user are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -90,7 +97,7 @@ pub struct SimulateOptions {
     pub no_jwt_flow: bool,
     /// Let RingEX know this user and RingCX refuse it; may be given more than once
     #[arg(long = "shut-out", value_name = "NAME")]
-    pub shut_out: Vec<String>,
+    pub disable_access: Vec<String>,
     /// More other calls a minute and user are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub requests_per_minute: u32,
@@ -100,8 +107,8 @@ pub struct SimulateOptions {
     /// Lock a user after so many wrong passwords in a row
     #[arg(long, value_name = "N")]
     pub lockout_after: Option<u32>,
-    /// An external auth config that flows take their credential from (repeatable); TYPE is APIKEY, JWT, BASIC,
-    /// OAUTH or CUSTOM_AUTH
+    /// An external auth config that flows take their credential from (repeatable); TYPE is APIKEY,
+    /// JWT, BASIC, OAUTH or CUSTOM_AUTH
     #[arg(long = "auth-config", value_name = "ACCOUNT/CONFIG[=TYPE]")]
     pub auth_configs: Vec<ConfigSpec>,
     /// How an auth config shows its key
@@ -110,7 +117,8 @@ pub struct SimulateOptions {
     /// What users may do with auth configs
     #[arg(long, value_enum, default_value_t = ConfigAccess::Full)]
     pub config_access: ConfigAccess,
-    /// Let an IVR flow call with the key of each auth config, so often; the record says whether one failed
+    /// Let an IVR flow call with the key of each auth config, so often; the record says whether one
+    /// failed
     #[arg(long, value_name = "TIME", value_parser = span::parse)]
     pub flows_every: Option<Duration>,
     /// Say at login that the password must be changed
@@ -166,12 +174,22 @@ pub struct UserFormError;
 /// A password holds no colon here; what follows a second one is the platform.
 fn parse_user(text: &str) -> Result<User, UserFormError> {
     let mut parts = text.splitn(3, ':');
-    let (name, password) = (parts.next().ok_or(UserFormError)?, parts.next().ok_or(UserFormError)?);
+    let (name, password) = (
+        parts.next().ok_or(UserFormError)?,
+        parts.next().ok_or(UserFormError)?,
+    );
     if name.is_empty() || password.is_empty() {
         return Err(UserFormError);
     }
-    let platform = parts.next().filter(|platform| !platform.is_empty()).map(str::to_owned);
-    Ok(User { name: name.to_owned(), password: Some(password.to_owned()), platform })
+    let platform = parts
+        .next()
+        .filter(|platform| !platform.is_empty())
+        .map(str::to_owned);
+    Ok(User {
+        name: name.to_owned(),
+        password: Some(password.to_owned()),
+        platform,
+    })
 }
 
 /// Two texts with a colon between them. Never says what they were: the second is a secret.
@@ -191,10 +209,14 @@ pub struct PairFormError;
 
 /// Runs until interrupted or terminated by a signal.
 pub async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
-    let signals =
-        signal_hook_tokio::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]);
-    let mut signals =
-        signals.map_err(|source| SimulateError::System { doing: "cannot catch signals", source })?;
+    let signals = signal_hook_tokio::Signals::new([
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+    ]);
+    let mut signals = signals.map_err(|source| SimulateError::System {
+        doing: "cannot catch signals",
+        source,
+    })?;
     run_until(options, async move {
         signals.next().await;
     })
@@ -211,7 +233,10 @@ pub async fn run_until(
         Some(path) => {
             let authority = Authority::generate();
             let written = authority.write_pem(path);
-            written.map_err(|source| SimulateError::File { path: path.clone(), source })?;
+            written.map_err(|source| SimulateError::File {
+                path: path.clone(),
+                source,
+            })?;
             Some(authority)
         }
         None => None,
@@ -238,20 +263,34 @@ pub async fn run_until(
         }
         simulator.add_auth_config(spec);
     }
-    options.shut_out.iter().for_each(|name| simulator.shut_out(name));
-    options.faults.into_iter().for_each(|fault| simulator.inject_spec(fault));
+    options
+        .disable_access
+        .iter()
+        .for_each(|name| simulator.disable_access(name));
+    options
+        .faults
+        .into_iter()
+        .for_each(|fault| simulator.inject_spec(fault));
 
     let url = simulator.base_url();
     let ready = match (options.json, names.as_slice()) {
         (true, _) => {
-            json!({ "base_url": url, "ringex_url": simulator.ringex_url(), "users": names }).to_string()
+            json!({ "base_url": url, "ringex_url": simulator.ringex_url(), "users": names })
+                .to_string()
         }
         (false, names) => {
-            format!("RingCX stand-in for {} at {url}, RingEX at {}", names.join(", "), simulator.ringex_url())
+            format!(
+                "RingCX stand-in for {} at {url}, RingEX at {}",
+                names.join(", "),
+                simulator.ringex_url()
+            )
         }
     };
     let said = line(&ready);
-    said.map_err(|source| SimulateError::System { doing: "cannot print where it listens", source })?;
+    said.map_err(|source| SimulateError::System {
+        doing: "cannot print where it listens",
+        source,
+    })?;
     stop.await;
     simulator.stop().await;
     Ok(())
@@ -261,7 +300,10 @@ fn users(options: &SimulateOptions) -> Result<Vec<User>, SimulateError> {
     let mut users = options.users.clone();
     if let Some(path) = &options.users_file {
         let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| SimulateError::File { path: path.clone(), source })?;
+        let text = text.map_err(|source| SimulateError::File {
+            path: path.clone(),
+            source,
+        })?;
         let lines = text.lines().map(str::trim).enumerate();
         for (at, text) in lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#')) {
             users.push(parse_user(text).map_err(|source| SimulateError::UserLine {
@@ -273,18 +315,32 @@ fn users(options: &SimulateOptions) -> Result<Vec<User>, SimulateError> {
     }
     if users.is_empty() {
         let demo = || "demo".to_owned();
-        users.push(User { name: demo(), password: Some(demo()), platform: None });
+        users.push(User {
+            name: demo(),
+            password: Some(demo()),
+            platform: None,
+        });
     }
     Ok(users)
 }
 
 fn ringex(options: &SimulateOptions, names: &[String]) -> RingexSetup {
-    let mut jwts: BTreeMap<String, String> =
-        options.jwts.iter().map(|(name, jwt)| (jwt.clone(), name.clone())).collect();
+    let mut jwts: BTreeMap<String, String> = options
+        .jwts
+        .iter()
+        .map(|(name, jwt)| (jwt.clone(), name.clone()))
+        .collect();
     if jwts.is_empty() {
-        jwts.extend(names.iter().map(|name| (format!("{name}-jwt"), name.clone())));
+        jwts.extend(
+            names
+                .iter()
+                .map(|name| (format!("{name}-jwt"), name.clone())),
+        );
     }
-    RingexSetup { apps: options.ringex_apps.iter().cloned().collect(), jwts }
+    RingexSetup {
+        apps: options.ringex_apps.iter().cloned().collect(),
+        jwts,
+    }
 }
 
 fn settings(options: &SimulateOptions) -> Settings {
@@ -322,10 +378,18 @@ fn print_json(call: &CallRecord) {
 fn print_text(call: &CallRecord) {
     // A name comes from outside: it must not be able to write a line of its own.
     let user = call.user.as_deref().unwrap_or("-").escape_debug();
-    let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    let fault = call.fault.map(|fault| format!("  ({fault})")).unwrap_or_default();
+    let status = call
+        .status
+        .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let fault = call
+        .fault
+        .map(|fault| format!("  ({fault})"))
+        .unwrap_or_default();
     let at = call.at.format("%H:%M:%S%.3f");
-    let _ = line(&format!("{at}  {user}  {call}  {status}{fault}", call = call.call));
+    let _ = line(&format!(
+        "{at}  {user}  {call}  {status}{fault}",
+        call = call.call
+    ));
 }
 
 fn line(text: &str) -> io::Result<()> {
@@ -347,7 +411,8 @@ mod tests {
     }
 
     fn parsed(flags: &[&str]) -> Result<SimulateOptions, clap::Error> {
-        let command = Command::try_parse_from(std::iter::once("simulate").chain(flags.iter().copied()));
+        let command =
+            Command::try_parse_from(std::iter::once("simulate").chain(flags.iter().copied()));
         command.map(|command| command.options)
     }
 
@@ -367,7 +432,10 @@ mod tests {
         assert_eq!(named[0].platform.as_deref(), Some("aws80"));
         assert_eq!((named[1].name.as_str(), &named[1].platform), ("bob", &None));
         let settings = settings(&options);
-        assert_eq!((settings.delete_form, settings.date_skew_seconds), (DeleteForm::NoContent, -600));
+        assert_eq!(
+            (settings.delete_form, settings.date_skew_seconds),
+            (DeleteForm::NoContent, -600)
+        );
         assert_eq!(settings.usable_after, Duration::from_secs(2));
         assert_eq!(options.faults.len(), 1);
     }
@@ -375,10 +443,19 @@ mod tests {
     #[test]
     fn a_users_file_says_which_line_is_wrong_and_not_what_it_holds() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"# users\nann:pw:aws80\n\ncanary\n").unwrap();
-        let options = parsed(&["--users-file", file.path().to_str().unwrap()]).ok().unwrap();
-        let error = users(&options).err().expect("a line without a password").to_string();
-        assert!(error.contains("line 4") && !error.contains("canary"), "{error}");
+        file.write_all(b"# users\nann:pw:aws80\n\ncanary\n")
+            .unwrap();
+        let options = parsed(&["--users-file", file.path().to_str().unwrap()])
+            .ok()
+            .unwrap();
+        let error = users(&options)
+            .err()
+            .expect("a line without a password")
+            .to_string();
+        assert!(
+            error.contains("line 4") && !error.contains("canary"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -398,10 +475,29 @@ mod tests {
     async fn the_command_ends_when_told_and_leaves_the_authority_where_asked() {
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca.pem");
-        let flags = ["--listen=127.0.0.1:0", "--tls", "--ca-out", ca.to_str().unwrap(), "--foreign=2"];
-        run_until(parsed(&flags).ok().unwrap(), std::future::ready(())).await.unwrap();
-        assert!(std::fs::read_to_string(ca).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
-        let outside = run_until(parsed(&["--listen=0.0.0.0:0"]).ok().unwrap(), std::future::pending()).await;
-        assert!(matches!(outside, Err(SimulateError::Start(StartError::NotLoopback { .. }))));
+        let flags = [
+            "--listen=127.0.0.1:0",
+            "--tls",
+            "--ca-out",
+            ca.to_str().unwrap(),
+            "--foreign=2",
+        ];
+        run_until(parsed(&flags).ok().unwrap(), std::future::ready(()))
+            .await
+            .unwrap();
+        assert!(
+            std::fs::read_to_string(ca)
+                .unwrap()
+                .starts_with("-----BEGIN CERTIFICATE-----")
+        );
+        let outside = run_until(
+            parsed(&["--listen=0.0.0.0:0"]).ok().unwrap(),
+            std::future::pending(),
+        )
+        .await;
+        assert!(matches!(
+            outside,
+            Err(SimulateError::Start(StartError::NotLoopback { .. }))
+        ));
     }
 }

@@ -7,7 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let provider = rustls::crypto::ring::default_provider();
-    provider.secure_random.fill(&mut bytes).expect("the system has randomness");
+    provider
+        .secure_random
+        .fill(&mut bytes)
+        .expect("the system has randomness");
     bytes
 }
 
@@ -17,7 +20,14 @@ pub(super) fn uuid() -> String {
     raw[6] = (raw[6] & 0x0f) | 0x40;
     raw[8] = (raw[8] & 0x3f) | 0x80;
     let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// 32 random bytes as text that needs no escaping anywhere.
@@ -29,6 +39,9 @@ pub(super) fn opaque() -> String {
 pub(super) fn shuffle<T>(items: &mut [T]) {
     for last in (1..items.len()).rev() {
         let draw = u64::from_le_bytes(bytes()) % (last as u64 + 1);
-        items.swap(last, usize::try_from(draw).expect("no larger than an index"));
+        items.swap(
+            last,
+            usize::try_from(draw).expect("no larger than an index"),
+        );
     }
 }

@@ -34,7 +34,8 @@ pub struct ReceiverSetup {
     pub listen: SocketAddr,
     /// HTTPS under this authority; `None` is plain HTTP.
     pub tls: Option<Authority>,
-    /// The secret as the policy's source holds it: `whsec_` and base64, or raw text. `None` checks nothing.
+    /// The secret as the policy's source holds it: `whsec_` and base64, or raw text. `None` checks
+    /// nothing.
     pub secret: Option<String>,
     /// For the timestamps of deliveries.
     pub clock: Clock,
@@ -42,13 +43,18 @@ pub struct ReceiverSetup {
 
 impl Default for ReceiverSetup {
     fn default() -> Self {
-        Self { listen: ANY_PORT, tls: None, secret: None, clock: Clock::system() }
+        Self {
+            listen: ANY_PORT,
+            tls: None,
+            secret: None,
+            clock: Clock::system(),
+        }
     }
 }
 
 /// How deliveries are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behavior {
     /// This status, without a body.
     Status(u16),
     /// This status, asking to be left alone for so many seconds.
@@ -88,7 +94,7 @@ pub enum Signature {
 
 /// One delivery.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct ReceivedDelivery {
     /// When it had come.
     pub at: DateTime<Utc>,
     /// `POST`, one hopes.
@@ -105,10 +111,13 @@ pub struct Delivery {
     pub status: Option<u16>,
 }
 
-impl Delivery {
+impl ReceivedDelivery {
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// `webhook-id`
@@ -136,14 +145,14 @@ pub struct Receiver {
 
 struct Inbox {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<ReceiverState>,
     changed: watch::Sender<()>,
 }
 
-struct State {
-    deliveries: Vec<Delivery>,
+struct ReceiverState {
+    deliveries: Vec<ReceivedDelivery>,
     /// The last one stands; those before it are used once each.
-    manners: Vec<Manner>,
+    manners: Vec<Behavior>,
     secret: Option<String>,
 }
 
@@ -151,14 +160,25 @@ impl Receiver {
     /// Starts it; deliveries are answered with a receipt until told otherwise.
     pub async fn start(setup: ReceiverSetup) -> Result<Self, StartError> {
         let socket = listener::bind(setup.listen).await?;
-        let state = State { deliveries: Vec::new(), manners: vec![Manner::Receipt], secret: setup.secret };
-        let inbox =
-            Arc::new(Inbox { clock: setup.clock, state: Mutex::new(state), changed: watch::Sender::new(()) });
+        let state = ReceiverState {
+            deliveries: Vec::new(),
+            manners: vec![Behavior::Receipt],
+            secret: setup.secret,
+        };
+        let inbox = Arc::new(Inbox {
+            clock: setup.clock,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        });
         let (served, tls) = (Arc::clone(&inbox), setup.tls.clone());
         let listener = Listener::spawn(socket, Background::new(), move |stream| {
             http::serve(Arc::clone(&served), tls.clone(), stream)
         });
-        Ok(Self { inbox, listener, scheme: if setup.tls.is_some() { "https" } else { "http" } })
+        Ok(Self {
+            inbox,
+            listener,
+            scheme: if setup.tls.is_some() { "https" } else { "http" },
+        })
     }
 
     /// Where it listens.
@@ -172,12 +192,12 @@ impl Receiver {
     }
 
     /// Answers all that comes from now on in this manner.
-    pub fn answer(&self, manner: Manner) {
+    pub fn answer(&self, manner: Behavior) {
         self.inbox.lock().manners = vec![manner];
     }
 
     /// Answers the next deliveries in these manners, one each, then as before.
-    pub fn answer_next(&self, manners: impl IntoIterator<Item = Manner>) {
+    pub fn answer_next(&self, manners: impl IntoIterator<Item = Behavior>) {
         let mut state = self.inbox.lock();
         let standing = state.manners.len() - 1;
         state.manners.splice(standing..standing, manners);
@@ -189,31 +209,44 @@ impl Receiver {
     }
 
     /// All that came, oldest first.
-    pub fn deliveries(&self) -> Vec<Delivery> {
+    pub fn deliveries(&self) -> Vec<ReceivedDelivery> {
         self.inbox.lock().deliveries.clone()
     }
 
     /// The token of the last delivery that was answered with a success.
     pub fn held_token(&self) -> Option<String> {
         let state = self.inbox.lock();
-        let taken = |delivery: &&Delivery| delivery.status.is_some_and(|status| status < 300);
-        state.deliveries.iter().rev().find(taken).and_then(Delivery::token)
+        let taken =
+            |delivery: &&ReceivedDelivery| delivery.status.is_some_and(|status| status < 300);
+        state
+            .deliveries
+            .iter()
+            .rev()
+            .find(taken)
+            .and_then(ReceivedDelivery::token)
     }
 
-    /// The tokens that the receiver may be using: the last one answered with a success, and each that came
-    /// since.
+    /// The tokens that the receiver may be using: the last one answered with a success, and each
+    /// that came since.
     pub fn may_hold(&self) -> Vec<String> {
         let state = self.inbox.lock();
-        let taken = |delivery: &Delivery| delivery.status.is_some_and(|status| status < 300);
+        let taken =
+            |delivery: &ReceivedDelivery| delivery.status.is_some_and(|status| status < 300);
         let last = state.deliveries.iter().rposition(taken).unwrap_or_default();
-        state.deliveries[last..].iter().filter_map(Delivery::token).collect()
+        state.deliveries[last..]
+            .iter()
+            .filter_map(ReceivedDelivery::token)
+            .collect()
     }
 
     /// Waits until the deliveries are as asked for.
-    pub async fn until(&self, mut as_asked: impl FnMut(&[Delivery]) -> bool) {
+    pub async fn until(&self, mut as_asked: impl FnMut(&[ReceivedDelivery]) -> bool) {
         let mut changes = self.inbox.changed.subscribe();
-        // An error means there is nothing left to wait for; the inbox we hold keeps it from happening.
-        let _ = changes.wait_for(|()| as_asked(&self.inbox.lock().deliveries)).await;
+        // An error means there is nothing left to wait for; the inbox we hold keeps it from
+        // happening.
+        let _ = changes
+            .wait_for(|()| as_asked(&self.inbox.lock().deliveries))
+            .await;
     }
 
     /// Closes the port and every connection. The deliveries stay.
@@ -223,8 +256,10 @@ impl Receiver {
 }
 
 impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds the inbox")
+    fn lock(&self) -> MutexGuard<'_, ReceiverState> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the inbox")
     }
 }
 
@@ -233,18 +268,24 @@ impl Handler for Inbox {
         let now = self.clock.now();
         let reply = {
             let mut state = self.lock();
-            let manner = if state.manners.len() > 1 { state.manners.remove(0) } else { state.manners[0] };
+            let manner = if state.manners.len() > 1 {
+                state.manners.remove(0)
+            } else {
+                state.manners[0]
+            };
             let token = token_in(&request.body);
-            let Some(reply) = reply(manner, token.as_deref()) else { return Reply::Cut };
+            let Some(reply) = reply(manner, token.as_deref()) else {
+                return Reply::Cut;
+            };
             let status = match &reply {
                 Reply::Answer(response) | Reply::Half(response) | Reply::Slow(_, response) => {
                     Some(response.status)
                 }
                 Reply::Cut | Reply::Silence => None,
             };
-            let signature = judge(state.secret.as_deref(), &request, now);
+            let signature = check_signature(state.secret.as_deref(), &request, now);
             if state.deliveries.len() < MOST_DELIVERIES {
-                state.deliveries.push(Delivery {
+                state.deliveries.push(ReceivedDelivery {
                     at: now,
                     target: request.target(),
                     method: request.method,
@@ -267,38 +308,59 @@ fn token_in(body: &[u8]) -> Option<String> {
 }
 
 /// `None`: as if the delivery had never come.
-fn reply(manner: Manner, token: Option<&str>) -> Option<Reply> {
+fn reply(manner: Behavior, token: Option<&str>) -> Option<Reply> {
     let receipt = |text: &str| {
         let fingerprint = Fingerprint::of(text.as_bytes());
         Response::json(200, &json!({ "fingerprint": fingerprint }))
     };
-    let status = |status| Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) };
+    let status = |status| Response {
+        status,
+        headers: Vec::new(),
+        body: Body::Bytes(Vec::new()),
+    };
     Some(match manner {
-        Manner::Status(code) => Reply::Answer(status(code)),
-        Manner::Busy(code, seconds) => Reply::Answer(status(code).with("Retry-After", seconds.to_string())),
-        Manner::Receipt => Reply::Answer(receipt(token.unwrap_or_default())),
-        Manner::WrongReceipt => Reply::Answer(receipt("another token")),
-        Manner::EmptyReceipt => Reply::Answer(Response::json(200, &json!({}))),
-        Manner::Hang => Reply::Silence,
-        Manner::LostAnswer => Reply::Cut,
-        Manner::CutBefore => return None,
-        Manner::Slow(wait) => Reply::Slow(wait, receipt(token.unwrap_or_default())),
-        Manner::Huge => Reply::Answer(Response { status: 200, headers: Vec::new(), body: Body::Huge }),
-        Manner::Redirect => Reply::Answer(status(307).with("Location", "/elsewhere")),
+        Behavior::Status(code) => Reply::Answer(status(code)),
+        Behavior::Busy(code, seconds) => {
+            Reply::Answer(status(code).with("Retry-After", seconds.to_string()))
+        }
+        Behavior::Receipt => Reply::Answer(receipt(token.unwrap_or_default())),
+        Behavior::WrongReceipt => Reply::Answer(receipt("another token")),
+        Behavior::EmptyReceipt => Reply::Answer(Response::json(200, &json!({}))),
+        Behavior::Hang => Reply::Silence,
+        Behavior::LostAnswer => Reply::Cut,
+        Behavior::CutBefore => return None,
+        Behavior::Slow(wait) => Reply::Slow(wait, receipt(token.unwrap_or_default())),
+        Behavior::Huge => Reply::Answer(Response {
+            status: 200,
+            headers: Vec::new(),
+            body: Body::Huge,
+        }),
+        Behavior::Redirect => Reply::Answer(status(307).with("Location", "/elsewhere")),
     })
 }
 
-fn judge(secret: Option<&str>, request: &Request, now: DateTime<Utc>) -> Signature {
-    let Some(secret) = secret else { return Signature::Unchecked };
-    let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| request.header(name));
-    let [Some(id), Some(timestamp), Some(signatures)] = headers else { return Signature::Invalid };
-    let key = match secret.strip_prefix("whsec_").map(|text| STANDARD.decode(text)) {
+fn check_signature(secret: Option<&str>, request: &Request, now: DateTime<Utc>) -> Signature {
+    let Some(secret) = secret else {
+        return Signature::Unchecked;
+    };
+    let headers =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| request.header(name));
+    let [Some(id), Some(timestamp), Some(signatures)] = headers else {
+        return Signature::Invalid;
+    };
+    let key = match secret
+        .strip_prefix("whsec_")
+        .map(|text| STANDARD.decode(text))
+    {
         Some(Ok(key)) => key,
         Some(Err(_)) => return Signature::Invalid,
         None => secret.as_bytes().to_vec(),
     };
     let made_with_key = |signature: &str| {
-        let Some(Ok(tag)) = signature.strip_prefix("v1,").map(|text| STANDARD.decode(text)) else {
+        let Some(Ok(tag)) = signature
+            .strip_prefix("v1,")
+            .map(|text| STANDARD.decode(text))
+        else {
             return false;
         };
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
@@ -306,7 +368,10 @@ fn judge(secret: Option<&str>, request: &Request, now: DateTime<Utc>) -> Signatu
         mac.update(&request.body);
         mac.verify_slice(&tag).is_ok()
     };
-    let sent_at = timestamp.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let sent_at = timestamp
+        .parse()
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     match sent_at {
         Some(at) if signatures.split(' ').any(made_with_key) => {
             if (now - at).abs() <= TOLERANCE {

@@ -1,4 +1,5 @@
-//! What really happened: every token and every call, for a test to ask instead of guessing from outside.
+//! What really happened: every token and every call, for a test to ask instead of guessing from
+//! outside.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -127,18 +128,29 @@ impl Record {
     /// The tokens of this user that are not deleted, oldest first.
     pub fn alive(&self, user: &str) -> Vec<TokenRecord> {
         let state = self.world.lock();
-        let alive = state.tokens.iter().filter(|token| token.user == user && token.deleted_at.is_none());
+        let alive = state
+            .tokens
+            .iter()
+            .filter(|token| token.user == user && token.deleted_at.is_none());
         alive.cloned().collect()
     }
 
     /// The token with this fingerprint.
     pub fn token(&self, fingerprint: Fingerprint) -> Option<TokenRecord> {
-        self.world.lock().tokens.iter().find(|token| token.fingerprint == fingerprint).cloned()
+        self.world
+            .lock()
+            .tokens
+            .iter()
+            .find(|token| token.fingerprint == fingerprint)
+            .cloned()
     }
 
     /// Whether this text is a token that is not deleted. Quick enough to be asked all the time.
     pub fn is_alive(&self, token: &str) -> bool {
-        self.world.lock().find(token).is_some_and(|token| token.dead_since.is_none())
+        self.world
+            .lock()
+            .find(token)
+            .is_some_and(|token| token.dead_since.is_none())
     }
 
     /// Since when the token is there, deleted or not.
@@ -148,17 +160,30 @@ impl Record {
 
     /// Since when the token is deleted; `None` also where there never was such a token.
     pub fn dead_since(&self, token: &str) -> Option<Instant> {
-        self.world.lock().find(token).and_then(|token| token.dead_since)
+        self.world
+            .lock()
+            .find(token)
+            .and_then(|token| token.dead_since)
     }
 
     /// How often this call was made.
     pub fn count(&self, call: Call) -> usize {
-        self.world.lock().calls.iter().filter(|record| record.call == call).count()
+        self.world
+            .lock()
+            .calls
+            .iter()
+            .filter(|record| record.call == call)
+            .count()
     }
 
     /// How often this call changed something on the server.
     pub fn effects(&self, call: Call) -> usize {
-        self.world.lock().calls.iter().filter(|record| record.call == call && record.effect).count()
+        self.world
+            .lock()
+            .calls
+            .iter()
+            .filter(|record| record.call == call && record.effect)
+            .count()
     }
 
     /// The most logins that this user made in any 60 seconds.
@@ -175,22 +200,37 @@ impl Record {
     /// The most requests that RingEX had in any 60 seconds.
     pub fn ringex_requests_in_any_minute(&self) -> usize {
         let state = self.world.lock();
-        most_in_a_minute(state.calls.iter().filter(|record| record.call == Call::RingexToken))
+        most_in_a_minute(
+            state
+                .calls
+                .iter()
+                .filter(|record| record.call == Call::RingexToken),
+        )
     }
 
     /// How many requests followed a redirect to the other host.
-    pub fn strayed(&self) -> u64 {
-        self.world.lock().strayed
+    pub fn redirected_calls(&self) -> u64 {
+        self.world.lock().redirected_calls
     }
 
     /// The auth config of this id.
     pub fn config(&self, config_id: &str) -> Option<ConfigRecord> {
-        self.world.lock().configs.iter().find(|config| config.config_id == config_id).cloned()
+        self.world
+            .lock()
+            .configs
+            .iter()
+            .find(|config| config.config_id == config_id)
+            .cloned()
     }
 
     /// What came of the calls of the flow that uses this auth config.
     pub fn flow(&self, config_id: &str) -> Option<FlowRecord> {
-        self.world.lock().flows.iter().find(|flow| flow.config_id == config_id).cloned()
+        self.world
+            .lock()
+            .flows
+            .iter()
+            .find(|flow| flow.config_id == config_id)
+            .cloned()
     }
 
     /// Waits until the record is as asked for; looks again after everything that happens.
@@ -220,7 +260,7 @@ impl Record {
             "users": users,
             "tokens": state.tokens,
             "calls": state.calls,
-            "strayed": state.strayed,
+            "strayed": state.redirected_calls,
             "auth_configs": state.configs,
             "flows": state.flows,
         })
@@ -230,7 +270,11 @@ impl Record {
 fn most_in_a_minute<'r>(calls: impl Iterator<Item = &'r CallRecord>) -> usize {
     let times: Vec<_> = calls.map(|record| record.at).collect();
     let minute = TimeDelta::seconds(60);
-    let from_each =
-        times.iter().map(|from| times.iter().filter(|at| *at >= from && **at - *from < minute).count());
+    let from_each = times.iter().map(|from| {
+        times
+            .iter()
+            .filter(|at| *at >= from && **at - *from < minute)
+            .count()
+    });
     from_each.max().unwrap_or(0)
 }

@@ -18,7 +18,7 @@ pub struct RingexSetup {
 }
 
 /// Apps, JWTs and tokens.
-pub(super) struct Ringex {
+pub(super) struct RingexServer {
     pub(super) setup: RingexSetup,
     tokens: BTreeMap<String, (String, DateTime<Utc>)>,
 }
@@ -32,9 +32,12 @@ pub(super) enum OauthRefusal {
     Flow,
 }
 
-impl Ringex {
+impl RingexServer {
     pub(super) fn new(setup: RingexSetup) -> Self {
-        Self { setup, tokens: BTreeMap::new() }
+        Self {
+            setup,
+            tokens: BTreeMap::new(),
+        }
     }
 
     pub(super) fn user_of_jwt(&self, jwt: &str) -> Option<&str> {
@@ -65,7 +68,10 @@ impl Ringex {
 
     /// The user whose access token this is, if it lives.
     pub(super) fn user_of_token(&self, now: DateTime<Utc>, token: &str) -> Option<&str> {
-        self.tokens.get(token).filter(|(_, until)| now < *until).map(|(user, _)| user.as_str())
+        self.tokens
+            .get(token)
+            .filter(|(_, until)| now < *until)
+            .map(|(user, _)| user.as_str())
     }
 
     /// Every access token ever given.
@@ -75,6 +81,8 @@ impl Ringex {
 
     /// Ends every access token.
     pub(super) fn revoke_tokens(&mut self) {
-        self.tokens.values_mut().for_each(|(_, until)| *until = DateTime::<Utc>::MIN_UTC);
+        self.tokens
+            .values_mut()
+            .for_each(|(_, until)| *until = DateTime::<Utc>::MIN_UTC);
     }
 }

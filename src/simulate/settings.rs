@@ -1,6 +1,7 @@
 //! How the stand-in answers when nothing goes wrong: the forms RingCX is known or feared to use.
 //!
-//! All of it can be changed while it runs, from code or by `PATCH /_simulate/settings` with these names.
+//! All of it can be changed while it runs, from code or by `PATCH /_simulate/settings` with these
+//! names.
 
 use std::time::Duration;
 
@@ -95,7 +96,10 @@ impl Default for Settings {
 
 impl Settings {
     /// These settings with the members of a JSON object put over them.
-    pub fn patched(&self, changes: serde_json::Map<String, serde_json::Value>) -> serde_json::Result<Self> {
+    pub fn patched(
+        &self,
+        changes: serde_json::Map<String, serde_json::Value>,
+    ) -> serde_json::Result<Self> {
         let mut merged = serde_json::to_value(self)?;
         if let Some(object) = merged.as_object_mut() {
             object.extend(changes);

@@ -1,7 +1,7 @@
 //! A length of time as the stand-in's flags and admin route write it: `250ms`, `90s`, `5m`, `2h`.
 //!
-//! One number and one unit, which is all a fault or a setting needs. It knows nothing of the policy's
-//! longer forms.
+//! One number and one unit, which is all a fault or a setting needs. It knows nothing of the
+//! policy's longer forms.
 
 use std::time::Duration;
 
@@ -17,8 +17,12 @@ pub struct SpanError {
 
 /// Reads `250ms`, `90s`, `5m` or `2h`.
 pub fn parse(text: &str) -> Result<Duration, SpanError> {
-    let refused = || SpanError { got: text.to_owned() };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let refused = || SpanError {
+        got: text.to_owned(),
+    };
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {
         "ms" => 1,

@@ -49,8 +49,8 @@ fn client() -> Client {
 fn client_trusting(authority: Option<&Authority>) -> Client {
     // Whichever test comes first installs it for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let roots =
-        authority.map(|authority| reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap());
+    let roots = authority
+        .map(|authority| reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap());
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only(roots)
@@ -62,28 +62,50 @@ fn client_trusting(authority: Option<&Authority>) -> Client {
 
 impl Bench {
     async fn new() -> Self {
-        let ringex =
-            RingexSetup { jwts: [("ann-jwt".to_owned(), "ann".to_owned())].into(), ..RingexSetup::default() };
-        Self::with(Setup { ringex, ..Setup::default() }).await
+        let ringex = RingexSetup {
+            jwts: [("ann-jwt".to_owned(), "ann".to_owned())].into(),
+            ..RingexSetup::default()
+        };
+        Self::with(Setup {
+            ringex,
+            ..Setup::default()
+        })
+        .await
     }
 
     async fn with(setup: Setup) -> Self {
         let simulator = Simulator::start(setup).await.unwrap();
         simulator.add_auth_config("21170001/c1".parse().unwrap());
-        Self { simulator, client: client() }
+        Self {
+            simulator,
+            client: client(),
+        }
     }
 
     async fn with_user(name: &str, password: &str) -> Self {
-        let user = User { name: name.to_owned(), password: Some(password.to_owned()), platform: None };
-        Self::with(Setup { users: vec![user], ..Setup::default() }).await
+        let user = User {
+            name: name.to_owned(),
+            password: Some(password.to_owned()),
+            platform: None,
+        };
+        Self::with(Setup {
+            users: vec![user],
+            ..Setup::default()
+        })
+        .await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.simulator.base_url()))
+        self.client
+            .request(method, format!("{}{path}", self.simulator.base_url()))
     }
 
     fn login_request(&self, username: &str, password: &str) -> RequestBuilder {
-        let query = [("username", username), ("password", password), ("platformId", "aws80")];
+        let query = [
+            ("username", username),
+            ("password", password),
+            ("platformId", "aws80"),
+        ];
         self.request(Method::POST, LOGIN).query(&query)
     }
 
@@ -107,18 +129,29 @@ impl Bench {
     }
 
     async fn delete(&self, access: &str, token: &str) -> Answer {
-        read(self.request(Method::DELETE, &format!("{TOKEN}/{token}")).bearer_auth(access)).await
+        read(
+            self.request(Method::DELETE, &format!("{TOKEN}/{token}"))
+                .bearer_auth(access),
+        )
+        .await
     }
 
     fn jwt_request(&self, client_id: &str, client_secret: &str, jwt: &str) -> RequestBuilder {
         let url = format!("{}/restapi/oauth/token", self.simulator.ringex_url());
-        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", jwt)];
-        self.client.post(url).basic_auth(client_id, Some(client_secret)).form(&form)
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", jwt),
+        ];
+        self.client
+            .post(url)
+            .basic_auth(client_id, Some(client_secret))
+            .form(&form)
     }
 
     fn ringex_login_request(&self, token: &str) -> RequestBuilder {
         let path = "/api/auth/login/rc/accesstoken?includeRefresh=true";
-        self.request(Method::POST, path).form(&[("rcAccessToken", token), ("rcTokenType", "Bearer")])
+        self.request(Method::POST, path)
+            .form(&[("rcAccessToken", token), ("rcTokenType", "Bearer")])
     }
 
     /// Makes the call as it should be made; `victim` is what a delete is to delete.
@@ -130,16 +163,24 @@ impl Bench {
                 let token = self.simulator.ringex_tokens().pop().unwrap_or_default();
                 self.ringex_login_request(&token)
             }
-            Call::Refresh => self.request(Method::POST, REFRESH).form(&[("refresh_token", refresh)]),
+            Call::Refresh => self
+                .request(Method::POST, REFRESH)
+                .form(&[("refresh_token", refresh)]),
             Call::Mint => self.request(Method::POST, TOKEN).bearer_auth(access),
             Call::List => self.request(Method::GET, TOKEN).bearer_auth(access),
-            Call::Delete => self.request(Method::DELETE, &format!("{TOKEN}/{victim}")).bearer_auth(access),
+            Call::Delete => self
+                .request(Method::DELETE, &format!("{TOKEN}/{victim}"))
+                .bearer_auth(access),
             Call::Accounts => self.request(Method::GET, ACCOUNTS).bearer_auth(access),
             Call::ConfigList => self.request(Method::GET, CONFIGS).bearer_auth(access),
-            Call::ConfigRead => self.request(Method::GET, &format!("{CONFIGS}/c1")).bearer_auth(access),
+            Call::ConfigRead => self
+                .request(Method::GET, &format!("{CONFIGS}/c1"))
+                .bearer_auth(access),
             Call::ConfigWrite => {
                 let body = r#"{"providerName":"P","description":"D","apiKey":"aws80:a-new-key"}"#;
-                self.request(Method::PATCH, &format!("{CONFIGS}/c1/apiKey")).bearer_auth(access).body(body)
+                self.request(Method::PATCH, &format!("{CONFIGS}/c1/apiKey"))
+                    .bearer_auth(access)
+                    .body(body)
             }
         }
     }
@@ -148,5 +189,9 @@ impl Bench {
 async fn read(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, body: response.text().await.unwrap() }
+    Answer {
+        status,
+        headers,
+        body: response.text().await.unwrap(),
+    }
 }

@@ -1,6 +1,7 @@
 //! The stand-in's own truth: users, sessions, tokens and what was done to them.
 //!
-//! Knows no HTTP. Every method runs under one lock, so what the record says has happened in that order.
+//! Knows no HTTP. Every method runs under one lock, so what the record says has happened in that
+//! order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,10 +16,10 @@ use tokio::sync::watch;
 
 use super::configs::{ConfigRecord, FlowRecord};
 use super::fault::FaultPlan;
-use super::limits::Meter;
 use super::random;
+use super::rate_limit::RateLimiter;
 use super::record::{CallRecord, DeletedBy, MintedBy, TokenRecord};
-use super::ringex::{Ringex, RingexSetup};
+use super::ringex::{RingexServer, RingexSetup};
 use super::settings::{AccessTokenForm, Settings};
 use crate::clock::{self, Clock};
 use crate::secret::{Fingerprint, Token};
@@ -44,25 +45,25 @@ pub(super) enum Admission {
 
 pub(super) struct World {
     pub(super) clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<WorldState>,
     changed: watch::Sender<()>,
     on_call: Option<OnCall>,
 }
 
-pub(super) struct State {
+pub(super) struct WorldState {
     pub(super) settings: Settings,
     pub(super) admission: Admission,
-    pub(super) users: BTreeMap<String, Account>,
+    pub(super) users: BTreeMap<String, SimUser>,
     pub(super) tokens: Vec<TokenRecord>,
     pub(super) calls: VecDeque<CallRecord>,
     pub(super) faults: FaultPlan,
-    pub(super) meters: HashMap<(String, Metered), Meter>,
-    pub(super) strayed: u64,
-    pub(super) ringex: Ringex,
+    pub(super) meters: HashMap<(String, RateLimitFamily), RateLimiter>,
+    pub(super) redirected_calls: u64,
+    pub(super) ringex: RingexServer,
     pub(super) configs: Vec<ConfigRecord>,
     pub(super) flows: Vec<FlowRecord>,
     index: HashMap<String, usize>,
-    sessions: HashMap<String, Session>,
+    sessions: HashMap<String, AdminSession>,
     refreshes: HashMap<String, (String, String)>,
     forgotten_calls: u64,
     signing_key: [u8; 32],
@@ -70,7 +71,7 @@ pub(super) struct State {
 
 /// The kinds of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Metered {
+pub(super) enum RateLimitFamily {
     Logins,
     Ringex,
     Requests,
@@ -78,24 +79,28 @@ pub(super) enum Metered {
 
 /// A user as the server knows it.
 #[derive(Clone, Default)]
-pub(super) struct Account {
+pub(super) struct SimUser {
     /// `None` takes any.
     pub(super) password: Option<String>,
     /// `None` takes any.
     pub(super) platform: Option<String>,
     pub(super) locked: bool,
     /// RingEX lets it in, and RingCX does not.
-    pub(super) shut_out: bool,
+    pub(super) disable_access: bool,
     wrong_passwords: u32,
 }
 
-impl Account {
+impl SimUser {
     pub(super) fn new(password: Option<String>, platform: Option<String>) -> Self {
-        Self { password, platform, ..Self::default() }
+        Self {
+            password,
+            platform,
+            ..Self::default()
+        }
     }
 }
 
-struct Session {
+struct AdminSession {
     user: String,
     platform: String,
     ends_at: DateTime<Utc>,
@@ -116,7 +121,7 @@ pub(super) enum LoginRefusal {
 }
 
 /// What an access token is worth.
-pub(super) enum Standing<'a> {
+pub(super) enum AccessStanding<'a> {
     Living { user: &'a str, platform: &'a str },
     Expired { user: &'a str },
     Unknown,
@@ -124,7 +129,7 @@ pub(super) enum Standing<'a> {
 
 impl World {
     pub(super) fn new(clock: Clock, settings: Settings, on_call: Option<OnCall>) -> Self {
-        let state = State {
+        let state = WorldState {
             settings,
             admission: Admission::Anyone,
             users: BTreeMap::new(),
@@ -132,8 +137,8 @@ impl World {
             calls: VecDeque::new(),
             faults: FaultPlan::default(),
             meters: HashMap::new(),
-            strayed: 0,
-            ringex: Ringex::new(RingexSetup::default()),
+            redirected_calls: 0,
+            ringex: RingexServer::new(RingexSetup::default()),
             configs: Vec::new(),
             flows: Vec::new(),
             index: HashMap::new(),
@@ -142,11 +147,18 @@ impl World {
             forgotten_calls: 0,
             signing_key: random::bytes(),
         };
-        Self { clock, state: Mutex::new(state), changed: watch::Sender::new(()), on_call }
+        Self {
+            clock,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+            on_call,
+        }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds the world")
+    pub(super) fn lock(&self) -> MutexGuard<'_, WorldState> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the world")
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<()> {
@@ -167,7 +179,7 @@ impl World {
     }
 }
 
-impl State {
+impl WorldState {
     pub(super) fn login(
         &mut self,
         now: DateTime<Utc>,
@@ -183,30 +195,48 @@ impl State {
         if user.locked {
             return Err(LoginRefusal::Locked);
         }
-        let fits = |wanted: &Option<String>, got: &str| wanted.as_deref().is_none_or(|wanted| wanted == got);
+        let fits = |wanted: &Option<String>, got: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == got)
+        };
         if !fits(&user.password, password) || !fits(&user.platform, platform) {
             user.wrong_passwords += 1;
             user.locked = lockout_after.is_some_and(|limit| user.wrong_passwords >= limit);
             return Err(LoginRefusal::Wrong);
         }
         user.wrong_passwords = 0;
-        let platform = if platform.is_empty() { PLATFORM } else { platform }.to_owned();
+        let platform = if platform.is_empty() {
+            PLATFORM
+        } else {
+            platform
+        }
+        .to_owned();
         Ok(self.open(now, username.to_owned(), platform))
     }
 
     /// Logs in whom RingEX has let in.
-    pub(super) fn login_by_ringex(&mut self, now: DateTime<Utc>, user: &str) -> Result<Opened, LoginRefusal> {
+    pub(super) fn login_by_ringex(
+        &mut self,
+        now: DateTime<Utc>,
+        user: &str,
+    ) -> Result<Opened, LoginRefusal> {
         let account = self.users.entry(user.to_owned()).or_default();
-        if account.shut_out || account.locked {
+        if account.disable_access || account.locked {
             return Err(LoginRefusal::Locked);
         }
-        let platform = account.platform.clone().unwrap_or_else(|| PLATFORM.to_owned());
+        let platform = account
+            .platform
+            .clone()
+            .unwrap_or_else(|| PLATFORM.to_owned());
         Ok(self.open(now, user.to_owned(), platform))
     }
 
     /// A JWT of the form that RingEX makes, for this user.
     pub(super) fn make_jwt(&mut self, now: DateTime<Utc>, user: &str) -> String {
-        let jwt = self.jwt(user, now, clock::after(now, std::time::Duration::from_secs(86_400 * 365)));
+        let jwt = self.jwt(
+            user,
+            now,
+            clock::after(now, std::time::Duration::from_secs(86_400 * 365)),
+        );
         self.ringex.setup.jwts.insert(jwt.clone(), user.to_owned());
         jwt
     }
@@ -234,9 +264,21 @@ impl State {
             AccessTokenForm::Opaque => random::opaque(),
         };
         let refresh = random::opaque();
-        self.refreshes.insert(refresh.clone(), (user.clone(), platform.clone()));
-        self.sessions.insert(access.clone(), Session { user, platform: platform.clone(), ends_at });
-        Opened { access, refresh, platform }
+        self.refreshes
+            .insert(refresh.clone(), (user.clone(), platform.clone()));
+        self.sessions.insert(
+            access.clone(),
+            AdminSession {
+                user,
+                platform: platform.clone(),
+                ends_at,
+            },
+        );
+        Opened {
+            access,
+            refresh,
+            platform,
+        }
     }
 
     /// The claims are by the server's clock, which may be another than ours.
@@ -254,29 +296,40 @@ impl State {
             encode(json!({"alg": "HS256", "typ": "JWT"}).to_string()),
             encode(claims.to_string())
         );
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.signing_key).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.signing_key)
+            .expect("HMAC takes keys of any length");
         mac.update(signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+        format!(
+            "{signed}.{}",
+            URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        )
     }
 
     /// What the server takes for the time.
     pub(super) fn server_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let skew = TimeDelta::try_seconds(self.settings.date_skew_seconds);
-        skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
+        skew.and_then(|skew| now.checked_add_signed(skew))
+            .unwrap_or(now)
     }
 
-    pub(super) fn standing(&self, now: DateTime<Utc>, access: &str) -> Standing<'_> {
+    pub(super) fn standing(&self, now: DateTime<Utc>, access: &str) -> AccessStanding<'_> {
         match self.sessions.get(access) {
-            None => Standing::Unknown,
-            Some(session) if now >= session.ends_at => Standing::Expired { user: &session.user },
-            Some(session) => Standing::Living { user: &session.user, platform: &session.platform },
+            None => AccessStanding::Unknown,
+            Some(session) if now >= session.ends_at => AccessStanding::Expired {
+                user: &session.user,
+            },
+            Some(session) => AccessStanding::Living {
+                user: &session.user,
+                platform: &session.platform,
+            },
         }
     }
 
     /// Ends every access token at once; refresh tokens stay.
     pub(super) fn expire_sessions(&mut self, now: DateTime<Utc>) {
-        self.sessions.values_mut().for_each(|session| session.ends_at = session.ends_at.min(now));
+        self.sessions
+            .values_mut()
+            .for_each(|session| session.ends_at = session.ends_at.min(now));
     }
 
     pub(super) fn find(&self, token: &str) -> Option<&TokenRecord> {
@@ -285,10 +338,17 @@ impl State {
 
     /// The user whose token this is, if it works now.
     pub(super) fn user_of_token(&self, now: DateTime<Utc>, token: &str) -> Option<&TokenRecord> {
-        self.find(token).filter(|token| token.deleted_at.is_none() && token.usable_from <= now)
+        self.find(token)
+            .filter(|token| token.deleted_at.is_none() && token.usable_from <= now)
     }
 
-    pub(super) fn mint(&mut self, now: DateTime<Utc>, user: &str, platform: &str, by: MintedBy) -> String {
+    pub(super) fn mint(
+        &mut self,
+        now: DateTime<Utc>,
+        user: &str,
+        platform: &str,
+        by: MintedBy,
+    ) -> String {
         let text = format!("{platform}:{}", random::uuid());
         let masked = Token::try_new(&text).map_or_else(|_| "…".to_owned(), |token| token.masked());
         self.index.insert(text.clone(), self.tokens.len());
@@ -321,17 +381,29 @@ impl State {
         let visible = |token: &&TokenRecord| {
             token.user == user && token.deleted_at.is_none() && token.listed_from <= now
         };
-        let mut tokens: Vec<_> =
-            self.tokens.iter().filter(visible).map(|token| token.token.as_str()).collect();
+        let mut tokens: Vec<_> = self
+            .tokens
+            .iter()
+            .filter(visible)
+            .map(|token| token.token.as_str())
+            .collect();
         random::shuffle(&mut tokens);
         tokens
     }
 
     /// Deletes a token; whether there was one to delete.
-    pub(super) fn delete(&mut self, now: DateTime<Utc>, fingerprint: Fingerprint, by: DeletedBy) -> bool {
-        let living =
-            |token: &&mut TokenRecord| token.fingerprint == fingerprint && token.deleted_at.is_none();
-        let Some(token) = self.tokens.iter_mut().find(living) else { return false };
+    pub(super) fn delete(
+        &mut self,
+        now: DateTime<Utc>,
+        fingerprint: Fingerprint,
+        by: DeletedBy,
+    ) -> bool {
+        let living = |token: &&mut TokenRecord| {
+            token.fingerprint == fingerprint && token.deleted_at.is_none()
+        };
+        let Some(token) = self.tokens.iter_mut().find(living) else {
+            return false;
+        };
         token.deleted_at = Some(now);
         token.deleted_by = Some(by);
         token.dead_since = Some(clock::monotonic());
@@ -350,7 +422,7 @@ impl State {
         self.users.entry(user.to_owned()).or_default().platform = Some(platform.to_owned());
     }
 
-    /// Adds a call to the record; its number finds it again for [`State::came_late`].
+    /// Adds a call to the record; its number finds it again for [`WorldState::record_late_effect`].
     pub(super) fn record(&mut self, call: CallRecord) -> u64 {
         if self.calls.len() == MOST_CALLS {
             self.calls.pop_front();
@@ -361,8 +433,15 @@ impl State {
     }
 
     /// Notes the effect of a call that was recorded before it had one.
-    pub(super) fn came_late(&mut self, number: u64, subject: Option<Fingerprint>, effect: bool) {
-        let at = number.checked_sub(self.forgotten_calls).and_then(|at| usize::try_from(at).ok());
+    pub(super) fn record_late_effect(
+        &mut self,
+        number: u64,
+        subject: Option<Fingerprint>,
+        effect: bool,
+    ) {
+        let at = number
+            .checked_sub(self.forgotten_calls)
+            .and_then(|at| usize::try_from(at).ok());
         if let Some(call) = at.and_then(|at| self.calls.get_mut(at)) {
             call.effect = effect;
             call.subject = subject;

@@ -1,16 +1,16 @@
 //! One key of a file of assignments, as systemd's `EnvironmentFile=` and a shell's `.` read it.
 //!
-//! Knows how the file is read, edited and written back without losing what others change in it; what
-//! an assignment is, [`text`] knows. Whoever edits the file with another program at the very moment is
-//! noticed, and the edit is given up, but for the instant of the rename itself.
+//! Knows how the file is read, edited and written back without losing what others change in it;
+//! what an assignment is, [`text`] knows. Whoever edits the file with another program at the very
+//! moment is noticed, and the edit is given up, but for the instant of the rename itself.
 
 use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::atomic_file::{self, DirectoryLock, Expect, Found, Seen};
-use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
-use crate::event::Taken;
+use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use crate::event::DeliveryReceipt;
 use crate::policy::EnvFileSink;
 use crate::secret::Token;
 use text::{TextError, Value};
@@ -20,29 +20,33 @@ mod tests;
 pub mod text;
 
 /// A sink of `type = "env-file"`.
-pub struct EnvFile(Arc<EnvFileSink>);
+pub struct EnvFileTarget(Arc<EnvFileSink>);
 
-impl EnvFile {
+impl EnvFileTarget {
     /// Touches nothing yet.
     pub fn new(policy: EnvFileSink) -> Self {
         Self(Arc::new(policy))
     }
 }
 
-impl Sink for EnvFile {
-    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
+impl Sink for EnvFileTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || preflight(&policy)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
         blocking(move || deliver(&policy, &token)).await?;
-        Ok(Taken::default())
+        Ok(DeliveryReceipt::default())
     }
 
-    async fn read_back(&self, _: Around<'_>) -> ReadBack {
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }
@@ -65,7 +69,9 @@ fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
     DirectoryLock::try_acquire(&policy.path)?;
     let (current, _) = current(policy)?;
     let rehearsed = Token::try_new("preflight").expect("it has the form of a token");
-    text::edit(&current, &policy.key, &rehearsed).map(drop).map_err(|error| unfit(policy, &error))
+    text::edit(&current, &policy.key, &rehearsed)
+        .map(drop)
+        .map_err(|error| unfit(policy, &error))
 }
 
 fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
@@ -75,28 +81,29 @@ fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
     atomic_file::replace(&policy.path, &edited, &policy.access, expect)
 }
 
-/// What the file holds, none being the same as an empty one, and what must still be so at the rename.
+/// What the file holds, none being the same as an empty one, and what must still be so at the
+/// rename.
 fn current(policy: &EnvFileSink) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkError> {
     match atomic_file::read(&policy.path, text::LARGEST as u64)? {
-        Seen::File(found) => {
+        FileRead::File(found) => {
             let stamp = found.stamp();
             Ok((found.bytes, Expect::Unchanged(stamp)))
         }
-        Seen::Absent => Ok((Zeroizing::default(), Expect::Absent)),
-        Seen::TooLarge => Err(unfit(policy, &TextError::TooLarge)),
+        FileRead::Absent => Ok((Zeroizing::default(), Expect::Absent)),
+        FileRead::TooLarge => Err(unfit(policy, &TextError::TooLarge)),
     }
 }
 
 fn look(policy: &EnvFileSink) -> ReadBack {
     match atomic_file::read(&policy.path, text::LARGEST as u64) {
-        Ok(Seen::File(found)) => judge(policy, &found),
-        Ok(Seen::Absent) => ReadBack::Absent,
-        Ok(Seen::TooLarge) => ReadBack::Unreadable(unfit(policy, &TextError::TooLarge)),
+        Ok(FileRead::File(found)) => compare(policy, &found),
+        Ok(FileRead::Absent) => ReadBack::Absent,
+        Ok(FileRead::TooLarge) => ReadBack::Unreadable(unfit(policy, &TextError::TooLarge)),
         Err(error) => ReadBack::Unreadable(error),
     }
 }
 
-fn judge(policy: &EnvFileSink, found: &Found) -> ReadBack {
+fn compare(policy: &EnvFileSink, found: &FileContent) -> ReadBack {
     match text::read(&found.bytes, &policy.key) {
         Ok(Value::Absent) => ReadBack::Absent,
         Ok(Value::Odd(why)) => ReadBack::Other(format!("{} {why}", policy.key)),
@@ -111,5 +118,8 @@ fn judge(policy: &EnvFileSink, found: &Found) -> ReadBack {
 }
 
 fn unfit(policy: &EnvFileSink, error: &TextError) -> SinkError {
-    SinkError::Unfit { path: policy.path.clone(), why: error.to_string() }
+    SinkError::Unfit {
+        path: policy.path.clone(),
+        why: error.to_string(),
+    }
 }

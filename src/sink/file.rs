@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::atomic_file::{self, Expect, Found, Seen};
-use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking};
-use crate::event::Taken;
-use crate::policy::{FileSink, Kind};
+use super::atomic_file::{self, Expect, FileContent, FileRead};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use crate::event::DeliveryReceipt;
+use crate::policy::{FileSink, SinkConfig};
 use crate::secret::{Token, TokenFormError};
 
 #[cfg(test)]
@@ -19,9 +19,9 @@ mod tests;
 const LARGEST: u64 = 64 * 1024;
 
 /// A sink of `type = "file"`.
-pub struct File(Arc<FileSink>);
+pub struct FileTarget(Arc<FileSink>);
 
-impl File {
+impl FileTarget {
     /// Touches nothing yet.
     pub fn new(mut policy: FileSink) -> Self {
         // The mode where the policy is silent: an existing file's wider one is not kept.
@@ -30,13 +30,17 @@ impl File {
     }
 }
 
-impl Sink for File {
-    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
+impl Sink for FileTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
         blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.expose();
         let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
@@ -44,11 +48,12 @@ impl Sink for File {
         if policy.trailing_newline {
             content.push(b'\n');
         }
-        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)).await?;
-        Ok(Taken::default())
+        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any))
+            .await?;
+        Ok(DeliveryReceipt::default())
     }
 
-    async fn read_back(&self, _: Around<'_>) -> ReadBack {
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         blocking(move || look(&policy)).await
     }
@@ -61,16 +66,18 @@ impl Sink for File {
 
 fn look(policy: &FileSink) -> ReadBack {
     match atomic_file::read(&policy.path, LARGEST) {
-        Ok(Seen::File(found)) => judge(policy, &found),
-        Ok(Seen::Absent) => ReadBack::Absent,
-        Ok(Seen::TooLarge) => ReadBack::Other("is larger than 64 KiB, so it is no token".to_owned()),
+        Ok(FileRead::File(found)) => compare(policy, &found),
+        Ok(FileRead::Absent) => ReadBack::Absent,
+        Ok(FileRead::TooLarge) => {
+            ReadBack::Other("is larger than 64 KiB, so it is no token".to_owned())
+        }
         Err(error) => ReadBack::Unreadable(error),
     }
 }
 
-/// The bytes must be those that we would write, and so must mode, owner and group where the policy sets
-/// them: whatever differs is delivered again.
-fn judge(policy: &FileSink, found: &Found) -> ReadBack {
+/// The bytes must be those that we would write, and so must mode, owner and group where the policy
+/// sets them: whatever differs is delivered again.
+fn compare(policy: &FileSink, found: &FileContent) -> ReadBack {
     let token = match content(&found.bytes, policy) {
         Ok(token) => token,
         Err(why) => return ReadBack::Other(why),
@@ -92,7 +99,8 @@ pub(crate) fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> 
         None => (bytes, false),
     };
     let text = std::str::from_utf8(body).map_err(|_| "is no token: not valid UTF-8".to_owned())?;
-    let token = Token::try_new(text).map_err(|error: TokenFormError| format!("is no token: {error}"))?;
+    let token =
+        Token::try_new(text).map_err(|error: TokenFormError| format!("is no token: {error}"))?;
     match (ended, policy.trailing_newline) {
         (true, true) | (false, false) => Ok(token),
         (true, false) => Err("ends with a line end that the policy does not ask for".to_owned()),

@@ -1,5 +1,5 @@
-//! What is said to a receiver that is no file, and how it proves that it heard: the JSON of webhooks and
-//! commands.
+//! What is said to a receiver that is no file, and how it proves that it heard: the JSON of
+//! webhooks and commands.
 //!
 //! What this does not know: how it gets there.
 
@@ -33,7 +33,7 @@ struct Data<'a> {
 
 /// What an answer must have under `receipt = "fingerprint"`; more does not matter.
 #[derive(Deserialize)]
-struct Answer {
+struct ReceiverAnswer {
     fingerprint: String,
 }
 
@@ -50,7 +50,9 @@ pub(super) fn json(sink: &str, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
             token: delivery.token.expose(),
             fingerprint: delivery.token.fingerprint(),
             previous_fingerprint: delivery.previous.map(|previous| previous.fingerprint),
-            previous_retires_after: delivery.previous.map(|previous| seconds(previous.retires_after)),
+            previous_retires_after: delivery
+                .previous
+                .map(|previous| seconds(previous.retires_after)),
         },
     };
     Zeroizing::new(serde_json::to_vec(&message).expect("text and numbers always serialize"))
@@ -65,7 +67,7 @@ pub(crate) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'stat
     }
     // What is not asked for would else be skipped without a close look, text that is none included.
     serde_json::from_slice::<Value>(answer).map_err(|_| NOT_THAT)?;
-    let answer: Answer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
+    let answer: ReceiverAnswer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {
         Ok(got) if got == *expected => Ok(()),
         Ok(_) => Err("its answer has another fingerprint"),
@@ -82,7 +84,11 @@ mod tests {
         let ours = Fingerprint::of(b"aws80:one");
         let answer = |more: &[u8]| {
             let head = [b"{\"more\":\"".as_slice(), more].concat();
-            [head, format!("\",\"fingerprint\":\"{ours}\"}}").into_bytes()].concat()
+            [
+                head,
+                format!("\",\"fingerprint\":\"{ours}\"}}").into_bytes(),
+            ]
+            .concat()
         };
         assert_eq!(proves(&answer("ü\\u00fc".as_bytes()), &ours), Ok(()));
         for more in [b"\xff".as_slice(), br"\ud800"] {

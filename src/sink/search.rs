@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::SinkError;
-use super::atomic_file::{self, Seen};
+use super::atomic_file::{self, FileRead};
 use crate::secret::Fingerprint;
 use crate::secret::find::Wanted;
 
@@ -33,14 +33,19 @@ pub enum SearchError {
     },
 }
 
-/// Which of the wanted tokens are in this file; none, where there is no such file in its directory. Blocks.
+/// Which of the wanted tokens are in this file; none, where there is no such file in its directory.
+/// Blocks.
 pub fn search(path: &Path, wanted: &Wanted) -> Result<BTreeSet<Fingerprint>, SearchError> {
     match atomic_file::read(path, LARGEST)? {
-        Seen::File(found) => Ok(wanted.in_bytes(&found.bytes)),
-        Seen::TooLarge => Err(SearchError::TooLarge { path: path.to_owned() }),
+        FileRead::File(found) => Ok(wanted.in_bytes(&found.bytes)),
+        FileRead::TooLarge => Err(SearchError::TooLarge {
+            path: path.to_owned(),
+        }),
         // Without the directory this may only mean that we are kept from seeing it.
-        Seen::Absent if path.parent().is_some_and(Path::is_dir) => Ok(BTreeSet::new()),
-        Seen::Absent => Err(SearchError::NoDirectory { path: path.to_owned() }),
+        FileRead::Absent if path.parent().is_some_and(Path::is_dir) => Ok(BTreeSet::new()),
+        FileRead::Absent => Err(SearchError::NoDirectory {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -56,7 +61,9 @@ mod tests {
 
     fn searched(path: &Path) -> Result<usize, String> {
         let wanted = Wanted::from_iter([(Fingerprint::of(TOKEN.as_bytes()), TOKEN.len())]);
-        search(path, &wanted).map(|found| found.len()).map_err(|error| error.to_string())
+        search(path, &wanted)
+            .map(|found| found.len())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -66,7 +73,10 @@ mod tests {
         assert_eq!(searched(&path), Ok(0));
         write(&path, format!("{{\"header\": \"{TOKEN}\"}}").as_bytes());
         assert_eq!(searched(&path), Ok(1));
-        write(&path, &[b"\xff\0".as_slice(), TOKEN.as_bytes(), b"\0"].concat());
+        write(
+            &path,
+            &[b"\xff\0".as_slice(), TOKEN.as_bytes(), b"\0"].concat(),
+        );
         assert_eq!(searched(&path), Ok(1));
         write(&path, b"nothing");
         assert_eq!(searched(&path), Ok(0));
@@ -77,12 +87,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let says = |path: &Path, why: &str| {
             let error = searched(path).unwrap_err();
-            assert!(error.contains(why) && error.contains(path.to_str().unwrap()), "{error}");
+            assert!(
+                error.contains(why) && error.contains(path.to_str().unwrap()),
+                "{error}"
+            );
         };
         says(dir.path(), "name a file in it");
-        says(&dir.path().join("no-directory").join("file"), "its directory cannot be seen");
+        says(
+            &dir.path().join("no-directory").join("file"),
+            "its directory cannot be seen",
+        );
         let large = dir.path().join("large");
-        std::fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        std::fs::File::create(&large)
+            .unwrap()
+            .set_len(LARGEST + 1)
+            .unwrap();
         says(&large, "larger than 4 MiB");
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&large, &link).unwrap();

@@ -10,9 +10,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 use url::Host;
 
-use super::{Around, Delivery, ReadBack, Sink, SinkError, blocking, message};
-use crate::effect;
-use crate::event::Taken;
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking, message};
+use crate::event::DeliveryReceipt;
+use crate::failpoint;
 use crate::policy::{Receipt, WebhookSink};
 use crate::secret::{Fingerprint, Secret};
 use signature::Key;
@@ -30,17 +30,17 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// A sink of `type = "webhook"`.
-pub struct Webhook(Arc<Inner>);
+pub struct WebhookTarget(Arc<WebhookInner>);
 
-struct Inner {
+struct WebhookInner {
     name: String,
     policy: WebhookSink,
 }
 
-impl Webhook {
+impl WebhookTarget {
     /// Touches nothing yet; `name` is the sink's.
     pub fn new(name: String, policy: WebhookSink) -> Self {
-        Self(Arc::new(Inner { name, policy }))
+        Self(Arc::new(WebhookInner { name, policy }))
     }
 
     /// The signing key, read afresh.
@@ -48,20 +48,26 @@ impl Webhook {
         let inner = Arc::clone(&self.0);
         blocking(move || {
             let secret: Secret = inner.policy.secret.read()?;
-            Key::try_new(&secret).map_err(|error| SinkError::Setup { why: error.to_string() })
+            Key::try_new(&secret).map_err(|error| SinkError::Setup {
+                why: error.to_string(),
+            })
         })
         .await
     }
 }
 
-impl Sink for Webhook {
-    async fn preflight(&self, _: Around<'_>) -> Result<(), SinkError> {
+impl Sink for WebhookTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         self.0.check_address()?;
         self.0.own_headers()?;
         self.key().await.map(drop)
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>, _: Around<'_>) -> Result<Taken, SinkError> {
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
         let inner = &self.0;
         inner.check_address()?;
         let body = message::json(&inner.name, delivery);
@@ -69,7 +75,10 @@ impl Sink for Webhook {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let id = message_id(&inner.name, delivery);
         let timestamp = delivery.now.timestamp().to_string();
-        headers.insert(SIGNATURE, header(&self.key().await?.sign(&id, &timestamp, &body)));
+        headers.insert(
+            SIGNATURE,
+            header(&self.key().await?.sign(&id, &timestamp, &body)),
+        );
         headers.insert(ID, header(&id));
         headers.insert(TIMESTAMP, header(&timestamp));
 
@@ -79,19 +88,19 @@ impl Sink for Webhook {
             .timeout(inner.policy.timeout)
             .headers(headers)
             .body(body.to_vec());
-        let answer = effect::acting("webhook", request.send())
+        let answer = failpoint::around_async("webhook", request.send())
             .await
             .map_err(|error| client::failure(&error, &inner.policy.url))?;
-        inner.judge(answer, delivery).await?;
-        Ok(Taken::default())
+        inner.compare(answer, delivery).await?;
+        Ok(DeliveryReceipt::default())
     }
 
-    async fn read_back(&self, _: Around<'_>) -> ReadBack {
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         ReadBack::Opaque
     }
 }
 
-impl Inner {
+impl WebhookInner {
     /// The policy has checked it; looked at again where a token is at stake.
     fn check_address(&self) -> Result<(), SinkError> {
         let url = self.policy.url.expose();
@@ -104,9 +113,9 @@ impl Inner {
         match url.scheme() {
             "https" => Ok(()),
             "http" if loopback => Ok(()),
-            _ => {
-                Err(SinkError::Setup { why: "the address is neither https nor http on loopback".to_owned() })
-            }
+            _ => Err(SinkError::Setup {
+                why: "the address is neither https nor http on loopback".to_owned(),
+            }),
         }
     }
 
@@ -123,9 +132,11 @@ impl Inner {
         ];
         let mut headers = HeaderMap::new();
         for (name, value) in &self.policy.headers {
-            let setup = |why: &str| SinkError::Setup { why: format!("header `{name}` {why}") };
-            let parsed =
-                HeaderName::try_from(name).map_err(|_| setup("has a name that no header can have"))?;
+            let setup = |why: &str| SinkError::Setup {
+                why: format!("header `{name}` {why}"),
+            };
+            let parsed = HeaderName::try_from(name)
+                .map_err(|_| setup("has a name that no header can have"))?;
             if OURS.contains(&parsed.as_str()) {
                 return Err(setup("is set by ringcx-rotator itself"));
             }
@@ -137,7 +148,7 @@ impl Inner {
         Ok(headers)
     }
 
-    async fn judge(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+    async fn compare(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
         let status = answer.status();
         let host = || self.policy.url.to_string();
         if status == StatusCode::GONE {
@@ -145,13 +156,23 @@ impl Inner {
         }
         if !status.is_success() {
             let retry_after = client::retry_after(status, answer.headers(), delivery.now);
-            return Err(SinkError::Refused { host: host(), status: status.as_u16(), retry_after });
+            return Err(SinkError::Refused {
+                host: host(),
+                status: status.as_u16(),
+                retry_after,
+            });
         }
         match self.policy.receipt {
             Receipt::Status => Ok(()),
-            Receipt::Fingerprint => proof(answer, &delivery.token.fingerprint())
-                .await
-                .map_err(|why| SinkError::Unproved { host: host(), status: status.as_u16(), why }),
+            Receipt::Fingerprint => {
+                proof(answer, &delivery.token.fingerprint())
+                    .await
+                    .map_err(|why| SinkError::Unproved {
+                        host: host(),
+                        status: status.as_u16(),
+                        why,
+                    })
+            }
         }
     }
 }
@@ -167,13 +188,17 @@ async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'sta
     message::proves(&body, expected)
 }
 
-/// The same for every try of one account, sink and generation: receivers tell repetitions by it. The
-/// token's fingerprint is in it, so that a generation that starts anew after a lost journal is new.
+/// The same for every try of one account, sink and generation: receivers tell repetitions by it.
+/// The token's fingerprint is in it, so that a generation that starts anew after a lost journal is
+/// new.
 fn message_id(sink: &str, delivery: &Delivery<'_>) -> String {
     let mut parts = Vec::new();
-    for part in
-        [delivery.account, sink, &delivery.generation.to_string(), &delivery.token.fingerprint().to_string()]
-    {
+    for part in [
+        delivery.account,
+        sink,
+        &delivery.generation.to_string(),
+        &delivery.token.fingerprint().to_string(),
+    ] {
         // With lengths, so that no two lists of parts read the same.
         parts.extend_from_slice(&(part.len() as u64).to_be_bytes());
         parts.extend_from_slice(part.as_bytes());

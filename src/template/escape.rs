@@ -1,15 +1,23 @@
-//! How a value is written in one kind of file or another. Each filter refuses what its kind cannot say, so that a
-//! value never becomes part of the file's own language.
+//! How a value is written in one kind of file or another. Each filter refuses what its kind cannot
+//! say, so that a value never becomes part of the file's own language.
 
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 /// Adds `json`, `ini`, `properties`, `nginx` and `shell`.
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("json", |value: Value| text(&value).map(|text| json(&text)));
-    environment.add_filter("ini", |value: Value| text(&value).and_then(|text| ini(&text)));
-    environment.add_filter("properties", |value: Value| text(&value).map(|text| properties(&text)));
-    environment.add_filter("nginx", |value: Value| text(&value).and_then(|text| nginx(&text)));
-    environment.add_filter("shell", |value: Value| text(&value).and_then(|text| shell(&text)));
+    environment.add_filter("ini", |value: Value| {
+        text(&value).and_then(|text| ini(&text))
+    });
+    environment.add_filter("properties", |value: Value| {
+        text(&value).map(|text| properties(&text))
+    });
+    environment.add_filter("nginx", |value: Value| {
+        text(&value).and_then(|text| nginx(&text))
+    });
+    environment.add_filter("shell", |value: Value| {
+        text(&value).and_then(|text| shell(&text))
+    });
 }
 
 /// Texts and numbers have one way to be written; anything else is a mistake.
@@ -31,12 +39,14 @@ fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A plain value of an INI file. Dialects differ in quoting and comments: what is the same in all of them is let
-/// through, and nothing else.
+/// A plain value of an INI file. Dialects differ in quoting and comments: what is the same in all
+/// of them is let through, and nothing else.
 fn ini(text: &str) -> Result<String, Error> {
     let odd = |c: char| c.is_control() || "\"'\\;#%$".contains(c);
     if text.is_empty() || text.trim() != text || text.contains(odd) {
-        return Err(refuse("this value cannot be written in every dialect of INI"));
+        return Err(refuse(
+            "this value cannot be written in every dialect of INI",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -64,9 +74,14 @@ fn properties(text: &str) -> String {
 /// A quoted parameter of nginx. It has no way to write a dollar sign that begins no variable.
 fn nginx(text: &str) -> Result<String, Error> {
     if text.contains(|c: char| c.is_control() || c == '$') {
-        return Err(refuse("nginx cannot be given this value: it holds a $ or a control character"));
+        return Err(refuse(
+            "nginx cannot be given this value: it holds a $ or a control character",
+        ));
     }
-    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
 }
 
 /// A word of a shell.

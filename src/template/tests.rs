@@ -5,8 +5,8 @@ use super::*;
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 const OTHER: &str = "aws80:0ff1ce00-bc74-af1a-2850-1d55a371beef";
 
-fn shown(token: &str, generation: u64) -> Shown {
-    Shown {
+fn shown(token: &str, generation: u64) -> RenderedToken {
+    RenderedToken {
         token: Token::try_new(token).unwrap(),
         generation: GenerationNo(generation),
         minted_at: DateTime::from_timestamp(1_795_318_200, 0).unwrap(),
@@ -15,7 +15,11 @@ fn shown(token: &str, generation: u64) -> Shown {
 
 fn render(source: &str) -> Result<String, TemplateError> {
     let others = [("crm".to_owned(), shown(OTHER, 3))].into();
-    let values = Values { account: "ivr", own: &shown(TOKEN, 7), others: &others };
+    let values = Values {
+        account: "ivr",
+        own: &shown(TOKEN, 7),
+        others: &others,
+    };
     let text = Template::try_new(source.to_owned())?.render(&values)?;
     Ok(String::from_utf8(text.to_vec()).unwrap())
 }
@@ -29,15 +33,27 @@ fn check(source: &str, expected: &str) {
 fn refused(source: &str, why: &str) {
     let error = render(source).unwrap_err().to_string();
     assert!(error.contains(why), "{source}: {error}");
-    assert!(!error.contains("c2353445") && !error.contains("0ff1ce00"), "{error}");
+    assert!(
+        !error.contains("c2353445") && !error.contains("0ff1ce00"),
+        "{error}"
+    );
 }
 
 #[test]
 fn every_name_there_is_can_be_written() {
-    check("{{ account }} {{ token }} {{ generation }}\n", &format!("ivr {TOKEN} 7\n"));
+    check(
+        "{{ account }} {{ token }} {{ generation }}\n",
+        &format!("ivr {TOKEN} 7\n"),
+    );
     check("{{ minted_at }}", "2026-11-22T03:30:00Z");
-    check("{{ fingerprint }}", &Token::try_new(TOKEN).unwrap().fingerprint().to_string());
-    check("{{ accounts.crm.token }} {{ accounts[\"crm\"].generation }}", &format!("{OTHER} 3"));
+    check(
+        "{{ fingerprint }}",
+        &Token::try_new(TOKEN).unwrap().fingerprint().to_string(),
+    );
+    check(
+        "{{ accounts.crm.token }} {{ accounts[\"crm\"].generation }}",
+        &format!("{OTHER} 3"),
+    );
     check(
         "{% for name, it in accounts|items %}{{ name }}={{ it.token }}\n{% endfor %}",
         &format!("crm={OTHER}\n"),
@@ -66,7 +82,10 @@ fn nothing_can_be_reached_but_the_tokens() {
     refused("{% include '/etc/passwd' %}", "syntax error");
     refused("{% extends 'x' %}", "syntax error");
     refused("{% import 'x' as x %}", "syntax error");
-    refused("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "syntax error");
+    refused(
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "syntax error",
+    );
     refused("{{ now() }}", "unknown function");
     refused("{{ token|nothing }}", "unknown filter");
     refused("{{ token", "syntax error");
@@ -78,7 +97,10 @@ fn a_loop_without_an_end_ends() {
     assert_eq!(render(loops), Err(TemplateError::TooLong));
     let large = "{% for a in range(9999) %}{{ 'x' * 1000 }}{% endfor %}";
     assert_eq!(render(large), Err(TemplateError::TooLarge));
-    assert_eq!(Template::try_new("x".repeat(LARGEST + 1)), Err(TemplateError::TooLarge));
+    assert_eq!(
+        Template::try_new("x".repeat(LARGEST + 1)),
+        Err(TemplateError::TooLarge)
+    );
 }
 
 #[test]
@@ -88,7 +110,10 @@ fn a_value_is_written_as_its_file_wants_it() {
     check("{{ generation|json }}", "\"7\"");
     check("{{ token|ini }}", TOKEN);
     check("{{ token|properties }}", TOKEN);
-    check("{{ ' a b\\\\ü\n='|properties }}", "\\ a b\\\\\\u00fc\\u000a=");
+    check(
+        "{{ ' a b\\\\ü\n='|properties }}",
+        "\\ a b\\\\\\u00fc\\u000a=",
+    );
     check("{{ token|nginx }}", &format!("\"{TOKEN}\""));
     check("{{ 'a \"b\\\\;}'|nginx }}", "\"a \\\"b\\\\;}\"");
     check("{{ token|shell }}", &format!("'{TOKEN}'"));
@@ -97,11 +122,21 @@ fn a_value_is_written_as_its_file_wants_it() {
 
 #[test]
 fn what_a_file_cannot_say_is_refused() {
-    for source in ["{{ 'a;b'|ini }}", "{{ 'a\nb'|ini }}", "{{ ' a'|ini }}", "{{ ''|ini }}", "{{ '50%'|ini }}"]
-    {
+    for source in [
+        "{{ 'a;b'|ini }}",
+        "{{ 'a\nb'|ini }}",
+        "{{ ' a'|ini }}",
+        "{{ ''|ini }}",
+        "{{ '50%'|ini }}",
+    ] {
         refused(source, "invalid operation");
     }
-    for source in ["{{ 'a$b'|nginx }}", "{{ 'a\nb'|nginx }}", "{{ [token]|json }}", "{{ accounts|shell }}"] {
+    for source in [
+        "{{ 'a$b'|nginx }}",
+        "{{ 'a\nb'|nginx }}",
+        "{{ [token]|json }}",
+        "{{ accounts|shell }}",
+    ] {
         refused(source, "invalid operation");
     }
 }
@@ -116,12 +151,29 @@ fn an_error_at_work_says_where_and_never_what() {
 
 #[test]
 fn a_trial_finds_what_is_wrong_before_there_are_tokens() {
-    let trial =
-        |source: &str| Template::try_new(source.to_owned()).unwrap().try_out("ivr", &["crm".to_owned()]);
+    let trial = |source: &str| {
+        Template::try_new(source.to_owned())
+            .unwrap()
+            .try_out("ivr", &["crm".to_owned()])
+    };
     let good = trial("{{ token }} {{ accounts.crm.token }}").unwrap();
-    assert_eq!(good, Trial { lacks_own: false, lacks: BTreeSet::new() });
+    assert_eq!(
+        good,
+        TemplateCheck {
+            lacks_own: false,
+            lacks: BTreeSet::new()
+        }
+    );
     let poor = trial("nothing").unwrap();
-    assert_eq!(poor, Trial { lacks_own: true, lacks: ["crm".to_owned()].into() });
-    let error = trial("\n{{ accounts.sales.token }}").unwrap_err().to_string();
+    assert_eq!(
+        poor,
+        TemplateCheck {
+            lacks_own: true,
+            lacks: ["crm".to_owned()].into()
+        }
+    );
+    let error = trial("\n{{ accounts.sales.token }}")
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("line 2: undefined value"), "{error}");
 }

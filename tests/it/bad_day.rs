@@ -1,8 +1,9 @@
-//! A day on which everything fails, for a thousand accounts at once: how much of everything comes of it.
+//! A day on which everything fails, for a thousand accounts at once: how much of everything comes
+//! of it.
 //!
-//! The real driver, plan, alerts and sinks, in virtual time; made up are the server, the journal's disk and
-//! the mail server. Each account has a trouble of its own that lasts all day, and a clock of its own, as they
-//! take turns here. The bounds are those of `docs/guarantees.md`.
+//! The real driver, plan, alerts and sinks, in virtual time; made up are the server, the journal's
+//! disk and the mail server. Each account has a trouble of its own that lasts all day, and a clock
+//! of its own, as they take turns here. The bounds are those of `docs/guarantees.md`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -14,24 +15,25 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use ringcx_rotator::account::AccountState;
 use ringcx_rotator::alert::{
-    self, AlertEvent, AlertState, Condition, Conditions, NextMail, Pace, Scope, assess, mail_failed,
+    self, AlertEvent, AlertState, Condition, Conditions, Flush, NextMail, Scope, assess,
+    mail_failed,
 };
 use ringcx_rotator::clock::{Clock, monotonic};
-use ringcx_rotator::driver::{AccountDriver, Assignment, PassEnd, Witness};
-use ringcx_rotator::journal::checkpoint::{self, Length};
+use ringcx_rotator::journal::checkpoint::{self, StreamSize};
 use ringcx_rotator::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
-use ringcx_rotator::plan::seen::Seen;
+use ringcx_rotator::plan::evidence::Evidence;
 use ringcx_rotator::policy::{self, AlertsPolicy, Policy};
-use ringcx_rotator::ringcx::auth_config::{Answering, AuthConfig, AuthConfigs, Place};
+use ringcx_rotator::reconcile::{AccountConfig, Observer, PassOutcome, Reconciler};
+use ringcx_rotator::ringcx::auth_config::{Answering, AuthConfig, AuthConfigId, AuthConfigs};
 use ringcx_rotator::ringcx::{
-    ApiError, Auth, Credentials, Deletion, Listing, Login, RingexAccess, RingexCredentials, TokenApi,
-    VisibleAccount,
+    ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
+    TokenApi, VisibleAccount,
 };
 use ringcx_rotator::secret::{Secret, Token};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::rig::write;
+use crate::env::write;
 
 const ACCOUNTS: usize = 1_000;
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -107,16 +109,24 @@ struct Server {
 impl Server {
     fn call(&self) -> Result<Option<Trouble>, ApiError> {
         self.calls.fetch_add(1, Relaxed);
-        *self.minutes.lock().unwrap().entry(self.clock.now().timestamp() / 60).or_default() += 1;
+        *self
+            .minutes
+            .lock()
+            .unwrap()
+            .entry(self.clock.now().timestamp() / 60)
+            .or_default() += 1;
         self.clock.advance(TimeDelta::milliseconds(200));
         let trouble = *self.trouble.lock().unwrap();
         match trouble {
-            Some(Trouble::Unreachable) => {
-                Err(ApiError::Unreachable { host: host(), why: "connection refused".to_owned() })
-            }
-            Some(Trouble::Busy) => {
-                Err(ApiError::Busy { status: 503, retry_after: None, said: "try later".to_owned() })
-            }
+            Some(Trouble::Unreachable) => Err(ApiError::Unreachable {
+                host: host(),
+                why: "connection refused".to_owned(),
+            }),
+            Some(Trouble::Busy) => Err(ApiError::Busy {
+                status: 503,
+                retry_after: None,
+                said: "try later".to_owned(),
+            }),
             other => Ok(other),
         }
     }
@@ -132,10 +142,20 @@ impl Server {
                 let alive = self.tokens.lock().unwrap();
                 let works = *self.trouble.lock().unwrap() != Some(Trouble::MintNeverWorks)
                     || !token.expose().contains("-sick-");
-                works && alive.iter().any(|it| it.fingerprint() == token.fingerprint())
+                works
+                    && alive
+                        .iter()
+                        .any(|it| it.fingerprint() == token.fingerprint())
             }
         };
-        if known { Ok(()) } else { Err(ApiError::Denied { status: 401, said: String::new() }) }
+        if known {
+            Ok(())
+        } else {
+            Err(ApiError::Denied {
+                status: 401,
+                said: String::new(),
+            })
+        }
     }
 
     fn make(&self, mark: &str) -> Token {
@@ -151,23 +171,29 @@ fn host() -> String {
 }
 
 fn no_answer() -> ApiError {
-    ApiError::NoAnswer { host: host(), why: "timed out".to_owned() }
+    ApiError::NoAnswer {
+        host: host(),
+        why: "timed out".to_owned(),
+    }
 }
 
 fn failed(status: u16) -> ApiError {
-    ApiError::Status { status, said: "x".repeat(200) }
+    ApiError::Status {
+        status,
+        said: "x".repeat(200),
+    }
 }
 
 /// No account of that day has a sink of this kind.
 impl AuthConfigs for Server {
-    fn auth_config<'a>(&'a self, _: Auth<'a>, _: Place<'a>) -> Answering<'a, AuthConfig> {
+    fn auth_config<'a>(&'a self, _: Auth<'a>, _: AuthConfigId<'a>) -> Answering<'a, AuthConfig> {
         Box::pin(async { Err(no_answer()) })
     }
 
     fn set_api_key<'a>(
         &'a self,
         _: Auth<'a>,
-        _: Place<'a>,
+        _: AuthConfigId<'a>,
         _: &'a AuthConfig,
         _: &'a Token,
     ) -> Answering<'a, AuthConfig> {
@@ -180,12 +206,15 @@ impl AuthConfigs for Server {
 }
 
 impl TokenApi for Server {
-    async fn login(&self, _: Credentials<'_>) -> Result<Login, ApiError> {
+    async fn login(&self, _: Credentials<'_>) -> Result<LoginTokens, ApiError> {
         self.logins.fetch_add(1, Relaxed);
         match self.call()? {
-            Some(Trouble::LoginRejected) => Err(ApiError::Denied { status: 401, said: "no".to_owned() }),
+            Some(Trouble::LoginRejected) => Err(ApiError::Denied {
+                status: 401,
+                said: "no".to_owned(),
+            }),
             Some(Trouble::LoginHangs) => Err(no_answer()),
-            _ => Ok(Login {
+            _ => Ok(LoginTokens {
                 access: Secret::new(self.clock.now().timestamp().to_string()),
                 refresh: None,
                 lifetime: Duration::from_secs(300),
@@ -199,11 +228,11 @@ impl TokenApi for Server {
         Err(no_answer())
     }
 
-    async fn login_with(&self, _: &RingexAccess) -> Result<Login, ApiError> {
+    async fn login_with(&self, _: &RingexAccess) -> Result<LoginTokens, ApiError> {
         Err(no_answer())
     }
 
-    async fn refresh(&self, _: &Secret) -> Result<Login, ApiError> {
+    async fn refresh(&self, _: &Secret) -> Result<LoginTokens, ApiError> {
         self.call()?;
         Err(failed(500))
     }
@@ -225,17 +254,26 @@ impl TokenApi for Server {
         let trouble = self.call()?;
         match trouble {
             Some(Trouble::ListIsNonsense) => {
-                return Err(ApiError::Nonsense { status: 200, why: "the body is an HTML page".to_owned() });
+                return Err(ApiError::Nonsense {
+                    status: 200,
+                    why: "the body is an HTML page".to_owned(),
+                });
             }
             Some(Trouble::ForeignComeAndGo) => {
-                self.tokens.lock().unwrap().retain(|token| token.expose().contains("-good-"));
+                self.tokens
+                    .lock()
+                    .unwrap()
+                    .retain(|token| token.expose().contains("-good-"));
                 (0..50).for_each(|_| drop(self.make("other")));
             }
             _ => {}
         }
         self.admit(auth)?;
         let tokens = self.tokens.lock().unwrap().clone();
-        Ok(Listing { tokens, server_time: Some(self.clock.now()) })
+        Ok(Listing {
+            tokens,
+            server_time: Some(self.clock.now()),
+        })
     }
 
     async fn delete(&self, auth: Auth<'_>, victim: &Token) -> Result<Deletion, ApiError> {
@@ -266,17 +304,28 @@ struct Memory(Arc<Mutex<BTreeMap<String, Kept>>>);
 #[derive(Default)]
 struct Kept {
     stream: Stream,
-    written: Length,
-    most: Length,
+    written: StreamSize,
+    most: StreamSize,
     compactions: usize,
 }
 
 impl Journal for Memory {
     async fn load(&self, stream: &str) -> Result<Stream, JournalError> {
-        Ok(self.0.lock().unwrap().get(stream).map(|kept| kept.stream.clone()).unwrap_or_default())
+        Ok(self
+            .0
+            .lock()
+            .unwrap()
+            .get(stream)
+            .map(|kept| kept.stream.clone())
+            .unwrap_or_default())
     }
 
-    async fn append(&self, stream: &str, expected: u64, entries: Vec<Entry>) -> Result<u64, JournalError> {
+    async fn append(
+        &self,
+        stream: &str,
+        expected: u64,
+        entries: Vec<Entry>,
+    ) -> Result<u64, JournalError> {
         let mut streams = self.0.lock().unwrap();
         let kept = streams.entry(stream.to_owned()).or_default();
         assert_eq!(kept.stream.last(), expected, "{stream}");
@@ -284,7 +333,7 @@ impl Journal for Memory {
             kept.written.add(&entry);
             kept.stream.rows.push(Row { seq, entry });
         }
-        let now = Length::of(&kept.stream.rows);
+        let now = StreamSize::of(&kept.stream.rows);
         kept.most.rows = kept.most.rows.max(now.rows);
         kept.most.bytes = kept.most.bytes.max(now.bytes);
         Ok(kept.stream.last())
@@ -293,9 +342,18 @@ impl Journal for Memory {
     async fn compact(&self, stream: &str, upto: u64, body: String) -> Result<(), JournalError> {
         let mut streams = self.0.lock().unwrap();
         let kept = streams.get_mut(stream).unwrap();
-        let since = kept.stream.checkpoint.as_ref().map_or(kept.stream.rows[0].entry.at, |it| it.since);
+        let since = kept
+            .stream
+            .checkpoint
+            .as_ref()
+            .map_or(kept.stream.rows[0].entry.at, |it| it.since);
         let last = kept.stream.rows.iter().find(|row| row.seq == upto).unwrap();
-        let checkpoint = Checkpoint { seq: upto, since, until: last.entry.at, body };
+        let checkpoint = Checkpoint {
+            seq: upto,
+            since,
+            until: last.entry.at,
+            body,
+        };
         kept.stream.rows.retain(|row| row.seq > upto);
         kept.stream.checkpoint = Some(checkpoint);
         kept.compactions += 1;
@@ -315,11 +373,15 @@ struct Inbox(Arc<Mutex<Vec<Report>>>);
 type Report = (String, Vec<Condition>);
 
 impl Inbox {
-    /// In rounds, with one report of an account in each: what opened and ended in one pass is seen to.
+    /// In rounds, with one report of an account in each: what opened and ended in one pass is seen
+    /// to.
     fn rounds(&self) -> Vec<Conditions> {
         let mut rounds: Vec<Conditions> = vec![Conditions::new()];
         for (account, conditions) in std::mem::take(&mut *self.0.lock().unwrap()) {
-            let open = rounds.iter().rposition(|round| round.contains_key(&account)).map_or(0, |it| it + 1);
+            let open = rounds
+                .iter()
+                .rposition(|round| round.contains_key(&account))
+                .map_or(0, |it| it + 1);
             if open == rounds.len() {
                 rounds.push(Conditions::new());
             }
@@ -329,12 +391,15 @@ impl Inbox {
     }
 }
 
-impl Witness for Inbox {
+impl Observer for Inbox {
     async fn conditions(&self, account: &str, conditions: Vec<Condition>) {
-        self.0.lock().unwrap().push((account.to_owned(), conditions));
+        self.0
+            .lock()
+            .unwrap()
+            .push((account.to_owned(), conditions));
     }
 
-    fn changed(&self, _: &str, _: &AccountState, _: &Seen) {}
+    fn changed(&self, _: &str, _: &AccountState, _: &Evidence) {}
 
     fn progress(&self, _: &str) {}
 }
@@ -346,7 +411,7 @@ struct Desk {
     mail_works: bool,
     state: AlertState,
     conditions: Conditions,
-    written: Length,
+    written: StreamSize,
     mails: usize,
     tries: usize,
     outbox: usize,
@@ -356,11 +421,15 @@ impl Desk {
     fn new(policy: &Policy, mail_works: bool) -> Self {
         Self {
             policy: policy.alerts.clone(),
-            managed: policy.accounts.iter().map(|account| account.name.clone()).collect(),
+            managed: policy
+                .accounts
+                .iter()
+                .map(|account| account.name.clone())
+                .collect(),
             mail_works,
             state: AlertState::default(),
             conditions: Conditions::new(),
-            written: Length::default(),
+            written: StreamSize::default(),
             mails: 0,
             tries: 0,
             outbox: 0,
@@ -373,13 +442,23 @@ impl Desk {
             return;
         }
         self.conditions.extend(news.clone());
-        let events = assess(&self.policy, &self.state, &self.conditions, &self.managed, now, Pace::Gather);
+        let events = assess(
+            &self.policy,
+            &self.state,
+            &self.conditions,
+            &self.managed,
+            now,
+            Flush::Batch,
+        );
         events.iter().for_each(|event| self.record(event, now));
         while let NextMail::Send(unsent) = self.state.next_mail(now) {
             self.tries += 1;
             let event = if self.mail_works {
                 self.mails += 1;
-                AlertEvent::MailSent { mail: unsent.mail.id, refused: Vec::new() }
+                AlertEvent::MailSent {
+                    mail: unsent.mail.id,
+                    refused: Vec::new(),
+                }
             } else {
                 mail_failed(unsent, Scope::Server, "connection refused".to_owned(), now)
             };
@@ -480,20 +559,37 @@ impl Tally {
     #[track_caller]
     fn within(&self, what: &str, values: &[usize], bound: usize) {
         let sum: usize = values.iter().sum();
-        let mut worst: Vec<_> = self.0.iter().map(|(trouble, most)| (*most, *trouble)).collect();
+        let mut worst: Vec<_> = self
+            .0
+            .iter()
+            .map(|(trouble, most)| (*most, *trouble))
+            .collect();
         worst.sort_unstable_by(|a, b| b.cmp(a));
-        println!("bad day: {what}: {sum} in all; of one account at most {:?}", &worst[..5]);
-        assert!(worst[0].0 <= bound, "{what}: {:?}, and {bound} is the bound", worst[0]);
+        println!(
+            "bad day: {what}: {sum} in all; of one account at most {:?}",
+            &worst[..5]
+        );
+        assert!(
+            worst[0].0 <= bound,
+            "{what}: {:?}, and {bound} is the bound",
+            worst[0]
+        );
     }
 }
 
 #[tokio::test]
 async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bounds() {
     let began = monotonic();
-    crate::rig::install_tls();
+    crate::env::install_tls();
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
-    let dir = tempfile::tempdir_in(["/dev/shm", "/tmp"].iter().find(|it| Path::new(it).is_dir()).unwrap());
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let dir = tempfile::tempdir_in(
+        ["/dev/shm", "/tmp"]
+            .iter()
+            .find(|it| Path::new(it).is_dir())
+            .unwrap(),
+    );
     let dir = dir.unwrap();
     let policy = policy_of(dir.path());
     let (journal, inbox) = (Memory::default(), Inbox::default());
@@ -511,10 +607,20 @@ async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bo
             mints: AtomicUsize::new(0),
             minutes: Mutex::default(),
         });
-        let (account, ringcx, alerts) = (account.clone(), policy.ringcx.clone(), policy.alerts.clone());
-        let assignment = Assignment { account, ringcx, alerts };
+        let (account, ringcx, alerts) = (
+            account.clone(),
+            policy.ringcx.clone(),
+            policy.alerts.clone(),
+        );
+        let assignment = AccountConfig {
+            account,
+            ringcx,
+            alerts,
+        };
         let (api, journal, inbox) = (Arc::clone(&server), journal.clone(), inbox.clone());
-        let driver = AccountDriver::open(assignment, api, journal, inbox, clock.clone()).await.unwrap();
+        let driver = Reconciler::open(assignment, api, journal, inbox, clock.clone())
+            .await
+            .unwrap();
         accounts.push((driver, server, clock, dir.path().join(number.to_string())));
         due.push(Reverse((start(), number)));
     }
@@ -550,7 +656,11 @@ async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bo
         meddle(server, directory);
         let report = driver.pass(&stop).await;
         passes[number] += 1;
-        assert!(matches!(report.end, PassEnd::AtRest), "a{number}: {:?}", report.end);
+        assert!(
+            matches!(report.end, PassOutcome::AtRest),
+            "a{number}: {:?}",
+            report.end
+        );
         // As with the real scheduler, runs are a second apart at least.
         let mut next = report.wake_at.max(clock.now() + TimeDelta::seconds(1));
         if number < ACCOUNTS / 2 && passes[number] == 1 {
@@ -561,19 +671,40 @@ async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bo
     assert_eq!(healthy, ACCOUNTS / 2);
 
     let of = |count: fn(&Server) -> usize| -> Vec<usize> {
-        accounts.iter().map(|(_, server, ..)| count(server)).collect()
+        accounts
+            .iter()
+            .map(|(_, server, ..)| count(server))
+            .collect()
     };
-    let (calls, logins) = (of(|it| it.calls.load(Relaxed)), of(|it| it.logins.load(Relaxed)));
+    let (calls, logins) = (
+        of(|it| it.calls.load(Relaxed)),
+        of(|it| it.logins.load(Relaxed)),
+    );
     let mints = of(|it| it.mints.load(Relaxed));
-    let a_minute = of(|it| it.minutes.lock().unwrap().values().copied().max().unwrap_or(0));
+    let a_minute = of(|it| {
+        it.minutes
+            .lock()
+            .unwrap()
+            .values()
+            .copied()
+            .max()
+            .unwrap_or(0)
+    });
     let kept = journal.0.lock().unwrap();
     let name = |number: usize| format!("a{number}");
-    let rows: Vec<usize> = (0..ACCOUNTS).map(|number| kept[&name(number)].written.rows).collect();
-    let bytes: Vec<usize> = (0..ACCOUNTS).map(|number| kept[&name(number)].written.bytes).collect();
-    let most: Vec<usize> = (0..ACCOUNTS).map(|number| kept[&name(number)].most.rows).collect();
+    let rows: Vec<usize> = (0..ACCOUNTS)
+        .map(|number| kept[&name(number)].written.rows)
+        .collect();
+    let bytes: Vec<usize> = (0..ACCOUNTS)
+        .map(|number| kept[&name(number)].written.bytes)
+        .collect();
+    let most: Vec<usize> = (0..ACCOUNTS)
+        .map(|number| kept[&name(number)].most.rows)
+        .collect();
     let told = lines.0.lock().unwrap();
-    let said: Vec<usize> =
-        (0..ACCOUNTS).map(|number| told.get(&name(number)).copied().unwrap_or(0)).collect();
+    let said: Vec<usize> = (0..ACCOUNTS)
+        .map(|number| told.get(&name(number)).copied().unwrap_or(0))
+        .collect();
     Tally::of(&passes).within("passes", &passes, CALLS);
     Tally::of(&calls).within("calls", &calls, CALLS);
     Tally::of(&a_minute).within("calls in the busiest minute", &a_minute, 120);
@@ -581,23 +712,40 @@ async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bo
     Tally::of(&mints).within("mints", &mints, MINTS);
     Tally::of(&rows).within("journal rows written", &rows, ROWS);
     Tally::of(&bytes).within("journal bytes written", &bytes, BYTES);
-    Tally::of(&most).within("journal rows held at once", &most, checkpoint::MOST_ROWS + 100);
+    Tally::of(&most).within(
+        "journal rows held at once",
+        &most,
+        checkpoint::MOST_ROWS + 100,
+    );
     Tally::of(&said).within("lines in the log", &said, LINES);
     let compactions: usize = kept.values().map(|it| it.compactions).sum();
-    println!("bad day: {compactions} compactions; took {:?}", began.elapsed());
-    for (what, desk) in [("dead", &deaf), ("well", &heard)] {
-        let (mails, tries, outbox) = (desk.mails, desk.tries, desk.outbox);
-        let Length { rows, bytes } = desk.written;
+    println!(
+        "bad day: {compactions} compactions; took {:?}",
+        began.elapsed()
+    );
+    for (what, alerts) in [("dead", &deaf), ("well", &heard)] {
+        let (mails, tries, outbox) = (alerts.mails, alerts.tries, alerts.outbox);
+        let StreamSize { rows, bytes } = alerts.written;
         println!(
             "bad day, mail server {what}: {mails} mails, {tries} tries, {outbox} unsent at most, {} incidents \
              open, {rows} rows and {bytes} bytes of alerts",
-            desk.state.open.len()
+            alerts.state.open.len()
         );
-        assert!(mails <= MAILS && outbox <= OUTBOX, "{mails} mails, {outbox} unsent");
-        assert!(tries <= MAILS && rows <= 200_000, "{tries} tries, {rows} rows");
+        assert!(
+            mails <= MAILS && outbox <= OUTBOX,
+            "{mails} mails, {outbox} unsent"
+        );
+        assert!(
+            tries <= MAILS && rows <= 200_000,
+            "{tries} tries, {rows} rows"
+        );
     }
     assert!(heard.mails > 10, "nobody was told");
-    assert!(deaf.tries < 40, "a dead mail server is tried {} times", deaf.tries);
+    assert!(
+        deaf.tries < 40,
+        "a dead mail server is tried {} times",
+        deaf.tries
+    );
 }
 
 /// What root cannot write to either: there is a file where the directory was.

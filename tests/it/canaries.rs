@@ -1,8 +1,9 @@
 //! Secrets rest in their sinks and nowhere else, whatever goes wrong.
 //!
-//! One daemon, logging all it can, goes through every fault of every call, wrong passwords, broken sinks and
-//! templates, programs that blurt out all they know, and a refusing mail server. Then every secret that was used
-//! is looked for in everything it wrote, and in what its programs were started with.
+//! One daemon, logging all it can, goes through every fault of every call, wrong passwords, broken
+//! sinks and templates, programs that blurt out all they know, and a refusing mail server. Then
+//! every secret that was used is looked for in everything it wrote, and in what its programs were
+//! started with.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,13 +12,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::mailbox::{MailManner, Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::receiver::{Manner, Receiver, ReceiverSetup, Signature};
+use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
+use ringcx_rotator::simulate::receiver::{Behavior, Receiver, ReceiverSetup, Signature};
 use ringcx_rotator::simulate::{
     AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, RingexSetup, Times,
 };
 
-use crate::rig::{House, PASSWORD, USER, by_ringex, eventually};
+use crate::env::{PASSWORD, TestEnv, USER, by_ringex, eventually};
 
 const WRONG: &str = "wr0ng canary&password%/+\"";
 const WEBHOOK_SECRET: &str = "canary of the webhook's secret, 32+ bytes";
@@ -27,7 +28,8 @@ const HEADER: &str = "canary-in-a-header-9c3e";
 const APP_SECRET: &str = "canary of the app's secret/&+%";
 const VARIABLE: &str = "canary-in-a-variable-2d80";
 const TEMPLATE: &str = "canary-in-the-template-e45a";
-/// Every program begins with this: it writes down what it was started with, but for what the policy wants there.
+/// Every program begins with this: it writes down what it was started with, but for what the policy
+/// wants there.
 const STARTED: &str = "tr '\\0' '\\n' < /proc/$$/cmdline >> $0.started\n\
                        tr '\\0' '\\n' < /proc/$$/environ | grep -v ^KEY= >> $0.started\n";
 /// Makes every third run fail.
@@ -70,20 +72,37 @@ fn add(canaries: &mut Canaries, name: &str, secret: &str) {
 fn caught(canaries: &Canaries, place: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(place);
     let is_in = |form: &String| text.contains(form.as_str());
-    canaries.iter().filter(|(_, forms)| forms.iter().any(is_in)).map(|(name, _)| name.clone()).collect()
+    canaries
+        .iter()
+        .filter(|(_, forms)| forms.iter().any(is_in))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
-fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
-    let url = receiver.url().replace("/hook", &format!("/{URL_PATH}?key={URL_QUERY}"));
+fn policy(house: &TestEnv, receiver: &Receiver, mailbox: &Mailbox) -> String {
+    let url = receiver
+        .url()
+        .replace("/hook", &format!("/{URL_PATH}?key={URL_QUERY}"));
     let shown = |name: &str| house.path(name).display().to_string();
     let env_path = house.path("env");
-    for (name, script, result) in
-        [("program", PROGRAM, NOW_AND_THEN), ("store", STORE, ""), ("consumer", CONSUMER, NOW_AND_THEN)]
-    {
-        house.write(name, format!("cd {}\n{STARTED}{script}\n{result}\n", shown("")));
+    for (name, script, result) in [
+        ("program", PROGRAM, NOW_AND_THEN),
+        ("store", STORE, ""),
+        ("consumer", CONSUMER, NOW_AND_THEN),
+    ] {
+        house.write(
+            name,
+            format!("cd {}\n{STARTED}{script}\n{result}\n", shown("")),
+        );
     }
-    house.write("page.j2", format!("key = {TEMPLATE}\ntoken = {{{{ token }}}}\n"));
-    let notify = format!("notify = {{ argv = [\"/bin/sh\", \"{}\"] }}\n", shown("consumer"));
+    house.write(
+        "page.j2",
+        format!("key = {TEMPLATE}\ntoken = {{{{ token }}}}\n"),
+    );
+    let notify = format!(
+        "notify = {{ argv = [\"/bin/sh\", \"{}\"] }}\n",
+        shown("consumer")
+    );
     let hook = format!(
         "[[account.sink]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
          secret = {{ file = \"webhook-secret\" }}\nheaders = {{ X-Key = \"{HEADER}\" }}\nreceipt = \"fingerprint\"\n\
@@ -104,20 +123,30 @@ fn policy(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> String {
     );
     let defaults = "retention = { max-age = \"1ms\", overlap = \"0s\", max-live = 500 }\ncheck-every = \"1s\"\n\
                     retry = { initial = \"50ms\", max = \"100ms\", rejected-login = \"10h\" }\nverify-within = \"300ms\"";
-    let says = format!("acknowledge = {{ path = \"{}\", within = \"1h\" }}\n", shown("says"));
+    let says = format!(
+        "acknowledge = {{ path = \"{}\", within = \"1h\" }}\n",
+        shown("says")
+    );
     let account = house.account("ivr", &[house.file_sink("token") + &notify + &says, hook]);
     let store = format!("{{ command = [\"/bin/sh\", \"{}\"] }}", shown("store"));
     let account = account.replace("{ file = \"password\" }", &store);
-    let rex =
-        by_ringex(&house.account("rex", &[house.file_sink("rex-token")]), "app", "client-secret", "jwt");
+    let rex = by_ringex(
+        &house.account("rex", &[house.file_sink("rex-token")]),
+        "app",
+        "client-secret",
+        "jwt",
+    );
     let (account, alerts) = account.split_once("[alerts]").unwrap();
     let text = house.policy(defaults, &format!("{account}{rex}[alerts]{alerts}"));
     let quick = "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\"\nlogins-per-minute = 60000\nringex-logins-per-minute = 60000";
-    format!("{}\n[log]\nlevel = \"trace\"\n", text.replace("request-timeout = \"20s\"", quick))
+    format!(
+        "{}\n[log]\nlevel = \"trace\"\n",
+        text.replace("request-timeout = \"20s\"", quick)
+    )
 }
 
 /// What commands print, on both of their outputs.
-fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
+fn outputs(house: &TestEnv) -> Vec<(String, Vec<u8>)> {
     let commands: [&[&str]; 17] = [
         &["status"],
         &["status", "ivr"],
@@ -139,34 +168,53 @@ fn outputs(house: &House) -> Vec<(String, Vec<u8>)> {
     ];
     let run = |args: &&[&str]| {
         let ran = house.run(*args);
-        (args.join(" "), format!("{}{}", ran.out, ran.err).into_bytes())
+        (
+            args.join(" "),
+            format!("{}{}", ran.out, ran.err).into_bytes(),
+        )
     };
     commands.iter().map(run).collect()
 }
 
 /// Every file below, by name.
 fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
+    let entries = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_gets_out_whatever_goes_wrong() {
-    let ringex =
-        RingexSetup { apps: [("app".to_owned(), APP_SECRET.to_owned())].into(), ..Default::default() };
-    let house = House::with_ringex(vec![crate::rig::user(USER, PASSWORD)], ringex).await;
+    let ringex = RingexSetup {
+        apps: [("app".to_owned(), APP_SECRET.to_owned())].into(),
+        ..Default::default()
+    };
+    let house = TestEnv::with_ringex(vec![crate::env::user(USER, PASSWORD)], ringex).await;
     house.write("client-secret", APP_SECRET);
     let jwt = house.ringcx.make_jwt("rex-bot");
     house.write("jwt", &jwt);
-    house.ringcx.add_auth_config("21170002/flow".parse().unwrap());
+    house
+        .ringcx
+        .add_auth_config("21170002/flow".parse().unwrap());
     let receiver = Receiver::start(ReceiverSetup {
         secret: Some(WEBHOOK_SECRET.to_owned()),
         ..ReceiverSetup::default()
     });
     let receiver = receiver.await.unwrap();
     let credentials = Some(("mailer".to_owned(), SMTP_PASSWORD.to_owned()));
-    let mailbox = Mailbox::start(MailboxSetup { credentials, ..MailboxSetup::default() }).await.unwrap();
-    for (file, text) in [("webhook-secret", WEBHOOK_SECRET), ("smtp-password", SMTP_PASSWORD)] {
+    let mailbox = Mailbox::start(MailboxSetup {
+        credentials,
+        ..MailboxSetup::default()
+    })
+    .await
+    .unwrap();
+    for (file, text) in [
+        ("webhook-secret", WEBHOOK_SECRET),
+        ("smtp-password", SMTP_PASSWORD),
+    ] {
         house.write(file, text);
     }
     house.set_policy(&policy(&house, &receiver, &mailbox));
@@ -180,8 +228,14 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
     daemon.stop();
     for name in ["program", "store", "consumer"] {
         let started = house.read(&format!("{name}.started"));
-        assert!(started.contains(&format!("/{name}\n")) && started.contains("PATH="), "{name}: {started}");
-        said.push((format!("what {name} was started with"), started.into_bytes()));
+        assert!(
+            started.contains(&format!("/{name}\n")) && started.contains("PATH="),
+            "{name}: {started}"
+        );
+        said.push((
+            format!("what {name} was started with"),
+            started.into_bytes(),
+        ));
     }
     said.extend(outputs(&house));
     said.extend(files(&house.path("state")));
@@ -221,15 +275,31 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
         add(&mut canaries, name, secret);
     }
     for (number, token) in house.ringcx.ringex_tokens().iter().enumerate() {
-        add(&mut canaries, &format!("access token {number} of RingEX"), token);
-        add(&mut canaries, &format!("half of access token {number} of RingEX"), &token[8..24]);
+        add(
+            &mut canaries,
+            &format!("access token {number} of RingEX"),
+            token,
+        );
+        add(
+            &mut canaries,
+            &format!("half of access token {number} of RingEX"),
+            &token[8..24],
+        );
     }
     canaries.insert("access token".to_owned(), vec![JWT.to_owned()]);
     let tokens = house.record().tokens();
     for token in &tokens {
-        add(&mut canaries, &format!("token {}", token.fingerprint.short()), &token.token);
+        add(
+            &mut canaries,
+            &format!("token {}", token.fingerprint.short()),
+            &token.token,
+        );
         // Half of one is too much as well.
-        add(&mut canaries, &format!("half of token {}", token.fingerprint.short()), &token.token[6..24]);
+        add(
+            &mut canaries,
+            &format!("half of token {}", token.fingerprint.short()),
+            &token.token[6..24],
+        );
     }
     the_net_holds(&canaries);
 
@@ -244,57 +314,75 @@ async fn no_secret_gets_out_whatever_goes_wrong() {
     );
     let mut out = Vec::new();
     for (place, text) in &said {
-        out.extend(caught(&canaries, text).into_iter().map(|name| format!("{name} in {place}")));
+        out.extend(
+            caught(&canaries, text)
+                .into_iter()
+                .map(|name| format!("{name} in {place}")),
+        );
     }
     assert!(out.is_empty(), "{}", out.join("\n"));
 }
 
 /// Everything that can go wrong, goes wrong. What commands said meanwhile.
-async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(String, Vec<u8>)> {
+async fn provoke(
+    house: &TestEnv,
+    receiver: &Receiver,
+    mailbox: &Mailbox,
+) -> Vec<(String, Vec<u8>)> {
     let mut said = Vec::new();
     let mut rotate = |why: &str| {
         let ran = house.run(["rotate", "--all"]);
-        said.push((format!("rotate, {why}"), format!("{}{}", ran.out, ran.err).into_bytes()));
+        said.push((
+            format!("rotate, {why}"),
+            format!("{}{}", ran.out, ran.err).into_bytes(),
+        ));
     };
     // As long as a refresh works nobody logs in.
     let refused = Fault::Status(401, RetryAfter::Absent, Effect::None);
     house.ringcx.inject(Call::Refresh, refused, Times::Always);
     for fault in Fault::ALL {
         // No rotation lists auth configs.
-        let calls = Call::ALL.into_iter().filter(|call| fault.fits(*call) && *call != Call::ConfigList);
+        let calls = Call::ALL
+            .into_iter()
+            .filter(|call| fault.fits(*call) && *call != Call::ConfigList);
         let calls: Vec<Call> = calls.collect();
         for call in &calls {
             house.ringcx.inject(*call, fault, Times::Once);
         }
         let mut pause = Duration::from_millis(5);
         eventually(&format!("{fault} came to {calls:?}"), || {
-            // RingEX may have to be left alone for a minute: fewer tries then, not hundreds of rotations.
+            // RingEX may have to be left alone for a minute: fewer tries then, not hundreds of
+            // rotations.
             std::thread::sleep(pause);
             pause = Duration::from_secs(1).min(pause * 2);
             house.ringcx.expire_sessions();
             house.ringcx.revoke_ringex_tokens();
             rotate(&fault.to_string());
             let record = house.record().calls();
-            let came = |call: &Call| record.iter().any(|it| it.call == *call && it.fault == Some(fault));
+            let came = |call: &Call| {
+                record
+                    .iter()
+                    .any(|it| it.call == *call && it.fault == Some(fault))
+            };
             calls.iter().all(came).then_some(())
         })
         .await;
     }
     for manner in [
-        Manner::Status(500),
-        Manner::WrongReceipt,
-        Manner::EmptyReceipt,
-        Manner::Hang,
-        Manner::LostAnswer,
-        Manner::CutBefore,
-        Manner::Huge,
-        Manner::Redirect,
-        Manner::Status(410),
+        Behavior::Status(500),
+        Behavior::WrongReceipt,
+        Behavior::EmptyReceipt,
+        Behavior::Hang,
+        Behavior::LostAnswer,
+        Behavior::CutBefore,
+        Behavior::Huge,
+        Behavior::Redirect,
+        Behavior::Status(410),
     ] {
         receiver.answer(manner);
         rotate(&format!("{manner:?}"));
     }
-    receiver.answer(Manner::Receipt);
+    receiver.answer(Behavior::Receipt);
     rotate("the receiver takes it again");
 
     // A store that is locked, a template that is broken, a consumer that says what it must not.
@@ -304,7 +392,10 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     std::fs::remove_file(house.path("locked")).unwrap();
     rotate("an open store");
     let template = house.read("page.j2");
-    for broken in [format!("{{{{ {TEMPLATE}"), format!("{template}{{{{ \"{TEMPLATE}\"|{TEMPLATE} }}}}")] {
+    for broken in [
+        format!("{{{{ {TEMPLATE}"),
+        format!("{template}{{{{ \"{TEMPLATE}\"|{TEMPLATE} }}}}"),
+    ] {
         house.write("page.j2", broken);
         rotate("a broken template");
     }
@@ -313,7 +404,7 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     rotate("a consumer that says a token");
 
     // A rejected password, a refusing mail server, a sink that drifts, a token that is lost.
-    mailbox.answer(MailManner::RefuseForNow);
+    mailbox.answer(MailBehavior::RefuseForNow);
     house.write("password", WRONG);
     house.ringcx.inject(
         Call::Refresh,
@@ -329,31 +420,47 @@ async fn provoke(house: &House, receiver: &Receiver, mailbox: &Mailbox) -> Vec<(
     rotate("a wrong password");
     house.write("password", PASSWORD);
     house.ringcx.clear();
-    mailbox.answer(MailManner::Accept);
+    mailbox.answer(MailBehavior::Accept);
     rotate("the right password");
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     house.write("token", house.ringcx.mint_foreign(USER));
-    let repaired = || house.status()["sinks"][0]["state"] == "serving" && house.status()["state"] == "ok";
+    let repaired =
+        || house.status()["sinks"][0]["state"] == "serving" && house.status()["state"] == "ok";
     eventually("the drift is repaired", || repaired().then_some(())).await;
-    house.ringcx.revoke(Fingerprint::of(house.token().as_bytes()));
+    house
+        .ringcx
+        .revoke(Fingerprint::of(house.token().as_bytes()));
     let replaced = || house.record().is_alive(&house.token()) && house.status()["state"] == "ok";
     eventually("the lost token is replaced", || replaced().then_some(())).await;
     said
 }
 
 /// The canaries were where they belong: what is not used cannot leak.
-fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
+fn used(house: &TestEnv, receiver: &Receiver, mailbox: &Mailbox) {
     let record = house.record();
-    let with_password =
-        |it: &CallRecord| it.call == Call::Login && it.auth == AuthKind::Query && it.fault.is_none();
+    let with_password = |it: &CallRecord| {
+        it.call == Call::Login && it.auth == AuthKind::Query && it.fault.is_none()
+    };
     let logins: Vec<_> = record.calls().into_iter().filter(with_password).collect();
     assert!(logins.iter().any(|it| it.effect) && logins.iter().any(|it| it.status == Some(401)));
-    for call in [Call::Refresh, Call::RingexToken, Call::RingexLogin, Call::Mint, Call::Delete] {
+    for call in [
+        Call::Refresh,
+        Call::RingexToken,
+        Call::RingexLogin,
+        Call::Mint,
+        Call::Delete,
+    ] {
         assert!(record.effects(call) > 10, "{call}");
     }
     let token = house.token();
     assert!(record.is_alive(&token) && house.read("env").contains(&token));
-    assert_eq!(house.read("page"), format!("key = {TEMPLATE}\ntoken = {token}\n"));
+    assert_eq!(
+        house.read("page"),
+        format!("key = {TEMPLATE}\ntoken = {token}\n")
+    );
     assert_eq!(receiver.held_token(), Some(token.clone()));
     assert_eq!(house.record().config("flow").unwrap().key, token);
     let last = receiver.deliveries().pop().unwrap();
@@ -361,13 +468,25 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
     assert_eq!(last.header("x-key"), Some(HEADER));
     assert_eq!(last.target, format!("/{URL_PATH}?key={URL_QUERY}"));
     let mails = mailbox.mails();
-    assert!(!mails.is_empty() && mails.iter().all(|mail| mail.user.as_deref() == Some("mailer")));
-    // In a mail of its own or, when much went wrong at a time, in one of many; a daemon that ends tells all it owes.
+    assert!(
+        !mails.is_empty()
+            && mails
+                .iter()
+                .all(|mail| mail.user.as_deref() == Some("mailer"))
+    );
+    // In a mail of its own or, when much went wrong at a time, in one of many; a daemon that ends
+    // tells all it owes.
     let tells_of_an_end = |subject: &str| subject.contains("RESOLVED") || subject.contains(" over");
     let subjects: Vec<String> = mails.iter().map(|mail| mail.subject()).collect();
-    assert!(subjects.iter().any(|subject| tells_of_an_end(subject)), "{subjects:?}");
+    assert!(
+        subjects.iter().any(|subject| tells_of_an_end(subject)),
+        "{subjects:?}"
+    );
     let log = house.read("daemon-0.log");
-    assert!(log.contains("DEBUG") && log.contains("Called RingCX"), "the log says little");
+    assert!(
+        log.contains("DEBUG") && log.contains("Called RingCX"),
+        "the log says little"
+    );
 }
 
 /// Each form of each secret is found in a text that holds it.
@@ -375,9 +494,20 @@ fn used(house: &House, receiver: &Receiver, mailbox: &Mailbox) {
 fn the_net_holds(canaries: &Canaries) {
     for (name, forms) in canaries {
         for form in forms {
-            let text = [b"some text \xff".as_slice(), form.as_bytes(), b"\x80 and more"].concat();
+            let text = [
+                b"some text \xff".as_slice(),
+                form.as_bytes(),
+                b"\x80 and more",
+            ]
+            .concat();
             assert!(caught(canaries, &text).contains(name), "{name}");
         }
     }
-    assert!(caught(canaries, b"an ordinary text: aws80:\xe2\x80\xa6a0a9, 1f0c2a4b5d6e").is_empty());
+    assert!(
+        caught(
+            canaries,
+            b"an ordinary text: aws80:\xe2\x80\xa6a0a9, 1f0c2a4b5d6e"
+        )
+        .is_empty()
+    );
 }

@@ -1,17 +1,17 @@
-//! A program as a sink, from end to end: what others can see of it while it runs, and what becomes of one
-//! that is at work when the daemon ends.
+//! A program as a sink, from end to end: what others can see of it while it runs, and what becomes
+//! of one that is at work when the daemon ends.
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::rig::{House, eventually};
+use crate::env::{TestEnv, eventually};
 
 /// It says that it has begun, waits for leave to go on, and then keeps what it was given.
 const PATIENT: &str = "#!/bin/sh\ncd \"$1\"\ntoken=$(cat)\necho $$ > pid.new; mv pid.new pid\necho run >> runs\n\
                        until test -e go; do sleep 0.02; done\nprintf '%s' \"$token\" > kept\necho kept it\n";
 
 /// A house whose one sink is that program.
-async fn house() -> House {
-    let house = House::new().await;
+async fn house() -> TestEnv {
+    let house = TestEnv::new().await;
     house.write("take", PATIENT);
     std::fs::set_permissions(house.path("take"), std::fs::Permissions::from_mode(0o700)).unwrap();
     let (take, dir) = (house.path("take"), house.path(""));
@@ -25,8 +25,11 @@ async fn house() -> House {
     house
 }
 
-async fn begun(house: &House) -> String {
-    eventually("the program has begun", || std::fs::read_to_string(house.path("pid")).ok()).await
+async fn begun(house: &TestEnv) -> String {
+    eventually("the program has begun", || {
+        std::fs::read_to_string(house.path("pid")).ok()
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,11 +50,22 @@ async fn a_program_at_work_when_the_daemon_is_told_to_end_is_let_finish() {
     assert!(delivered.contains("delivered"), "{delivered}");
 
     // Whoever looks at the process while it runs sees no token.
-    assert!(seen[0].contains("/take\n") && seen[1].contains("COLOUR=blue"), "{seen:?}");
+    assert!(
+        seen[0].contains("/take\n") && seen[1].contains("COLOUR=blue"),
+        "{seen:?}"
+    );
     let tail = &token[token.len() - 12..];
     assert!(seen.iter().all(|text| !text.contains(tail)), "{seen:?}");
-    let environment: Vec<&str> = seen[1].lines().filter_map(|line| line.split('=').next()).collect();
-    assert!(environment.iter().all(|it| ["PATH", "HOME", "LANG", "COLOUR"].contains(it)), "{environment:?}");
+    let environment: Vec<&str> = seen[1]
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .collect();
+    assert!(
+        environment
+            .iter()
+            .all(|it| ["PATH", "HOME", "LANG", "COLOUR"].contains(it)),
+        "{environment:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,11 +79,17 @@ async fn a_program_that_a_crash_cut_off_is_run_again_with_the_same_token() {
     rustix::process::kill_process_group(left, rustix::process::Signal::KILL).unwrap();
     house.write("go", "");
     let daemon = house.start_ready().await;
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     daemon.stop();
     assert_eq!(house.read("runs"), "run\nrun\n");
     assert_eq!(house.alive(), 1, "another token was minted");
     assert!(house.record().is_alive(&house.read("kept")));
     let sink = &house.status()["sinks"][0];
-    assert_eq!((sink["state"].as_str(), sink["note"].as_str()), (Some("serving"), Some("kept it")));
+    assert_eq!(
+        (sink["state"].as_str(), sink["note"].as_str()),
+        (Some("serving"), Some("kept it"))
+    );
 }

@@ -3,11 +3,11 @@
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::mailbox::{MailManner, Mailbox, MailboxSetup};
+use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
 use ringcx_rotator::simulate::{Call, Fault, Times};
 use serde_json::Value;
 
-use crate::rig::{House, PASSWORD, USER, eventually, recorded};
+use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded};
 
 fn print_of(token: &str) -> String {
     Fingerprint::of(token.as_bytes()).to_string()
@@ -15,7 +15,12 @@ fn print_of(token: &str) -> String {
 
 /// The names in an object, sorted.
 fn keys(object: &Value) -> Vec<&str> {
-    object.as_object().unwrap_or_else(|| panic!("no object: {object}")).keys().map(String::as_str).collect()
+    object
+        .as_object()
+        .unwrap_or_else(|| panic!("no object: {object}"))
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 #[track_caller]
@@ -29,7 +34,7 @@ fn has_keys(object: &Value, expected: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_policy_ends_every_command_with_78_and_all_its_faults() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let wrong = house
         .usual("")
         .replace("aws80\"", "aws80\"\ncheck-evry = \"1h\"")
@@ -51,7 +56,11 @@ async fn a_wrong_policy_ends_every_command_with_78_and_all_its_faults() {
         let ran = house.run(args);
         assert_eq!(ran.code(), 78, "{args:?}: {}", ran.err);
         for fault in ["check-evry", "check-every", "10 parsecs", "config.toml:"] {
-            assert!(ran.err.contains(fault), "{args:?} does not tell of {fault}: {}", ran.err);
+            assert!(
+                ran.err.contains(fault),
+                "{args:?} does not tell of {fault}: {}",
+                ran.err
+            );
         }
     }
     assert_eq!(house.record().calls().len(), 0);
@@ -60,7 +69,7 @@ async fn a_wrong_policy_ends_every_command_with_78_and_all_its_faults() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_command_line_ends_with_2() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     assert_eq!(house.run(["run", "--once"]).code(), 0);
     let wrong: [&[&str]; 9] = [
@@ -83,14 +92,18 @@ async fn a_wrong_command_line_ends_with_2() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_instance_ends_with_75_and_disturbs_nothing() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let daemon = house.start_ready().await;
     let calls = house.record().calls().len();
     for args in [&["run"][..], &["run", "--once"]] {
         let ran = house.run(args);
         assert_eq!(ran.code(), 75, "{}", ran.err);
-        assert!(ran.err.contains("another ringcx-rotator holds"), "{}", ran.err);
+        assert!(
+            ran.err.contains("another ringcx-rotator holds"),
+            "{}",
+            ran.err
+        );
     }
     assert_eq!(house.record().calls().len(), calls);
     assert_eq!(house.json(&["status", "--json"])["daemon"]["running"], true);
@@ -99,7 +112,7 @@ async fn a_second_instance_ends_with_75_and_disturbs_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotate_works_through_the_daemon_and_without_one() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let alone = house.run(["rotate", "ivr"]);
     assert_eq!(alone.code(), 0, "{}", alone.err);
@@ -113,55 +126,100 @@ async fn rotate_works_through_the_daemon_and_without_one() {
     assert_eq!(told.code(), 0, "{}", told.err);
     let outcome: Value = serde_json::from_str(&told.out).unwrap();
     has_keys(&outcome[0], &["account", "outcome", "generation", "error"]);
-    assert_eq!((&outcome[0]["outcome"], house.count(Call::Mint)), (&"promoted".into(), mints + 1));
+    assert_eq!(
+        (&outcome[0]["outcome"], house.count(Call::Mint)),
+        (&"promoted".into(), mints + 1)
+    );
     assert_ne!(house.token(), before);
 
     // One that cannot be done now is failing, and the daemon goes on by itself.
-    house.ringcx.inject(Call::Mint, Fault::CutBefore, Times::Once);
+    house
+        .ringcx
+        .inject(Call::Mint, Fault::CutBefore, Times::Once);
     let failing = house.run(["rotate", "--all"]);
     assert_eq!(failing.code(), 1, "{}", failing.out);
-    assert!(failing.err.contains("ivr: not rotated yet: mint: no answer"), "{}", failing.err);
-    recorded(&house.record(), "the daemon minted", |record| record.effects(Call::Mint) == mints + 2).await;
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    assert!(
+        failing
+            .err
+            .contains("ivr: not rotated yet: mint: no answer"),
+        "{}",
+        failing.err
+    );
+    recorded(&house.record(), "the daemon minted", |record| {
+        record.effects(Call::Mint) == mints + 2
+    })
+    .await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
 
     // And one that nobody waits for is asked for, no more.
-    house.ringcx.inject(Call::Mint, Fault::Slow(std::time::Duration::from_secs(5)), Times::Once);
+    house.ringcx.inject(
+        Call::Mint,
+        Fault::Slow(std::time::Duration::from_secs(5)),
+        Times::Once,
+    );
     let asked = house.run(["rotate", "ivr", "--no-wait"]);
     assert_eq!(asked.code(), 0, "{}", asked.err);
-    assert_eq!(house.record().effects(Call::Mint), mints + 2, "nobody waited");
-    recorded(&house.record(), "it is minted", |record| record.effects(Call::Mint) == mints + 3).await;
+    assert_eq!(
+        house.record().effects(Call::Mint),
+        mints + 2,
+        "nobody waited"
+    );
+    recorded(&house.record(), "it is minted", |record| {
+        record.effects(Call::Mint) == mints + 3
+    })
+    .await;
     daemon.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_policy_is_not_reloaded_and_the_old_one_stays() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let right = house.usual("check-every = \"1s\"");
     house.set_policy(&right);
     let daemon = house.start_ready().await;
-    house.set_policy(&right.replace("path =", "pfad =").replace("platform-id", "platform"));
+    house.set_policy(
+        &right
+            .replace("path =", "pfad =")
+            .replace("platform-id", "platform"),
+    );
     let refused = house.run(["reload"]);
     assert_eq!(refused.code(), 78, "{}", refused.err);
-    assert!(refused.err.contains("pfad") && refused.err.contains("platform"), "{}", refused.err);
-    assert!(refused.err.contains("the old policy stays in force"), "{}", refused.err);
+    assert!(
+        refused.err.contains("pfad") && refused.err.contains("platform"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("the old policy stays in force"),
+        "{}",
+        refused.err
+    );
 
     let status = house.json(&["status", "--json"]);
     assert_eq!(status["incidents"][0]["kind"], "reload-failed");
     assert_eq!(house.run(["history"]).code(), 0);
     assert_eq!(status["accounts"][0]["state"], "ok");
     let lists = house.count(Call::List);
-    recorded(&house.record(), "the old policy's checks", |record| record.count(Call::List) >= lists + 2)
-        .await;
+    recorded(&house.record(), "the old policy's checks", |record| {
+        record.count(Call::List) >= lists + 2
+    })
+    .await;
 
     house.set_policy(&right);
     assert_eq!(house.run(["reload"]).code(), 0);
-    assert_eq!(house.json(&["status", "--json"])["incidents"], Value::Array(Vec::new()));
+    assert_eq!(
+        house.json(&["status", "--json"])["incidents"],
+        Value::Array(Vec::new())
+    );
     daemon.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_has_the_documented_shape() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     house.ringcx.mint_foreign(USER);
     let daemon = house.start_ready().await;
@@ -169,17 +227,31 @@ async fn json_has_the_documented_shape() {
     std::fs::remove_file(house.path("token")).unwrap();
     std::fs::create_dir(house.path("token")).unwrap();
     daemon.signal("USR1");
-    eventually("an incident", || house.status()["incidents"][0]["key"].as_str().map(str::to_owned)).await;
+    eventually("an incident", || {
+        house.status()["incidents"][0]["key"]
+            .as_str()
+            .map(str::to_owned)
+    })
+    .await;
     shapes(&house);
     daemon.stop();
     shapes(&house);
 }
 
 /// Once asked of the daemon, and once of the journal.
-fn shapes(house: &House) {
+fn shapes(house: &TestEnv) {
     let status = house.json(&["status", "--json"]);
     has_keys(&status, &["daemon", "accounts", "incidents"]);
-    has_keys(&status["daemon"], &["running", "version", "started_at", "unsent_mails", "mail_error"]);
+    has_keys(
+        &status["daemon"],
+        &[
+            "running",
+            "version",
+            "started_at",
+            "unsent_mails",
+            "mail_error",
+        ],
+    );
     let account = &status["accounts"][0];
     has_keys(
         account,
@@ -200,26 +272,62 @@ fn shapes(house: &House) {
             "incidents",
         ],
     );
-    has_keys(&account["current"], &["generation", "fingerprint", "minted_at", "promoted_at"]);
-    assert_eq!(account["current"]["fingerprint"].as_str().unwrap().len(), 64);
+    has_keys(
+        &account["current"],
+        &["generation", "fingerprint", "minted_at", "promoted_at"],
+    );
+    assert_eq!(
+        account["current"]["fingerprint"].as_str().unwrap().len(),
+        64
+    );
     let previous = &account["previous"][0];
-    has_keys(previous, &["generation", "fingerprint", "minted_at", "promoted_at", "retires_after"]);
+    has_keys(
+        previous,
+        &[
+            "generation",
+            "fingerprint",
+            "minted_at",
+            "promoted_at",
+            "retires_after",
+        ],
+    );
     has_keys(
         &account["sinks"][0],
-        &["name", "type", "required", "state", "generation", "fingerprint", "last_error"],
+        &[
+            "name",
+            "type",
+            "required",
+            "state",
+            "generation",
+            "fingerprint",
+            "last_error",
+        ],
     );
     let incident = &account["incidents"][0];
     has_keys(incident, &["key", "kind", "since", "count", "summary"]);
     assert_eq!(account["foreign"], 1);
-    for time in [&account["current"]["minted_at"], &incident["since"], &account["next_rotation_at"]] {
+    for time in [
+        &account["current"]["minted_at"],
+        &incident["since"],
+        &account["next_rotation_at"],
+    ] {
         let text = time.as_str().unwrap();
-        assert!(chrono::DateTime::parse_from_rfc3339(text).is_ok() && text.ends_with('Z'), "{text}");
+        assert!(
+            chrono::DateTime::parse_from_rfc3339(text).is_ok() && text.ends_with('Z'),
+            "{text}"
+        );
     }
 
     let plan = house.json(&["plan", "--json"]);
     has_keys(&plan, &["accounts"]);
-    has_keys(&plan["accounts"][0], &["name", "steps", "waiting", "notices"]);
-    has_keys(&plan["accounts"][0]["steps"][0], &["action", "target", "because"]);
+    has_keys(
+        &plan["accounts"][0],
+        &["name", "steps", "waiting", "notices"],
+    );
+    has_keys(
+        &plan["accounts"][0]["steps"][0],
+        &["action", "target", "because"],
+    );
     has_keys(&plan["accounts"][0]["waiting"][0], &["for", "until"]);
 
     let tokens = house.json(&["tokens", "ivr", "--json"]);
@@ -239,24 +347,37 @@ fn shapes(house: &House) {
             ],
         );
         let shown = token["token"].as_str().unwrap();
-        assert!(shown.starts_with("aws80:…") && shown.chars().count() == 11, "{shown}");
+        assert!(
+            shown.starts_with("aws80:…") && shown.chars().count() == 11,
+            "{shown}"
+        );
     }
-    let stages: Vec<&str> =
-        tokens["tokens"].as_array().unwrap().iter().map(|it| it["stage"].as_str().unwrap()).collect();
+    let stages: Vec<&str> = tokens["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["stage"].as_str().unwrap())
+        .collect();
     assert_eq!(stages, ["previous", "current", "foreign"]);
 
     let history = house.run(["history", "--json"]);
     for (line, seq) in history.out.lines().zip(1_u64..) {
         let event: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&event["seq"], &event["account"]), (&seq.into(), &"ivr".into()));
-        assert!(event["at"].is_string() && event["kind"].is_string(), "{line}");
+        assert_eq!(
+            (&event["seq"], &event["account"]),
+            (&seq.into(), &"ivr".into())
+        );
+        assert!(
+            event["at"].is_string() && event["kind"].is_string(),
+            "{line}"
+        );
     }
     assert!(house.run(["history", "--verify"]).out.contains("ivr: "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoke_deletes_what_may_go_and_refuses_what_is_used() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let daemon = house.start_ready().await;
     revoking(&house);
@@ -265,7 +386,7 @@ async fn revoke_deletes_what_may_go_and_refuses_what_is_used() {
 }
 
 /// Once through the daemon, and once without.
-fn revoking(house: &House) {
+fn revoking(house: &TestEnv) {
     let record = house.record();
     let foreign = house.ringcx.mint_foreign(USER);
     let print = print_of(&foreign);
@@ -276,15 +397,29 @@ fn revoking(house: &House) {
 
     let current = house.run(["revoke", "ivr", &print_of(&house.token()), "--yes"]);
     assert_eq!(current.code(), 1);
-    assert!(current.err.contains("it is the current or the pending token"), "{}", current.err);
+    assert!(
+        current
+            .err
+            .contains("it is the current or the pending token"),
+        "{}",
+        current.err
+    );
     assert!(record.is_alive(&house.token()));
 
     let nothing = house.run(["revoke", "ivr", "00000000000000", "--yes"]);
-    assert!(nothing.code() == 1 && nothing.err.contains("no token on the server"), "{}", nothing.err);
+    assert!(
+        nothing.code() == 1 && nothing.err.contains("no token on the server"),
+        "{}",
+        nothing.err
+    );
 
     let gone = house.run(["revoke", "ivr", &print[..12], "--yes"]);
     assert_eq!(gone.code(), 0, "{}", gone.err);
-    assert!(gone.out.contains("is gone") && !record.is_alive(&foreign), "{}", gone.out);
+    assert!(
+        gone.out.contains("is gone") && !record.is_alive(&foreign),
+        "{}",
+        gone.out
+    );
 
     // Of many, two begin alike.
     let mut begins: Vec<String> = Vec::new();
@@ -297,19 +432,31 @@ fn revoking(house: &House) {
     };
     let deletes = house.count(Call::Delete);
     let ambiguous = house.run(["revoke", "ivr", &twice, "--yes"]);
-    assert!(ambiguous.code() == 1 && ambiguous.err.contains("give more of it"), "{}", ambiguous.err);
+    assert!(
+        ambiguous.code() == 1 && ambiguous.err.contains("give more of it"),
+        "{}",
+        ambiguous.err
+    );
     assert_eq!(house.count(Call::Delete), deletes);
-    for token in record.alive(USER).iter().filter(|it| it.token != house.token()) {
+    for token in record
+        .alive(USER)
+        .iter()
+        .filter(|it| it.token != house.token())
+    {
         house.ringcx.revoke(token.fingerprint);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn test_alert_sends_a_mail_or_says_why_not() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let nowhere = house.run(["test-alert"]);
-    assert!(nowhere.code() == 1 && nowhere.err.contains("[alerts.email]"), "{}", nowhere.err);
+    assert!(
+        nowhere.code() == 1 && nowhere.err.contains("[alerts.email]"),
+        "{}",
+        nowhere.err
+    );
 
     let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
     let port = mailbox.address().port();
@@ -322,9 +469,13 @@ async fn test_alert_sends_a_mail_or_says_why_not() {
     assert_eq!(alone.code(), 0, "{}", alone.err);
     let daemon = house.start_ready().await;
     assert_eq!(house.run(["test-alert"]).code(), 0);
-    mailbox.answer(MailManner::RefuseForGood);
+    mailbox.answer(MailBehavior::RefuseForGood);
     let refused = house.run(["test-alert"]);
-    assert!(refused.code() == 1 && refused.err.contains("550"), "{}", refused.err);
+    assert!(
+        refused.code() == 1 && refused.err.contains("550"),
+        "{}",
+        refused.err
+    );
     let subjects: Vec<String> = mailbox.mails().iter().map(|mail| mail.subject()).collect();
     assert_eq!(subjects.len(), 2, "{subjects:?}");
     assert!(subjects[0].starts_with("[ringcx-rotator] "), "{subjects:?}");
@@ -333,7 +484,7 @@ async fn test_alert_sends_a_mail_or_says_why_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_touches_nothing_and_online_only_looks() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     assert_eq!(house.run(["check"]).code(), 0);
     assert_eq!(house.record().calls().len(), 0);
@@ -341,7 +492,12 @@ async fn check_touches_nothing_and_online_only_looks() {
     house.ringcx.mint_foreign(USER);
     let online = house.run(["check", "--online"]);
     assert_eq!(online.code(), 0, "{}", online.err);
-    for found in ["logged in as", "1 tokens on the server", "Stand-in Contact Centre", "can be written"] {
+    for found in [
+        "logged in as",
+        "1 tokens on the server",
+        "Stand-in Contact Centre",
+        "can be written",
+    ] {
         assert!(online.out.contains(found), "{found}: {}", online.out);
     }
     let calls: Vec<Call> = house.record().calls().iter().map(|it| it.call).collect();
@@ -353,18 +509,26 @@ async fn check_touches_nothing_and_online_only_looks() {
     assert_eq!(refused.code(), 1);
     let report: Value = serde_json::from_str(&refused.out).unwrap();
     assert!(
-        report["ok"] == false && report["probes"][0]["found"].as_str().unwrap().contains("401"),
+        report["ok"] == false
+            && report["probes"][0]["found"]
+                .as_str()
+                .unwrap()
+                .contains("401"),
         "{report}"
     );
     house.write("password", PASSWORD);
     house.ringcx.stop().await;
     let down = house.run(["check", "--online"]);
-    assert!(down.code() == 1 && down.err.contains("cannot reach"), "{}", down.err);
+    assert!(
+        down.code() == 1 && down.err.contains("cannot reach"),
+        "{}",
+        down.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn run_once_does_what_is_due_and_ends() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     assert_eq!(house.run(["run", "--once"]).code(), 0);
     let token = house.token();
@@ -375,29 +539,50 @@ async fn run_once_does_what_is_due_and_ends() {
     house.ringcx.stop().await;
     let down = house.run(["run", "--once"]);
     assert_eq!(down.code(), 1);
-    assert!(down.err.contains("error: ivr: list: cannot reach"), "{}", down.err);
+    assert!(
+        down.err.contains("error: ivr: list: cannot reach"),
+        "{}",
+        down.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completions_and_man_are_printed_and_a_closed_pipe_is_no_error() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     for shell in ["bash", "zsh", "fish"] {
         let ran = house.run(["completions", shell]);
-        assert!(ran.code() == 0 && ran.out.contains("ringcx-rotator"), "{shell}");
+        assert!(
+            ran.code() == 0 && ran.out.contains("ringcx-rotator"),
+            "{shell}"
+        );
     }
     let man = house.run(["man"]);
-    assert!(man.code() == 0 && man.out.contains(".TH ringcx-rotator 1"), "{}", man.out);
+    assert!(
+        man.code() == 0 && man.out.contains(".TH ringcx-rotator 1"),
+        "{}",
+        man.out
+    );
     assert_eq!(house.run(["run", "--once"]).code(), 0);
 
-    let commands: [&[&str]; 6] =
-        [&["man"], &["completions", "bash"], &["history"], &["status"], &["plan", "--json"], &["--help"]];
+    let commands: [&[&str]; 6] = [
+        &["man"],
+        &["completions", "bash"],
+        &["history"],
+        &["status"],
+        &["plan", "--json"],
+        &["--help"],
+    ];
     for args in commands {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = house.command();
         let err = tempfile::NamedTempFile::new().unwrap();
-        let child = command.args(args).stdout(writer).stderr(err.reopen().unwrap()).spawn();
+        let child = command
+            .args(args)
+            .stdout(writer)
+            .stderr(err.reopen().unwrap())
+            .spawn();
         let status = child.unwrap().wait().unwrap();
         let said = std::fs::read_to_string(err.path()).unwrap();
         assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{args:?}");
@@ -406,19 +591,31 @@ async fn completions_and_man_are_printed_and_a_closed_pipe_is_no_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_control_socket_is_for_its_group_and_a_left_over_one_is_replaced() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let daemon = house.start_ready().await;
     let socket = house.path("control.sock");
     let kind = socket.metadata().unwrap();
-    assert_eq!((kind.permissions().mode() & 0o7777, kind.file_type().is_socket()), (0o660, true));
+    assert_eq!(
+        (
+            kind.permissions().mode() & 0o7777,
+            kind.file_type().is_socket()
+        ),
+        (0o660, true)
+    );
     daemon.kill();
     assert!(socket.exists(), "a daemon that is killed leaves it");
-    assert_eq!(house.json(&["status", "--json"])["daemon"]["running"], false);
+    assert_eq!(
+        house.json(&["status", "--json"])["daemon"]["running"],
+        false
+    );
 
     let daemon = house.start_ready().await;
     assert_eq!(house.json(&["status", "--json"])["daemon"]["running"], true);
-    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o7777, 0o660);
+    assert_eq!(
+        socket.metadata().unwrap().permissions().mode() & 0o7777,
+        0o660
+    );
     daemon.stop();
     assert!(!socket.exists());
 }

@@ -1,5 +1,5 @@
-//! The control socket of the real daemon, spoken to by whoever may and should not: it goes on answering,
-//! gives no secret away, and spends bounded time and memory on them.
+//! The control socket of the real daemon, spoken to by whoever may and should not: it goes on
+//! answering, gives no secret away, and spends bounded time and memory on them.
 //!
 //! The same requests go to the routes alone in `src/hostile/control.rs`, there with generated ones.
 
@@ -8,18 +8,19 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::rig::{Daemon, House, PASSWORD, PATIENCE};
+use crate::env::{Daemon, PASSWORD, PATIENCE, TestEnv};
 
 /// More than may be connected at once.
 const CROWD: usize = 100;
 
-/// What all of this may add to the daemon's memory: the heads of as many as may be connected, and some more.
+/// What all of this may add to the daemon's memory: the heads of as many as may be connected, and
+/// some more.
 const MOST_MEMORY: usize = 32 * 1024 * 1024;
 
 struct Socket(PathBuf);
 
 impl Socket {
-    fn of(house: &House) -> Self {
+    fn of(house: &TestEnv) -> Self {
         Self(house.path("control.sock"))
     }
 
@@ -42,7 +43,10 @@ impl Socket {
     #[track_caller]
     fn answers(&self, after: &str) {
         let status = self.ask(b"GET /v1/status HTTP/1.1\r\nHost: daemon\r\n\r\n");
-        assert!(status.starts_with("HTTP/1.1 200 "), "after {after}: {status:?}");
+        assert!(
+            status.starts_with("HTTP/1.1 200 "),
+            "after {after}: {status:?}"
+        );
     }
 }
 
@@ -72,13 +76,21 @@ fn flood(stream: &mut UnixStream, piece: &[u8], most: usize) -> usize {
 
 fn memory(daemon: &Daemon) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    resident
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .unwrap()
+        * 1024
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_stops_the_daemon_or_gets_a_secret() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let mut daemon = house.start_ready().await;
     let first = house.token();
@@ -107,7 +119,7 @@ async fn no_request_stops_the_daemon_or_gets_a_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_is_slow_or_does_not_end_costs_a_bounded_time_and_memory() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let daemon = house.start_ready().await;
     let socket = Socket::of(&house);
@@ -121,9 +133,14 @@ async fn one_who_is_slow_or_does_not_end_costs_a_bounded_time_and_memory() {
         };
         let mut silent = begin(b"");
         let mut half_a_head = begin(b"GET /v1/status HTTP/1.1\r\nHost: dae");
-        let mut no_body = begin(b"POST /v1/reload HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\n");
+        let mut no_body =
+            begin(b"POST /v1/reload HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\n");
         let mut endless_head = begin(b"GET /v1/status HTTP/1.1\r\n");
-        flood(&mut endless_head, &[b"A: ", [b'a'; 4096].as_slice(), b"\r\n"].concat(), 1024 * 1024);
+        flood(
+            &mut endless_head,
+            &[b"A: ", [b'a'; 4096].as_slice(), b"\r\n"].concat(),
+            1024 * 1024,
+        );
         let mut endless_name = begin(b"GET /");
         flood(&mut endless_name, &[b'a'; 4096], 1024 * 1024);
         let mut endless_body =
@@ -131,18 +148,28 @@ async fn one_who_is_slow_or_does_not_end_costs_a_bounded_time_and_memory() {
         flood(&mut endless_body, &[b'a'; 4096], 1024 * 1024);
         let mut endless_chunks =
             begin(b"POST /v1/reload HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n");
-        flood(&mut endless_chunks, &[b"1000\r\n", [b'a'; 4096].as_slice(), b"\r\n"].concat(), 1024 * 1024);
+        flood(
+            &mut endless_chunks,
+            &[b"1000\r\n", [b'a'; 4096].as_slice(), b"\r\n"].concat(),
+            1024 * 1024,
+        );
         socket.answers("floods");
 
         // All places are taken for a while, and given back.
         let mut crowd: Vec<UnixStream> = (0..CROWD).map(|_| begin(b"GET /v1/st")).collect();
         socket.answers("a crowd");
         assert!(answer(&mut no_body).starts_with("HTTP/1.1 408 "));
-        for stream in [&mut silent, &mut half_a_head].into_iter().chain(&mut crowd) {
+        for stream in [&mut silent, &mut half_a_head]
+            .into_iter()
+            .chain(&mut crowd)
+        {
             answer(stream);
         }
         let grown = memory(&daemon).saturating_sub(before);
-        println!("{CROWD} idle connections and four floods: {} KiB more memory", grown / 1024);
+        println!(
+            "{CROWD} idle connections and four floods: {} KiB more memory",
+            grown / 1024
+        );
         assert!(grown <= MOST_MEMORY, "{grown} bytes more memory");
     });
     daemon.stop();

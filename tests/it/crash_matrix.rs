@@ -1,13 +1,15 @@
-//! The crash matrix: the real binary stops dead before and after each of its effects on the outside, is
-//! started again, and nothing was ever broken.
+//! The crash matrix: the real binary stops dead before and after each of its effects on the
+//! outside, is started again, and nothing was ever broken.
 //!
-//! Each scenario is played once to have its effects written down (`src/effect.rs`). Then, for each of them,
-//! it is played from the beginning with a process that aborts right there; a restart runs to rest. Readers
-//! look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the journal are
-//! asked at the moment of death and at rest. Each third case crashes a second time, in the restart.
+//! Each scenario is played once to have its effects written down (`src/effect.rs`). Then, for each
+//! of them, it is played from the beginning with a process that aborts right there; a restart runs
+//! to rest. Readers look at the sinks all the time; the stand-in's record, the receiver, the
+//! mailbox and the journal are asked at the moment of death and at rest. Each third case crashes a
+//! second time, in the restart.
 //!
-//! An abort loses nothing that was written: what a power cut would lose of unsynced files this cannot show.
-//! That files are synced before they are renamed is seen in the order of the effects instead.
+//! An abort loses nothing that was written: what a power cut would lose of unsynced files this
+//! cannot show. That files are synced before they are renamed is seen in the order of the effects
+//! instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,7 +18,7 @@ use std::os::unix::process::ExitStatusExt;
 use ringcx_rotator::clock::monotonic;
 use tokio::runtime::Handle;
 
-use crate::rig::{House, side_by_side};
+use crate::env::{TestEnv, side_by_side};
 use stage::{Act, Scenario, Stage};
 
 mod props;
@@ -35,13 +37,13 @@ enum Side {
 
 /// Where a process stops dead: at the so-manieth effect of this name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Death {
+pub struct KillPoint {
     side: Side,
     effect: String,
     number: usize,
 }
 
-impl fmt::Display for Death {
+impl fmt::Display for KillPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = match self.side {
             Side::Before => "before",
@@ -56,15 +58,23 @@ struct Case {
     scenario: Scenario,
     /// Which of its acts is cut short.
     act: usize,
-    death: Death,
+    death: KillPoint,
     /// Where the first restart dies too.
-    again: Option<Death>,
+    again: Option<KillPoint>,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, act {}, {}", self.scenario.name(), self.act, self.death)?;
-        self.again.as_ref().map_or(Ok(()), |again| write!(f, ", and again {again}"))
+        write!(
+            f,
+            "{}, act {}, {}",
+            self.scenario.name(),
+            self.act,
+            self.death
+        )?;
+        self.again
+            .as_ref()
+            .map_or(Ok(()), |again| write!(f, ", and again {again}"))
     }
 }
 
@@ -77,9 +87,9 @@ struct Outcome {
     wrong: Vec<String>,
 }
 
-/// `RINGCX_ROTATOR_TEST_CRASH=rotation` plays only the cases whose name holds the text, `all` plays all. Else, of
-/// most scenarios only what comes before each effect is played: just after the one before it the world outside is
-/// the same.
+/// `RINGCX_ROTATOR_TEST_CRASH=rotation` plays only the cases whose name holds the text, `all` plays
+/// all. Else, of most scenarios only what comes before each effect is played: just after the one
+/// before it the world outside is the same.
 fn chosen(case: &Case) -> bool {
     match std::env::var("RINGCX_ROTATOR_TEST_CRASH").as_deref() {
         Ok("all") => true,
@@ -92,7 +102,9 @@ fn chosen(case: &Case) -> bool {
 async fn a_crash_at_any_effect_breaks_nothing() {
     let (runtime, began) = (Handle::current(), monotonic());
     let (cases, outcomes) = tokio::task::block_in_place(|| {
-        let healthy = side_by_side(AT_ONCE, &Scenario::ALL, |scenario| effects(*scenario, &runtime));
+        let healthy = side_by_side(AT_ONCE, &Scenario::ALL, |scenario| {
+            effects(*scenario, &runtime)
+        });
         let mut cases: Vec<Case> = healthy.into_iter().flatten().filter(chosen).collect();
         // A mint that never came is waited for; others are played meanwhile.
         cases.sort_by_key(|case| case.death.effect != "mint");
@@ -101,8 +113,14 @@ async fn a_crash_at_any_effect_breaks_nothing() {
     });
     let mut wrong = Vec::new();
     for scenario in Scenario::ALL {
-        let of = || cases.iter().zip(&outcomes).filter(|(case, _)| case.scenario == scenario);
-        let sum = |number: fn(&Outcome) -> usize| of().map(|(_, outcome)| number(outcome)).sum::<usize>();
+        let of = || {
+            cases
+                .iter()
+                .zip(&outcomes)
+                .filter(|(case, _)| case.scenario == scenario)
+        };
+        let sum =
+            |number: fn(&Outcome) -> usize| of().map(|(_, outcome)| number(outcome)).sum::<usize>();
         println!(
             "crash matrix, {:<16} {:>3} effects, {:>3} crash points, {:>3} deaths, {:>6} reads, {:>2} mails sent again, {} faults",
             scenario.name(),
@@ -119,7 +137,11 @@ async fn a_crash_at_any_effect_breaks_nothing() {
     for (case, outcome) in cases.iter().zip(&outcomes) {
         wrong.extend(outcome.wrong.iter().map(|what| format!("{case}: {what}")));
     }
-    let never = cases.iter().zip(&outcomes).filter(|(_, outcome)| outcome.deaths == 0).count();
+    let never = cases
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| outcome.deaths == 0)
+        .count();
     println!(
         "crash matrix: {} scenarios, {} crash points, {} deaths, {never} not reached, {} faults found, {:.0} s",
         Scenario::ALL.len(),
@@ -147,25 +169,57 @@ fn effects(scenario: Scenario, runtime: &Handle) -> Vec<Case> {
             let count = counts.entry(effect.clone()).or_default();
             *count += 1;
             for side in [Side::Before, Side::After] {
-                let death = Death { side, effect: effect.clone(), number: *count };
-                cases.push(Case { scenario, act: number, death, again: None });
+                let death = KillPoint {
+                    side,
+                    effect: effect.clone(),
+                    number: *count,
+                };
+                cases.push(Case {
+                    scenario,
+                    act: number,
+                    death,
+                    again: None,
+                });
             }
         }
     }
-    for (number, case) in cases.iter_mut().enumerate().filter(|(number, _)| number % 3 == 1) {
-        let side = if number % 2 == 0 { Side::Before } else { Side::After };
-        case.again = Some(Death { side, effect: "*".to_owned(), number: 1 + number * 7 % 17 });
+    for (number, case) in cases
+        .iter_mut()
+        .enumerate()
+        .filter(|(number, _)| number % 3 == 1)
+    {
+        let side = if number % 2 == 0 {
+            Side::Before
+        } else {
+            Side::After
+        };
+        case.again = Some(KillPoint {
+            side,
+            effect: "*".to_owned(),
+            number: 1 + number * 7 % 17,
+        });
     }
     stage.to_rest().unwrap();
     let (wrong, _) = stage.at_rest();
-    assert!(wrong.is_empty(), "{} without a crash: {wrong:?}", scenario.name());
+    assert!(
+        wrong.is_empty(),
+        "{} without a crash: {wrong:?}",
+        scenario.name()
+    );
     assert!(stage.verified());
     let tells = matches!(scenario, Scenario::Drift | Scenario::LostMint);
-    assert_eq!(stage.mails() > 0, tells, "{}: {} mails", scenario.name(), stage.mails());
+    assert_eq!(
+        stage.mails() > 0,
+        tells,
+        "{}: {} mails",
+        scenario.name(),
+        stage.mails()
+    );
     cases
 }
 
-/// Which commits go together is up to the moment, so one that was counted may not come the next time.
+/// Which commits go together is up to the moment, so one that was counted may not come the next
+/// time.
 fn play_till_dead(case: &Case, runtime: &Handle) -> Outcome {
     let mut outcome = play(case, runtime);
     for _ in 1..TRIES {
@@ -181,7 +235,12 @@ fn play(case: &Case, runtime: &Handle) -> Outcome {
     let mut outcome = Outcome::default();
     let mut stage = match Stage::set(case.scenario, runtime.clone()) {
         Ok(stage) => stage,
-        Err(error) => return Outcome { wrong: vec![error], ..outcome },
+        Err(error) => {
+            return Outcome {
+                wrong: vec![error],
+                ..outcome
+            };
+        }
     };
     for (number, act) in case.scenario.acts().iter().enumerate().take(case.act + 1) {
         let (status, _) = stage.act(*act, (number == case.act).then_some(&case.death));
@@ -212,24 +271,35 @@ impl Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_first_rotation_does_to_the_outside_is_done_in_order() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let watched = house.path("effects");
     let mut command = house.command();
-    command.args(["run", "--once"]).env("RINGCX_ROTATOR_TEST_EFFECTS", &watched);
-    assert_eq!(tokio::task::block_in_place(|| house.finish(command)).code(), 0);
+    command
+        .args(["run", "--once"])
+        .env("RINGCX_ROTATOR_TEST_EFFECTS", &watched);
+    assert_eq!(
+        tokio::task::block_in_place(|| house.finish(command)).code(),
+        0
+    );
     let names = house.read("effects");
-    println!("first rotation: {}", names.lines().collect::<Vec<_>>().join(" "));
+    println!(
+        "first rotation: {}",
+        names.lines().collect::<Vec<_>>().join(" ")
+    );
     let expected = [
         "commit", // the journal's tables
         "commit", // a line begins
         "commit", // a sink is bound
         "rehearse commit login list",
-        "commit mint commit",   // no mint without its intent, and what came of it at once
+        "commit mint commit", // no mint without its intent, and what came of it at once
         "list accounts commit", // it works
         "commit create write set-access sync rename sync-directory commit", // to the disk before it has its name
-        "list commit",                                                      // what was read back works
-        "commit",                                                           // promoted
+        "list commit", // what was read back works
+        "commit",      // promoted
     ];
-    assert_eq!(names.lines().collect::<Vec<_>>().join(" "), expected.join(" "));
+    assert_eq!(
+        names.lines().collect::<Vec<_>>().join(" "),
+        expected.join(" ")
+    );
 }

@@ -1,7 +1,7 @@
 //! Every fault of the stand-in, in every call it fits: once it is gone, all is well again.
 //!
-//! The real driver, the real HTTP client, real files, a real journal and the real alert desk, one stand-in
-//! and one webhook receiver a case. Each row of the printed table is a case.
+//! The real driver, the real HTTP client, real files, a real journal and the real alert desk, one
+//! stand-in and one webhook receiver a case. Each row of the printed table is a case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use ringcx_rotator::account::AccountState;
 use ringcx_rotator::alert::{AlertEvent, Condition};
 use ringcx_rotator::clock::Clock;
-use ringcx_rotator::daemon::alerts::{AlertDesk, AlertHandle};
-use ringcx_rotator::driver::{AccountDriver, Assignment, PassEnd, Witness};
+use ringcx_rotator::daemon::alerts::{AlertHandle, AlertTask};
 use ringcx_rotator::event::IncidentKind;
 use ringcx_rotator::journal::{ALERTS, Journal, SqliteJournal};
-use ringcx_rotator::plan::seen::Seen;
+use ringcx_rotator::plan::evidence::Evidence;
 use ringcx_rotator::policy::{self, Policy};
+use ringcx_rotator::reconcile::{AccountConfig, Observer, PassOutcome, Reconciler};
 use ringcx_rotator::ringcx::http::HttpApi;
 use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
 use ringcx_rotator::simulate::{Call, Fault, Record, RingexSetup, Setup, Simulator, Times};
@@ -28,8 +28,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{PASSWORD, USER, install_tls, user, write};
-use crate::truth::unwell;
+use crate::env::{PASSWORD, USER, install_tls, user, write};
+use crate::oracle::unwell;
 
 /// Cases under way at once, so that their sockets stay within the usual limit of open files.
 const AT_ONCE: usize = 120;
@@ -66,8 +66,17 @@ impl Case {
         let mut cases = Vec::new();
         for call in Call::ALL {
             for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(call)) {
-                for timing in [Timing::First, Timing::Once, Timing::Thrice, Timing::Standing] {
-                    let case = Self { call, fault, timing };
+                for timing in [
+                    Timing::First,
+                    Timing::Once,
+                    Timing::Thrice,
+                    Timing::Standing,
+                ] {
+                    let case = Self {
+                        call,
+                        fault,
+                        timing,
+                    };
                     if case.happens() {
                         cases.push(case);
                     }
@@ -102,7 +111,12 @@ impl fmt::Display for Case {
             Timing::Thrice => "thrice",
             Timing::Standing => "standing",
         };
-        write!(f, "{:<12} {:<30} {timing:<8}", self.call.to_string(), self.fault.to_string())
+        write!(
+            f,
+            "{:<12} {:<30} {timing:<8}",
+            self.call.to_string(),
+            self.fault.to_string()
+        )
     }
 }
 
@@ -124,19 +138,19 @@ struct Row {
 struct Hall {
     dir: TempDir,
     journal: SqliteJournal,
-    desk: AlertHandle,
+    alerts: AlertHandle,
     passes: Semaphore,
 }
 
 /// Tells the desk and nobody else.
 struct Told(AlertHandle);
 
-impl Witness for Told {
+impl Observer for Told {
     async fn conditions(&self, account: &str, conditions: Vec<Condition>) {
         self.0.report(account, conditions).await;
     }
 
-    fn changed(&self, _: &str, _: &AccountState, _: &Seen) {}
+    fn changed(&self, _: &str, _: &AccountState, _: &Evidence) {}
 
     fn progress(&self, _: &str) {}
 }
@@ -145,16 +159,30 @@ impl Witness for Told {
 async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
     install_tls();
     let cases = chosen(Case::all());
-    let named: Vec<(String, Case)> =
-        cases.into_iter().enumerate().map(|(number, case)| (format!("case-{number}"), case)).collect();
+    let named: Vec<(String, Case)> = cases
+        .into_iter()
+        .enumerate()
+        .map(|(number, case)| (format!("case-{number}"), case))
+        .collect();
     let dir = TempDir::new().unwrap();
     let journal = SqliteJournal::open(&dir.path().join("state")).unwrap();
     let (host, receiver) = ("http://127.0.0.1:9", "http://127.0.0.1:9/hook");
-    let nowhere = Hosts { ringcx: host, ringex: host, receiver };
+    let nowhere = Hosts {
+        ringcx: host,
+        ringex: host,
+        receiver,
+    };
     let alerts = policy_of(dir.path(), "any", nowhere, "1s", ADMIN).alerts;
     let managed: BTreeSet<String> = named.iter().map(|(name, _)| name.clone()).collect();
-    let desk = AlertDesk::start(journal.clone(), alerts, managed, Clock::system()).await.unwrap();
-    let hall = Arc::new(Hall { dir, journal, desk, passes: Semaphore::new(PASSES_AT_ONCE) });
+    let alerts = AlertTask::start(journal.clone(), alerts, managed, Clock::system())
+        .await
+        .unwrap();
+    let hall = Arc::new(Hall {
+        dir,
+        journal,
+        alerts,
+        passes: Semaphore::new(PASSES_AT_ONCE),
+    });
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
@@ -170,10 +198,15 @@ async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
     judge(&hall, &rows).await;
 }
 
-/// `RINGCX_ROTATOR_TEST_FAULTS=mint/lost-answer` plays only the cases whose name holds all the parts.
+/// `RINGCX_ROTATOR_TEST_FAULTS=mint/lost-answer` plays only the cases whose name holds all the
+/// parts.
 fn chosen(cases: Vec<Case>) -> Vec<Case> {
     let wanted = std::env::var("RINGCX_ROTATOR_TEST_FAULTS").unwrap_or_default();
-    let fits = |case: &Case| wanted.split('/').all(|part| case.to_string().contains(part));
+    let fits = |case: &Case| {
+        wanted
+            .split('/')
+            .all(|part| case.to_string().contains(part))
+    };
     cases.into_iter().filter(fits).collect()
 }
 
@@ -184,9 +217,14 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         match AlertEvent::from_row(&row).unwrap() {
             AlertEvent::IncidentOpened { incident, .. } => {
                 *open.entry(incident.account.clone()).or_default() += 1;
-                opened.entry(incident.account).or_default().push(incident.kind);
+                opened
+                    .entry(incident.account)
+                    .or_default()
+                    .push(incident.kind);
             }
-            AlertEvent::IncidentResolved { incident, .. } => *open.entry(incident.account).or_default() -= 1,
+            AlertEvent::IncidentResolved { incident, .. } => {
+                *open.entry(incident.account).or_default() -= 1
+            }
             _ => {}
         }
     }
@@ -197,7 +235,11 @@ async fn judge(hall: &Hall, rows: &[Row]) {
     let mut wrong = Vec::new();
     for row in rows {
         let mails = opened.remove(&row.account).unwrap_or_default();
-        let outcome = if row.outcome.is_ok() { "healthy" } else { "FAILED" };
+        let outcome = if row.outcome.is_ok() {
+            "healthy"
+        } else {
+            "FAILED"
+        };
         let line = format!(
             "{} {outcome:<8} {:>6} {:>6} {:>5} {:>5} {:>6}  {}",
             row.case,
@@ -206,12 +248,20 @@ async fn judge(hall: &Hall, rows: &[Row]) {
             mails.len(),
             row.mints,
             row.leaked,
-            mails.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            mails
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
         );
         println!("{line}");
         let mut faults: Vec<String> = row.outcome.clone().err().into_iter().collect();
         if mails.len() > row.met {
-            faults.push(format!("{} mails of {} rotations that met the fault", mails.len(), row.met));
+            faults.push(format!(
+                "{} mails of {} rotations that met the fault",
+                mails.len(),
+                row.met
+            ));
         }
         if open.get(&row.account).is_some_and(|open| *open != 0) {
             faults.push("an incident is still open".to_owned());
@@ -225,7 +275,11 @@ async fn judge(hall: &Hall, rows: &[Row]) {
         if row.ringex > LOGINS_PER_MINUTE {
             faults.push(format!("{} requests to RingEX in a minute", row.ringex));
         }
-        wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", row.case)));
+        wrong.extend(
+            faults
+                .into_iter()
+                .map(|fault| format!("{}: {fault}", row.case)),
+        );
     }
     println!("{} cases, {} faults found", rows.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -234,8 +288,15 @@ async fn judge(hall: &Hall, rows: &[Row]) {
 
 async fn play(hall: &Hall, account: String, case: Case) -> Row {
     let jwts = [("the-jwt".to_owned(), USER.to_owned())].into();
-    let ringex = RingexSetup { jwts, ..RingexSetup::default() };
-    let setup = Setup { users: vec![user(USER, PASSWORD)], ringex, ..Setup::default() };
+    let ringex = RingexSetup {
+        jwts,
+        ..RingexSetup::default()
+    };
+    let setup = Setup {
+        users: vec![user(USER, PASSWORD)],
+        ringex,
+        ..Setup::default()
+    };
     let ringcx = Simulator::start(setup).await.unwrap();
     let receiver = Receiver::start(ReceiverSetup::default()).await.unwrap();
     let foreign = [ringcx.mint_foreign(USER), ringcx.mint_foreign(USER)];
@@ -245,15 +306,33 @@ async fn play(hall: &Hall, account: String, case: Case) -> Row {
     let played = tokio::time::timeout(LONGEST_CASE, stage.play()).await;
     let outcome = match played {
         Ok(played) => played.and_then(|()| stage.look(&foreign)),
-        Err(_) => Err(format!("not well after {LONGEST_CASE:?}: {:?}", stage.unwell())),
+        Err(_) => Err(format!(
+            "not well after {LONGEST_CASE:?}: {:?}",
+            stage.unwell()
+        )),
     };
     let current = stage.token();
     let alive = record.alive(USER);
-    let leaked = alive.iter().filter(|it| !foreign.contains(&it.token) && it.token != current).count();
-    let (logins, ringex) = (record.logins_in_any_minute(USER), record.ringex_requests_in_any_minute());
+    let leaked = alive
+        .iter()
+        .filter(|it| !foreign.contains(&it.token) && it.token != current)
+        .count();
+    let (logins, ringex) = (
+        record.logins_in_any_minute(USER),
+        record.ringex_requests_in_any_minute(),
+    );
     stage.ringcx.stop().await;
     let mints = record.effects(Call::Mint);
-    Row { case, account, outcome, logins, ringex, mints, leaked, met: stage.met }
+    Row {
+        case,
+        account,
+        outcome,
+        logins,
+        ringex,
+        mints,
+        leaked,
+        met: stage.met,
+    }
 }
 
 /// One case under way.
@@ -268,25 +347,50 @@ struct Stage<'a> {
     met: usize,
 }
 
-type Driver = AccountDriver<HttpApi, SqliteJournal, Told>;
+type Driver = Reconciler<HttpApi, SqliteJournal, Told>;
 
 async fn open(hall: &Hall, policy: &Policy) -> Driver {
     let api = HttpApi::try_new(&policy.ringcx, Clock::system()).unwrap();
     let account = policy.accounts[0].clone();
-    let assignment = Assignment { account, ringcx: policy.ringcx.clone(), alerts: policy.alerts.clone() };
-    let (journal, told) = (hall.journal.clone(), Told(hall.desk.clone()));
-    AccountDriver::open(assignment, Arc::new(api), journal, told, Clock::system()).await.unwrap()
+    let assignment = AccountConfig {
+        account,
+        ringcx: policy.ringcx.clone(),
+        alerts: policy.alerts.clone(),
+    };
+    let (journal, told) = (hall.journal.clone(), Told(hall.alerts.clone()));
+    Reconciler::open(assignment, Arc::new(api), journal, told, Clock::system())
+        .await
+        .unwrap()
 }
 
 impl<'a> Stage<'a> {
-    async fn open(hall: &'a Hall, name: &str, ringcx: Simulator, receiver: Receiver, case: Case) -> Self {
+    async fn open(
+        hall: &'a Hall,
+        name: &str,
+        ringcx: Simulator,
+        receiver: Receiver,
+        case: Case,
+    ) -> Self {
         let dir = hall.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
         let (base, ringex, hook) = (ringcx.base_url(), ringcx.ringex_url(), receiver.url());
-        let hosts = Hosts { ringcx: &base, ringex: &ringex, receiver: &hook };
+        let hosts = Hosts {
+            ringcx: &base,
+            ringex: &ringex,
+            receiver: &hook,
+        };
         let policy = policy_of(&dir, name, hosts, first_wait(case.fault), login_of(case));
         let driver = open(hall, &policy).await;
-        Self { hall, case, dir, policy, ringcx: Arc::new(ringcx), receiver, driver, met: 0 }
+        Self {
+            hall,
+            case,
+            dir,
+            policy,
+            ringcx: Arc::new(ringcx),
+            receiver,
+            driver,
+            met: 0,
+        }
     }
 
     async fn play(&mut self) -> Result<(), String> {
@@ -306,7 +410,8 @@ impl<'a> Stage<'a> {
         }
         self.until_well().await?;
         self.met = self.hits().min(1);
-        // What happened at once needs no second try: the rest of the faults meet the next rotations.
+        // What happened at once needs no second try: the rest of the faults meet the next
+        // rotations.
         let wanted = if timing == Timing::Thrice { 3 } else { 1 };
         for _ in 0..3 {
             let before = self.hits();
@@ -353,7 +458,10 @@ impl<'a> Stage<'a> {
             | Call::ConfigRead
             | Call::ConfigWrite => {}
         }
-        self.driver.ask_rotation().await.map_err(|error| error.to_string())
+        self.driver
+            .ask_rotation()
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// One pass after the other, each when it is due, until all is well.
@@ -365,16 +473,21 @@ impl<'a> Stage<'a> {
                 self.driver.pass(&stop).await
             };
             match report.end {
-                PassEnd::AtRest => {}
-                PassEnd::Stopped | PassEnd::Circling | PassEnd::Journal(_) => {
+                PassOutcome::AtRest => {}
+                PassOutcome::Stopped | PassOutcome::Circling | PassOutcome::Journal(_) => {
                     let next = self.driver.decide().next;
-                    return Err(format!("a pass ended by {:?}, about to do {next:?}", report.end));
+                    return Err(format!(
+                        "a pass ended by {:?}, about to do {next:?}",
+                        report.end
+                    ));
                 }
             }
             if self.unwell().is_empty() {
                 return Ok(());
             }
-            let wait = (report.wake_at - Clock::system().now()).to_std().unwrap_or_default();
+            let wait = (report.wake_at - Clock::system().now())
+                .to_std()
+                .unwrap_or_default();
             tokio::time::sleep(wait.max(Duration::from_millis(5))).await;
         }
     }
@@ -400,24 +513,49 @@ impl<'a> Stage<'a> {
     /// The world outside agrees with the journal.
     fn look(&self, foreign: &[String]) -> Result<(), String> {
         let token = self.token();
-        let env = std::fs::read_to_string(self.dir.join("env")).map_err(|error| error.to_string())?;
+        let env =
+            std::fs::read_to_string(self.dir.join("env")).map_err(|error| error.to_string())?;
         let record = self.ringcx.record();
-        let current = self.driver.state().current().map(|current| current.fingerprint);
+        let current = self
+            .driver
+            .state()
+            .current()
+            .map(|current| current.fingerprint);
         for (wrong, what) in [
-            (!record.is_alive(&token), "the token file holds no living token"),
             (
-                record.alive(USER).iter().all(|it| Some(it.fingerprint) != current),
+                !record.is_alive(&token),
+                "the token file holds no living token",
+            ),
+            (
+                record
+                    .alive(USER)
+                    .iter()
+                    .all(|it| Some(it.fingerprint) != current),
                 "the current token is gone",
             ),
-            (env != format!("# kept\nTOKEN={token}\n"), "the env-file holds another token"),
-            (self.receiver.held_token().as_ref() != Some(&token), "the receiver holds another token"),
             (
-                record.config(CONFIG).is_none_or(|config| config.key != token),
+                env != format!("# kept\nTOKEN={token}\n"),
+                "the env-file holds another token",
+            ),
+            (
+                self.receiver.held_token().as_ref() != Some(&token),
+                "the receiver holds another token",
+            ),
+            (
+                record
+                    .config(CONFIG)
+                    .is_none_or(|config| config.key != token),
                 "the auth config holds another token",
             ),
-            (foreign.iter().any(|it| !record.is_alive(it)), "a foreign token was deleted"),
-            (self.driver.state().foreign.len() != foreign.len(), "the foreign tokens are miscounted"),
-            (record.strayed() != 0, "a redirect was followed"),
+            (
+                foreign.iter().any(|it| !record.is_alive(it)),
+                "a foreign token was deleted",
+            ),
+            (
+                self.driver.state().foreign.len() != foreign.len(),
+                "the foreign tokens are miscounted",
+            ),
+            (record.redirected_calls() != 0, "a redirect was followed"),
         ] {
             if wrong {
                 return Err(what.to_owned());
@@ -428,18 +566,26 @@ impl<'a> Stage<'a> {
 }
 
 fn hits(record: &Record, case: Case) -> usize {
-    record.calls().iter().filter(|it| it.call == case.call && it.fault == Some(case.fault)).count()
+    record
+        .calls()
+        .iter()
+        .filter(|it| it.call == case.call && it.fault == Some(case.fault))
+        .count()
 }
 
-/// The first wait after a failure. Where the effect comes late it is longer than that, as any wait of a
-/// real policy is: with several mints under way at once nothing tells whose tokens those are that appear,
-/// and the daemon rightly leaves them alone (`lost_mint` has a test of its own for that).
+/// The first wait after a failure. Where the effect comes late it is longer than that, as any wait
+/// of a real policy is: with several mints under way at once nothing tells whose tokens those are
+/// that appear, and the daemon rightly leaves them alone (`lost_mint` has a test of its own for
+/// that).
 fn first_wait(fault: Fault) -> &'static str {
-    if matches!(fault, Fault::LateEffect(_)) { "700ms" } else { "150ms" }
+    if matches!(fault, Fault::LateEffect(_)) {
+        "700ms"
+    } else {
+        "150ms"
+    }
 }
 
-const ADMIN: &str =
-    "username = \"ivr-bot@example.com\"\npassword = { file = \"password\" }\nplatform-id = \"aws80\"";
+const ADMIN: &str = "username = \"ivr-bot@example.com\"\npassword = { file = \"password\" }\nplatform-id = \"aws80\"";
 
 const RINGEX: &str = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret = { file = \"secret\" }\njwt = { file = \"jwt\" }";
 
@@ -468,7 +614,11 @@ struct Hosts<'a> {
 }
 
 fn policy_of(dir: &Path, account: &str, hosts: Hosts<'_>, first_wait: &str, login: &str) -> Policy {
-    let Hosts { ringcx, ringex, receiver } = hosts;
+    let Hosts {
+        ringcx,
+        ringex,
+        receiver,
+    } = hosts;
     write(&dir.join("password"), PASSWORD.as_bytes());
     write(&dir.join("jwt"), b"the-jwt");
     write(&dir.join("secret"), b"a secret for webhooks");
@@ -518,6 +668,11 @@ account-id = "21170002"
 auth-config-id = "{CONFIG}"
 "#
     );
-    File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
-    policy::load(&path).unwrap_or_else(|errors| panic!("{errors}")).policy
+    File::create(&path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    policy::load(&path)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .policy
 }

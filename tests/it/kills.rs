@@ -1,16 +1,18 @@
-//! Random kills: the real daemon ends by SIGKILL at any moment, again and again, while several accounts
-//! rotate as fast as they may, calls go wrong and a webhook hangs now and then. Nothing is ever broken.
+//! Random kills: the real daemon ends by SIGKILL at any moment, again and again, while several
+//! accounts rotate as fast as they may, calls go wrong and a webhook hangs now and then. Nothing is
+//! ever broken.
 //!
-//! One account gives its token to a program too, one has a file with another's token in it and a consumer that is
-//! told and that says what it uses; both programs fail now and then. What a kill leaves of them is ended with the
-//! daemon, as the service manager would.
+//! One account gives its token to a program too, one has a file with another's token in it and a
+//! consumer that is told and that says what it uses; both programs fail now and then. What a kill
+//! leaves of them is ended with the daemon, as the service manager would.
 //!
-//! Readers look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the journal
-//! are asked after each kill and at rest. What is left out: mints that happen long after their answer was
-//! lost. Two of them at once cannot be told apart, and the daemon rightly leaves both alone; `lost_mint` has
-//! tests of that.
+//! Readers look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the
+//! journal are asked after each kill and at rest. What is left out: mints that happen long after
+//! their answer was lost. Two of them at once cannot be told apart, and the daemon rightly leaves
+//! both alone; `lost_mint` has tests of that.
 //!
-//! `RINGCX_ROTATOR_TEST_KILLS=1000` makes it longer, `RINGCX_ROTATOR_TEST_KILLS_SEED` repeats the same draws.
+//! `RINGCX_ROTATOR_TEST_KILLS=1000` makes it longer, `RINGCX_ROTATOR_TEST_KILLS_SEED` repeats the
+//! same draws.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -23,13 +25,13 @@ use std::time::Duration;
 use ringcx_rotator::clock::{Clock, monotonic};
 use ringcx_rotator::event::Event;
 use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::receiver::{Manner, Receiver, ReceiverSetup};
+use ringcx_rotator::simulate::receiver::{Behavior, Receiver, ReceiverSetup};
 use ringcx_rotator::simulate::{Call, Effect, Fault, MintedBy, RetryAfter, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
-use crate::rig::{House, Kill, PASSWORD, USER, user};
-use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
+use crate::env::{Kill, PASSWORD, TestEnv, USER, user};
+use crate::oracle::{self, Account, AllTheTime, KEPT, MailStore, Place, Readers, Story};
 
 const ACCOUNTS: [(&str, &str); 4] = [
     ("ivr-0", "bot-0@example.com"),
@@ -42,7 +44,8 @@ const SIGKILL: i32 = 9;
 /// About how long the daemon lives at most, in milliseconds.
 const LONGEST_LIFE: u64 = 500;
 /// Keeps the token that it reads; now and then it does not.
-const TAKE: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\ncat > kept.$$ && mv kept.$$ kept\n";
+const TAKE: &str =
+    "test $(($$ % 7)) -ne 0 || exit 1\numask 077\ncat > kept.$$ && mv kept.$$ kept\n";
 /// Uses the token in its file from then on, and says so; now and then it does not.
 const CONSUME: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\nset -e\n\
     cat ivr-1 > uses.$$\nmv uses.$$ uses\nsha256sum uses | cut -c1-64 > says.$$\nmv says.$$ says\necho >> told\n";
@@ -64,12 +67,12 @@ const FAULTS: [Fault; 12] = [
     Fault::Empty,
 ];
 
-const MANNERS: [Manner; 5] = [
-    Manner::Hang,
-    Manner::Slow(Duration::from_millis(100)),
-    Manner::LostAnswer,
-    Manner::CutBefore,
-    Manner::Status(500),
+const MANNERS: [Behavior; 5] = [
+    Behavior::Hang,
+    Behavior::Slow(Duration::from_millis(100)),
+    Behavior::LostAnswer,
+    Behavior::CutBefore,
+    Behavior::Status(500),
 ];
 
 /// Draws by the `SplitMix64` rule: the same ones for the same seed.
@@ -105,42 +108,85 @@ async fn kills_at_random_moments_break_nothing() {
 
 struct Scene {
     runtime: Handle,
-    house: House,
+    house: TestEnv,
     receiver: Arc<Receiver>,
     mailbox: Mailbox,
     foreign: Vec<String>,
     readers: AllTheTime,
-    post: Post,
+    post: MailStore,
     kills: u64,
     wrong: Vec<String>,
 }
 
 impl Scene {
     async fn set() -> Self {
-        let house = House::with_users(ACCOUNTS.iter().map(|(_, name)| user(name, PASSWORD)).collect()).await;
+        let house = TestEnv::with_users(
+            ACCOUNTS
+                .iter()
+                .map(|(_, name)| user(name, PASSWORD))
+                .collect(),
+        )
+        .await;
         let receiver = Arc::new(Receiver::start(ReceiverSetup::default()).await.unwrap());
         let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
-        let foreign = ACCOUNTS.iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
+        let foreign = ACCOUNTS
+            .iter()
+            .map(|(_, user)| house.ringcx.mint_foreign(user))
+            .collect();
         house.write("secret", "a secret for webhooks");
         house.write("env", KEPT);
         for (name, script) in [("take", TAKE), ("consume", CONSUME)] {
-            house.write(name, format!("#!/bin/sh\ncd {} || exit 9\n{script}", house.dir.path().display()));
+            house.write(
+                name,
+                format!(
+                    "#!/bin/sh\ncd {} || exit 9\n{script}",
+                    house.dir.path().display()
+                ),
+            );
             std::fs::set_permissions(house.path(name), Permissions::from_mode(0o700)).unwrap();
         }
-        let keys = ACCOUNTS.iter().map(|(name, user)| (key(name), (*user).to_owned())).collect();
+        let keys = ACCOUNTS
+            .iter()
+            .map(|(name, user)| (key(name), (*user).to_owned()))
+            .collect();
         let mut places = vec![
-            Place::Env { path: house.path("env"), keys },
-            Place::Hook { receiver: Arc::clone(&receiver), user: ACCOUNTS[0].1.to_owned() },
+            Place::Env {
+                path: house.path("env"),
+                keys,
+            },
+            Place::Hook {
+                receiver: Arc::clone(&receiver),
+                user: ACCOUNTS[0].1.to_owned(),
+            },
         ];
-        let files = ACCOUNTS.iter().copied().chain([("kept", ACCOUNTS[0].1), ("uses", ACCOUNTS[1].1)]);
+        let files = ACCOUNTS
+            .iter()
+            .copied()
+            .chain([("kept", ACCOUNTS[0].1), ("uses", ACCOUNTS[1].1)]);
         for (name, user) in files {
-            places.push(Place::File { path: house.path(name), user: user.to_owned() });
+            places.push(Place::File {
+                path: house.path(name),
+                user: user.to_owned(),
+            });
         }
         let users = vec![ACCOUNTS[1].1.to_owned(), ACCOUNTS[2].1.to_owned()];
-        places.push(Place::Rendered { path: house.path("both"), users });
+        places.push(Place::Rendered {
+            path: house.path("both"),
+            users,
+        });
         let readers = AllTheTime::start(Readers::new(house.record(), places));
-        let (post, kills, wrong) = (Post::default(), 0, Vec::new());
-        Self { runtime: Handle::current(), house, receiver, mailbox, foreign, readers, post, kills, wrong }
+        let (post, kills, wrong) = (MailStore::default(), 0, Vec::new());
+        Self {
+            runtime: Handle::current(),
+            house,
+            receiver,
+            mailbox,
+            foreign,
+            readers,
+            post,
+            kills,
+            wrong,
+        }
     }
 
     fn policy(&self, every: &str) -> String {
@@ -165,7 +211,10 @@ impl Scene {
                 ));
             }
             if name == ACCOUNTS[1].0 {
-                let notify = format!("notify = {{ argv = [\"{}\"] }}\n", house.path("consume").display());
+                let notify = format!(
+                    "notify = {{ argv = [\"{}\"] }}\n",
+                    house.path("consume").display()
+                );
                 let says = house.path("says");
                 sinks[0].push_str(&notify);
                 sinks[0].push_str(&format!(
@@ -192,10 +241,12 @@ impl Scene {
         format!(
             "{}[alerts.email]\nfrom = \"rotator@example.com\"\nto = [\"oncall@example.com\"]\n\
              host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",
-            policy.replace("requests-per-minute = 6000", limits).replace(
-                "request-timeout = \"20s\"",
-                "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\""
-            ),
+            policy
+                .replace("requests-per-minute = 6000", limits)
+                .replace(
+                    "request-timeout = \"20s\"",
+                    "connect-timeout = \"300ms\"\nrequest-timeout = \"300ms\""
+                ),
             self.mailbox.address().port()
         )
     }
@@ -210,7 +261,7 @@ impl Scene {
             self.live_and_die(&mut draws, self.kills);
         }
         self.house.ringcx.clear();
-        self.receiver.answer(Manner::Receipt);
+        self.receiver.answer(Behavior::Receipt);
         self.house.set_policy(&self.policy("10h"));
         self.rest();
         self.at_rest();
@@ -219,15 +270,25 @@ impl Scene {
 
     /// One life of the daemon, with whatever goes wrong in it, and its end.
     fn live_and_die(&mut self, draws: &mut Draws, kill: u64) {
-        let log = File::options().append(true).create(true).open(self.house.path("daemon.log")).unwrap();
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.house.path("daemon.log"))
+            .unwrap();
         let mut command = self.house.command();
         // Handed on to all that it starts, which is known by it.
-        command.env("HOME", self.house.dir.path()).arg("run").stdout(Stdio::null()).stderr(log);
+        command
+            .env("HOME", self.house.dir.path())
+            .arg("run")
+            .stdout(Stdio::null())
+            .stderr(log);
         let mut child = Kill(command.spawn().unwrap());
         let pid = Pid::from_child(&child.0);
         for _ in 0..draws.below(3) {
             let (call, fault) = (draws.of(&Call::ALL), draws.of(&FAULTS));
-            self.house.ringcx.inject_for(draws.of(&ACCOUNTS).1, call, fault, Times::Once);
+            self.house
+                .ringcx
+                .inject_for(draws.of(&ACCOUNTS).1, call, fault, Times::Once);
         }
         if draws.below(3) == 0 {
             self.receiver.answer_next([draws.of(&MANNERS)]);
@@ -245,9 +306,10 @@ impl Scene {
             let (call, record) = (draws.of(&Call::ALL), self.house.record());
             let before = record.count(call);
             let wait = Duration::from_millis(LONGEST_LIFE / 2);
-            let came = self
-                .runtime
-                .block_on(tokio::time::timeout(wait, record.until(|record| record.count(call) > before)));
+            let came = self.runtime.block_on(tokio::time::timeout(
+                wait,
+                record.until(|record| record.count(call) > before),
+            ));
             let _none_came = came;
             std::thread::sleep(Duration::from_micros(draws.below(8_000)));
         } else {
@@ -259,11 +321,14 @@ impl Scene {
         // Before it listens to signals, being told to reload ends it as it does any process.
         let killed = [Some(SIGKILL), told_to_reload.then_some(SIGHUP)].contains(&status.signal());
         if !killed || status.signal().is_none() {
-            self.wrong
-                .push(format!("kill {kill}: it had ended by itself, {status:?}\n{}", self.end_of_log()));
+            self.wrong.push(format!(
+                "kill {kill}: it had ended by itself, {status:?}\n{}",
+                self.end_of_log()
+            ));
         }
         let found = self.at_death();
-        self.wrong.extend(found.into_iter().map(|what| format!("kill {kill}: {what}")));
+        self.wrong
+            .extend(found.into_iter().map(|what| format!("kill {kill}: {what}")));
     }
 
     /// As the service manager would, with the whole group of the service.
@@ -271,7 +336,9 @@ impl Scene {
         let home = format!("HOME={}", self.house.dir.path().display());
         let is_left = |pid: &str| {
             let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|it| it == home.as_bytes())
+            environment
+                .split(|byte| *byte == 0)
+                .any(|it| it == home.as_bytes())
         };
         loop {
             let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -299,15 +366,22 @@ impl Scene {
         match self.stories() {
             Ok(stories) => {
                 for (account, story) in self.accounts().iter().zip(&stories) {
-                    wrong.extend(truth::at_any_moment(account, story, &record));
-                    wrong.extend(truth::as_written_down(story, &record, &self.held(account.name)));
+                    wrong.extend(oracle::at_any_moment(account, story, &record));
+                    wrong.extend(oracle::as_written_down(
+                        story,
+                        &record,
+                        &self.held(account.name),
+                    ));
                 }
             }
             // Killed before there was one.
             Err(error) if !self.house.path("state/journal.sqlite").exists() => drop(error),
             Err(error) => wrong.push(error),
         }
-        if let Ok((alerts, sent)) = self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
+        if let Ok((alerts, sent)) = self
+            .runtime
+            .block_on(oracle::alerts(&self.house.path("state")))
+        {
             wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox));
         }
         wrong
@@ -321,13 +395,19 @@ impl Scene {
                 "ivr-1" => &["env", "both"],
                 _ => &["env"],
             };
-            Account { name, user, hook, required }
+            Account {
+                name,
+                user,
+                hook,
+                required,
+            }
         };
         ACCOUNTS.iter().map(account).collect()
     }
 
     fn stories(&self) -> Result<Vec<Story>, String> {
-        self.runtime.block_on(truth::stories(&self.house.path("state"), &self.accounts()))
+        self.runtime
+            .block_on(oracle::stories(&self.house.path("state"), &self.accounts()))
     }
 
     /// Sinks that are files, with the token in each.
@@ -335,7 +415,10 @@ impl Scene {
         let file = std::fs::read_to_string(self.house.path(account)).ok();
         let wanted = format!("{}=", key(account));
         let env = self.house.read("env");
-        let env = env.lines().find_map(|line| line.strip_prefix(&wanted)).map(str::to_owned);
+        let env = env
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted))
+            .map(str::to_owned);
         [(account.to_owned(), file), ("env".to_owned(), env)]
             .into_iter()
             .filter_map(|(sink, token)| Some((sink, token?)))
@@ -351,8 +434,13 @@ impl Scene {
                 Ok(stories) => stories
                     .iter()
                     .flat_map(|story| {
-                        let old = story.state.previous().map(|it| format!("generation {} to go", it.number));
-                        truth::unwell(&story.state).into_iter().chain(old.collect::<Vec<_>>())
+                        let old = story
+                            .state
+                            .previous()
+                            .map(|it| format!("generation {} to go", it.number));
+                        oracle::unwell(&story.state)
+                            .into_iter()
+                            .chain(old.collect::<Vec<_>>())
                     })
                     .collect(),
                 Err(error) => vec![error],
@@ -361,7 +449,8 @@ impl Scene {
                 return;
             }
             if since.elapsed() > LONGEST_REST {
-                self.wrong.push(format!("never at rest: {unwell:?}\n{}", ran.err));
+                self.wrong
+                    .push(format!("never at rest: {unwell:?}\n{}", ran.err));
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -372,24 +461,35 @@ impl Scene {
         let mut wrong = self.at_death();
         let record = self.house.record();
         let mut currents = Vec::new();
-        for (account, story) in self.accounts().iter().zip(&self.stories().unwrap_or_default()) {
-            wrong.extend(truth::leaked(account, story, &record));
+        for (account, story) in self
+            .accounts()
+            .iter()
+            .zip(&self.stories().unwrap_or_default())
+        {
+            wrong.extend(oracle::leaked(account, story, &record));
             let current = story.state.current().map(|it| it.fingerprint);
-            let current = current.and_then(|current| record.token(current)).map(|it| it.token);
+            let current = current
+                .and_then(|current| record.token(current))
+                .map(|it| it.token);
             let held = self.held(account.name);
             let hook = account.hook.map(|(_, receiver)| receiver.held_token());
             if held.len() != 2
                 || held.values().any(|it| Some(it) != current.as_ref())
                 || hook.is_some_and(|it| it != current)
             {
-                wrong.push(format!("{}: a sink does not hold the current token", account.name));
+                wrong.push(format!(
+                    "{}: a sink does not hold the current token",
+                    account.name
+                ));
             }
             currents.push(current.unwrap_or_default());
         }
         if let [first, second, third, _] = currents.as_slice() {
-            for (file, expected) in
-                [("kept", first), ("uses", second), ("both", &format!("{second}\n{third}\n"))]
-            {
+            for (file, expected) in [
+                ("kept", first),
+                ("uses", second),
+                ("both", &format!("{second}\n{third}\n")),
+            ] {
                 if std::fs::read_to_string(self.house.path(file)).ok().as_ref() != Some(expected) {
                     wrong.push(format!("{file} does not hold the current token"));
                 }
@@ -399,9 +499,12 @@ impl Scene {
             wrong.push("own-only: a foreign token is gone".to_owned());
         }
         wrong.extend(self.post.at_rest(&self.mailbox).err());
-        wrong.extend(truth::ids(&self.receiver));
-        wrong
-            .extend(truth::left_over(self.house.dir.path()).into_iter().map(|it| format!("left over: {it}")));
+        wrong.extend(oracle::ids(&self.receiver));
+        wrong.extend(
+            oracle::left_over(self.house.dir.path())
+                .into_iter()
+                .map(|it| format!("left over: {it}")),
+        );
         if self.house.run(["history", "--verify"]).code() != 0 {
             wrong.push("audit: the chain is broken".to_owned());
         }
@@ -418,10 +521,17 @@ impl Scene {
         let record = self.house.record();
         let stories = self.stories().unwrap_or_default();
         let events = || stories.iter().flat_map(|story| &story.events);
-        let promoted = events().filter(|it| matches!(it, Event::Promoted { .. })).count();
-        let recovered =
-            events().filter(|it| matches!(it, Event::MintUnknown { .. } | Event::MintMissing { .. })).count();
-        let minted = record.tokens().iter().filter(|it| it.minted_by == MintedBy::Api).count();
+        let promoted = events()
+            .filter(|it| matches!(it, Event::Promoted { .. }))
+            .count();
+        let recovered = events()
+            .filter(|it| matches!(it, Event::MintUnknown { .. } | Event::MintMissing { .. }))
+            .count();
+        let minted = record
+            .tokens()
+            .iter()
+            .filter(|it| it.minted_by == MintedBy::Api)
+            .count();
         println!(
             "kills: {} kills in {:.0} s, {promoted} rotations, {minted} minted, {recovered} mints without an \
              answer, {} deleted, {} faults met, {} deliveries to the webhook, {} to a program, a consumer told {} \
@@ -429,17 +539,34 @@ impl Scene {
             self.kills,
             took.as_secs_f32(),
             record.effects(Call::Delete),
-            record.calls().iter().filter(|it| it.fault.is_some()).count(),
+            record
+                .calls()
+                .iter()
+                .filter(|it| it.fault.is_some())
+                .count(),
             self.receiver.deliveries().len(),
-            events().filter(|it| matches!(it, Event::Delivered { sink, .. } if sink == "program")).count(),
-            std::fs::read_to_string(self.house.path("told")).unwrap_or_default().lines().count(),
+            events()
+                .filter(|it| matches!(it, Event::Delivered { sink, .. } if sink == "program"))
+                .count(),
+            std::fs::read_to_string(self.house.path("told"))
+                .unwrap_or_default()
+                .lines()
+                .count(),
             self.mailbox.mails().len(),
             self.readers.with(|readers| readers.reads),
             self.wrong.len(),
         );
-        assert!(self.wrong.is_empty(), "{}\n{}", self.wrong.join("\n"), self.end_of_log());
+        assert!(
+            self.wrong.is_empty(),
+            "{}\n{}",
+            self.wrong.join("\n"),
+            self.end_of_log()
+        );
         // A machine that is busy with other things kills more often than it rotates.
-        assert!(promoted as u64 > self.kills / 20, "hardly anything was rotated");
+        assert!(
+            promoted as u64 > self.kills / 20,
+            "hardly anything was rotated"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Log lines of the real daemon: what the journal is sent, and that a reload changes level and format.
+//! Log lines of the real daemon: what the journal is sent, and that a reload changes level and
+//! format.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
@@ -10,11 +11,11 @@ use std::time::Duration;
 use ringcx_rotator::simulate::Call;
 use serde_json::Value;
 
-use crate::rig::{House, eventually};
+use crate::env::{TestEnv, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_changes_level_and_format_of_the_log() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&house.usual(""));
     let daemon = house.start_ready().await;
     let first = daemon.log();
@@ -29,16 +30,28 @@ async fn a_reload_changes_level_and_format_of_the_log() {
     let reloaded = daemon.log().len();
     assert_eq!(house.run(["rotate", "ivr"]).code(), 0);
     let second = daemon.log()[reloaded..].to_owned();
-    let lines: Vec<Value> =
-        second.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
-    let levels: BTreeSet<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-    assert!(levels.contains("DEBUG") && levels.contains("INFO"), "{levels:?}");
+    let lines: Vec<Value> = second
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    let levels: BTreeSet<&str> = lines
+        .iter()
+        .map(|line| line["level"].as_str().unwrap())
+        .collect();
+    assert!(
+        levels.contains("DEBUG") && levels.contains("INFO"),
+        "{levels:?}"
+    );
 
     house.set_policy(&policy("level = \"warn\"\n"));
     assert_eq!(house.run(["reload"]).code(), 0);
     let quiet = daemon.log().len();
     assert_eq!(house.run(["rotate", "ivr"]).code(), 0);
-    assert_eq!(&daemon.log()[quiet..], "", "a rotation that goes well warns of nothing");
+    assert_eq!(
+        &daemon.log()[quiet..],
+        "",
+        "a rotation that goes well warns of nothing"
+    );
     assert_eq!(house.count(Call::Mint), 3);
     daemon.stop();
 }
@@ -49,24 +62,35 @@ type Entry = Vec<(String, String)>;
 fn fields(entry: &[u8]) -> Entry {
     let text = String::from_utf8_lossy(entry);
     let pairs = text.lines().filter_map(|line| line.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// In a mount namespace of its own the daemon finds a journal where systemd's would be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_journal_is_sent_what_happens_to_which_account_under_fixed_numbers() {
-    let possible = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs none /run"]).output();
+    let possible = Command::new("unshare")
+        .args(["-m", "sh", "-c", "mount -t tmpfs none /run"])
+        .output();
     if !possible.is_ok_and(|tried| tried.status.success()) {
         println!("skipped: a journal of our own takes root and a mount namespace");
         return;
     }
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let socket = house.path("journal");
     let journal = UnixDatagram::bind(&socket).unwrap();
-    journal.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    house.set_policy(&format!("{}\n[log]\nformat = \"journald\"\nlevel = \"debug\"\n", house.usual("")));
+    journal
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    house.set_policy(&format!(
+        "{}\n[log]\nformat = \"journald\"\nlevel = \"debug\"\n",
+        house.usual("")
+    ));
     // Somewhere that no sink can be written.
-    let policy = house.read("config.toml").replace("/token\"", "/missing/token\"");
+    let policy = house
+        .read("config.toml")
+        .replace("/token\"", "/missing/token\"");
     house.set_policy(&policy);
 
     let daemon = house.start_with(|command| {
@@ -95,28 +119,52 @@ async fn the_journal_is_sent_what_happens_to_which_account_under_fixed_numbers()
     });
     let until = async |message: &str| {
         let is_it = |entry: &&Entry| entry.iter().any(|(n, v)| n == "MESSAGE" && v == message);
-        eventually(message, || entries.lock().unwrap().iter().find(is_it).cloned()).await
+        eventually(message, || {
+            entries.lock().unwrap().iter().find(is_it).cloned()
+        })
+        .await
     };
     let has = |entry: &[(String, String)], name: &str, value: &str| {
-        let found = entry.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let found = entry
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str());
         assert_eq!(found, Some(value), "{name} in {entry:?}");
     };
     let opened = until("Incident opened").await;
     has(&opened, "ACCOUNT", "ivr");
     has(&opened, "INCIDENT", "ivr/preflight-failed");
-    let number = opened.iter().find(|(name, _)| name == "MESSAGE_ID").unwrap().1.clone();
+    let number = opened
+        .iter()
+        .find(|(name, _)| name == "MESSAGE_ID")
+        .unwrap()
+        .1
+        .clone();
     let catalog = include_str!("../../systemd/ringcx-rotator.catalog");
-    assert!(catalog.contains(&format!("-- {number}\nSubject: @ACCOUNT@: preflight-failed\n")), "{number}");
+    assert!(
+        catalog.contains(&format!(
+            "-- {number}\nSubject: @ACCOUNT@: preflight-failed\n"
+        )),
+        "{number}"
+    );
 
     std::fs::create_dir(house.path("missing")).unwrap();
     assert_eq!(house.run(["rotate", "ivr"]).code(), 0);
     let proved = until("Delivery proved").await;
-    for (name, value) in [("ACCOUNT", "ivr"), ("SINK", "token"), ("GENERATION", "1"), ("PRIORITY", "6")] {
+    for (name, value) in [
+        ("ACCOUNT", "ivr"),
+        ("SINK", "token"),
+        ("GENERATION", "1"),
+        ("PRIORITY", "6"),
+    ] {
         has(&proved, name, value);
     }
     let debug = until("Minting").await;
     has(&debug, "PRIORITY", "7");
-    eventually("the incident is over", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("the incident is over", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     daemon.stop();
     over.store(true, Ordering::SeqCst);
     reader.join().unwrap();

@@ -6,24 +6,28 @@ use ringcx_rotator::secret::Fingerprint;
 use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, Times};
 use serde_json::Value;
 
-use crate::rig::{House, USER, eventually, recorded};
+use crate::env::{TestEnv, USER, eventually, recorded};
 
 /// Short enough that silence is soon taken for what it is.
-fn policy(house: &House, defaults: &str) -> String {
-    house
-        .usual(defaults)
-        .replace("request-timeout = \"20s\"", "connect-timeout = \"2s\"\nrequest-timeout = \"2s\"")
+fn policy(house: &TestEnv, defaults: &str) -> String {
+    house.usual(defaults).replace(
+        "request-timeout = \"20s\"",
+        "connect-timeout = \"2s\"\nrequest-timeout = \"2s\"",
+    )
 }
 
 /// Every event of this kind.
-fn events(house: &House, kind: &str) -> Vec<Value> {
+fn events(house: &TestEnv, kind: &str) -> Vec<Value> {
     let ran = house.run(["history", "--json"]);
-    let lines = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|event| event["kind"] == kind).collect()
 }
 
 /// Waits until this generation is current and nothing is left to do.
-async fn settled_at(house: &House, generation: u64) {
+async fn settled_at(house: &TestEnv, generation: u64) {
     eventually(&format!("generation {generation} is current"), || {
         let status = house.status();
         (status["state"] == "ok" && status["current"]["generation"] == generation).then_some(())
@@ -42,7 +46,7 @@ async fn a_lost_mint_is_recovered_from_the_list_and_used() {
         Fault::Status(500, RetryAfter::Absent, Effect::Done),
         Fault::Html(504, Effect::Done),
     ] {
-        let house = House::new().await;
+        let house = TestEnv::new().await;
         house.set_policy(&policy(&house, ""));
         let daemon = house.start_ready().await;
         house.ringcx.inject(Call::Mint, fault, Times::Once);
@@ -52,12 +56,23 @@ async fn a_lost_mint_is_recovered_from_the_list_and_used() {
         let record = house.record();
         let minted = record.tokens();
         assert_eq!(
-            (minted.len(), record.effects(Call::Mint), record.count(Call::Mint)),
+            (
+                minted.len(),
+                record.effects(Call::Mint),
+                record.count(Call::Mint)
+            ),
             (2, 2, 2),
             "{fault}"
         );
-        assert_eq!(house.token(), minted[1].token, "{fault}: the sink serves the one that was recovered");
-        let how: Vec<Value> = events(&house, "minted").iter().map(|it| it["how"].clone()).collect();
+        assert_eq!(
+            house.token(),
+            minted[1].token,
+            "{fault}: the sink serves the one that was recovered"
+        );
+        let how: Vec<Value> = events(&house, "minted")
+            .iter()
+            .map(|it| it["how"].clone())
+            .collect();
         assert_eq!(how, ["answered", "recovered"], "{fault}");
         println!("lost mint, {fault}: 2 generations, 2 mints, recovered and served");
         daemon.stop();
@@ -66,14 +81,25 @@ async fn a_lost_mint_is_recovered_from_the_list_and_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mint_under_way_when_the_daemon_is_killed_is_recovered_by_the_next_one() {
-    let house = House::new().await;
-    house.set_policy(&policy(&house, "").replace("request-timeout = \"2s\"", "request-timeout = \"100s\""));
+    let house = TestEnv::new().await;
+    house.set_policy(
+        &policy(&house, "").replace("request-timeout = \"2s\"", "request-timeout = \"100s\""),
+    );
     let daemon = house.start_ready().await;
-    house.ringcx.inject(Call::Mint, Fault::SilenceAfter, Times::Once);
+    house
+        .ringcx
+        .inject(Call::Mint, Fault::SilenceAfter, Times::Once);
     house.run(["rotate", "--no-wait", "ivr"]);
-    recorded(&house.record(), "a second mint", |record| record.effects(Call::Mint) == 2).await;
+    recorded(&house.record(), "a second mint", |record| {
+        record.effects(Call::Mint) == 2
+    })
+    .await;
     daemon.kill();
-    assert_eq!(events(&house, "mint-intended").len(), 2, "the intent was there before the call");
+    assert_eq!(
+        events(&house, "mint-intended").len(),
+        2,
+        "the intent was there before the call"
+    );
 
     let daemon = house.start_ready().await;
     settled_at(&house, 2).await;
@@ -87,12 +113,17 @@ async fn a_mint_under_way_when_the_daemon_is_killed_is_recovered_by_the_next_one
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mint_that_never_happened_is_made_again_after_a_kill() {
-    let house = House::new().await;
-    house.set_policy(&policy(&house, "").replace("request-timeout = \"2s\"", "request-timeout = \"100s\""));
+    let house = TestEnv::new().await;
+    house.set_policy(
+        &policy(&house, "").replace("request-timeout = \"2s\"", "request-timeout = \"100s\""),
+    );
     let daemon = house.start_ready().await;
     house.ringcx.inject(Call::Mint, Fault::Silence, Times::Once);
     house.run(["rotate", "--no-wait", "ivr"]);
-    recorded(&house.record(), "a second mint call", |record| record.count(Call::Mint) == 2).await;
+    recorded(&house.record(), "a second mint call", |record| {
+        record.count(Call::Mint) == 2
+    })
+    .await;
     daemon.kill();
 
     let daemon = house.start_ready().await;
@@ -103,11 +134,15 @@ async fn a_mint_that_never_happened_is_made_again_after_a_kill() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mint_that_happens_late_becomes_the_generation_it_was_meant_to_be() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let retry = "retry = { initial = \"4s\", max = \"4s\", rejected-login = \"10h\" }";
     house.set_policy(&policy(&house, retry));
     let daemon = house.start_ready().await;
-    house.ringcx.inject(Call::Mint, Fault::LateEffect(Duration::from_secs(1)), Times::Once);
+    house.ringcx.inject(
+        Call::Mint,
+        Fault::LateEffect(Duration::from_secs(1)),
+        Times::Once,
+    );
     house.run(["rotate", "ivr"]);
     settled_at(&house, 2).await;
     let record = house.record();
@@ -119,35 +154,56 @@ async fn a_mint_that_happens_late_becomes_the_generation_it_was_meant_to_be() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mint_that_happens_after_its_replacement_is_deleted_again() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&policy(
         &house,
         "retention = { max-age = \"1s\", overlap = \"1s\" }\ncheck-every = \"1s\"",
     ));
     let daemon = house.start_ready().await;
-    house.ringcx.inject(Call::Mint, Fault::LateEffect(Duration::from_secs(4)), Times::Once);
+    house.ringcx.inject(
+        Call::Mint,
+        Fault::LateEffect(Duration::from_secs(4)),
+        Times::Once,
+    );
     house.run(["rotate", "ivr"]);
     let record = house.record();
-    recorded(&record, "the late mint", |record| record.effects(Call::Mint) == 3).await;
-    eventually("only the current token is left", || (house.alive() == 1).then_some(())).await;
+    recorded(&record, "the late mint", |record| {
+        record.effects(Call::Mint) == 3
+    })
+    .await;
+    eventually("only the current token is left", || {
+        (house.alive() == 1).then_some(())
+    })
+    .await;
     assert!(record.is_alive(&house.token()));
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     daemon.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_several_unknown_tokens_none_is_touched_and_someone_is_told() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.set_policy(&policy(
         &house,
         "retention = { max-age = \"1s\", overlap = \"1s\" }\ncheck-every = \"1s\"",
     ));
     let daemon = house.start_ready().await;
     let record = house.record();
-    house.ringcx.inject(Call::Mint, Fault::SilenceAfter, Times::Once);
+    house
+        .ringcx
+        .inject(Call::Mint, Fault::SilenceAfter, Times::Once);
     house.run(["rotate", "--no-wait", "ivr"]);
-    recorded(&record, "a second mint", |record| record.effects(Call::Mint) == 2).await;
-    let unknown = [record.tokens()[1].token.clone(), house.ringcx.mint_foreign(USER)];
+    recorded(&record, "a second mint", |record| {
+        record.effects(Call::Mint) == 2
+    })
+    .await;
+    let unknown = [
+        record.tokens()[1].token.clone(),
+        house.ringcx.mint_foreign(USER),
+    ];
 
     eventually("another was minted and promoted", || {
         let status = house.status();
@@ -157,8 +213,14 @@ async fn with_several_unknown_tokens_none_is_touched_and_someone_is_told() {
     let told = events(&house, "mint-ambiguous");
     assert_eq!(told[0]["candidates"].as_array().unwrap().len(), 2);
     assert_eq!(house.status()["foreign"], 2);
-    recorded(&record, "the first token is gone", |record| record.effects(Call::Delete) == 1).await;
-    assert!(unknown.iter().all(|token| record.is_alive(token)), "neither is touched");
+    recorded(&record, "the first token is gone", |record| {
+        record.effects(Call::Delete) == 1
+    })
+    .await;
+    assert!(
+        unknown.iter().all(|token| record.is_alive(token)),
+        "neither is touched"
+    );
     let log = daemon.log();
     assert!(log.contains("mint-unknown"), "{log}");
     assert_eq!(

@@ -1,11 +1,11 @@
 //! A fault that lasts is told of once, and its end once, by a real mail server.
 
-use ringcx_rotator::simulate::mailbox::{MailManner, Mailbox, MailboxSetup};
+use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
 use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, Times};
 
-use crate::rig::{House, PATIENCE, eventually, recorded};
+use crate::env::{PATIENCE, TestEnv, eventually, recorded};
 
-fn policy(house: &House, mailbox: &Mailbox) -> String {
+fn policy(house: &TestEnv, mailbox: &Mailbox) -> String {
     format!(
         "{}[alerts.email]\nfrom = \"rotator@example.com\"\nto = [\"oncall@example.com\"]\nhost = \"127.0.0.1\"\n\
          port = {}\ntls = \"none\"\n",
@@ -23,37 +23,64 @@ fn subjects(mailbox: &Mailbox) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_lasts_makes_one_mail_and_its_end_another() {
     for (call, fault) in [
-        (Call::Mint, Fault::Status(500, RetryAfter::Absent, Effect::None)),
+        (
+            Call::Mint,
+            Fault::Status(500, RetryAfter::Absent, Effect::None),
+        ),
         (Call::Login, Fault::CutBefore),
         (Call::List, Fault::Html(502, Effect::None)),
-        (Call::Accounts, Fault::Status(429, RetryAfter::Seconds(2), Effect::None)),
+        (
+            Call::Accounts,
+            Fault::Status(429, RetryAfter::Seconds(2), Effect::None),
+        ),
     ] {
-        let house = House::new().await;
+        let house = TestEnv::new().await;
         let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
         house.set_policy(&policy(&house, &mailbox));
         house.ringcx.inject(call, fault, Times::Always);
         let daemon = house.start_ready().await;
         // So many failures, and one mail.
-        recorded(&house.record(), "four failures", |record| record.count(call) >= 4).await;
+        recorded(&house.record(), "four failures", |record| {
+            record.count(call) >= 4
+        })
+        .await;
         let told = tokio::time::timeout(PATIENCE, mailbox.until(|mails| !mails.is_empty())).await;
         assert!(told.is_ok(), "{call} {fault}: nobody was told");
         house.ringcx.clear();
-        eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
-        let over = mailbox.until(|mails| mails.iter().any(|mail| mail.subject().ends_with("(RESOLVED)")));
-        assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "{:?}", subjects(&mailbox));
+        eventually("all is well", || {
+            (house.status()["state"] == "ok").then_some(())
+        })
+        .await;
+        let over = mailbox.until(|mails| {
+            mails
+                .iter()
+                .any(|mail| mail.subject().ends_with("(RESOLVED)"))
+        });
+        assert!(
+            tokio::time::timeout(PATIENCE, over).await.is_ok(),
+            "{:?}",
+            subjects(&mailbox)
+        );
         daemon.stop();
         let subjects = subjects(&mailbox);
         println!("mails, {call} {fault}: {subjects:?}");
-        let firing = subjects.iter().filter(|it| it.ends_with("(FIRING)")).count();
-        assert_eq!((firing, subjects.len()), (1, 2), "{call} {fault}: {subjects:?}");
+        let firing = subjects
+            .iter()
+            .filter(|it| it.ends_with("(FIRING)"))
+            .count();
+        assert_eq!(
+            (firing, subjects.len()),
+            (1, 2),
+            "{call} {fault}: {subjects:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_that_cannot_be_sent_outlives_the_daemon() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
-    mailbox.answer(MailManner::RefuseForNow);
+    mailbox.answer(MailBehavior::RefuseForNow);
     house.set_policy(&policy(&house, &mailbox));
     house.write("password", "wrong");
     let daemon = house.start_ready().await;
@@ -63,12 +90,21 @@ async fn mail_that_cannot_be_sent_outlives_the_daemon() {
     })
     .await;
     daemon.kill();
-    assert_eq!(house.json(&["status", "--json"])["daemon"]["unsent_mails"], 1);
+    assert_eq!(
+        house.json(&["status", "--json"])["daemon"]["unsent_mails"],
+        1
+    );
 
-    mailbox.answer(MailManner::Accept);
+    mailbox.answer(MailBehavior::Accept);
     let daemon = house.start_ready().await;
     // Stopping tries once more whatever waits for its time.
     daemon.stop();
-    assert_eq!(subjects(&mailbox), ["[ringcx-rotator] ivr: login rejected (FIRING)"]);
-    assert_eq!(house.json(&["status", "--json"])["daemon"]["unsent_mails"], 0);
+    assert_eq!(
+        subjects(&mailbox),
+        ["[ringcx-rotator] ivr: login rejected (FIRING)"]
+    );
+    assert_eq!(
+        house.json(&["status", "--json"])["daemon"]["unsent_mails"],
+        0
+    );
 }

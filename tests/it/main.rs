@@ -1,12 +1,12 @@
-//! The daemon from end to end: the real binary or the real driver, the stand-in over real HTTP, real
-//! files, real signals. Each module proves one promise, and prints what it counted.
+//! The daemon from end to end: the real binary or the real driver, the stand-in over real HTTP,
+//! real files, real signals. Each module proves one promise, and prints what it counted.
 //!
 //! Everything listens on loopback only, lives in a temporary directory, and ends with its test.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-mod rig;
-mod truth;
+mod env;
+mod oracle;
 
 mod adopt;
 mod auth_config_sink;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringcx_rotator::clock::monotonic;
 use ringcx_rotator::simulate::{Call, Record};
 
-use crate::rig::{House, install_tls, recorded};
+use crate::env::{TestEnv, install_tls, recorded};
 
 /// What a reader found.
 #[derive(Default)]
@@ -26,7 +26,7 @@ fn length() -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_never_meets_anything_but_a_whole_token_that_works() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let policy = house.usual(
         "schedule = { every = \"2s\", jitter = \"0s\" }\nretention = { max-age = \"3s\", overlap = \"1s\" }\n\
          check-every = \"1s\"",
@@ -44,12 +44,16 @@ async fn a_reader_never_meets_anything_but_a_whole_token_that_works() {
         Arc::clone(&stop),
     ));
 
-    // What the test is about is a time, so a time is waited for; a crash in the middle must not show either.
+    // What the test is about is a time, so a time is waited for; a crash in the middle must not
+    // show either.
     tokio::time::sleep(length() / 2).await;
     daemon.kill();
     let daemon = house.start_ready().await;
     tokio::time::sleep(length() / 2).await;
-    recorded(&house.record(), "two deletes", |record| record.effects(Call::Delete) >= 2).await;
+    recorded(&house.record(), "two deletes", |record| {
+        record.effects(Call::Delete) >= 2
+    })
+    .await;
 
     stop.store(true, Ordering::Relaxed);
     let read = reader.join().unwrap();
@@ -65,7 +69,10 @@ async fn a_reader_never_meets_anything_but_a_whole_token_that_works() {
         house.record().effects(Call::Delete),
         read.wrong.len() + used.wrong.len(),
     );
-    assert_eq!((read.wrong, used.wrong), (Vec::<String>::new(), Vec::<String>::new()));
+    assert_eq!(
+        (read.wrong, used.wrong),
+        (Vec::<String>::new(), Vec::<String>::new())
+    );
     assert!(read.tokens.len() >= 3, "the token hardly changed");
     assert!(read.reads > 100 && used.reads > 10);
 }
@@ -91,7 +98,10 @@ fn read_all_the_time(path: &std::path::Path, record: &Record, stop: &AtomicBool)
 /// Only a token that was deleted before it was read was ever wrong to be there.
 fn what_is_wrong(text: &str, before: Instant, record: &Record) -> Option<String> {
     match (record.alive_since(text), record.dead_since(text)) {
-        (None, _) => Some(format!("{} bytes that are no token there ever was", text.len())),
+        (None, _) => Some(format!(
+            "{} bytes that are no token there ever was",
+            text.len()
+        )),
         (Some(_), Some(dead)) if dead <= before => Some("a token deleted before".to_owned()),
         (Some(_), Some(_) | None) => None,
     }
@@ -104,17 +114,29 @@ async fn use_all_the_time(
     stop: Arc<AtomicBool>,
 ) -> Found {
     install_tls();
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap();
     let mut found = Found::default();
     while !stop.load(Ordering::Relaxed) {
         let before = monotonic();
         let token = std::fs::read_to_string(&path).unwrap_or_default();
-        let answer = client.get(&url).header("x-auth-token", &token).send().await.unwrap();
+        let answer = client
+            .get(&url)
+            .header("x-auth-token", &token)
+            .send()
+            .await
+            .unwrap();
         let status = answer.status();
-        let listed: Vec<String> = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default();
+        let listed: Vec<String> =
+            serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default();
         if !(status.is_success() && listed.contains(&token)) {
             // It may have been deleted between reading and using, once its overlap was over.
-            found.wrong.extend(what_is_wrong(&token, before, &record).map(|it| format!("{status}: {it}")));
+            found
+                .wrong
+                .extend(what_is_wrong(&token, before, &record).map(|it| format!("{status}: {it}")));
         }
         found.reads += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -2,11 +2,11 @@
 
 use ringcx_rotator::simulate::Call;
 
-use crate::rig::{House, PASSWORD, eventually, recorded};
+use crate::env::{PASSWORD, TestEnv, eventually, recorded};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_password_is_sent_once_across_restarts_and_again_only_for_a_reason() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.write("password", "wrong");
     // A pass every second, and none of them may log in.
     house.set_policy(&house.usual("check-every = \"1s\""));
@@ -17,7 +17,10 @@ async fn a_rejected_password_is_sent_once_across_restarts_and_again_only_for_a_r
         (&status["state"], &status["incidents"][0]["kind"]),
         (&"parked".into(), &"login-rejected".into())
     );
-    assert!(status["last_error"].as_str().unwrap().contains("401"), "{status}");
+    assert!(
+        status["last_error"].as_str().unwrap().contains("401"),
+        "{status}"
+    );
 
     daemon.kill();
     let daemon = house.start_ready().await;
@@ -28,16 +31,31 @@ async fn a_rejected_password_is_sent_once_across_restarts_and_again_only_for_a_r
     assert_eq!(house.run(["run", "--once"]).code(), 75);
 
     assert_eq!(house.run(["reload"]).code(), 0);
-    recorded(&house.record(), "a login after the reload", |record| record.count(Call::Login) == 2).await;
+    recorded(&house.record(), "a login after the reload", |record| {
+        record.count(Call::Login) == 2
+    })
+    .await;
     let rotated = house.run(["rotate", "ivr"]);
     assert_eq!(rotated.code(), 1);
-    assert!(rotated.err.contains("ivr: not rotated yet: login: answered 401"), "{}", rotated.err);
+    assert!(
+        rotated
+            .err
+            .contains("ivr: not rotated yet: login: answered 401"),
+        "{}",
+        rotated.err
+    );
     assert_eq!(house.count(Call::Login), 3, "an operator asked");
 
     house.write("password", "wrong again");
-    recorded(&house.record(), "a login with the new password", |record| record.count(Call::Login) == 4).await;
+    recorded(&house.record(), "a login with the new password", |record| {
+        record.count(Call::Login) == 4
+    })
+    .await;
     house.write("password", PASSWORD);
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     assert_eq!(house.count(Call::Login), 5);
     println!(
         "rejected login: 1 login across 3 starts; 1 each for reload, rotate and two changes of the secret"
@@ -47,7 +65,7 @@ async fn a_rejected_password_is_sent_once_across_restarts_and_again_only_for_a_r
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_without_a_daemon_counts_as_well() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.write("password", "wrong");
     house.set_policy(&house.usual(""));
     assert_eq!(house.run(["run", "--once"]).code(), 1);

@@ -1,8 +1,8 @@
-//! Every fault of programs, auth configs, templates and consumers: it is told of by the right incident, nothing
-//! is deleted meanwhile, and once it is over all is well again.
+//! Every fault of programs, auth configs, templates and consumers: it is told of by the right
+//! incident, nothing is deleted meanwhile, and once it is over all is well again.
 //!
-//! The real binary, real programs and files, one stand-in a case. What goes wrong with the calls themselves is in
-//! `fault_table`. Each row of the printed table is a case.
+//! The real binary, real programs and files, one stand-in a case. What goes wrong with the calls
+//! themselves is in `fault_table`. Each row of the printed table is a case.
 
 use std::time::Duration;
 
@@ -13,14 +13,15 @@ use ringcx_rotator::simulate::Call;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::rig::{Daemon, House, PATIENCE, USER, eventually, side_by_side};
+use crate::env::{Daemon, PATIENCE, TestEnv, USER, eventually, side_by_side};
 use cases::{CASES, Case};
 
 mod cases;
 
 const AT_ONCE: usize = 6;
 const LOGINS_PER_MINUTE: usize = 5;
-/// Generations come and go at a command, old ones as soon as may be, and what failed is tried again at once.
+/// Generations come and go at a command, old ones as soon as may be, and what failed is tried again
+/// at once.
 const DEFAULTS: &str = "retention = { max-age = \"1ms\", overlap = \"1ms\" }\ncheck-every = \"200ms\"\n\
                         retry = { initial = \"100ms\", max = \"300ms\", rejected-login = \"10h\" }";
 
@@ -38,13 +39,24 @@ async fn every_fault_of_every_sink_is_told_and_ends_well_once_it_is_over() {
     let runtime = Handle::current();
     // `RINGCX_ROTATOR_TEST_FAULTS=consumer` plays only the cases whose name holds the text.
     let wanted = std::env::var("RINGCX_ROTATOR_TEST_FAULTS").unwrap_or_default();
-    let cases: Vec<Case> = CASES.into_iter().filter(|case| case.to_string().contains(&wanted)).collect();
-    let rows =
-        tokio::task::block_in_place(|| side_by_side(AT_ONCE, &cases, |case| runtime.block_on(play(case))));
-    println!("{:<64} {:<24} tries minted logins outcome", "fault", "incident");
+    let cases: Vec<Case> = CASES
+        .into_iter()
+        .filter(|case| case.to_string().contains(&wanted))
+        .collect();
+    let rows = tokio::task::block_in_place(|| {
+        side_by_side(AT_ONCE, &cases, |case| runtime.block_on(play(case)))
+    });
+    println!(
+        "{:<64} {:<24} tries minted logins outcome",
+        "fault", "incident"
+    );
     let mut wrong = Vec::new();
     for (case, row) in cases.iter().zip(&rows) {
-        let outcome = if row.wrong.is_some() { "FAILED" } else { "healthy" };
+        let outcome = if row.wrong.is_some() {
+            "FAILED"
+        } else {
+            "healthy"
+        };
         println!(
             "{:<64} {:<24} {:>5} {:>6} {:>6} {outcome}",
             case.to_string(),
@@ -55,17 +67,27 @@ async fn every_fault_of_every_sink_is_told_and_ends_well_once_it_is_over() {
         );
         wrong.extend(row.wrong.iter().map(|what| format!("{case}: {what}")));
     }
-    println!("sink faults: {} cases, {} faults found", rows.len(), wrong.len());
+    println!(
+        "sink faults: {} cases, {} faults found",
+        rows.len(),
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!rows.is_empty());
 }
 
 async fn play(case: &Case) -> Row {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     let sinks = [house.file_sink("token"), case.kind.set_up(&house)];
     house.set_policy(&house.policy(DEFAULTS, &house.account("ivr", &sinks)));
     let daemon = house.start_ready().await;
-    let mut row = Row { minted: 0, logins: 0, tries: 0, incident: String::new(), wrong: None };
+    let mut row = Row {
+        minted: 0,
+        logins: 0,
+        tries: 0,
+        incident: String::new(),
+        wrong: None,
+    };
     row.wrong = go_through(case, &house, &mut row).await.err();
     if row.wrong.is_none() {
         row.wrong = at_the_end(case, &house, &daemon);
@@ -76,7 +98,7 @@ async fn play(case: &Case) -> Row {
     row
 }
 
-async fn go_through(case: &Case, house: &House, row: &mut Row) -> Result<(), String> {
+async fn go_through(case: &Case, house: &TestEnv, row: &mut Row) -> Result<(), String> {
     until_well(case, house, None)?;
     let old = house.token();
     (case.put)(house);
@@ -94,14 +116,26 @@ async fn go_through(case: &Case, house: &House, row: &mut Row) -> Result<(), Str
     });
     if told.is_none() {
         let (status, plan) = (house.status(), house.run(["plan"]).out);
-        return Err(format!("never told as {} with `{}`: {status}\n{plan}", case.incident, case.says));
+        return Err(format!(
+            "never told as {} with `{}`: {status}\n{plan}",
+            case.incident, case.says
+        ));
     }
     let (record, minted) = (house.record(), usize::from(case.mints));
     for (is_wrong, what) in [
         (!record.is_alive(&old), "the old token was deleted"),
-        (record.count(Call::Delete) > 0, "something was to be deleted"),
-        (record.effects(Call::Mint) != 1 + minted, "it minted, or did not"),
-        (!case.mints && house.token() != old, "another token was published"),
+        (
+            record.count(Call::Delete) > 0,
+            "something was to be deleted",
+        ),
+        (
+            record.effects(Call::Mint) != 1 + minted,
+            "it minted, or did not",
+        ),
+        (
+            !case.mints && house.token() != old,
+            "another token was published",
+        ),
     ] {
         if is_wrong {
             return Err(what.to_owned());
@@ -118,22 +152,38 @@ async fn go_through(case: &Case, house: &House, row: &mut Row) -> Result<(), Str
     until_well(case, house, None)
 }
 
-/// Waits until all is well: the token is everywhere, another than the old one, the incidents are over, and
-/// older ones are gone.
-fn until_well(case: &Case, house: &House, old: Option<&String>) -> Result<(), String> {
+/// Waits until all is well: the token is everywhere, another than the old one, the incidents are
+/// over, and older ones are gone.
+fn until_well(case: &Case, house: &TestEnv, old: Option<&String>) -> Result<(), String> {
     let mut missing = String::new();
     let well = until(|| {
         case.kind.settle(house);
         let (status, token) = (house.status(), house.token());
         missing = [
             (status["state"] != "ok", "its state"),
-            (status["incidents"].as_array().is_none_or(|it| !it.is_empty()), "an incident"),
+            (
+                status["incidents"]
+                    .as_array()
+                    .is_none_or(|it| !it.is_empty()),
+                "an incident",
+            ),
             (!status["pending"].is_null(), "a pending token"),
-            (status["previous"].as_array().is_none_or(|it| !it.is_empty()), "a previous token"),
+            (
+                status["previous"]
+                    .as_array()
+                    .is_none_or(|it| !it.is_empty()),
+                "a previous token",
+            ),
             (old == Some(&token), "the old token"),
-            (case.kind.held(house).as_ref() != Some(&token), "the sink holds another token"),
+            (
+                case.kind.held(house).as_ref() != Some(&token),
+                "the sink holds another token",
+            ),
             (case.kind.is_unheard(&status), "its consumer was not heard"),
-            (house.alive() != 1 || !house.record().is_alive(&token), "there are other tokens"),
+            (
+                house.alive() != 1 || !house.record().is_alive(&token),
+                "there are other tokens",
+            ),
         ]
         .iter()
         .filter(|(is_wrong, _)| *is_wrong)
@@ -145,7 +195,10 @@ fn until_well(case: &Case, house: &House, old: Option<&String>) -> Result<(), St
 }
 
 fn incident<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
-    status["incidents"].as_array()?.iter().find(|it| it["kind"] == kind)
+    status["incidents"]
+        .as_array()?
+        .iter()
+        .find(|it| it["kind"] == kind)
 }
 
 /// Looks again and again until there is something to see, or patience ends.
@@ -163,7 +216,7 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// What no fault may ever do: mint without need, log in too often, show a token.
-fn at_the_end(case: &Case, house: &House, daemon: &Daemon) -> Option<String> {
+fn at_the_end(case: &Case, house: &TestEnv, daemon: &Daemon) -> Option<String> {
     let record = house.record();
     let (mints, logins) = (record.count(Call::Mint), record.logins_in_any_minute(USER));
     if mints != 3 {
@@ -179,7 +232,11 @@ fn at_the_end(case: &Case, house: &House, daemon: &Daemon) -> Option<String> {
         house.run(["plan"]).out,
     ];
     for token in record.tokens() {
-        let hex: String = token.token.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = token
+            .token
+            .bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         // Without its last bytes, which what is printed after it would change.
         let encoded = STANDARD.encode(&token.token[..30]);
         for form in [&token.token, &hex, &encoded] {
@@ -189,20 +246,27 @@ fn at_the_end(case: &Case, house: &House, daemon: &Daemon) -> Option<String> {
         }
     }
     // What a program prints without end is not kept without end.
-    let longest = said.iter().flat_map(|text| text.lines()).map(str::len).max();
+    let longest = said
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(str::len)
+        .max();
     (longest > Some(16 * 1024)).then(|| format!("a line of {longest:?} bytes, in {case}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_template_that_is_broken_at_a_reload_leaves_the_one_before_at_work() {
-    let house = House::new().await;
+    let house = TestEnv::new().await;
     house.write("page.j2", "{{ token }}\n");
     let sink = format!(
         "[[account.sink]]\nname = \"page\"\ntype = \"template\"\npath = \"{}\"\ntemplate = \"{}\"\n",
         house.path("page").display(),
         house.path("page.j2").display()
     );
-    house.set_policy(&house.policy(DEFAULTS, &house.account("ivr", &[house.file_sink("token"), sink])));
+    house.set_policy(&house.policy(
+        DEFAULTS,
+        &house.account("ivr", &[house.file_sink("token"), sink]),
+    ));
     let daemon = house.start_ready().await;
     for (broken, says) in [
         ("{{ token\n", "page.j2"),
@@ -222,10 +286,19 @@ async fn a_template_that_is_broken_at_a_reload_leaves_the_one_before_at_work() {
         // Commands read the policy too; the daemon keeps to what it read before.
         house.write("page.j2", "another: {{ token }}\n");
         assert_eq!(house.run(["rotate", "ivr"]).code(), 0, "{broken}");
-        assert_eq!(house.read("page"), format!("{}\n", house.token()), "{broken}");
+        assert_eq!(
+            house.read("page"),
+            format!("{}\n", house.token()),
+            "{broken}"
+        );
     }
     let reloads = || house.json(&["status", "--json"])["incidents"].clone();
-    assert_eq!(reloads()[0]["kind"], "reload-failed", "{}", house.json(&["status", "--json"]));
+    assert_eq!(
+        reloads()[0]["kind"],
+        "reload-failed",
+        "{}",
+        house.json(&["status", "--json"])
+    );
     house.write("page.j2", "new: {{ token }}\n");
     assert_eq!(house.run(["reload"]).code(), 0);
     let rendered = || house.read("page") == format!("new: {}\n", house.token());

@@ -10,16 +10,19 @@ use ringcx_rotator::clock::monotonic;
 use ringcx_rotator::secret::Fingerprint;
 use ringcx_rotator::simulate::{Call, Record};
 
-use crate::rig::{House, PASSWORD, USER, eventually, recorded, user};
+use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded, user};
 
 const OTHER: &str = "crm-bot@example.com";
 
-/// Rotations to read through, of both accounts together. `RINGCX_ROTATOR_TEST_ROTATIONS` makes it more or fewer.
+/// Rotations to read through, of both accounts together. `RINGCX_ROTATOR_TEST_ROTATIONS` makes it
+/// more or fewer.
 fn rotations() -> usize {
-    std::env::var("RINGCX_ROTATOR_TEST_ROTATIONS").ok().map_or(50, |text| text.parse().unwrap())
+    std::env::var("RINGCX_ROTATOR_TEST_ROTATIONS")
+        .ok()
+        .map_or(50, |text| text.parse().unwrap())
 }
 
-fn template(house: &House, name: &str, other: &str) -> String {
+fn template(house: &TestEnv, name: &str, other: &str) -> String {
     let path = house.path(name);
     format!(
         "[[account.sink]]\nname = \"{name}\"\ntype = \"template\"\npath = \"{}\"\naccounts = [\"{other}\"]\n\
@@ -29,10 +32,12 @@ fn template(house: &House, name: &str, other: &str) -> String {
 }
 
 /// Two accounts, each with a template that names the other.
-async fn house(defaults: &str) -> House {
-    let house = House::with_users(vec![user(USER, PASSWORD), user(OTHER, PASSWORD)]).await;
+async fn house(defaults: &str) -> TestEnv {
+    let house = TestEnv::with_users(vec![user(USER, PASSWORD), user(OTHER, PASSWORD)]).await;
     let ivr = house.account("ivr", &[template(&house, "ivr-file", "crm")]);
-    let crm = house.account("crm", &[template(&house, "crm-file", "ivr")]).replace(USER, OTHER);
+    let crm = house
+        .account("crm", &[template(&house, "crm-file", "ivr")])
+        .replace(USER, OTHER);
     house.set_policy(&house.policy(defaults, &format!("{ivr}{crm}")));
     house
 }
@@ -40,9 +45,12 @@ async fn house(defaults: &str) -> House {
 /// The tokens in a rendering of two lines.
 fn tokens(text: &str) -> Option<[String; 2]> {
     let lines: Vec<&str> = text.lines().collect();
-    let [first, second] = lines.as_slice() else { return None };
+    let [first, second] = lines.as_slice() else {
+        return None;
+    };
     let token = |line: &str| line.split_once(' ').map(|(_, token)| token.to_owned());
-    text.ends_with('\n').then_some([token(first)?, token(second)?])
+    text.ends_with('\n')
+        .then_some([token(first)?, token(second)?])
 }
 
 #[derive(Default)]
@@ -68,17 +76,21 @@ fn read_all_the_time(paths: [PathBuf; 2], record: &Record, stop: &AtomicBool) ->
             found.reads += 1;
             match tokens(&text) {
                 None => found.wrong.push(format!("torn: {} bytes", text.len())),
-                Some(tokens) => found.wrong.extend(tokens.iter().zip(users).filter_map(|(token, user)| {
-                    let dead = record.dead_since(token).is_some_and(|dead| dead <= before);
-                    match record.token(Fingerprint::of(token.as_bytes())) {
-                        None => Some("a token there never was".to_owned()),
-                        Some(known) if known.user != user => {
-                            Some("the token of the other account".to_owned())
-                        }
-                        Some(_) if dead => Some("a token deleted before".to_owned()),
-                        Some(_) => None,
-                    }
-                })),
+                Some(tokens) => {
+                    found
+                        .wrong
+                        .extend(tokens.iter().zip(users).filter_map(|(token, user)| {
+                            let dead = record.dead_since(token).is_some_and(|dead| dead <= before);
+                            match record.token(Fingerprint::of(token.as_bytes())) {
+                                None => Some("a token there never was".to_owned()),
+                                Some(known) if known.user != user => {
+                                    Some("the token of the other account".to_owned())
+                                }
+                                Some(_) if dead => Some("a token deleted before".to_owned()),
+                                Some(_) => None,
+                            }
+                        }))
+                }
             }
             found.renderings.insert(text);
         }
@@ -96,19 +108,31 @@ async fn no_rendering_ever_mixes_a_dead_token_in() {
     .await;
     let daemon = house.start_ready().await;
     let paths = [house.path("ivr-file"), house.path("crm-file")];
-    eventually("both files are there", || paths.iter().all(|path| path.exists()).then_some(())).await;
+    eventually("both files are there", || {
+        paths.iter().all(|path| path.exists()).then_some(())
+    })
+    .await;
 
     let stop = Arc::new(AtomicBool::new(false));
     let (record, stopped) = (house.record(), Arc::clone(&stop));
     let reader = std::thread::spawn(move || read_all_the_time(paths, &record, &stopped));
     let wanted = rotations();
-    recorded(&house.record(), "half of the rotations", |it| it.effects(Call::Mint) >= wanted / 2).await;
+    recorded(&house.record(), "half of the rotations", |it| {
+        it.effects(Call::Mint) >= wanted / 2
+    })
+    .await;
     // A crash in the middle must not show either.
     daemon.kill();
     let daemon = house.start_ready().await;
-    recorded(&house.record(), "all rotations", |it| it.effects(Call::Mint) >= wanted).await;
+    recorded(&house.record(), "all rotations", |it| {
+        it.effects(Call::Mint) >= wanted
+    })
+    .await;
     let deleted = house.record().effects(Call::Delete);
-    recorded(&house.record(), "more deletes", |it| it.effects(Call::Delete) > deleted).await;
+    recorded(&house.record(), "more deletes", |it| {
+        it.effects(Call::Delete) > deleted
+    })
+    .await;
     stop.store(true, Ordering::Relaxed);
     let read = reader.join().unwrap();
     daemon.stop();
@@ -121,8 +145,14 @@ async fn no_rendering_ever_mixes_a_dead_token_in() {
         read.wrong.len(),
     );
     assert_eq!(read.wrong, Vec::<String>::new());
-    assert!(read.reads > 500 && read.renderings.len() > wanted, "the reader saw little");
-    assert!(house.record().effects(Call::Delete) > wanted / 3, "hardly anything was deleted");
+    assert!(
+        read.reads > 500 && read.renderings.len() > wanted,
+        "the reader saw little"
+    );
+    assert!(
+        house.record().effects(Call::Delete) > wanted / 3,
+        "hardly anything was deleted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +161,10 @@ async fn two_accounts_that_name_each_other_begin_in_one_run() {
     let ran = house.run(["run", "--once"]);
     assert_eq!(ran.code(), 0, "{}", ran.err);
     let [ivr, crm] = tokens(&house.read("ivr-file")).unwrap();
-    assert_eq!(tokens(&house.read("crm-file")).unwrap(), [crm.clone(), ivr.clone()]);
+    assert_eq!(
+        tokens(&house.read("crm-file")).unwrap(),
+        [crm.clone(), ivr.clone()]
+    );
     assert!(house.record().is_alive(&ivr) && house.record().is_alive(&crm));
     assert_eq!(house.count(Call::Mint), 2);
 }
@@ -144,16 +177,24 @@ async fn a_rotation_without_a_daemon_renders_the_files_of_both() {
     let ran = house.run(["rotate", "crm"]);
     assert_eq!(ran.code(), 0, "{}", ran.err);
     let [ivr, crm] = tokens(&house.read("ivr-file")).unwrap();
-    assert_eq!((&ivr, crm == before[1]), (&before[0], false), "the other's file has the new token");
+    assert_eq!(
+        (&ivr, crm == before[1]),
+        (&before[0], false),
+        "the other's file has the new token"
+    );
     assert_eq!(tokens(&house.read("crm-file")).unwrap(), [crm, ivr]);
     assert_eq!(house.count(Call::Mint), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_anothers_file_is_kept_until_that_has_the_new_one() {
-    let house = house("retention = { max-age = \"1ms\", overlap = \"0s\" }\ncheck-every = \"200ms\"").await;
+    let house =
+        house("retention = { max-age = \"1ms\", overlap = \"0s\" }\ncheck-every = \"200ms\"").await;
     let daemon = house.start_ready().await;
-    eventually("all is well", || (house.status()["state"] == "ok").then_some(())).await;
+    eventually("all is well", || {
+        (house.status()["state"] == "ok").then_some(())
+    })
+    .await;
     let old = tokens(&house.read("ivr-file")).unwrap()[1].clone();
     // The owner's file can no longer be written: its directory takes nothing.
     let aside = house.path("aside");
@@ -168,7 +209,10 @@ async fn a_token_in_anothers_file_is_kept_until_that_has_the_new_one() {
     assert_eq!(house.run(["reload"]).code(), 0);
     eventually("the old token goes", || house.record().dead_since(&old)).await;
     // A file that is not there holds nothing, so the token may have gone before there is a new one.
-    eventually("the file is there again", || house.path("ivr-file").exists().then_some(())).await;
+    eventually("the file is there again", || {
+        house.path("ivr-file").exists().then_some(())
+    })
+    .await;
     let now = tokens(&house.read("ivr-file")).unwrap();
     assert!(now.iter().all(|token| house.record().is_alive(token)));
     daemon.stop();

@@ -21,8 +21,22 @@ fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 /// Pieces that turn one valid policy into another, or into none.
-const PIECES: [&str; 14] =
-    ["\"", "'''", "\"\"\"", "[", "]]", "{", "}", "=", "\n", "#", "\\", "é", "\u{0}", "0 0 30 2 *"];
+const PIECES: [&str; 14] = [
+    "\"",
+    "'''",
+    "\"\"\"",
+    "[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    "\n",
+    "#",
+    "\\",
+    "é",
+    "\u{0}",
+    "0 0 30 2 *",
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]

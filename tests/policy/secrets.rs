@@ -11,7 +11,10 @@ use ringcx_rotator::secret::SecretSource;
 fn check(text: &str) -> String {
     assert!(text.contains("canary"), "there must be something to leak");
     let setup = Setup::new(text);
-    let errors = setup.load().map(|_| ()).expect_err("the policy should be refused");
+    let errors = setup
+        .load()
+        .map(|_| ())
+        .expect_err("the policy should be refused");
     let json = serde_json::to_string(errors.diagnostics()).unwrap();
     for told in [
         errors.render(Color::Never, None),
@@ -22,7 +25,10 @@ fn check(text: &str) -> String {
         assert!(!told.contains("canary"), "{told}");
     }
     for diagnostic in errors.diagnostics() {
-        assert!(diagnostic.line.is_some() && diagnostic.column.is_some(), "{diagnostic:?}");
+        assert!(
+            diagnostic.line.is_some() && diagnostic.column.is_some(),
+            "{diagnostic:?}"
+        );
     }
     setup.shown()
 }
@@ -122,7 +128,12 @@ fn addresses_and_headers_are_never_shown() {
         check(&webhook(lines));
     }
     let ringcx = |url: &str| check(&format!("[ringcx]\nbase-url = \"{url}\"\n{ACCOUNT}"));
-    for url in ["https://u:canary@h", "https://h/?canary", "https://h/#canary", "//u:canary@h"] {
+    for url in [
+        "https://u:canary@h",
+        "https://h/?canary",
+        "https://h/#canary",
+        "//u:canary@h",
+    ] {
         ringcx(url);
     }
     check(&format!("{ACCOUNT}[alerts.email]\nhost = \"u:canary@h\"\n"));
@@ -133,24 +144,39 @@ fn what_nobody_asked_for_is_not_shown() {
     for text in [
         ACCOUNT.replace("platform-id", "passwort = \"canary\"\nplatform-id"),
         ACCOUNT.replace("platform-id", "jwt = \"canary\"\nplatform-id"),
-        ACCOUNT.replace("platform-id", "retention = { pin = \"canary\", max-live = 1 }\nplatform-id"),
+        ACCOUNT.replace(
+            "platform-id",
+            "retention = { pin = \"canary\", max-live = 1 }\nplatform-id",
+        ),
         ACCOUNT.replace("platform-id", "max-live = 1 # canary\nplatform-id"),
         format!("{ACCOUNT}[pass.deep]\nword = \"canary\"\n"),
         // The rest of a sink whose type is unknown, on one line with the fault.
         ACCOUNT
-            .replace("platform-id", "sink = [{ secret = \"canary\", type = \"hook\" }]\nplatform-id")
+            .replace(
+                "platform-id",
+                "sink = [{ secret = \"canary\", type = \"hook\" }]\nplatform-id",
+            )
             .split("[[account.sink]]")
             .next()
             .unwrap()
             .to_owned(),
         ACCOUNT
-            .replace("platform-id", "sink = [{ type = \"hook\", url = \"canary\" }]\nplatform-id")
+            .replace(
+                "platform-id",
+                "sink = [{ type = \"hook\", url = \"canary\" }]\nplatform-id",
+            )
             .split("[[account.sink]]")
             .next()
             .unwrap()
             .to_owned(),
-        ACCOUNT.replace("username = \"ivr-bot@example.com\"", "username = { password = \"canary\" }"),
-        ACCOUNT.replace("username = \"ivr-bot@example.com\"", "username = [\"canary\"]"),
+        ACCOUNT.replace(
+            "username = \"ivr-bot@example.com\"",
+            "username = { password = \"canary\" }",
+        ),
+        ACCOUNT.replace(
+            "username = \"ivr-bot@example.com\"",
+            "username = [\"canary\"]",
+        ),
     ] {
         check(&text);
     }
@@ -169,7 +195,8 @@ fn a_secret_others_can_read_is_warned_about() {
 
 #[test]
 fn a_policy_in_debug_shows_no_address_and_no_header() {
-    let text = webhook("url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { X-A = \"canary\" }");
+    let text =
+        webhook("url = \"https://h/canary\"\nsecret.env = \"S\"\nheaders = { X-A = \"canary\" }");
     let policy = super::accepted(&text).policy;
     assert!(!format!("{policy:?}").contains("canary"));
 }
@@ -178,18 +205,35 @@ fn a_policy_in_debug_shows_no_address_and_no_header() {
 fn a_command_is_taken_as_it_is_written_and_not_run() {
     let marker = tempfile::tempdir().unwrap();
     let touched = marker.path().join("touched");
-    let written = format!("{{ command = [\"touch\", \"{}\"], timeout = \"3s\" }}", touched.display());
+    let written = format!(
+        "{{ command = [\"touch\", \"{}\"], timeout = \"3s\" }}",
+        touched.display()
+    );
     let policy = super::accepted(&password(&written)).policy;
-    let LoginPolicy::Admin(login) = &policy.accounts[0].login else { panic!("another login") };
-    let SecretSource::Command(command) = &login.password else { panic!("{:?}", login.password) };
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login else {
+        panic!("another login")
+    };
+    let SecretSource::Command(command) = &login.password else {
+        panic!("{:?}", login.password)
+    };
     assert_eq!(command.argv, ["touch", touched.to_str().unwrap()]);
     assert_eq!(command.timeout, Duration::from_secs(3));
     assert!(!touched.exists(), "loading ran it");
-    assert!(!format!("{policy:?}").contains("touched"), "arguments may say too much");
+    assert!(
+        !format!("{policy:?}").contains("touched"),
+        "arguments may say too much"
+    );
     let usual = super::accepted(&password("{ command = [\"/usr/bin/pass\", \"show\"] }")).policy;
-    assert_eq!(usual.accounts[0].login.longest_read(), Duration::from_secs(10));
+    assert_eq!(
+        usual.accounts[0].login.longest_read(),
+        Duration::from_secs(10)
+    );
     let slow = super::accepted(&password("{ command = [\"pass\"], timeout = \"90s\" }")).policy;
-    assert_eq!(slow.longest_call(), Duration::from_secs(90), "the watchdog must let it run");
+    assert_eq!(
+        slow.longest_call(),
+        Duration::from_secs(90),
+        "the watchdog must let it run"
+    );
 }
 
 /// The account without a password, and where passwords are.
@@ -205,34 +249,51 @@ fn an_account_without_a_password_reads_the_file_of_its_name() {
     let file = setup.add("pws/sales-ivr", b"canary");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let policy = setup.load().unwrap().policy;
-    let LoginPolicy::Admin(login) = &policy.accounts[0].login else { panic!("another login") };
+    let LoginPolicy::Admin(login) = &policy.accounts[0].login else {
+        panic!("another login")
+    };
     assert_eq!(login.password, SecretSource::File(file.clone()));
     assert_eq!(setup.shown(), "");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let shown = setup.shown();
-    assert!(shown.contains("pws/sales-ivr is readable by others (mode 0644)"), "{shown}");
+    assert!(
+        shown.contains("pws/sales-ivr is readable by others (mode 0644)"),
+        "{shown}"
+    );
     assert!(shown.contains("config.toml:2:17"), "{shown}");
     // One that names its own keeps it.
     let named = format!("[defaults]\npasswords-dir = \"pws\"\n{ACCOUNT}");
     let LoginPolicy::Admin(login) = &super::accepted(&named).policy.accounts[0].login else {
         panic!("another login")
     };
-    assert_eq!(login.password, SecretSource::Credential("sales-ivr".to_owned()));
+    assert_eq!(
+        login.password,
+        SecretSource::Credential("sales-ivr".to_owned())
+    );
 }
 
 #[test]
 fn a_directory_of_passwords_is_no_place_for_a_token_and_not_an_accounts_own() {
     let sink = |setup: &Setup| {
         let path = setup.directory.path().join("pws/sales-ivr");
-        format!("[[account.sink]]\nname = \"again\"\ntype = \"file\"\npath = \"{}\"\n", path.display())
+        format!(
+            "[[account.sink]]\nname = \"again\"\ntype = \"file\"\npath = \"{}\"\n",
+            path.display()
+        )
     };
     let setup = Setup::new("");
     setup.add("config.toml", from_directory(&sink(&setup)).as_bytes());
     let shown = setup.shown();
-    assert!(shown.contains("this file is where a secret is read from"), "{shown}");
+    assert!(
+        shown.contains("this file is where a secret is read from"),
+        "{shown}"
+    );
     let own = ACCOUNT.replace("platform-id", "passwords-dir = \"pws\"\nplatform-id");
     let shown = Setup::new(&own).shown();
-    assert!(shown.contains("it is for all accounts: write it in [defaults]"), "{shown}");
+    assert!(
+        shown.contains("it is for all accounts: write it in [defaults]"),
+        "{shown}"
+    );
 }
 
 /// An account that logs in so, with these keys.
@@ -247,9 +308,17 @@ const APP: &str = "client-id = \"app\"\nclient-secret.env = \"S\"\njwt.env = \"J
 #[test]
 fn a_login_by_ringex_has_its_own_keys_and_no_others() {
     let policy = super::accepted(&logs_in(&format!("login = \"ringex\"\n{APP}"))).policy;
-    let LoginPolicy::RingEx(login) = &policy.accounts[0].login else { panic!("another login") };
-    assert_eq!((login.client_id.as_str(), &login.jwt), ("app", &SecretSource::Env("J".to_owned())));
-    assert_eq!(policy.ringcx.ringex_url.as_str(), "https://platform.ringcentral.com/");
+    let LoginPolicy::RingEx(login) = &policy.accounts[0].login else {
+        panic!("another login")
+    };
+    assert_eq!(
+        (login.client_id.as_str(), &login.jwt),
+        ("app", &SecretSource::Env("J".to_owned()))
+    );
+    assert_eq!(
+        policy.ringcx.ringex_url.as_str(),
+        "https://platform.ringcentral.com/"
+    );
     for (keys, faults) in [
         (
             "login = \"ringex\"\nusername = \"u\"\npassword = \"canary\"\nplatform-id = \"aws80\"".to_owned(),
@@ -310,6 +379,9 @@ fn a_login_by_ringex_has_its_own_keys_and_no_others() {
 #[test]
 fn a_password_from_the_directory_is_never_taken_for_a_jwt() {
     let keys = "login = \"ringex\"\nclient-id = \"app\"\nclient-secret.env = \"S\" # canary";
-    let shown = check(&format!("[defaults]\npasswords-dir = \"/pws\"\n{}", logs_in(keys)));
+    let shown = check(&format!(
+        "[defaults]\npasswords-dir = \"/pws\"\n{}",
+        logs_in(keys)
+    ));
     assert!(shown.contains("`jwt` is missing in [[account]]"), "{shown}");
 }

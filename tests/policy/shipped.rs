@@ -8,13 +8,14 @@ use super::{Setup, accepted, example};
 use ringcx_rotator::event::GenerationNo;
 use ringcx_rotator::policy::{self, SinkKind};
 use ringcx_rotator::secret::{SecretSource, Token};
-use ringcx_rotator::template::{Shown, Values};
+use ringcx_rotator::template::{RenderedToken, Values};
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
 
 /// Options are commented out with a `#` and no blank, explanations with a blank.
 fn is_option(line: &str) -> bool {
-    line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    line.strip_prefix('#')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
 /// With every option set.
@@ -32,11 +33,11 @@ fn load(text: &str) -> Result<policy::Loaded, policy::PolicyErrors> {
     let mut loaded = setup.load()?;
     // The directory is another each time; what is in it is the same.
     loaded.policy.path = "/config.toml".into();
-    loaded.policy.daemon.accounts_dir = loaded
-        .policy
-        .daemon
-        .accounts_dir
-        .map(|path| path.strip_prefix(setup.directory.path()).unwrap().to_owned());
+    loaded.policy.daemon.accounts_dir = loaded.policy.daemon.accounts_dir.map(|path| {
+        path.strip_prefix(setup.directory.path())
+            .unwrap()
+            .to_owned()
+    });
     for account in &mut loaded.policy.accounts {
         for source in account.login.secrets_mut() {
             if let SecretSource::File(path) = source {
@@ -70,7 +71,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
     let whole = load(&set).unwrap().policy;
     let lines: Vec<&str> = SHIPPED.lines().collect();
     let mut no_default = Vec::new();
-    for (number, line) in lines.iter().enumerate().filter(|(_, line)| is_option(line) && line.contains(" = "))
+    for (number, line) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| is_option(line) && line.contains(" = "))
     {
         let without: String = set
             .lines()
@@ -78,7 +82,10 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             .filter(|(n, _)| *n != number)
             .map(|(_, line)| format!("{line}\n"))
             .collect();
-        if load(&without).ok().is_none_or(|loaded| loaded.policy != whole) {
+        if load(&without)
+            .ok()
+            .is_none_or(|loaded| loaded.policy != whole)
+        {
             no_default.push(line.trim_start_matches('#').split(" = ").next().unwrap());
         }
     }
@@ -145,7 +152,11 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 
 /// A policy for each use, the page that goes through it, and its accounts.
 const EXAMPLES: [(&str, &str, &[&str]); 9] = [
-    ("accounts.toml", "example-accounts.md", &["sales-ivr", "support-ivr", "dialer"]),
+    (
+        "accounts.toml",
+        "example-accounts.md",
+        &["sales-ivr", "support-ivr", "dialer"],
+    ),
     ("crm.toml", "example-crm.md", &["crm"]),
     ("dialer.toml", "example-dialer.md", &["dialer"]),
     ("ivr.toml", "example-ivr.md", &["sales-ivr", "support-ivr"]),
@@ -153,7 +164,11 @@ const EXAMPLES: [(&str, &str, &[&str]); 9] = [
     ("nginx.toml", "example-nginx.md", &["gateway"]),
     ("script.toml", "reading-the-token.md", &["sales-ivr"]),
     ("store.toml", "commands.md", &["dialer"]),
-    ("templates.toml", "templates.md", &["sales-ivr", "support-ivr"]),
+    (
+        "templates.toml",
+        "templates.md",
+        &["sales-ivr", "support-ivr"],
+    ),
 ];
 
 #[test]
@@ -163,7 +178,12 @@ fn every_example_loads_without_a_warning_and_has_the_accounts_that_it_shows() {
             panic!("{}", errors.render(policy::Color::Never, None));
         });
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
-        let names: Vec<&str> = loaded.policy.accounts.iter().map(|account| account.name.as_str()).collect();
+        let names: Vec<&str> = loaded
+            .policy
+            .accounts
+            .iter()
+            .map(|account| account.name.as_str())
+            .collect();
         assert_eq!(names, accounts, "{name}");
     }
 }
@@ -174,8 +194,19 @@ fn every_example_is_accepted_by_check_as_an_operator_runs_it() {
         let path = example("examples").join(name);
         let run = |args: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ringcx-rotator"));
-            let ran = command.arg("--config").arg(&path).args(args).env_clear().output().unwrap();
-            assert_eq!(ran.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+            let ran = command
+                .arg("--config")
+                .arg(&path)
+                .args(args)
+                .env_clear()
+                .output()
+                .unwrap();
+            assert_eq!(
+                ran.status.code(),
+                Some(0),
+                "{name}: {}",
+                String::from_utf8_lossy(&ran.stderr)
+            );
             String::from_utf8(ran.stdout).unwrap()
         };
         let told: serde_json::Value = serde_json::from_str(&run(&["check", "--json"])).unwrap();
@@ -186,8 +217,8 @@ fn every_example_is_accepted_by_check_as_an_operator_runs_it() {
 }
 
 /// What a token of each account looks like, and nobody else's.
-fn shown(account: &str, number: u64) -> Shown {
-    Shown {
+fn shown(account: &str, number: u64) -> RenderedToken {
+    RenderedToken {
         token: Token::try_new(&format!("aws80:{account}-2353445-bc74-af1a")).unwrap(),
         generation: GenerationNo(number),
         minted_at: "2026-03-29T02:30:00Z".parse().unwrap(),
@@ -198,20 +229,38 @@ fn shown(account: &str, number: u64) -> Shown {
 fn every_template_of_the_examples_makes_a_file_with_the_tokens_in_it() {
     let mut rendered = 0;
     for (name, ..) in EXAMPLES {
-        let policy = policy::load(&example("examples").join(name)).unwrap().policy;
+        let policy = policy::load(&example("examples").join(name))
+            .unwrap()
+            .policy;
         for account in &policy.accounts {
             for sink in &account.sinks {
-                let SinkKind::Template(file) = &sink.kind else { continue };
+                let SinkKind::Template(file) = &sink.kind else {
+                    continue;
+                };
                 let own = shown(&account.name, 1);
-                let others: BTreeMap<_, _> =
-                    file.accounts.iter().map(|other| (other.clone(), shown(other, 2))).collect();
-                let values = Values { account: &account.name, own: &own, others: &others };
-                let bytes = file.template.render(&values).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let others: BTreeMap<_, _> = file
+                    .accounts
+                    .iter()
+                    .map(|other| (other.clone(), shown(other, 2)))
+                    .collect();
+                let values = Values {
+                    account: &account.name,
+                    own: &own,
+                    others: &others,
+                };
+                let bytes = file
+                    .template
+                    .render(&values)
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
                 let text = String::from_utf8(bytes.to_vec()).unwrap();
                 for token in others.values().chain([&own]) {
                     // A Java properties file has its colons escaped.
                     let plain = text.replace("\\:", ":");
-                    assert!(plain.contains(token.token.expose()), "{name}, {}: {text}", sink.name);
+                    assert!(
+                        plain.contains(token.token.expose()),
+                        "{name}, {}: {text}",
+                        sink.name
+                    );
                 }
                 if file.path.extension().is_some_and(|it| it == "json") {
                     serde_json::from_str::<serde_json::Value>(&text).unwrap();
@@ -226,23 +275,33 @@ fn every_template_of_the_examples_makes_a_file_with_the_tokens_in_it() {
 #[test]
 fn every_example_is_tested_and_has_a_page_that_leads_to_it() {
     let entries = std::fs::read_dir(example("examples")).unwrap();
-    let mut found: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut found: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     found.sort();
     let beside = ["accounts.d", "templates"];
-    let mut known: Vec<&str> = EXAMPLES.iter().map(|(name, ..)| *name).chain(beside).collect();
+    let mut known: Vec<&str> = EXAMPLES
+        .iter()
+        .map(|(name, ..)| *name)
+        .chain(beside)
+        .collect();
     known.sort_unstable();
     assert_eq!(found, known);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     for (name, page, _) in EXAMPLES {
         let text = std::fs::read_to_string(docs.join(page)).unwrap();
-        assert!(text.contains(&format!("config/examples/{name}")), "{page} does not lead to {name}");
+        assert!(
+            text.contains(&format!("config/examples/{name}")),
+            "{page} does not lead to {name}"
+        );
     }
     // A template that no policy names is dead.
     for entry in std::fs::read_dir(example("examples/templates")).unwrap() {
         let name = format!("templates/{}", entry.unwrap().file_name().to_str().unwrap());
         let named = |(policy, ..): &(&str, &str, &[&str])| {
-            std::fs::read_to_string(example("examples").join(policy)).unwrap().contains(&name)
+            std::fs::read_to_string(example("examples").join(policy))
+                .unwrap()
+                .contains(&name)
         };
         assert!(EXAMPLES.iter().any(named), "no policy names {name}");
     }

@@ -7,10 +7,11 @@ use proptest::sample::{select, subsequence};
 use crate::account::AccountState;
 use crate::alert::conditions;
 use crate::event::{
-    Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome, PeerToken, Taken,
+    BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, PeerToken,
+    ReleaseCause, RetiredBy,
 };
+use crate::plan::evidence::{Evidence, ListedBy, SinkContent, TokenList};
 use crate::plan::plan;
-use crate::plan::seen::{Held, ListedBy, Seen, SeenList};
 use crate::plan::tests::scene::{file, hours, policy, start, webhook};
 use crate::policy::{AlertsPolicy, Foreign};
 use crate::secret::Fingerprint;
@@ -29,17 +30,23 @@ fn tokens() -> impl Strategy<Value = std::collections::BTreeSet<Fingerprint>> {
 }
 
 fn places() -> impl Strategy<Value = std::collections::BTreeSet<String>> {
-    subsequence(vec!["app", "gone", "/file"], 0..3).prop_map(|it| it.into_iter().map(str::to_owned).collect())
+    subsequence(vec!["app", "gone", "/file"], 0..3)
+        .prop_map(|it| it.into_iter().map(str::to_owned).collect())
 }
 
 fn sink() -> impl Strategy<Value = String> {
     select(vec!["app", "crm", "gone"]).prop_map(str::to_owned)
 }
 
-fn lane() -> impl Strategy<Value = Lane> {
+fn lane() -> impl Strategy<Value = BackoffKey> {
     prop_oneof![
-        select(vec![Lane::Login, Lane::Server, Lane::Rotation, Lane::Retirement]),
-        sink().prop_map(Lane::Sink),
+        select(vec![
+            BackoffKey::Login,
+            BackoffKey::Server,
+            BackoffKey::Rotation,
+            BackoffKey::Retirement
+        ]),
+        sink().prop_map(BackoffKey::Sink),
     ]
 }
 
@@ -54,20 +61,36 @@ fn words() -> impl Strategy<Value = String> {
     select(vec!["", "it did not work"]).prop_map(str::to_owned)
 }
 
-fn taken() -> impl Strategy<Value = Taken> {
-    (prop::option::of(words()), prop::option::of((number(), token()))).prop_map(|(version, peer)| Taken {
-        version,
-        peers: peer
-            .map(|(generation, fingerprint)| ("crm".to_owned(), PeerToken { generation, fingerprint }))
-            .into_iter()
-            .collect(),
-        ..Taken::default()
-    })
+fn taken() -> impl Strategy<Value = DeliveryReceipt> {
+    (
+        prop::option::of(words()),
+        prop::option::of((number(), token())),
+    )
+        .prop_map(|(version, peer)| DeliveryReceipt {
+            version,
+            peers: peer
+                .map(|(generation, fingerprint)| {
+                    (
+                        "crm".to_owned(),
+                        PeerToken {
+                            generation,
+                            fingerprint,
+                        },
+                    )
+                })
+                .into_iter()
+                .collect(),
+            ..DeliveryReceipt::default()
+        })
 }
 
 fn token_event() -> BoxedStrategy<Event> {
-    let how = select(vec![Learnt::Answered, Learnt::Recovered, Learnt::Late]);
-    let by = select(vec![Hand::Us, Hand::Another]);
+    let how = select(vec![
+        MintSource::Answered,
+        MintSource::Recovered,
+        MintSource::Late,
+    ]);
+    let by = select(vec![RetiredBy::Us, RetiredBy::Another]);
     prop_oneof![
         select(vec!["a", "b"]).prop_map(|user| Event::LineStarted {
             username: user.to_owned(),
@@ -81,32 +104,56 @@ fn token_event() -> BoxedStrategy<Event> {
             files,
             held_by
         }),
-        (token(), places()).prop_map(|(fingerprint, held_by)| Event::AdoptedHeld { fingerprint, held_by }),
+        (token(), places()).prop_map(|(fingerprint, held_by)| Event::AdoptedHeld {
+            fingerprint,
+            held_by
+        }),
         token().prop_map(|fingerprint| Event::Disowned { fingerprint }),
-        (number(), tokens()).prop_map(|(generation, baseline)| Event::MintIntended { generation, baseline }),
+        (number(), tokens()).prop_map(|(generation, baseline)| Event::MintIntended {
+            generation,
+            baseline
+        }),
         (number(), token(), how).prop_map(|(generation, fingerprint, how)| Event::Minted {
             generation,
             fingerprint,
             how
         }),
         (number(), words()).prop_map(|(generation, error)| Event::MintFailed { generation, error }),
-        (number(), words()).prop_map(|(generation, error)| Event::MintUnknown { generation, error }),
-        (number(), time()).prop_map(|(generation, open_until)| Event::MintMissing { generation, open_until }),
-        (number(), tokens())
-            .prop_map(|(generation, candidates)| Event::MintAmbiguous { generation, candidates }),
+        (number(), words())
+            .prop_map(|(generation, error)| Event::MintUnknown { generation, error }),
+        (number(), time()).prop_map(|(generation, open_until)| Event::MintMissing {
+            generation,
+            open_until
+        }),
+        (number(), tokens()).prop_map(|(generation, candidates)| Event::MintAmbiguous {
+            generation,
+            candidates
+        }),
         number().prop_map(|generation| Event::LostMintClosed { generation }),
         number().prop_map(|generation| Event::Verified { generation }),
-        (number(), words()).prop_map(|(generation, reason)| Event::Abandoned { generation, reason }),
+        (number(), words())
+            .prop_map(|(generation, reason)| Event::Abandoned { generation, reason }),
         number().prop_map(|generation| Event::Promoted { generation }),
-        (token(), prop::option::of(number()), words()).prop_map(|(fingerprint, generation, because)| {
-            Event::DeleteIntended { fingerprint, generation, because }
+        (token(), prop::option::of(number()), words()).prop_map(
+            |(fingerprint, generation, because)| {
+                Event::DeleteIntended {
+                    fingerprint,
+                    generation,
+                    because,
+                }
+            }
+        ),
+        (token(), prop::option::of(number()), by).prop_map(|(fingerprint, generation, by)| {
+            Event::Retired {
+                fingerprint,
+                generation,
+                by,
+            }
         }),
-        (token(), prop::option::of(number()), by).prop_map(|(fingerprint, generation, by)| Event::Retired {
-            fingerprint,
+        (number(), words()).prop_map(|(generation, evidence)| Event::TokenLost {
             generation,
-            by
+            evidence
         }),
-        (number(), words()).prop_map(|(generation, evidence)| Event::TokenLost { generation, evidence }),
         number().prop_map(|generation| Event::Reappeared { generation }),
     ]
     .boxed()
@@ -114,28 +161,53 @@ fn token_event() -> BoxedStrategy<Event> {
 
 fn other_event() -> BoxedStrategy<Event> {
     let outcome = select(vec![Outcome::NotDone, Outcome::Unknown]);
-    let by = select(vec![Lifted::Operator, Lifted::Reload, Lifted::SecretChanged]);
-    let incident =
-        select(vec![IncidentKind::LoginFailed, IncidentKind::SinkFailed, IncidentKind::MintFailed]);
+    let by = select(vec![
+        ReleaseCause::Operator,
+        ReleaseCause::Reload,
+        ReleaseCause::SecretChanged,
+    ]);
+    let incident = select(vec![
+        IncidentKind::LoginFailed,
+        IncidentKind::SinkFailed,
+        IncidentKind::MintFailed,
+    ]);
     prop_oneof![
         Just(Event::RotationAsked),
         Just(Event::LoginAttempted),
-        select(vec!["a", "b"]).prop_map(|app| Event::RingexAttempted { client_id: app.to_owned() }),
-        (select(vec!["a", "b"]), time())
-            .prop_map(|(app, until)| Event::RingexQuiet { client_id: app.to_owned(), until }),
+        select(vec!["a", "b"]).prop_map(|app| Event::RingexAttempted {
+            client_id: app.to_owned()
+        }),
+        (select(vec!["a", "b"]), time()).prop_map(|(app, until)| Event::RingexQuiet {
+            client_id: app.to_owned(),
+            until
+        }),
         any::<bool>().prop_map(|required| Event::PasswordReset { required }),
-        (sink(), select(vec!["file", "webhook", "?"]), words())
-            .prop_map(|(sink, kind, target)| Event::SinkBound { sink, sink_type: kind.to_owned(), target }),
+        (sink(), select(vec!["file", "webhook", "?"]), words()).prop_map(|(sink, kind, target)| {
+            Event::SinkBound {
+                sink,
+                sink_type: kind.to_owned(),
+                target,
+            }
+        }),
         sink().prop_map(|sink| Event::SinkReleased { sink }),
-        (sink(), number()).prop_map(|(sink, generation)| Event::DeliveryIntended { sink, generation }),
+        (sink(), number())
+            .prop_map(|(sink, generation)| Event::DeliveryIntended { sink, generation }),
         (sink(), number(), taken()).prop_map(|(sink, generation, taken)| Event::Delivered {
             sink,
             generation,
             taken
         }),
-        (sink(), number(), outcome, any::<bool>()).prop_map(|(sink, generation, outcome, parked)| {
-            Event::DeliveryFailed { sink, generation, outcome, parked, note: None }
-        }),
+        (sink(), number(), outcome, any::<bool>()).prop_map(
+            |(sink, generation, outcome, parked)| {
+                Event::DeliveryFailed {
+                    sink,
+                    generation,
+                    outcome,
+                    parked,
+                    note: None,
+                }
+            }
+        ),
         (sink(), number()).prop_map(|(sink, generation)| Event::Proved { sink, generation }),
         (sink(), number(), words()).prop_map(|(sink, generation, found)| Event::Drifted {
             sink,
@@ -165,28 +237,33 @@ pub fn events() -> impl Strategy<Value = Vec<(DateTime<Utc>, Event)>> {
     prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40)
 }
 
-fn held() -> impl Strategy<Value = Held> {
+fn held() -> impl Strategy<Value = SinkContent> {
     prop_oneof![
-        token().prop_map(Held::Token),
-        Just(Held::Absent),
-        words().prop_map(Held::Other),
-        words().prop_map(Held::Unreadable),
-        Just(Held::Opaque),
+        token().prop_map(SinkContent::Token),
+        Just(SinkContent::Absent),
+        words().prop_map(SinkContent::Other),
+        words().prop_map(SinkContent::Unreadable),
+        Just(SinkContent::Opaque),
     ]
 }
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn seen() -> impl Strategy<Value = Evidence> {
     let by = prop_oneof![Just(ListedBy::Login), token().prop_map(ListedBy::Token)];
     let list = (tokens(), by, -90_i64..90, prop::option::of(-1000_i64..1000));
     (prop::option::of(list), prop::option::of((held(), held()))).prop_map(|(list, sinks)| {
-        let list = list.map(|(tokens, by, age, skew)| SeenList {
+        let list = list.map(|(tokens, by, age, skew)| TokenList {
             at: start() - TimeDelta::seconds(age),
             tokens,
             by,
             skew: skew.map(TimeDelta::seconds),
         });
-        let sinks = sinks.map(|(app, crm)| [("app".to_owned(), app), ("crm".to_owned(), crm)].into());
-        Seen { list, sinks, ..Seen::default() }
+        let sinks =
+            sinks.map(|(app, crm)| [("app".to_owned(), app), ("crm".to_owned(), crm)].into());
+        Evidence {
+            list,
+            sinks,
+            ..Evidence::default()
+        }
     })
 }
 

@@ -1,5 +1,5 @@
-//! The JSON of every kind of event. It stands in people's journals: a row here may be added, but none
-//! may change.
+//! The JSON of every kind of event. It stands in people's journals: a row here may be added, but
+//! none may change.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::event::{
-    Event, GenerationNo, Hand, IncidentKind, Lane, Learnt, Lifted, Outcome, PeerToken, Taken,
+    BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, PeerToken,
+    ReleaseCause, RetiredBy,
 };
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
@@ -27,26 +28,41 @@ fn samples() -> Vec<(Event, Value)> {
     let text = |text: &str| text.to_owned();
     vec![
         (
-            Event::LineStarted { username: text("u"), platform_id: text("aws80") },
+            Event::LineStarted {
+                username: text("u"),
+                platform_id: text("aws80"),
+            },
             json!({"kind": "line-started", "username": "u", "platform_id": "aws80"}),
         ),
         (Event::RotationAsked, json!({"kind": "rotation-asked"})),
         (
-            Event::RingexAttempted { client_id: text("app") },
+            Event::RingexAttempted {
+                client_id: text("app"),
+            },
             json!({"kind": "ringex-attempted", "client_id": "app"}),
         ),
         (
-            Event::RingexQuiet { client_id: text("app"), until: at() },
+            Event::RingexQuiet {
+                client_id: text("app"),
+                until: at(),
+            },
             json!({"kind": "ringex-quiet", "client_id": "app", "until": "2026-03-29T02:30:00Z"}),
         ),
         (Event::LoginAttempted, json!({"kind": "login-attempted"})),
-        (Event::PasswordReset { required: true }, json!({"kind": "password-reset", "required": true})),
         (
-            Event::ForeignSeen { fingerprints: [a()].into() },
+            Event::PasswordReset { required: true },
+            json!({"kind": "password-reset", "required": true}),
+        ),
+        (
+            Event::ForeignSeen {
+                fingerprints: [a()].into(),
+            },
             json!({"kind": "foreign-seen", "fingerprints": [A]}),
         ),
         (
-            Event::ForeignGone { fingerprints: [a()].into() },
+            Event::ForeignGone {
+                fingerprints: [a()].into(),
+            },
             json!({"kind": "foreign-gone", "fingerprints": [A]}),
         ),
         (
@@ -59,65 +75,121 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "adopted", "fingerprint": A, "length": 42, "files": ["/f"], "held_by": ["/f", "s"]}),
         ),
         (
-            Event::AdoptedHeld { fingerprint: a(), held_by: [text("s")].into() },
+            Event::AdoptedHeld {
+                fingerprint: a(),
+                held_by: [text("s")].into(),
+            },
             json!({"kind": "adopted-held", "fingerprint": A, "held_by": ["s"]}),
         ),
-        (Event::Disowned { fingerprint: a() }, json!({"kind": "disowned", "fingerprint": A})),
         (
-            Event::MintIntended { generation: GENERATION, baseline: [a()].into() },
+            Event::Disowned { fingerprint: a() },
+            json!({"kind": "disowned", "fingerprint": A}),
+        ),
+        (
+            Event::MintIntended {
+                generation: GENERATION,
+                baseline: [a()].into(),
+            },
             json!({"kind": "mint-intended", "generation": 7, "baseline": [A]}),
         ),
         (
-            Event::Minted { generation: GENERATION, fingerprint: a(), how: Learnt::Answered },
+            Event::Minted {
+                generation: GENERATION,
+                fingerprint: a(),
+                how: MintSource::Answered,
+            },
             json!({"kind": "minted", "generation": 7, "fingerprint": A, "how": "answered"}),
         ),
         (
-            Event::MintFailed { generation: GENERATION, error: text("e") },
+            Event::MintFailed {
+                generation: GENERATION,
+                error: text("e"),
+            },
             json!({"kind": "mint-failed", "generation": 7, "error": "e"}),
         ),
         (
-            Event::MintUnknown { generation: GENERATION, error: text("e") },
+            Event::MintUnknown {
+                generation: GENERATION,
+                error: text("e"),
+            },
             json!({"kind": "mint-unknown", "generation": 7, "error": "e"}),
         ),
         (
-            Event::MintMissing { generation: GENERATION, open_until: at() },
+            Event::MintMissing {
+                generation: GENERATION,
+                open_until: at(),
+            },
             json!({"kind": "mint-missing", "generation": 7, "open_until": "2026-03-29T02:30:00Z"}),
         ),
         (
-            Event::MintAmbiguous { generation: GENERATION, candidates: [a()].into() },
+            Event::MintAmbiguous {
+                generation: GENERATION,
+                candidates: [a()].into(),
+            },
             json!({"kind": "mint-ambiguous", "generation": 7, "candidates": [A]}),
         ),
         (
-            Event::LostMintClosed { generation: GENERATION },
+            Event::LostMintClosed {
+                generation: GENERATION,
+            },
             json!({"kind": "lost-mint-closed", "generation": 7}),
         ),
-        (Event::Verified { generation: GENERATION }, json!({"kind": "verified", "generation": 7})),
         (
-            Event::Abandoned { generation: GENERATION, reason: text("r") },
+            Event::Verified {
+                generation: GENERATION,
+            },
+            json!({"kind": "verified", "generation": 7}),
+        ),
+        (
+            Event::Abandoned {
+                generation: GENERATION,
+                reason: text("r"),
+            },
             json!({"kind": "abandoned", "generation": 7, "reason": "r"}),
         ),
         (
-            Event::SinkBound { sink: text("s"), sink_type: text("env-file"), target: text("/t K") },
+            Event::SinkBound {
+                sink: text("s"),
+                sink_type: text("env-file"),
+                target: text("/t K"),
+            },
             json!({"kind": "sink-bound", "sink": "s", "sink_type": "env-file", "target": "/t K"}),
         ),
-        (Event::SinkReleased { sink: text("s") }, json!({"kind": "sink-released", "sink": "s"})),
         (
-            Event::DeliveryIntended { sink: text("s"), generation: GENERATION },
+            Event::SinkReleased { sink: text("s") },
+            json!({"kind": "sink-released", "sink": "s"}),
+        ),
+        (
+            Event::DeliveryIntended {
+                sink: text("s"),
+                generation: GENERATION,
+            },
             json!({"kind": "delivery-intended", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Delivered { sink: text("s"), generation: GENERATION, taken: Taken::default() },
+            Event::Delivered {
+                sink: text("s"),
+                generation: GENERATION,
+                taken: DeliveryReceipt::default(),
+            },
             json!({"kind": "delivered", "sink": "s", "generation": 7}),
         ),
         (
             Event::Delivered {
                 sink: text("s"),
                 generation: GENERATION,
-                taken: Taken {
+                taken: DeliveryReceipt {
                     version: Some(text("v")),
                     proof: Some(text("p")),
                     note: Some(text("n")),
-                    peers: [(text("b"), PeerToken { generation: GENERATION, fingerprint: a() })].into(),
+                    peers: [(
+                        text("b"),
+                        PeerToken {
+                            generation: GENERATION,
+                            fingerprint: a(),
+                        },
+                    )]
+                    .into(),
                 },
             },
             json!({"kind": "delivered", "sink": "s", "generation": 7, "taken": {"version": "v", "proof": "p",
@@ -145,42 +217,80 @@ fn samples() -> Vec<(Event, Value)> {
                    "parked": false, "note": "n"}),
         ),
         (
-            Event::Proved { sink: text("s"), generation: GENERATION },
+            Event::Proved {
+                sink: text("s"),
+                generation: GENERATION,
+            },
             json!({"kind": "proved", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Drifted { sink: text("s"), generation: GENERATION, found: text("nothing") },
+            Event::Drifted {
+                sink: text("s"),
+                generation: GENERATION,
+                found: text("nothing"),
+            },
             json!({"kind": "drifted", "sink": "s", "generation": 7, "found": "nothing"}),
         ),
         (
-            Event::NotifyOwed { sink: text("s"), generation: GENERATION },
+            Event::NotifyOwed {
+                sink: text("s"),
+                generation: GENERATION,
+            },
             json!({"kind": "notify-owed", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Notified { sink: text("s"), generation: GENERATION, note: None },
+            Event::Notified {
+                sink: text("s"),
+                generation: GENERATION,
+                note: None,
+            },
             json!({"kind": "notified", "sink": "s", "generation": 7}),
         ),
         (
-            Event::Acknowledged { sink: text("s"), generation: GENERATION },
+            Event::Acknowledged {
+                sink: text("s"),
+                generation: GENERATION,
+            },
             json!({"kind": "acknowledged", "sink": "s", "generation": 7}),
         ),
-        (Event::Promoted { generation: GENERATION }, json!({"kind": "promoted", "generation": 7})),
         (
-            Event::DeleteIntended { fingerprint: a(), generation: None, because: text("b") },
+            Event::Promoted {
+                generation: GENERATION,
+            },
+            json!({"kind": "promoted", "generation": 7}),
+        ),
+        (
+            Event::DeleteIntended {
+                fingerprint: a(),
+                generation: None,
+                because: text("b"),
+            },
             json!({"kind": "delete-intended", "fingerprint": A, "generation": null, "because": "b"}),
         ),
         (
-            Event::Retired { fingerprint: a(), generation: Some(GENERATION), by: Hand::Another },
+            Event::Retired {
+                fingerprint: a(),
+                generation: Some(GENERATION),
+                by: RetiredBy::Another,
+            },
             json!({"kind": "retired", "fingerprint": A, "generation": 7, "by": "another"}),
         ),
         (
-            Event::TokenLost { generation: GENERATION, evidence: text("e") },
+            Event::TokenLost {
+                generation: GENERATION,
+                evidence: text("e"),
+            },
             json!({"kind": "token-lost", "generation": 7, "evidence": "e"}),
         ),
-        (Event::Reappeared { generation: GENERATION }, json!({"kind": "reappeared", "generation": 7})),
+        (
+            Event::Reappeared {
+                generation: GENERATION,
+            },
+            json!({"kind": "reappeared", "generation": 7}),
+        ),
         (
             Event::AttemptFailed {
-                lane: Lane::Sink(text("s")),
+                lane: BackoffKey::Sink(text("s")),
                 incident: IncidentKind::SinkFailed,
                 error: text("e"),
                 failures: 2,
@@ -190,9 +300,17 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "attempt-failed", "lane": "sink:s", "incident": "sink-failed", "error": "e",
                    "failures": 2, "next_attempt_at": "2026-03-29T02:30:00Z"}),
         ),
-        (Event::LaneCleared { lane: Lane::Login }, json!({"kind": "lane-cleared", "lane": "login"})),
         (
-            Event::HoldLifted { lane: Lane::Retirement, by: Lifted::SecretChanged },
+            Event::LaneCleared {
+                lane: BackoffKey::Login,
+            },
+            json!({"kind": "lane-cleared", "lane": "login"}),
+        ),
+        (
+            Event::HoldLifted {
+                lane: BackoffKey::Retirement,
+                by: ReleaseCause::SecretChanged,
+            },
             json!({"kind": "hold-lifted", "lane": "retirement", "by": "secret-changed"}),
         ),
         (
@@ -254,7 +372,10 @@ fn every_event_is_written_as_it_always_was_and_read_again() {
     let mut kinds = BTreeSet::new();
     for (event, written) in samples() {
         assert_eq!(serde_json::to_value(&event).unwrap(), written);
-        assert_eq!(serde_json::from_value::<Event>(written.clone()).unwrap(), event);
+        assert_eq!(
+            serde_json::from_value::<Event>(written.clone()).unwrap(),
+            event
+        );
         kinds.insert(written["kind"].to_string());
     }
     assert_eq!(kinds.len(), number_of_kinds(&Event::ClockAgreed));
@@ -262,26 +383,54 @@ fn every_event_is_written_as_it_always_was_and_read_again() {
 
 #[track_caller]
 fn check_names<T: serde::Serialize>(values: &[T], names: &[&str]) {
-    let written: Vec<Value> = values.iter().map(|value| serde_json::to_value(value).unwrap()).collect();
+    let written: Vec<Value> = values
+        .iter()
+        .map(|value| serde_json::to_value(value).unwrap())
+        .collect();
     assert_eq!(written, names);
 }
 
 #[test]
 fn the_words_within_events_are_what_they_always_were() {
-    check_names(&[Learnt::Answered, Learnt::Recovered, Learnt::Late], &["answered", "recovered", "late"]);
-    check_names(&[Outcome::NotDone, Outcome::Unknown], &["not-done", "unknown"]);
-    check_names(&[Hand::Us, Hand::Another], &["us", "another"]);
     check_names(
-        &[Lifted::Operator, Lifted::Reload, Lifted::SecretChanged],
+        &[
+            MintSource::Answered,
+            MintSource::Recovered,
+            MintSource::Late,
+        ],
+        &["answered", "recovered", "late"],
+    );
+    check_names(
+        &[Outcome::NotDone, Outcome::Unknown],
+        &["not-done", "unknown"],
+    );
+    check_names(&[RetiredBy::Us, RetiredBy::Another], &["us", "another"]);
+    check_names(
+        &[
+            ReleaseCause::Operator,
+            ReleaseCause::Reload,
+            ReleaseCause::SecretChanged,
+        ],
         &["operator", "reload", "secret-changed"],
     );
-    let lanes =
-        [Lane::Login, Lane::Server, Lane::Rotation, Lane::Retirement, Lane::Sink("sink:x".to_owned())];
-    check_names(&lanes, &["login", "server", "rotation", "retirement", "sink:sink:x"]);
+    let lanes = [
+        BackoffKey::Login,
+        BackoffKey::Server,
+        BackoffKey::Rotation,
+        BackoffKey::Retirement,
+        BackoffKey::Sink("sink:x".to_owned()),
+    ];
+    check_names(
+        &lanes,
+        &["login", "server", "rotation", "retirement", "sink:sink:x"],
+    );
     for lane in lanes {
-        assert_eq!(lane.to_string().parse::<Lane>().unwrap(), lane);
+        assert_eq!(lane.to_string().parse::<BackoffKey>().unwrap(), lane);
     }
-    assert_eq!("lane".parse::<Lane>().unwrap_err().to_string(), "`lane` is no lane");
+    assert_eq!(
+        "lane".parse::<BackoffKey>().unwrap_err().to_string(),
+        "`lane` is no lane"
+    );
 }
 
 #[test]
@@ -306,14 +455,17 @@ fn every_kind_of_incident_is_called_in_the_journal_what_it_is_called_elsewhere()
     ];
     for name in names {
         let kind: IncidentKind = serde_json::from_value(json!(name)).unwrap();
-        assert_eq!((serde_json::to_value(kind).unwrap(), kind.to_string()), (json!(name), name.to_owned()));
+        assert_eq!(
+            (serde_json::to_value(kind).unwrap(), kind.to_string()),
+            (json!(name), name.to_owned())
+        );
     }
 }
 
 #[test]
 fn a_rejected_login_keeps_the_tag_of_the_secret_and_nothing_else_of_it() {
     let event = Event::AttemptFailed {
-        lane: Lane::Login,
+        lane: BackoffKey::Login,
         incident: IncidentKind::LoginRejected,
         error: "answered 401".to_owned(),
         failures: 1,
@@ -321,6 +473,11 @@ fn a_rejected_login_keeps_the_tag_of_the_secret_and_nothing_else_of_it() {
         rejected: Some(SecretTag::of("salt", &Secret::new("swordfish"))),
     };
     let written = serde_json::to_value(&event).unwrap();
-    assert!(written["rejected"].as_u64().is_some_and(|tag| tag <= 0xffff), "{written}");
+    assert!(
+        written["rejected"]
+            .as_u64()
+            .is_some_and(|tag| tag <= 0xffff),
+        "{written}"
+    );
     assert_eq!(serde_json::from_value::<Event>(written).unwrap(), event);
 }

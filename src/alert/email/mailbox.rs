@@ -19,7 +19,7 @@ use crate::secret::SecretSource;
 
 /// How the server behaves.
 #[derive(Clone)]
-pub(crate) struct Habits {
+pub(crate) struct SmtpBehavior {
     pub tls: SmtpTls,
     /// Offered on plain connections that could be upgraded.
     pub offers_starttls: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Habits {
     pub verdict: &'static str,
 }
 
-impl Default for Habits {
+impl Default for SmtpBehavior {
     fn default() -> Self {
         Self {
             tls: SmtpTls::StartTls,
@@ -44,20 +44,20 @@ impl Default for Habits {
 }
 
 /// A running server; it is down once this is dropped.
-pub(crate) struct Mailbox {
+pub(crate) struct SmtpServer {
     mails: mpsc::UnboundedReceiver<String>,
     task: JoinHandle<()>,
     pub port: u16,
-    authority: Arc<Authority>,
+    authority: Arc<SmtpAuthority>,
 }
 
 /// Signs the server's certificate, and stands in a file for `ca-file`.
-pub(crate) struct Authority {
+pub(crate) struct SmtpAuthority {
     acceptor: TlsAcceptor,
     directory: tempfile::TempDir,
 }
 
-impl Authority {
+impl SmtpAuthority {
     pub fn new() -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let ca_key = KeyPair::generate().unwrap();
@@ -66,8 +66,10 @@ impl Authority {
         let ca_certificate = ca.self_signed(&ca_key).unwrap();
         let key = KeyPair::generate().unwrap();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate =
-            CertificateParams::new(names).unwrap().signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        let certificate = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &Issuer::new(ca, ca_key))
+            .unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
@@ -80,7 +82,10 @@ impl Authority {
             pem.as_bytes(),
         )
         .unwrap();
-        Self { acceptor: TlsAcceptor::from(Arc::new(config)), directory }
+        Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            directory,
+        }
     }
 
     pub fn file(&self) -> PathBuf {
@@ -88,27 +93,35 @@ impl Authority {
     }
 }
 
-impl Mailbox {
-    pub async fn start(habits: Habits) -> Self {
-        Self::start_at(0, habits, Arc::new(Authority::new())).await
+impl SmtpServer {
+    pub async fn start(habits: SmtpBehavior) -> Self {
+        Self::start_at(0, habits, Arc::new(SmtpAuthority::new())).await
     }
 
-    pub async fn start_at(port: u16, habits: Habits, authority: Arc<Authority>) -> Self {
+    pub async fn start_at(port: u16, habits: SmtpBehavior, authority: Arc<SmtpAuthority>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, mails) = mpsc::unbounded_channel();
         let for_task = authority.clone();
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let session = Session { habits: habits.clone(), mails: sender.clone() };
+                let session = SmtpSession {
+                    habits: habits.clone(),
+                    mails: sender.clone(),
+                };
                 tokio::spawn(session.serve(socket, for_task.acceptor.clone()));
             }
         });
-        Self { mails, task, port, authority }
+        Self {
+            mails,
+            task,
+            port,
+            authority,
+        }
     }
 
     /// Stops listening; the same port and authority can be started again.
-    pub async fn stop(mut self) -> (u16, Arc<Authority>) {
+    pub async fn stop(mut self) -> (u16, Arc<SmtpAuthority>) {
         self.task.abort();
         drop((&mut self.task).await);
         (self.port, self.authority.clone())
@@ -131,7 +144,11 @@ impl Mailbox {
     /// A file that holds this password.
     pub fn password(&self, password: &str) -> SecretSource {
         let path = self.authority.directory.path().join("password");
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), password.as_bytes()).unwrap();
+        std::io::Write::write_all(
+            &mut std::fs::File::create(&path).unwrap(),
+            password.as_bytes(),
+        )
+        .unwrap();
         SecretSource::File(path)
     }
 
@@ -147,37 +164,51 @@ impl Mailbox {
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for SmtpServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-struct Session {
-    habits: Habits,
+struct SmtpSession {
+    habits: SmtpBehavior,
     mails: mpsc::UnboundedSender<String>,
 }
 
-enum Ended {
+enum SmtpEnd {
     Quit,
     WantsTls,
 }
 
-impl Session {
-    async fn serve(self, socket: tokio::net::TcpStream, acceptor: TlsAcceptor) -> std::io::Result<()> {
+impl SmtpSession {
+    async fn serve(
+        self,
+        socket: tokio::net::TcpStream,
+        acceptor: TlsAcceptor,
+    ) -> std::io::Result<()> {
         let greeting = "220 mailbox ready\r\n";
         if self.habits.tls == SmtpTls::Implicit {
-            return self.talk(acceptor.accept(socket).await?, greeting, "").await.map(drop);
+            return self
+                .talk(acceptor.accept(socket).await?, greeting, "")
+                .await
+                .map(drop);
         }
-        let starttls = if self.habits.offers_starttls { "250-STARTTLS\r\n" } else { "" };
+        let starttls = if self.habits.offers_starttls {
+            "250-STARTTLS\r\n"
+        } else {
+            ""
+        };
         let mut socket = socket;
         match self.talk(&mut socket, greeting, starttls).await? {
-            Ended::Quit => Ok(()),
-            Ended::WantsTls => self.talk(acceptor.accept(socket).await?, "", "").await.map(drop),
+            SmtpEnd::Quit => Ok(()),
+            SmtpEnd::WantsTls => self
+                .talk(acceptor.accept(socket).await?, "", "")
+                .await
+                .map(drop),
         }
     }
 
-    async fn talk<S>(&self, stream: S, greeting: &str, starttls: &str) -> std::io::Result<Ended>
+    async fn talk<S>(&self, stream: S, greeting: &str, starttls: &str) -> std::io::Result<SmtpEnd>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -186,20 +217,33 @@ impl Session {
         let mut logged_in = self.habits.login.is_none();
         loop {
             let line = hear(&mut stream).await?;
-            let (verb, rest) = line.trim_end().split_once([' ', ':']).unwrap_or((line.trim_end(), ""));
+            let (verb, rest) = line
+                .trim_end()
+                .split_once([' ', ':'])
+                .unwrap_or((line.trim_end(), ""));
             let answer = match verb.to_ascii_uppercase().as_str() {
                 "EHLO" => format!("250-mailbox\r\n{starttls}250-8BITMIME\r\n250 AUTH PLAIN\r\n"),
                 "STARTTLS" => {
                     say(&mut stream, "220 go ahead\r\n").await?;
-                    return Ok(Ended::WantsTls);
+                    return Ok(SmtpEnd::WantsTls);
                 }
                 "AUTH" => {
                     let (user, password) = self.habits.login.unwrap_or_default();
-                    logged_in = rest == format!("PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")));
-                    if logged_in { "235 in\r\n".into() } else { format!("535 not you: {rest}\r\n") }
+                    logged_in = rest
+                        == format!("PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")));
+                    if logged_in {
+                        "235 in\r\n".into()
+                    } else {
+                        format!("535 not you: {rest}\r\n")
+                    }
                 }
                 "MAIL" if !logged_in => "530 log in first\r\n".into(),
-                "RCPT" if self.habits.refuses.is_some_and(|refused| line.contains(refused)) => {
+                "RCPT"
+                    if self
+                        .habits
+                        .refuses
+                        .is_some_and(|refused| line.contains(refused)) =>
+                {
                     "550 no such user\r\n".into()
                 }
                 "MAIL" | "RCPT" => "250 fine\r\n".into(),
@@ -216,7 +260,7 @@ impl Session {
                 }
                 "QUIT" => {
                     say(&mut stream, "221 bye\r\n").await?;
-                    return Ok(Ended::Quit);
+                    return Ok(SmtpEnd::Quit);
                 }
                 _ => "500 what?\r\n".into(),
             };

@@ -1,6 +1,6 @@
 //! Against a mail server on loopback.
 
-use super::mailbox::{Habits, Mailbox};
+use super::mailbox::{SmtpBehavior, SmtpServer};
 use super::*;
 use crate::alert::test_mail;
 use crate::secret::SecretSource;
@@ -9,19 +9,26 @@ const PASSWORD: &str = "hunter2-but-longer";
 
 fn mail(policy: &EmailPolicy) -> Mail {
     let written_at = "2026-11-22T03:30:00Z".parse().unwrap();
-    Mail { incident: "sales-ivr/sink-failed/crm".parse().ok(), ..test_mail(policy, written_at) }
+    Mail {
+        incident: "sales-ivr/sink-failed/crm".parse().ok(),
+        ..test_mail(policy, written_at)
+    }
 }
 
-async fn send(policy: &EmailPolicy) -> Result<Receipt, MailError> {
+async fn send(policy: &EmailPolicy) -> Result<SmtpReceipt, MailError> {
     Mailer::new(policy.clone()).send(&mail(policy)).await
 }
 
 #[tokio::test]
 async fn a_mail_arrives_over_starttls_and_over_implicit_tls() {
     for tls in [SmtpTls::StartTls, SmtpTls::Implicit, SmtpTls::None] {
-        let mut mailbox = Mailbox::start(Habits { tls, ..Habits::default() }).await;
+        let mut mailbox = SmtpServer::start(SmtpBehavior {
+            tls,
+            ..SmtpBehavior::default()
+        })
+        .await;
         let policy = mailbox.policy(tls);
-        assert_eq!(send(&policy).await.unwrap(), Receipt::default());
+        assert_eq!(send(&policy).await.unwrap(), SmtpReceipt::default());
         let arrived = mailbox.next().await;
         for line in [
             "From: \"RingCX rotator\" <rotator@example.com>\r\n",
@@ -42,27 +49,49 @@ async fn a_mail_arrives_over_starttls_and_over_implicit_tls() {
 
 #[tokio::test]
 async fn the_password_is_read_at_each_use_and_never_shown() {
-    let habits = Habits { login: Some(("mailer", PASSWORD)), ..Habits::default() };
-    let mailbox = Mailbox::start(habits).await;
+    let habits = SmtpBehavior {
+        login: Some(("mailer", PASSWORD)),
+        ..SmtpBehavior::default()
+    };
+    let mailbox = SmtpServer::start(habits).await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.username = Some("mailer".into());
     policy.password = Some(mailbox.password("wrong-password"));
     let mailer = Mailer::new(policy.clone());
     let error = mailer.greet().await.unwrap_err();
-    assert!(matches!(&error, MailError::Refused { step: "the login", .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            MailError::Refused {
+                step: "the login",
+                ..
+            }
+        ),
+        "{error}"
+    );
     let repeated = STANDARD.encode("\0mailer\0wrong-password");
     let shown = format!("{error} {error:?}");
-    assert!(!shown.contains("wrong-password") && !shown.contains(&repeated), "{shown}");
+    assert!(
+        !shown.contains("wrong-password") && !shown.contains(&repeated),
+        "{shown}"
+    );
     mailbox.password(PASSWORD);
     mailer.greet().await.unwrap();
     policy.password = Some(SecretSource::File("/nonexistent/smtp".into()));
     let error = send(&policy).await.unwrap_err().to_string();
-    assert!(error.starts_with("SMTP password: /nonexistent/smtp"), "{error}");
+    assert!(
+        error.starts_with("SMTP password: /nonexistent/smtp"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn nothing_is_sent_where_starttls_is_not_offered() {
-    let mut mailbox = Mailbox::start(Habits { offers_starttls: false, ..Habits::default() }).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior {
+        offers_starttls: false,
+        ..SmtpBehavior::default()
+    })
+    .await;
     let error = send(&mailbox.policy(SmtpTls::StartTls)).await.unwrap_err();
     assert!(matches!(error, MailError::NoStartTls { .. }), "{error}");
     assert_eq!(mailbox.rest(), 0);
@@ -70,24 +99,40 @@ async fn nothing_is_sent_where_starttls_is_not_offered() {
 
 #[tokio::test]
 async fn a_certificate_of_unknown_origin_is_refused_in_words() {
-    let mut mailbox = Mailbox::start(Habits::default()).await;
-    let other = Mailbox::start(Habits::default()).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let other = SmtpServer::start(SmtpBehavior::default()).await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.ca_file = other.policy(SmtpTls::StartTls).ca_file;
     let error = send(&policy).await.unwrap_err().to_string();
-    assert!(error.contains("STARTTLS: invalid peer certificate"), "{error}");
-    policy.ca_file = Some(other.policy(SmtpTls::StartTls).ca_file.unwrap().with_file_name("missing.pem"));
+    assert!(
+        error.contains("STARTTLS: invalid peer certificate"),
+        "{error}"
+    );
+    policy.ca_file = Some(
+        other
+            .policy(SmtpTls::StartTls)
+            .ca_file
+            .unwrap()
+            .with_file_name("missing.pem"),
+    );
     let error = send(&policy).await.unwrap_err();
     assert!(matches!(error, MailError::CaFile { .. }), "{error}");
     policy.ca_file = None;
     let error = send(&policy).await.unwrap_err().to_string();
-    assert!(error.contains("is `ca-file` set?") || error.contains("No CA certificates"), "{error}");
+    assert!(
+        error.contains("is `ca-file` set?") || error.contains("No CA certificates"),
+        "{error}"
+    );
     assert_eq!(mailbox.rest(), 0);
 }
 
 #[tokio::test]
 async fn one_recipient_that_is_gone_keeps_no_mail_from_the_others() {
-    let mut mailbox = Mailbox::start(Habits { refuses: Some("gone@"), ..Habits::default() }).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior {
+        refuses: Some("gone@"),
+        ..SmtpBehavior::default()
+    })
+    .await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.to.insert(0, "gone@example.com".into());
     let receipt = send(&policy).await.unwrap();
@@ -95,13 +140,29 @@ async fn one_recipient_that_is_gone_keeps_no_mail_from_the_others() {
     mailbox.next().await;
     policy.to.truncate(1);
     let error = send(&policy).await.unwrap_err();
-    assert!(matches!(&error, MailError::Refused { step: "every recipient", .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            MailError::Refused {
+                step: "every recipient",
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn what_the_server_says_of_one_mail_is_told_from_what_it_says_of_all() {
-    for (verdict, scope) in [("554 looks like spam", Scope::Mail), ("451 try later", Scope::Server)] {
-        let mailbox = Mailbox::start(Habits { verdict, ..Habits::default() }).await;
+    for (verdict, scope) in [
+        ("554 looks like spam", Scope::Mail),
+        ("451 try later", Scope::Server),
+    ] {
+        let mailbox = SmtpServer::start(SmtpBehavior {
+            verdict,
+            ..SmtpBehavior::default()
+        })
+        .await;
         let error = send(&mailbox.policy(SmtpTls::StartTls)).await.unwrap_err();
         assert_eq!(error.scope(), scope, "{error}");
         assert!(error.to_string().contains(verdict), "{error}");
@@ -111,7 +172,7 @@ async fn what_the_server_says_of_one_mail_is_told_from_what_it_says_of_all() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mailbox = Mailbox::start(Habits::default()).await;
+    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.port = silent.local_addr().unwrap().port();
     policy.timeout = Duration::from_millis(50);
@@ -121,12 +182,21 @@ async fn a_server_that_never_answers_is_given_up_in_time() {
 
 #[tokio::test]
 async fn letters_of_every_script_arrive() {
-    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
     let policy = mailbox.policy(SmtpTls::StartTls);
-    let mail =
-        Mail { subject: "Störung in 東京".into(), body: "Grüße\n.\nÜber\n".into(), ..mail(&policy) };
+    let mail = Mail {
+        subject: "Störung in 東京".into(),
+        body: "Grüße\n.\nÜber\n".into(),
+        ..mail(&policy)
+    };
     Mailer::new(policy).send(&mail).await.unwrap();
     let arrived = mailbox.next().await;
-    assert!(arrived.is_ascii() && arrived.contains("Subject: =?utf-8?"), "{arrived}");
-    assert!(arrived.contains(&STANDARD.encode("Grüße\r\n.\r\nÜber\r\n")), "{arrived}");
+    assert!(
+        arrived.is_ascii() && arrived.contains("Subject: =?utf-8?"),
+        "{arrived}"
+    );
+    assert!(
+        arrived.contains(&STANDARD.encode("Grüße\r\n.\r\nÜber\r\n")),
+        "{arrived}"
+    );
 }

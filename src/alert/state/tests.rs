@@ -18,8 +18,16 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
 
 fn incident() -> impl Strategy<Value = IncidentKey> {
     let kind = select(vec![IncidentKind::SinkFailed, IncidentKind::LoginRejected]);
-    (select(vec!["a", "b"]), kind, select(vec![None, Some("crm".to_owned())]))
-        .prop_map(|(account, kind, sink)| IncidentKey { account: account.to_owned(), kind, sink })
+    (
+        select(vec!["a", "b"]),
+        kind,
+        select(vec![None, Some("crm".to_owned())]),
+    )
+        .prop_map(|(account, kind, sink)| IncidentKey {
+            account: account.to_owned(),
+            kind,
+            sink,
+        })
 }
 
 fn words() -> impl Strategy<Value = String> {
@@ -27,8 +35,8 @@ fn words() -> impl Strategy<Value = String> {
 }
 
 fn mail() -> impl Strategy<Value = Mail> {
-    (0_u64..6, prop::option::of(incident()), time(), words()).prop_map(|(id, incident, written_at, body)| {
-        Mail {
+    (0_u64..6, prop::option::of(incident()), time(), words()).prop_map(
+        |(id, incident, written_at, body)| Mail {
             id,
             message_id: format!("<{id}@example.com>"),
             references: incident.as_ref().map(|_| "<0@example.com>".to_owned()),
@@ -36,14 +44,19 @@ fn mail() -> impl Strategy<Value = Mail> {
             incident,
             subject: "subject".to_owned(),
             body,
-        }
-    })
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = AlertEvent> {
-    let news = select(vec![News::Opened, News::StillOpen, News::Resolved, News::Passed]);
+    let news = select(vec![
+        NoticeKind::Opened,
+        NoticeKind::StillOpen,
+        NoticeKind::Resolved,
+        NoticeKind::Passed,
+    ]);
     let notice = (incident(), news).prop_map(|(incident, news)| Notice { incident, news });
-    let over = select(vec![Over::Gone, Over::Unmanaged]);
+    let over = select(vec![Resolution::Gone, Resolution::Unmanaged]);
     let announce = select(vec![Announce::Mail, Announce::Nobody]);
     let scope = select(vec![Scope::Server, Scope::Mail]);
     prop_oneof![
@@ -95,17 +108,35 @@ proptest! {
 fn a_checkpoint_of_a_newer_form_is_refused() {
     let Entry { at, .. } = AlertEvent::MailHoldsLifted.to_entry(start());
     let body = checkpoint::write(AlertState::FORM + 1, &"another shape");
-    let checkpoint = Some(Checkpoint { seq: 7, since: at, until: at, body });
-    let refused = AlertState::from_stream(&Stream { checkpoint, rows: vec![] }).unwrap_err();
+    let checkpoint = Some(Checkpoint {
+        seq: 7,
+        since: at,
+        until: at,
+        body,
+    });
+    let refused = AlertState::from_stream(&Stream {
+        checkpoint,
+        rows: vec![],
+    })
+    .unwrap_err();
     assert!(
-        matches!(&refused, Unreadable::Checkpoint { seq: 7, source: FormError::Newer { got: 2, known: 1 } }),
+        matches!(
+            &refused,
+            Unreadable::Checkpoint {
+                seq: 7,
+                source: FormError::Newer { got: 2, known: 1 }
+            }
+        ),
         "{refused}"
     );
-    assert!(refused.to_string().contains("was it downgraded?"), "{refused}");
+    assert!(
+        refused.to_string().contains("was it downgraded?"),
+        "{refused}"
+    );
 }
 
-/// The form stands in people's journals. Whoever has to change what is expected here has changed the form:
-/// give it the next number, and go on reading this one.
+/// The form stands in people's journals. Whoever has to change what is expected here has changed
+/// the form: give it the next number, and go on reading this one.
 #[test]
 fn the_form_of_a_checkpoint_stays_what_it_is() {
     let incident = |account: &str| IncidentKey {
@@ -130,12 +161,21 @@ fn the_form_of_a_checkpoint_stays_what_it_is() {
         subject: "subject".into(),
         body: "body".into(),
     };
-    let told = |account: &str| Notice { incident: incident(account), news: News::Opened };
+    let told = |account: &str| Notice {
+        incident: incident(account),
+        news: NoticeKind::Opened,
+    };
     let events = [
         opened("a"),
         opened("b"),
-        AlertEvent::MailQueued { mail: mail(1, Some("a")), notices: vec![told("a")] },
-        AlertEvent::MailQueued { mail: mail(2, None), notices: vec![told("b")] },
+        AlertEvent::MailQueued {
+            mail: mail(1, Some("a")),
+            notices: vec![told("a")],
+        },
+        AlertEvent::MailQueued {
+            mail: mail(2, None),
+            notices: vec![told("b")],
+        },
         AlertEvent::MailFailed {
             mail: 1,
             error: "no".into(),
@@ -143,14 +183,29 @@ fn the_form_of_a_checkpoint_stays_what_it_is() {
             failures: 3,
             next_attempt_at: start(),
         },
-        AlertEvent::IncidentResolved { incident: incident("b"), over: Over::Gone, announce: Announce::Mail },
+        AlertEvent::IncidentResolved {
+            incident: incident("b"),
+            over: Resolution::Gone,
+            announce: Announce::Mail,
+        },
     ];
-    let rows: Vec<Row> =
-        (1..).zip(&events).map(|(seq, event)| Row { seq, entry: event.to_entry(start()) }).collect();
+    let rows: Vec<Row> = (1..)
+        .zip(&events)
+        .map(|(seq, event)| Row {
+            seq,
+            entry: event.to_entry(start()),
+        })
+        .collect();
     let state = AlertState::default().after(&rows).unwrap();
     let kept = include_str!("form-1.json");
     let value: serde_json::Value =
         serde_json::from_str(&checkpoint::write(AlertState::FORM, &state)).unwrap();
-    assert_eq!(serde_json::to_string_pretty(&value).unwrap(), kept.trim_end());
-    assert_eq!(checkpoint::read::<AlertState>(AlertState::FORM, kept).unwrap(), state);
+    assert_eq!(
+        serde_json::to_string_pretty(&value).unwrap(),
+        kept.trim_end()
+    );
+    assert_eq!(
+        checkpoint::read::<AlertState>(AlertState::FORM, kept).unwrap(),
+        state
+    );
 }

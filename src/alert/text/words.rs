@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// No line of a mail is longer.
 const COLUMNS: usize = 76;
 
-/// The text on one line, at most so many characters: without control characters, line ends or marks that
-/// turn the direction of writing.
+/// The text on one line, at most so many characters: without control characters, line ends or marks
+/// that turn the direction of writing.
 pub fn one_line(text: &str, longest: usize) -> String {
     let odd = |c: char| {
         c.is_control()
@@ -15,14 +15,18 @@ pub fn one_line(text: &str, longest: usize) -> String {
     let plain: String = text.chars().map(|c| if odd(c) { ' ' } else { c }).collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(longest) {
-        Some(_) => line.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
+        Some(_) => line
+            .chars()
+            .take(longest.saturating_sub(1))
+            .chain(['…'])
+            .collect(),
         None => line,
     }
 }
 
-/// Adds the text wrapped at 76 columns, every line after this indent; a text that begins with `- ` hangs
-/// by two more. What stands between backticks is a command to be copied and stays on one line, as long
-/// as it fits on one at all.
+/// Adds the text wrapped at 76 columns, every line after this indent; a text that begins with `- `
+/// hangs by two more. What stands between backticks is a command to be copied and stays on one
+/// line, as long as it fits on one at all.
 pub fn paragraph(out: &mut String, indent: &str, text: &str) {
     let hang = if text.starts_with("- ") { "  " } else { "" };
     let (mut line, mut started) = (indent.to_owned(), false);
@@ -67,19 +71,30 @@ fn cut(word: &str, room: usize) -> Vec<String> {
     }
     let chop = |part: &str| {
         let chars: Vec<char> = part.chars().collect();
-        chars.chunks(room).map(|chunk| chunk.iter().collect()).collect::<Vec<String>>()
+        chars
+            .chunks(room)
+            .map(|chunk| chunk.iter().collect())
+            .collect::<Vec<String>>()
     };
     word.split_whitespace().flat_map(chop).collect()
 }
 
 /// `3 minutes ago`
 pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    if now - at < TimeDelta::seconds(1) { "just now".to_owned() } else { format!("{} ago", span(now - at)) }
+    if now - at < TimeDelta::seconds(1) {
+        "just now".to_owned()
+    } else {
+        format!("{} ago", span(now - at))
+    }
 }
 
 /// `in 3 minutes`
 pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    if at - now < TimeDelta::seconds(1) { "at once".to_owned() } else { format!("in {}", span(at - now)) }
+    if at - now < TimeDelta::seconds(1) {
+        "at once".to_owned()
+    } else {
+        format!("in {}", span(at - now))
+    }
 }
 
 /// `3 minutes`: the largest unit that fits, rounded down.
@@ -92,5 +107,9 @@ pub fn span(delta: TimeDelta) -> String {
         172_800.. => (seconds / 86_400, "day"),
         ..0 => (0, "second"),
     };
-    if n == 1 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+    if n == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{n} {unit}s")
+    }
 }

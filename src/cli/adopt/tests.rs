@@ -20,7 +20,10 @@ fn token(byte: u8) -> FoundToken {
 }
 
 fn found(path: &str, sink: Option<&str>) -> FoundIn {
-    FoundIn { path: path.to_owned(), sink: sink.map(str::to_owned) }
+    FoundIn {
+        path: path.to_owned(),
+        sink: sink.map(str::to_owned),
+    }
 }
 
 #[test]
@@ -40,10 +43,13 @@ fn a_token_is_watched_for_in_every_file_that_holds_it() {
     let mut one = token(1);
     one.found_in = vec![found("/a", None), found("/b", Some("ivr/b"))];
     let (first, tokens) = (one.token.fingerprint, [one, token(2)]);
-    let take = request("ivr", &tokens, &[first], Wish::Take);
-    assert_eq!(take.take, [(first, ["/a".to_owned(), "/b".to_owned()].into())].into());
+    let take = request("ivr", &tokens, &[first], AdoptAction::Take);
+    assert_eq!(
+        take.take,
+        [(first, ["/a".to_owned(), "/b".to_owned()].into())].into()
+    );
     assert!(take.leave.is_empty());
-    let leave = request("ivr", &tokens, &[first], Wish::Leave);
+    let leave = request("ivr", &tokens, &[first], AdoptAction::Leave);
     assert_eq!((leave.take.len(), leave.leave), (0, [first].into()));
 }
 
@@ -62,21 +68,34 @@ fn check_told(found: &FoundToken, now: DateTime<Utc>, expected: &[&str]) {
 fn who_adopts_is_told_when_it_goes_and_what_would_break() {
     let nowhere = "was found in no sink and in no given file";
     let mut lost = token(1);
-    check_told(&lost, start(), &["1d after the next rotation at the earliest", nowhere]);
+    check_told(
+        &lost,
+        start(),
+        &["1d after the next rotation at the earliest", nowhere],
+    );
     lost.token.retires_after = Some(start());
     check_told(
         &lost,
         after(start(), days(20)),
-        &["is deleted 2026-03-23 00:00:00 UTC at the earliest", nowhere],
+        &[
+            "is deleted 2026-03-23 00:00:00 UTC at the earliest",
+            nowhere,
+        ],
     );
 
     let mut served = token(1);
     served.token.held_by = vec!["app".to_owned()];
-    served.found_in = vec![found("/etc/app.conf", Some("ivr/app")), found("/srv/flow.json", None)];
+    served.found_in = vec![
+        found("/etc/app.conf", Some("ivr/app")),
+        found("/srv/flow.json", None),
+    ];
     check_told(
         &served,
         start(),
-        &["after the next rotation", "/srv/flow.json is written by no sink: give the policy one"],
+        &[
+            "after the next rotation",
+            "/srv/flow.json is written by no sink: give the policy one",
+        ],
     );
 }
 
@@ -84,8 +103,14 @@ fn who_adopts_is_told_when_it_goes_and_what_would_break() {
 fn the_table_names_every_place_and_no_token() {
     let mut one = token(1);
     one.token.held_by = vec!["app".to_owned()];
-    one.found_in = vec![found("/etc/app.conf", Some("ivr/app")), found("/srv/flow.json", None)];
+    one.found_in = vec![
+        found("/etc/app.conf", Some("ivr/app")),
+        found("/srv/flow.json", None),
+    ];
     let text = table("ivr", &[one, token(2)]);
-    assert!(text.contains("sink app, /etc/app.conf (sink ivr/app), /srv/flow.json"), "{text}");
+    assert!(
+        text.contains("sink app, /etc/app.conf (sink ivr/app), /srv/flow.json"),
+        "{text}"
+    );
     assert_eq!(table("ivr", &[]), "ivr: no foreign tokens on the server");
 }

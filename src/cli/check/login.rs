@@ -2,19 +2,19 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use crate::account::COUNTED_FOR;
+use crate::account::LOGIN_WINDOW;
 use crate::cli::output::Screen;
 use crate::clock::Clock;
-use crate::driver::{RefusedBy, RingexApps, explain};
 use crate::journal::SqliteJournal;
 use crate::policy::{AccountPolicy, AdminLogin, LoginPolicy, Policy, RingExLogin, RingcxPolicy};
-use crate::ringcx::{Credentials, Login, RingexCredentials, TokenApi, ringex_user};
+use crate::reconcile::{RefusedBy, RingexRateLimiter, explain};
+use crate::ringcx::{Credentials, LoginTokens, RingexCredentials, TokenApi, ringex_user};
 
 /// Logs in accounts one after the other; those that share a RingEX app wait for each other.
 pub struct LogIn<'a, A> {
     api: &'a A,
     ringcx: &'a RingcxPolicy,
-    apps: RingexApps,
+    apps: RingexRateLimiter,
     clock: Clock,
     screen: &'a Screen,
 }
@@ -23,48 +23,95 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
     /// Knows what the daemon has asked of RingEX lately, where its journal can be read.
     pub async fn new(api: &'a A, policy: &'a Policy, screen: &'a Screen) -> Self {
         let state_dir = &policy.daemon.state_dir;
-        let journal = state_dir.exists().then(|| SqliteJournal::open_read_only(state_dir).ok()).flatten();
+        let journal = state_dir
+            .exists()
+            .then(|| SqliteJournal::open_read_only(state_dir).ok())
+            .flatten();
         let apps = match journal {
-            Some(journal) => RingexApps::of_journal(&journal, policy).await,
-            None => RingexApps::default(),
+            Some(journal) => RingexRateLimiter::of_journal(&journal, policy).await,
+            None => RingexRateLimiter::default(),
         };
-        Self { api, ringcx: &policy.ringcx, apps, clock: Clock::system(), screen }
+        Self {
+            api,
+            ringcx: &policy.ringcx,
+            apps,
+            clock: Clock::system(),
+            screen,
+        }
     }
 
     /// Logs in, and says as whom; or why not.
-    pub async fn attempt(&self, account: &AccountPolicy) -> Result<(Login, String), String> {
+    pub async fn attempt(&self, account: &AccountPolicy) -> Result<(LoginTokens, String), String> {
         match &account.login {
             LoginPolicy::Admin(login) => self.as_admin(login).await,
             LoginPolicy::RingEx(login) => self.by_ringex(&account.name, login).await,
         }
     }
 
-    async fn as_admin(&self, login: &AdminLogin) -> Result<(Login, String), String> {
-        let password = login.password.read_aside().await.map_err(|error| format!("password: {error}"))?;
+    async fn as_admin(&self, login: &AdminLogin) -> Result<(LoginTokens, String), String> {
+        let password = login
+            .password
+            .read_aside()
+            .await
+            .map_err(|error| format!("password: {error}"))?;
         let username = &login.username;
-        let who = Credentials { username, password: &password, platform_id: &login.platform_id };
-        let opened = self.api.login(who).await.map_err(|error| format!("login: {error}"))?;
+        let who = Credentials {
+            username,
+            password: &password,
+            platform_id: &login.platform_id,
+        };
+        let opened = self
+            .api
+            .login(who)
+            .await
+            .map_err(|error| format!("login: {error}"))?;
         Ok((opened, username.clone()))
     }
 
-    async fn by_ringex(&self, account: &str, login: &RingExLogin) -> Result<(Login, String), String> {
-        let client_secret =
-            login.client_secret.read_aside().await.map_err(|error| format!("client-secret: {error}"))?;
-        let jwt = login.jwt.read_aside().await.map_err(|error| format!("jwt: {error}"))?;
+    async fn by_ringex(
+        &self,
+        account: &str,
+        login: &RingExLogin,
+    ) -> Result<(LoginTokens, String), String> {
+        let client_secret = login
+            .client_secret
+            .read_aside()
+            .await
+            .map_err(|error| format!("client-secret: {error}"))?;
+        let jwt = login
+            .jwt
+            .read_aside()
+            .await
+            .map_err(|error| format!("jwt: {error}"))?;
         self.await_turn(account, login).await?;
-        let who = RingexCredentials { client_id: &login.client_id, client_secret: &client_secret, jwt: &jwt };
+        let who = RingexCredentials {
+            client_id: &login.client_id,
+            client_secret: &client_secret,
+            jwt: &jwt,
+        };
         let refused = |by, error| explain(by, self.ringcx, &error);
-        let access = self.api.ringex_token(who).await.map_err(|error| refused(RefusedBy::RingEx, error))?;
-        let opened = self.api.login_with(&access).await.map_err(|error| refused(RefusedBy::RingCx, error))?;
+        let access = self
+            .api
+            .ringex_token(who)
+            .await
+            .map_err(|error| refused(RefusedBy::RingEx, error))?;
+        let opened = self
+            .api
+            .login_with(&access)
+            .await
+            .map_err(|error| refused(RefusedBy::RingCx, error))?;
         Ok((opened, ringex_user(&jwt)))
     }
 
     /// So as not to be refused for what would work, nor to prolong a penalty.
     async fn await_turn(&self, account: &str, login: &RingExLogin) -> Result<(), String> {
         let limit = self.ringcx.ringex_logins_per_minute as usize;
-        while let Err(turn) = self.apps.claim(&login.client_id, account, limit, self.clock.now()) {
+        while let Err(turn) = self
+            .apps
+            .claim(&login.client_id, account, limit, self.clock.now())
+        {
             let wait = (turn - self.clock.now()).max(TimeDelta::zero());
-            if wait > COUNTED_FOR {
+            if wait > LOGIN_WINDOW {
                 let turn = turn.to_rfc3339_opts(SecondsFormat::Secs, true);
                 return Err(format!(
                     "login to RingEX not tried: it asked that this app be left alone until {turn}"

@@ -1,6 +1,7 @@
 //! What was answered, and the policy that it makes.
 //!
-//! Knows nothing of files or questions. Whether the answers make sense is for the policy's own reader to say.
+//! Knows nothing of files or questions. Whether the answers make sense is for the policy's own
+//! reader to say.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,9 +14,9 @@ pub const SMTP: &str = "smtp";
 /// Everything that was answered, but for passwords.
 pub struct Answers {
     pub account: String,
-    pub login: Login,
-    pub place: Place,
-    pub mail: Option<Mail>,
+    pub login: LoginAnswers,
+    pub place: SinkAnswers,
+    pub mail: Option<MailAnswers>,
     pub base_url: Option<String>,
     pub ringex_url: Option<String>,
     pub ca_file: Option<PathBuf>,
@@ -23,9 +24,14 @@ pub struct Answers {
 }
 
 /// How the account logs in.
-pub enum Login {
-    Admin { username: String, platform_id: String },
-    Ringex { client_id: String },
+pub enum LoginAnswers {
+    Admin {
+        username: String,
+        platform_id: String,
+    },
+    Ringex {
+        client_id: String,
+    },
 }
 
 /// The credential with the client secret that this account logs in with.
@@ -39,13 +45,13 @@ pub fn jwt(account: &str) -> String {
 }
 
 /// Where the token goes.
-pub struct Place {
+pub struct SinkAnswers {
     pub path: String,
     pub group: Option<String>,
 }
 
 /// Where mail goes.
-pub struct Mail {
+pub struct MailAnswers {
     pub to: Vec<String>,
     pub from: String,
     pub host: String,
@@ -71,7 +77,11 @@ impl Answers {
             text.push_str("[ringcx]\n");
             option(&mut text, "base-url", self.base_url.as_deref());
             option(&mut text, "ringex-url", self.ringex_url.as_deref());
-            option(&mut text, "ca-file", self.ca_file.as_ref().and_then(|path| path.to_str()));
+            option(
+                &mut text,
+                "ca-file",
+                self.ca_file.as_ref().and_then(|path| path.to_str()),
+            );
             text.push('\n');
         }
         text.push_str(
@@ -84,15 +94,21 @@ impl Answers {
         );
         option(&mut text, "name", Some(&self.account));
         let credentials = match &self.login {
-            Login::Admin { username, platform_id } => {
+            LoginAnswers::Admin {
+                username,
+                platform_id,
+            } => {
                 option(&mut text, "username", Some(username));
                 option(&mut text, "platform-id", Some(platform_id));
                 vec![("password", self.account.clone())]
             }
-            Login::Ringex { client_id } => {
+            LoginAnswers::Ringex { client_id } => {
                 option(&mut text, "login", Some("ringex"));
                 option(&mut text, "client-id", Some(client_id));
-                vec![("client-secret", client_secret(&self.account)), ("jwt", jwt(&self.account))]
+                vec![
+                    ("client-secret", client_secret(&self.account)),
+                    ("jwt", jwt(&self.account)),
+                ]
             }
         };
         text.push_str(
@@ -123,14 +139,18 @@ impl Answers {
     }
 }
 
-impl Mail {
+impl MailAnswers {
     fn write(&self, text: &mut String) {
         text.push_str("\n# Who is told when something fails, and when it is over. Try it: ringcx-rotator test-alert\n[alerts.email]\n");
         option(text, "from", Some(&self.from));
         let to: Vec<String> = self.to.iter().map(|address| quoted(address)).collect();
         let _ok = writeln!(text, "to = [{}]", to.join(", "));
         option(text, "host", Some(&self.host));
-        let tls = self.tls.unwrap_or(if self.is_here() { Tls::None } else { Tls::Starttls });
+        let tls = self.tls.unwrap_or(if self.is_here() {
+            Tls::None
+        } else {
+            Tls::Starttls
+        });
         let name = match tls {
             Tls::Starttls => "starttls",
             Tls::Implicit => "implicit",
@@ -140,7 +160,11 @@ impl Mail {
         if let Some(port) = self.port {
             let _ok = writeln!(text, "port = {port}");
         }
-        option(text, "ca-file", self.ca_file.as_ref().and_then(|path| path.to_str()));
+        option(
+            text,
+            "ca-file",
+            self.ca_file.as_ref().and_then(|path| path.to_str()),
+        );
         if let Some(username) = &self.username {
             option(text, "username", Some(username));
             let _ok = writeln!(text, "password = {{ credential = {} }}", quoted(SMTP));
@@ -161,7 +185,9 @@ fn option(text: &mut String, key: &str, value: Option<&str>) {
 
 /// As a TOML string: what JSON escapes is escaped the same way there, but for one character.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007f")
 }
 
 #[cfg(test)]
@@ -171,8 +197,11 @@ mod tests {
     fn answers(odd: &str) -> Answers {
         Answers {
             account: "sales-ivr".to_owned(),
-            login: Login::Admin { username: odd.to_owned(), platform_id: "aws80".to_owned() },
-            place: Place {
+            login: LoginAnswers::Admin {
+                username: odd.to_owned(),
+                platform_id: "aws80".to_owned(),
+            },
+            place: SinkAnswers {
                 path: "/run/ringcx-rotator/tokens/sales-ivr".to_owned(),
                 group: Some("ivr".to_owned()),
             },
@@ -186,7 +215,12 @@ mod tests {
 
     #[test]
     fn whatever_is_answered_is_had_back_from_the_policy() {
-        for odd in ["ivr-bot@example.com", "with \"quotes\" and \\ and #", "tab\tand \u{7f}", "ünï"] {
+        for odd in [
+            "ivr-bot@example.com",
+            "with \"quotes\" and \\ and #",
+            "tab\tand \u{7f}",
+            "ünï",
+        ] {
             let table: toml::Table = answers(odd).policy().parse().unwrap();
             assert_eq!(table["account"][0]["username"].as_str(), Some(odd));
         }
@@ -201,7 +235,7 @@ mod tests {
             ("127.0.0.1", None, "none"),
             ("localhost", Some(Tls::Starttls), "starttls"),
         ] {
-            let mail = Mail {
+            let mail = MailAnswers {
                 to: vec!["a@example.com".to_owned()],
                 from: "b@example.com".to_owned(),
                 host: host.to_owned(),
@@ -210,9 +244,18 @@ mod tests {
                 username: None,
                 ca_file: None,
             };
-            let table: toml::Table = Answers { mail: Some(mail), ..answers("u") }.policy().parse().unwrap();
+            let table: toml::Table = Answers {
+                mail: Some(mail),
+                ..answers("u")
+            }
+            .policy()
+            .parse()
+            .unwrap();
             let email = &table["alerts"]["email"];
-            assert_eq!((email["tls"].as_str(), email["port"].as_integer()), (Some(expected), Some(2525)));
+            assert_eq!(
+                (email["tls"].as_str(), email["port"].as_integer()),
+                (Some(expected), Some(2525))
+            );
         }
     }
 }

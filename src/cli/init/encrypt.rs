@@ -1,7 +1,8 @@
-//! A secret in the form in which it is kept: encrypted for this machine by `systemd-creds`, or as it is.
+//! A secret in the form in which it is kept: encrypted for this machine by `systemd-creds`, or as
+//! it is.
 //!
-//! The secret goes through a pipe, never through an argument. What was encrypted is decrypted once before it
-//! is relied upon. Knows no files.
+//! The secret goes through a pipe, never through an argument. What was encrypted is decrypted once
+//! before it is relied upon. Knows no files.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::Keep;
 use crate::secret::Secret;
 
 /// In which form.
-pub enum Kept {
+pub enum StoredSecret {
     /// What `systemd-creds` made of it.
     Encrypted(String),
     /// As it is.
@@ -41,17 +42,20 @@ pub enum EncryptError {
 }
 
 /// The secret as it is to be kept.
-pub fn kept(name: &str, secret: &Secret, keep: Keep) -> Result<Kept, EncryptError> {
+pub fn kept(name: &str, secret: &Secret, keep: Keep) -> Result<StoredSecret, EncryptError> {
     match keep {
-        Keep::Plain => Ok(Kept::Plain { why: None }),
-        Keep::Encrypted => encrypted(name, secret).map(Kept::Encrypted),
-        // Where systemd does not run, this may be the making of an image, whose key is not the machine's to be.
-        Keep::Auto if !Path::new("/run/systemd/system").exists() => {
-            Ok(Kept::Plain { why: Some(EncryptError::NoSystemd.to_string()) })
-        }
+        Keep::Plain => Ok(StoredSecret::Plain { why: None }),
+        Keep::Encrypted => encrypted(name, secret).map(StoredSecret::Encrypted),
+        // Where systemd does not run, this may be the making of an image, whose key is not the
+        // machine's to be.
+        Keep::Auto if !Path::new("/run/systemd/system").exists() => Ok(StoredSecret::Plain {
+            why: Some(EncryptError::NoSystemd.to_string()),
+        }),
         Keep::Auto => match encrypted(name, secret) {
-            Ok(text) => Ok(Kept::Encrypted(text)),
-            Err(error) => Ok(Kept::Plain { why: Some(error.to_string()) }),
+            Ok(text) => Ok(StoredSecret::Encrypted(text)),
+            Err(error) => Ok(StoredSecret::Plain {
+                why: Some(error.to_string()),
+            }),
         },
     }
 }
@@ -72,12 +76,15 @@ fn run(verb: &str, name: &str, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, Encry
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    // It reads all of it before it writes, and a secret fits into a pipe. One that ended early says why.
+    // It reads all of it before it writes, and a secret fits into a pipe. One that ended early says
+    // why.
     let _ended_early = child.stdin.take().map(|mut stdin| stdin.write_all(input));
     let done = child.wait_with_output()?;
     let text = Zeroizing::new(done.stdout);
     if !done.status.success() {
-        return Err(EncryptError::Refused(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+        return Err(EncryptError::Refused(
+            String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+        ));
     }
     Ok(text)
 }

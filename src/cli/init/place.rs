@@ -1,8 +1,8 @@
 //! Puts several files in place: all of them, or none.
 //!
-//! Each is written beside its place and renamed. What fails takes back what was put there before it; what was
-//! replaced comes back. A signal waits meanwhile, so that nothing is left half done; a crash can leave whole
-//! files only. Knows nothing of what is in the files.
+//! Each is written beside its place and renamed. What fails takes back what was put there before
+//! it; what was replaced comes back. A signal waits meanwhile, so that nothing is left half done; a
+//! crash can leave whole files only. Knows nothing of what is in the files.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -20,11 +20,11 @@ use super::{InitError, SERVICE};
 /// Files that were put in place. Dropped before [`Placed::keep`], it takes them back.
 #[derive(Default)]
 pub struct Placed {
-    done: Vec<Done>,
+    done: Vec<PlacedFile>,
     directories: Vec<PathBuf>,
 }
 
-struct Done {
+struct PlacedFile {
     path: PathBuf,
     /// What was there before, if anything was.
     before: Option<Before>,
@@ -45,7 +45,10 @@ impl Placed {
         self.put(path, written(path, bytes)?)?;
         if let Some(before) = before(other)? {
             fs::remove_file(other).map_err(|source| failed(other, source))?;
-            self.done.push(Done { path: other.to_owned(), before: Some(before) });
+            self.done.push(PlacedFile {
+                path: other.to_owned(),
+                before: Some(before),
+            });
         }
         Ok(())
     }
@@ -65,7 +68,9 @@ impl Placed {
         if config.symlink_metadata().is_ok() {
             let old = old_name(config);
             match fs::remove_file(&old) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&old, error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&old, error));
+                }
                 Ok(()) | Err(_) => {}
             }
             fs::hard_link(config, &old).map_err(|source| failed(&old, source))?;
@@ -85,8 +90,12 @@ impl Placed {
 
     fn put(&mut self, path: &Path, file: NamedTempFile) -> Result<(), InitError> {
         let before = before(path)?;
-        file.persist(path).map_err(|error| failed(path, error.error))?;
-        self.done.push(Done { path: path.to_owned(), before });
+        file.persist(path)
+            .map_err(|error| failed(path, error.error))?;
+        self.done.push(PlacedFile {
+            path: path.to_owned(),
+            before,
+        });
         File::open(directory_of(path))
             .and_then(|directory| directory.sync_all())
             .map_err(|source| failed(path, source))
@@ -147,29 +156,37 @@ pub fn old_name(config: &Path) -> PathBuf {
 }
 
 /// Signals end the process only once this is dropped.
-pub struct Held(Arc<AtomicBool>);
+pub struct DeferredSignals(Arc<AtomicBool>);
 
-impl Drop for Held {
+impl Drop for DeferredSignals {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP are let pass by, for the moment that it takes.
-pub fn hold_signals() -> Held {
+pub fn hold_signals() -> DeferredSignals {
     let over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // Fails only for signals that cannot be caught.
-        let _held = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&over));
+        let _held = signal_hook::flag::register_conditional_shutdown(
+            signal,
+            128 + signal,
+            Arc::clone(&over),
+        );
     }
-    Held(over)
+    DeferredSignals(over)
 }
 
 /// A file beside the place, with mode 0600.
 fn written(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, InitError> {
-    let made = tempfile::Builder::new().prefix(".ringcx-rotator.").tempfile_in(directory_of(path));
+    let made = tempfile::Builder::new()
+        .prefix(".ringcx-rotator.")
+        .tempfile_in(directory_of(path));
     let mut file = made.map_err(|source| failed(directory_of(path), source))?;
-    let filled = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+    let filled = file
+        .write_all(bytes)
+        .and_then(|()| file.as_file().sync_all());
     filled.map_err(|source| failed(path, source))?;
     Ok(file)
 }
@@ -188,7 +205,14 @@ fn before(path: &Path) -> Result<Option<Before>, InitError> {
 /// For the service's group to read, where there is one and we may give to it.
 fn share(file: &File) -> io::Result<()> {
     give(file)?;
-    mode(file, if service_group().is_some() { 0o640 } else { 0o600 })
+    mode(
+        file,
+        if service_group().is_some() {
+            0o640
+        } else {
+            0o600
+        },
+    )
 }
 
 fn give(file: &File) -> io::Result<()> {
@@ -200,7 +224,9 @@ fn give(file: &File) -> io::Result<()> {
 
 fn service_group() -> Option<u32> {
     let root = uzers::get_effective_uid() == 0;
-    uzers::get_group_by_name(SERVICE).filter(|_| root).map(|group| group.gid())
+    uzers::get_group_by_name(SERVICE)
+        .filter(|_| root)
+        .map(|group| group.gid())
 }
 
 fn mode(file: &File, bits: u32) -> io::Result<()> {
@@ -208,11 +234,16 @@ fn mode(file: &File, bits: u32) -> io::Result<()> {
 }
 
 fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|it| !it.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn failed(path: &Path, source: io::Error) -> InitError {
-    InitError::Write { path: path.to_owned(), source }
+    InitError::Write {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -223,8 +254,10 @@ mod tests {
     fn what_fails_takes_back_what_was_done_and_leaves_nothing() {
         let house = tempfile::tempdir().unwrap();
         let config = house.path().join("etc/config.toml");
-        let (plain, encrypted) =
-            (house.path().join("etc/credentials/a"), house.path().join("etc/credentials/a.cred"));
+        let (plain, encrypted) = (
+            house.path().join("etc/credentials/a"),
+            house.path().join("etc/credentials/a.cred"),
+        );
         {
             let mut placed = Placed::default();
             let draft = placed.draft(&config, "policy").unwrap();
@@ -232,7 +265,11 @@ mod tests {
             assert_eq!(fs::read(&plain).unwrap(), b"secret");
             drop(draft);
         }
-        assert_eq!(fs::read_dir(house.path()).unwrap().count(), 0, "directories too");
+        assert_eq!(
+            fs::read_dir(house.path()).unwrap().count(),
+            0,
+            "directories too"
+        );
 
         let mut placed = Placed::default();
         let draft = placed.draft(&config, "policy").unwrap();
@@ -250,8 +287,10 @@ mod tests {
         assert_eq!(fs::read_to_string(&config).unwrap(), "policy");
         assert_eq!(fs::read(&encrypted).unwrap(), b"old");
         assert!(!plain.exists());
-        let names: Vec<_> =
-            fs::read_dir(house.path().join("etc")).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(house.path().join("etc"))
+            .unwrap()
+            .map(|it| it.unwrap().file_name())
+            .collect();
         assert_eq!(names.len(), 3, "no temporary file is left: {names:?}");
     }
 
@@ -260,7 +299,9 @@ mod tests {
         let house = tempfile::tempdir().unwrap();
         let path = house.path().join("credentials/a");
         let mut placed = Placed::default();
-        placed.secret(&path, b"secret", &house.path().join("credentials/a.cred")).unwrap();
+        placed
+            .secret(&path, b"secret", &house.path().join("credentials/a.cred"))
+            .unwrap();
         placed.keep();
         let bits = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!((bits(&path), bits(path.parent().unwrap())), (0o600, 0o700));

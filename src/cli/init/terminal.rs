@@ -4,7 +4,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use secrecy::zeroize::Zeroizing;
 
 use super::InitError;
@@ -47,7 +49,11 @@ impl Terminal {
             return Err(InitError::Stopped);
         }
         let answer = line.trim();
-        Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+        Ok(if answer.is_empty() {
+            default.to_owned()
+        } else {
+            answer.to_owned()
+        })
     }
 
     /// Asks for a yes.
@@ -77,7 +83,8 @@ fn say(text: &str) {
     let _gone = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// Reads a line byte by byte; signals come as characters, so that the terminal is never left as it is now.
+/// Reads a line byte by byte; signals come as characters, so that the terminal is never left as it
+/// is now.
 fn type_hidden() -> Result<Zeroizing<String>, InitError> {
     let mut typed = Zeroizing::new(Vec::new());
     let mut stdin = io::stdin().lock();
@@ -96,7 +103,10 @@ fn type_hidden() -> Result<Zeroizing<String>, InitError> {
     }
     match std::str::from_utf8(&typed) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => Err(InitError::Secret { place: "password".to_owned(), why: "not valid UTF-8".to_owned() }),
+        Err(_) => Err(InitError::Secret {
+            place: "password".to_owned(),
+            why: "not valid UTF-8".to_owned(),
+        }),
     }
 }
 

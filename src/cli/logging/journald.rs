@@ -1,8 +1,9 @@
-//! Log lines as entries of systemd's journal: one datagram each, with every fact a field of its own.
+//! Log lines as entries of systemd's journal: one datagram each, with every fact a field of its
+//! own.
 //!
 //! A crate does this too, but gives no entry a `MESSAGE_ID` of its kind; and that is what makes
-//! `journalctl -x` explain an incident. No spans: there are none here. The wire format is written down at
-//! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>.
+//! `journalctl -x` explain an incident. No spans: there are none here. The wire format is written
+//! down at <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -22,8 +23,8 @@ use super::kinds::message_id;
 pub const SOCKET: &str = "/run/systemd/journal/socket";
 /// What one value is cut to where the whole entry is too large for a datagram.
 const SHORT: usize = 1024;
-/// A journal that is busy is waited for so long, once; until it takes an entry again, none is waited for.
-/// The daemon has one thread, and a log must not keep it from its tokens.
+/// A journal that is busy is waited for so long, once; until it takes an entry again, none is
+/// waited for. The daemon has one thread, and a log must not keep it from its tokens.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends log lines to the journal.
@@ -40,14 +41,20 @@ impl Journald {
         socket.set_write_timeout(Some(PATIENCE))?;
         // An empty datagram says nothing; but it tells whether somebody is there.
         socket.send_to(&[], path)?;
-        Ok(Self { socket, path: path.to_owned(), stuck: AtomicBool::new(false) })
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+            stuck: AtomicBool::new(false),
+        })
     }
 
-    fn send(&self, entry: &Entry) {
-        // By its path each time, so that a journal that was restarted is found again. What cannot be sent is
-        // lost: there is no other place to say so.
+    fn send(&self, entry: &JournalFields) {
+        // By its path each time, so that a journal that was restarted is found again. What cannot
+        // be sent is lost: there is no other place to say so.
         let sent = match self.socket.send_to(&entry.bytes(usize::MAX), &self.path) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
+            Err(error)
+                if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) =>
+            {
                 self.socket.send_to(&entry.bytes(SHORT), &self.path)
             }
             sent => sent,
@@ -63,7 +70,7 @@ impl Journald {
 impl<S: Subscriber> Layer<S> for Journald {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut entry = Entry::default();
+        let mut entry = JournalFields::default();
         entry.put("PRIORITY", priority(*metadata.level()));
         entry.put("SYSLOG_IDENTIFIER", "ringcx-rotator");
         entry.put("TARGET", metadata.target());
@@ -93,22 +100,27 @@ fn priority(level: Level) -> &'static str {
 
 /// The fields of one entry.
 #[derive(Default)]
-struct Entry(Vec<(String, String)>);
+struct JournalFields(Vec<(String, String)>);
 
-impl Entry {
+impl JournalFields {
     fn put(&mut self, name: &str, value: &str) {
         self.0.push((name.to_owned(), value.to_owned()));
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// As it is sent. A value with a line end in it is led in by its length.
     fn bytes(&self, longest: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (name, value) in &self.0 {
-            let end = (0..=longest.min(value.len())).rev().find(|end| value.is_char_boundary(*end));
+            let end = (0..=longest.min(value.len()))
+                .rev()
+                .find(|end| value.is_char_boundary(*end));
             let value = &value[..end.unwrap_or(0)];
             bytes.extend_from_slice(name.as_bytes());
             if value.contains('\n') {
@@ -124,10 +136,19 @@ impl Entry {
     }
 }
 
-impl Visit for Entry {
+impl Visit for JournalFields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let name: String =
-            field.name().chars().map(|c| if c == '.' { '_' } else { c.to_ascii_uppercase() }).collect();
+        let name: String = field
+            .name()
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '_'
+                } else {
+                    c.to_ascii_uppercase()
+                }
+            })
+            .collect();
         self.put(&name, value);
     }
 

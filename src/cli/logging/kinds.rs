@@ -1,9 +1,9 @@
 //! A fixed number for each kind of thing that is logged: the `MESSAGE_ID` of the journal.
 //!
-//! `journalctl MESSAGE_ID=…` finds all of one kind, and `journalctl -x` explains them by the catalog in
-//! `systemd/ringcx-rotator.catalog`. A number that is in somebody's filter never changes. An event has its
-//! name where it is logged, as in `info!(name: "minted", …)`; the opening of an incident has a number for each
-//! kind of incident.
+//! `journalctl MESSAGE_ID=…` finds all of one kind, and `journalctl -x` explains them by the
+//! catalog in `systemd/ringcx-rotator.catalog`. A number that is in somebody's filter never
+//! changes. An event has its name where it is logged, as in `info!(name: "minted", …)`; the opening
+//! of an incident has a number for each kind of incident.
 
 /// By name, and for incidents by name and kind.
 const IDS: &[(&str, &str)] = &[
@@ -60,7 +60,10 @@ const IDS: &[(&str, &str)] = &[
     ("panicked", "a52f43eb669a406191ddd690fc0a8576"),
     ("pass-too-long", "38d2d5866dc244f8b2b02afb742892cd"),
     ("password-reset-over", "76a11578178349918ad3f7349bc3f3a8"),
-    ("password-reset-required", "98d0733912a94f9fb9561f655e39b4dc"),
+    (
+        "password-reset-required",
+        "98d0733912a94f9fb9561f655e39b4dc",
+    ),
     ("policy-not-reloaded", "fc10ea5b5cec43868c0364c201c88be0"),
     ("policy-reloaded", "daf5eea2d41740d39f20898dc19b6f9a"),
     ("promoted", "4591aac4d34040d2b948df6909819c43"),
@@ -81,24 +84,78 @@ const IDS: &[(&str, &str)] = &[
     ("stopping", "fcb0886f4d9048fcadfb47c13336278c"),
     ("token-lost", "0a2a8ec9b4644c7aa32e79d1bffca6be"),
     ("verified", "97f02a9e7be6472ea9d88f17178ff1d7"),
-    ("incident-opened/login-rejected", "23afcd9a511442c99fd1b74be5145a67"),
-    ("incident-opened/login-failed", "953c27c25c00425b9775095f31d8a86b"),
-    ("incident-opened/password-reset-required", "aacd86e2218240708d2e015bf1a5f664"),
-    ("incident-opened/preflight-failed", "bfdd843e45be4b22b1d08d30ed54d52d"),
-    ("incident-opened/mint-failed", "c4a58438f0854218a35a45f1d7ed5378"),
-    ("incident-opened/mint-unknown", "f35468a4d3a0449bad1c942ff81621a5"),
-    ("incident-opened/mint-capped", "084d69d8950641e5948d7d45649b0b01"),
-    ("incident-opened/verify-failed", "d189f1ca402d4d10bc41f3789efd349c"),
-    ("incident-opened/sink-failed", "b5d6b4f3c200482195983a358b3fc428"),
-    ("incident-opened/sink-drifted", "2d4fe7ea86d94f60a484d367fd51de3e"),
-    ("incident-opened/notify-failed", "67b514c3884e4f2ebe227c443a58ce09"),
-    ("incident-opened/acknowledgement-late", "e5b08455484f44a79f9d54625694b7e4"),
-    ("incident-opened/token-lost", "75e89dd3e8944fc09d699ef0aac48cf2"),
-    ("incident-opened/retire-failed", "7224c626f8874b2394b2da717e1d7031"),
-    ("incident-opened/rotation-overdue", "d1a46fb858dd41838e681304eb23f225"),
-    ("incident-opened/retirement-overdue", "a680f4f9e7c74bb384f2d21828e1042a"),
-    ("incident-opened/clock-disagrees", "0d304b3a393f42c190343727c8b189f5"),
-    ("incident-opened/reload-failed", "41d761ab52864e2a8b9434362e3d689f"),
+    (
+        "incident-opened/login-rejected",
+        "23afcd9a511442c99fd1b74be5145a67",
+    ),
+    (
+        "incident-opened/login-failed",
+        "953c27c25c00425b9775095f31d8a86b",
+    ),
+    (
+        "incident-opened/password-reset-required",
+        "aacd86e2218240708d2e015bf1a5f664",
+    ),
+    (
+        "incident-opened/preflight-failed",
+        "bfdd843e45be4b22b1d08d30ed54d52d",
+    ),
+    (
+        "incident-opened/mint-failed",
+        "c4a58438f0854218a35a45f1d7ed5378",
+    ),
+    (
+        "incident-opened/mint-unknown",
+        "f35468a4d3a0449bad1c942ff81621a5",
+    ),
+    (
+        "incident-opened/mint-capped",
+        "084d69d8950641e5948d7d45649b0b01",
+    ),
+    (
+        "incident-opened/verify-failed",
+        "d189f1ca402d4d10bc41f3789efd349c",
+    ),
+    (
+        "incident-opened/sink-failed",
+        "b5d6b4f3c200482195983a358b3fc428",
+    ),
+    (
+        "incident-opened/sink-drifted",
+        "2d4fe7ea86d94f60a484d367fd51de3e",
+    ),
+    (
+        "incident-opened/notify-failed",
+        "67b514c3884e4f2ebe227c443a58ce09",
+    ),
+    (
+        "incident-opened/acknowledgement-late",
+        "e5b08455484f44a79f9d54625694b7e4",
+    ),
+    (
+        "incident-opened/token-lost",
+        "75e89dd3e8944fc09d699ef0aac48cf2",
+    ),
+    (
+        "incident-opened/retire-failed",
+        "7224c626f8874b2394b2da717e1d7031",
+    ),
+    (
+        "incident-opened/rotation-overdue",
+        "d1a46fb858dd41838e681304eb23f225",
+    ),
+    (
+        "incident-opened/retirement-overdue",
+        "a680f4f9e7c74bb384f2d21828e1042a",
+    ),
+    (
+        "incident-opened/clock-disagrees",
+        "0d304b3a393f42c190343727c8b189f5",
+    ),
+    (
+        "incident-opened/reload-failed",
+        "41d761ab52864e2a8b9434362e3d689f",
+    ),
 ];
 
 /// Incidents are told apart by their kind.
@@ -106,9 +163,13 @@ const INCIDENT: &str = "incident-opened";
 
 /// The number of an event of this name; `kind` is its field of that name.
 pub fn message_id(name: &str, kind: Option<&str>) -> Option<&'static str> {
-    let incident = kind.filter(|_| name == INCIDENT).map(|kind| format!("{name}/{kind}"));
+    let incident = kind
+        .filter(|_| name == INCIDENT)
+        .map(|kind| format!("{name}/{kind}"));
     let key = incident.as_deref().unwrap_or(name);
-    IDS.iter().find(|(known, _)| *known == key).map(|(_, id)| *id)
+    IDS.iter()
+        .find(|(known, _)| *known == key)
+        .map(|(_, id)| *id)
 }
 
 #[cfg(test)]

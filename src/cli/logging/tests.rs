@@ -19,7 +19,9 @@ fn received(log: impl FnOnce()) -> Vec<BTreeMap<String, String>> {
     let journal = UnixDatagram::bind(&path).unwrap();
     let layer = journald::Journald::connect(&path).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-    journal.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    journal
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
     let mut entries = Vec::new();
     let mut buffer = vec![0; 1 << 20];
     while let Ok(length) = journal.recv(&mut buffer) {
@@ -34,8 +36,14 @@ fn received(log: impl FnOnce()) -> Vec<BTreeMap<String, String>> {
 fn parsed(mut bytes: &[u8]) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     while !bytes.is_empty() {
-        let at = bytes.iter().position(|byte| [b'=', b'\n'].contains(byte)).unwrap();
-        let (name, rest) = (String::from_utf8(bytes[..at].to_vec()).unwrap(), &bytes[at + 1..]);
+        let at = bytes
+            .iter()
+            .position(|byte| [b'=', b'\n'].contains(byte))
+            .unwrap();
+        let (name, rest) = (
+            String::from_utf8(bytes[..at].to_vec()).unwrap(),
+            &bytes[at + 1..],
+        );
         let (value, rest) = if bytes[at] == b'=' {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
             (&rest[..end], &rest[end + 1..])
@@ -44,8 +52,16 @@ fn parsed(mut bytes: &[u8]) -> BTreeMap<String, String> {
             assert_eq!(rest[8 + length], b'\n');
             (&rest[8..8 + length], &rest[8 + length + 1..])
         };
-        assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'), "{name}");
-        assert!(fields.insert(name, String::from_utf8(value.to_vec()).unwrap()).is_none());
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'),
+            "{name}"
+        );
+        assert!(
+            fields
+                .insert(name, String::from_utf8(value.to_vec()).unwrap())
+                .is_none()
+        );
         bytes = rest;
     }
     fields
@@ -68,9 +84,17 @@ fn every_fact_is_a_field_and_every_kind_has_its_number() {
         ("SYSLOG_IDENTIFIER", "ringcx-rotator"),
     ];
     for (name, value) in expected {
-        assert_eq!(entries[0].get(name).map(String::as_str), Some(value), "{:?}", entries[0]);
+        assert_eq!(
+            entries[0].get(name).map(String::as_str),
+            Some(value),
+            "{:?}",
+            entries[0]
+        );
     }
-    assert_eq!(entries[0].get("MESSAGE_ID").map(String::as_str), kinds::message_id("delivered", None));
+    assert_eq!(
+        entries[0].get("MESSAGE_ID").map(String::as_str),
+        kinds::message_id("delivered", None)
+    );
     assert_eq!(entries[1]["INCIDENT"], "a/login-rejected");
     assert_eq!(
         Some(entries[1]["MESSAGE_ID"].as_str()),
@@ -89,7 +113,10 @@ fn priorities_are_those_that_journalctl_counts_in() {
         debug!("d");
         trace!("t");
     });
-    let found: Vec<&str> = entries.iter().map(|entry| entry["PRIORITY"].as_str()).collect();
+    let found: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry["PRIORITY"].as_str())
+        .collect();
     assert_eq!(found, ["3", "4", "6", "7", "7"]);
 }
 
@@ -100,7 +127,10 @@ fn line_ends_survive_and_what_is_too_large_is_cut_and_not_lost() {
         info!(cause = "two\nlines=x", "And\nhere");
         info!(cause = large, account = "a", "Large");
     });
-    assert_eq!((entries[0]["CAUSE"].as_str(), entries[0]["MESSAGE"].as_str()), ("two\nlines=x", "And\nhere"));
+    assert_eq!(
+        (entries[0]["CAUSE"].as_str(), entries[0]["MESSAGE"].as_str()),
+        ("two\nlines=x", "And\nhere")
+    );
     assert_eq!(entries[1]["ACCOUNT"], "a");
     assert_eq!(entries[1]["CAUSE"].len(), 1024);
 }
@@ -120,7 +150,10 @@ fn a_journal_that_nobody_reads_costs_one_wait_and_is_used_again_once_it_is_read(
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         // More than any queue takes.
         (0..20_000).for_each(|number| info!(number, "Busy"));
-        assert!(since.elapsed() < Duration::from_secs(60), "a wait for each would take hours");
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "a wait for each would take hours"
+        );
         journal.set_nonblocking(true).unwrap();
         let mut buffer = vec![0; 1 << 16];
         while journal.recv(&mut buffer).is_ok() {}
@@ -134,26 +167,45 @@ fn a_journal_that_nobody_reads_costs_one_wait_and_is_used_again_once_it_is_read(
 fn numbers_are_unique_and_every_name_in_the_code_has_one() {
     let ids: BTreeSet<&str> = kinds::all().iter().map(|(_, id)| *id).collect();
     assert_eq!(ids.len(), kinds::all().len());
-    assert!(
-        ids.iter()
-            .all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
-    );
+    assert!(ids.iter().all(|id| {
+        id.len() == 32
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }));
 
     let mut used = BTreeSet::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for place in ["driver/log.rs", "daemon", "daemon.rs", "sink", "cli/logging.rs", "cli/run.rs", "driver"] {
+    for place in [
+        "driver/log.rs",
+        "daemon",
+        "daemon.rs",
+        "sink",
+        "cli/logging.rs",
+        "cli/run.rs",
+        "driver",
+    ] {
         names(&root.join(place), &mut used);
     }
     assert!(used.remove("incident-opened") && used.len() > 50);
-    used.extend(incident_kinds().into_iter().map(|kind| format!("incident-opened/{kind}")));
-    let numbered: BTreeSet<String> = kinds::all().iter().map(|(name, _)| (*name).to_owned()).collect();
+    used.extend(
+        incident_kinds()
+            .into_iter()
+            .map(|kind| format!("incident-opened/{kind}")),
+    );
+    let numbered: BTreeSet<String> = kinds::all()
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     assert_eq!(used, numbered);
 }
 
 /// The names of log lines in these sources.
 fn names(path: &Path, found: &mut BTreeSet<String>) {
     if path.is_dir() {
-        std::fs::read_dir(path).unwrap().for_each(|entry| names(&entry.unwrap().path(), found));
+        std::fs::read_dir(path)
+            .unwrap()
+            .for_each(|entry| names(&entry.unwrap().path(), found));
         return;
     }
     let text = std::fs::read_to_string(path).unwrap();
@@ -167,8 +219,13 @@ fn names(path: &Path, found: &mut BTreeSet<String>) {
 
 fn incident_kinds() -> Vec<&'static str> {
     let source = include_str!("../../event.rs");
-    let (_, display) = source.split_once("impl fmt::Display for IncidentKind").unwrap();
-    display.lines().filter_map(|line| line.split('"').nth(1)).collect()
+    let (_, display) = source
+        .split_once("impl fmt::Display for IncidentKind")
+        .unwrap();
+    display
+        .lines()
+        .filter_map(|line| line.split('"').nth(1))
+        .collect()
 }
 
 /// The catalog by number: its head and its text.
@@ -176,7 +233,10 @@ fn catalog() -> BTreeMap<&'static str, (&'static str, String)> {
     let entries = CATALOG.split("\n-- ").skip(1).map(|entry| {
         let (id, rest) = entry.split_once('\n').unwrap();
         let (head, text) = rest.split_once("\n\n").unwrap();
-        (id, (head, text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        (
+            id,
+            (head, text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        )
     });
     let all: Vec<_> = entries.collect();
     let count = all.len();
@@ -192,7 +252,10 @@ fn the_catalog_explains_every_number_and_no_other() {
     let numbered: BTreeSet<&str> = kinds::all().iter().map(|(_, id)| *id).collect();
     assert_eq!(explained, numbered);
     for (id, (head, text)) in &catalog {
-        assert!(head.starts_with("Subject: ") && head.contains("\nDefined-By: ringcx-rotator"), "{id}");
+        assert!(
+            head.starts_with("Subject: ") && head.contains("\nDefined-By: ringcx-rotator"),
+            "{id}"
+        );
         assert!(text.len() > 10, "{id}");
     }
 }
@@ -210,7 +273,10 @@ fn of_an_incident_the_catalog_says_what_the_page_says() {
             .unwrap_or_else(|| panic!("{kind} has no number"));
         let said = &catalog[id].1;
         assert!(said.starts_with(&expected), "{kind}:\n{said}\n{expected}");
-        assert!(said.contains("ringcx-rotator") || said.contains("What to do: "), "{kind}");
+        assert!(
+            said.contains("ringcx-rotator") || said.contains("What to do: "),
+            "{kind}"
+        );
     }
 }
 
@@ -222,5 +288,8 @@ fn plain(markdown: &str) -> String {
         let (start, label) = before.rsplit_once('[').unwrap();
         text = format!("{start}{label}{after}");
     }
-    text.replace('*', "").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace('*', "")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -1,7 +1,8 @@
 //! What a unit cannot be told: that the daemon may have systemd do something to *other* units.
 //!
-//! systemd asks polkit, and polkit its rules. The one for a policy names each unit with the verbs that `notify`
-//! uses and nothing more. Whether polkit is there, or has another rule to the same end, is not known here.
+//! systemd asks polkit, and polkit its rules. The one for a policy names each unit with the verbs
+//! that `notify` uses and nothing more. Whether polkit is there, or has another rule to the same
+//! end, is not known here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::unit::needs::{Needs, What};
+use crate::cli::unit::requirements::{Needs, Requirement};
 use crate::policy::UnitAction;
 
 /// Where the rule goes.
@@ -44,7 +45,9 @@ impl Rule {
     pub fn of(needs: &Needs, user: &str) -> Self {
         let mut units: BTreeMap<&str, (Vec<&'static str>, Vec<&str>)> = BTreeMap::new();
         for (what, whose) in needs.iter() {
-            let What::Manage(unit, action) = what else { continue };
+            let Requirement::Manage(unit, action) = what else {
+                continue;
+            };
             let (verbs, all) = units.entry(unit).or_default();
             verbs.push(verb(*action));
             all.extend(whose.iter().map(String::as_str));
@@ -54,7 +57,10 @@ impl Rule {
             verbs,
             because: whose.join(", "),
         };
-        Self { grants: units.into_iter().map(grant).collect(), user: user.to_owned() }
+        Self {
+            grants: units.into_iter().map(grant).collect(),
+            user: user.to_owned(),
+        }
     }
 
     /// Whether the policy asks for nothing of this kind.
@@ -72,7 +78,12 @@ impl Rule {
              //   ringcx-rotator systemd-dropin --polkit --write\n\n{begin}{ALLOWED}",
             policy.display()
         );
-        for Grant { unit, verbs, because } in &self.grants {
+        for Grant {
+            unit,
+            verbs,
+            because,
+        } in &self.grants
+        {
             // A string of JSON is one of JavaScript.
             let (unit, verbs) = (serde_json::json!(unit), serde_json::json!(verbs));
             let _ok = write!(text, "        // {because}\n        {unit}: {verbs},\n");
@@ -83,8 +94,11 @@ impl Rule {
 
     /// A sentence for the drop-in.
     pub fn besides(&self) -> Option<String> {
-        let units: Vec<String> =
-            self.grants.iter().map(|grant| format!("{} ({})", grant.unit, grant.because)).collect();
+        let units: Vec<String> = self
+            .grants
+            .iter()
+            .map(|grant| format!("{} ({})", grant.unit, grant.because))
+            .collect();
         (!units.is_empty()).then(|| {
             format!(
                 "Besides, polkit must let the service restart or reload other units, which no line here can do: {}. Run \
@@ -94,8 +108,8 @@ impl Rule {
         })
     }
 
-    /// The same for those who print it, unless a file of rules is there that names each unit. Who may not look has to
-    /// see for himself.
+    /// The same for those who print it, unless a file of rules is there that names each unit. Who
+    /// may not look has to see for himself.
     pub fn advice(&self) -> Option<String> {
         let there = std::fs::read_to_string(PLACE).unwrap_or_default();
         let named = |grant: &Grant| there.contains(&serde_json::json!(grant.unit).to_string());

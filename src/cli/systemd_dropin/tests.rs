@@ -1,12 +1,20 @@
 //! The drop-in, by policy and machine.
 
-#![expect(clippy::disallowed_methods, reason = "a policy that a test writes has no reader yet")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a policy that a test writes has no reader yet"
+)]
 
 use super::*;
-use crate::cli::unit::needs::Found;
+use crate::cli::unit::requirements::PathInfo;
 use crate::cli::unit::tests::Made;
 
-const DIRECTORY: Found = Found { uid: 990, gid: 990, mode: 0o750, is_directory: true };
+const DIRECTORY: PathInfo = PathInfo {
+    uid: 990,
+    gid: 990,
+    mode: 0o750,
+    is_directory: true,
+};
 
 fn machine() -> Made {
     Made {
@@ -46,7 +54,10 @@ const PASSWORD: &str = "password = { file = \"/etc/ringcx-rotator/password\" }";
 fn check(account: &str, rest: &str, machine: &Made, expected: &[&str]) -> String {
     let (_directory, policy) = policy(account, rest);
     let text = DropIn::of(&policy, machine).text();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("# ") && !line.is_empty())
+        .collect();
     assert_eq!(lines, [&["[Service]"], expected].concat(), "{text}");
     text
 }
@@ -55,7 +66,10 @@ fn check(account: &str, rest: &str, machine: &Made, expected: &[&str]) -> String
 fn a_policy_in_the_default_layout_needs_nothing() {
     let account = format!(
         "{PASSWORD}\n{}",
-        sink("token", "path = \"/run/ringcx-rotator/tokens/sales\"\nmode = \"0640\"")
+        sink(
+            "token",
+            "path = \"/run/ringcx-rotator/tokens/sales\"\nmode = \"0640\""
+        )
     );
     let text = check(&account, "", &machine(), &[]);
     assert!(text.contains("# Nothing: "), "{text}");
@@ -65,12 +79,22 @@ fn a_policy_in_the_default_layout_needs_nothing() {
 fn sinks_elsewhere_groups_and_credentials_are_named_each_with_its_reason() {
     let account = format!(
         "password = {{ credential = \"sales\" }}\n{}{}",
-        sink("token", "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\""),
+        sink(
+            "token",
+            "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\""
+        ),
         sink("other", "path = \"/srv/ivr/other\""),
     );
     let mut machine = machine();
-    let file = Found { uid: 0, gid: 0, mode: 0o600, is_directory: false };
-    machine.files.insert("/etc/ringcx-rotator/credentials/sales", file);
+    let file = PathInfo {
+        uid: 0,
+        gid: 0,
+        mode: 0o600,
+        is_directory: false,
+    };
+    machine
+        .files
+        .insert("/etc/ringcx-rotator/credentials/sales", file);
     let text = check(
         &account,
         "",
@@ -81,9 +105,14 @@ fn sinks_elsewhere_groups_and_credentials_are_named_each_with_its_reason() {
             "LoadCredential=sales:/etc/ringcx-rotator/credentials/sales",
         ],
     );
-    assert!(text.contains("# sales/token, sales/other: files are written there"), "{text}");
+    assert!(
+        text.contains("# sales/token, sales/other: files are written there"),
+        "{text}"
+    );
     // An encrypted one is preferred.
-    machine.files.insert("/etc/ringcx-rotator/credentials/sales.cred", file);
+    machine
+        .files
+        .insert("/etc/ringcx-rotator/credentials/sales.cred", file);
     check(
         &account,
         "",
@@ -100,7 +129,10 @@ fn sinks_elsewhere_groups_and_credentials_are_named_each_with_its_reason() {
 fn what_would_keep_the_service_from_starting_is_a_comment_and_a_note() {
     let account = format!(
         "password = {{ credential = \"sales\" }}\n{}",
-        sink("token", "path = \"/srv/new/token\"\nmode = \"0640\"\ngroup = \"nobody-has-it\"")
+        sink(
+            "token",
+            "path = \"/srv/new/token\"\nmode = \"0640\"\ngroup = \"nobody-has-it\""
+        )
     );
     let text = check(
         &account,
@@ -112,7 +144,11 @@ fn what_would_keep_the_service_from_starting_is_a_comment_and_a_note() {
             "#LoadCredential=sales:/etc/ringcx-rotator/credentials/sales",
         ],
     );
-    for said in ["install -d -o ringcx-rotator", "groupadd --system", "install -m 0600 /dev/stdin"] {
+    for said in [
+        "install -d -o ringcx-rotator",
+        "groupadd --system",
+        "install -m 0600 /dev/stdin",
+    ] {
         assert!(text.contains(said), "{said}: {text}");
     }
     let (_directory, policy) = policy(&account, "");
@@ -123,7 +159,10 @@ fn what_would_keep_the_service_from_starting_is_a_comment_and_a_note() {
 fn an_owner_takes_capabilities_and_a_group_takes_none() {
     let group = format!(
         "{PASSWORD}\n{}",
-        sink("token", "path = \"/run/ringcx-rotator/t\"\nmode = \"0640\"\ngroup = \"ivr\"")
+        sink(
+            "token",
+            "path = \"/run/ringcx-rotator/t\"\nmode = \"0640\"\ngroup = \"ivr\""
+        )
     );
     let text = check(&group, "", &machine(), &["SupplementaryGroups=ivr"]);
     assert!(!text.contains("CAP_"), "{text}");
@@ -131,7 +170,10 @@ fn an_owner_takes_capabilities_and_a_group_takes_none() {
     let owner = |more: &str| {
         format!(
             "{PASSWORD}\n{}",
-            sink("token", &format!("path = \"/run/ringcx-rotator/t\"\nowner = \"asterisk\"\n{more}"))
+            sink(
+                "token",
+                &format!("path = \"/run/ringcx-rotator/t\"\nowner = \"asterisk\"\n{more}")
+            )
         )
     };
     let given = [
@@ -140,7 +182,10 @@ fn an_owner_takes_capabilities_and_a_group_takes_none() {
         "CapabilityBoundingSet=CAP_FOWNER",
         "AmbientCapabilities=CAP_FOWNER",
     ];
-    let read = ["CapabilityBoundingSet=CAP_DAC_READ_SEARCH", "AmbientCapabilities=CAP_DAC_READ_SEARCH"];
+    let read = [
+        "CapabilityBoundingSet=CAP_DAC_READ_SEARCH",
+        "AmbientCapabilities=CAP_DAC_READ_SEARCH",
+    ];
     check(&owner(""), "", &machine(), &[&given[..], &read].concat());
     check(
         &owner("mode = \"0640\"\ngroup = \"ivr\""),
@@ -151,7 +196,12 @@ fn an_owner_takes_capabilities_and_a_group_takes_none() {
     check(&owner("mode = \"0644\""), "", &machine(), &given);
     let us = owner("").replace("asterisk", "ringcx-rotator");
     check(&us, "", &machine(), &[]);
-    check(&us.replace("ringcx-rotator\"\n", "990\"\n"), "", &machine(), &[]);
+    check(
+        &us.replace("ringcx-rotator\"\n", "990\"\n"),
+        "",
+        &machine(),
+        &[],
+    );
 }
 
 #[test]
@@ -181,21 +231,66 @@ fn homes_a_private_tmp_and_other_places_are_opened_as_little_as_can_be() {
 fn a_directory_that_the_service_may_not_write_to_is_told_of() {
     let account = format!(
         "{PASSWORD}\n{}",
-        sink("token", "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\"")
+        sink(
+            "token",
+            "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\""
+        )
     );
     for (found, may) in [
         (DIRECTORY, true),
-        (Found { uid: 0, gid: 0, mode: 0o755, ..DIRECTORY }, false),
-        (Found { uid: 0, gid: 700, mode: 0o2770, ..DIRECTORY }, true),
-        (Found { uid: 0, gid: 701, mode: 0o2770, ..DIRECTORY }, false),
-        (Found { uid: 0, gid: 0, mode: 0o777, ..DIRECTORY }, true),
-        (Found { mode: 0o550, ..DIRECTORY }, false),
+        (
+            PathInfo {
+                uid: 0,
+                gid: 0,
+                mode: 0o755,
+                ..DIRECTORY
+            },
+            false,
+        ),
+        (
+            PathInfo {
+                uid: 0,
+                gid: 700,
+                mode: 0o2770,
+                ..DIRECTORY
+            },
+            true,
+        ),
+        (
+            PathInfo {
+                uid: 0,
+                gid: 701,
+                mode: 0o2770,
+                ..DIRECTORY
+            },
+            false,
+        ),
+        (
+            PathInfo {
+                uid: 0,
+                gid: 0,
+                mode: 0o777,
+                ..DIRECTORY
+            },
+            true,
+        ),
+        (
+            PathInfo {
+                mode: 0o550,
+                ..DIRECTORY
+            },
+            false,
+        ),
     ] {
         let mut machine = machine();
         machine.files.insert("/srv/ivr", found);
         let (_directory, policy) = policy(&account, "");
         let notes = DropIn::of(&policy, &machine).notes();
-        assert_eq!(notes.iter().any(|note| note.contains("setfacl")), !may, "{found:?}: {notes:?}");
+        assert_eq!(
+            notes.iter().any(|note| note.contains("setfacl")),
+            !may,
+            "{found:?}: {notes:?}"
+        );
     }
 }
 
@@ -203,12 +298,22 @@ fn a_directory_that_the_service_may_not_write_to_is_told_of() {
 fn printed_over_itself_it_loses_nothing_and_then_nothing_is_lacking() {
     let account = format!(
         "password = {{ credential = \"sales\" }}\n{}{}",
-        sink("token", "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\"\nowner = \"asterisk\""),
+        sink(
+            "token",
+            "path = \"/srv/ivr/token\"\nmode = \"0640\"\ngroup = \"ivr\"\nowner = \"asterisk\""
+        ),
         sink("home", "path = \"/home/ivr/100% of it/token\""),
     );
     let mut machine = machine();
-    let file = Found { uid: 0, gid: 0, mode: 0o600, is_directory: false };
-    machine.files.insert("/etc/ringcx-rotator/credentials/sales", file);
+    let file = PathInfo {
+        uid: 0,
+        gid: 0,
+        mode: 0o600,
+        is_directory: false,
+    };
+    machine
+        .files
+        .insert("/etc/ringcx-rotator/credentials/sales", file);
     let (_directory, policy) = policy(
         &account,
         "[alerts.email]\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\nhost = \"h\"\nca-file = \"/tmp/ca.pem\"",
@@ -225,12 +330,20 @@ fn printed_over_itself_it_loses_nothing_and_then_nothing_is_lacking() {
 fn it_is_written_as_a_whole_and_for_all_to_read() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ringcx-rotator.service.d/policy.conf");
+    let path = directory
+        .path()
+        .join("ringcx-rotator.service.d/policy.conf");
     write(&path, "old and longer").unwrap();
     write(&path, "new").unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
-    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o644
+    );
+    assert_eq!(
+        std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+        1
+    );
 }
 
 /// Two sinks that have units told, and one that has a program run.
@@ -238,22 +351,35 @@ fn telling() -> String {
     let place = "path = \"/run/ringcx-rotator";
     format!(
         "{PASSWORD}\n{}{}{}{}",
-        sink("one", &format!("{place}/1\"\nnotify = {{ unit = \"dialer.service\" }}")),
-        sink("two", &format!("{place}/2\"\nnotify = {{ unit = \"dialer.service\", action = \"restart\" }}")),
+        sink(
+            "one",
+            &format!("{place}/1\"\nnotify = {{ unit = \"dialer.service\" }}")
+        ),
+        sink(
+            "two",
+            &format!("{place}/2\"\nnotify = {{ unit = \"dialer.service\", action = \"restart\" }}")
+        ),
         sink(
             "three",
-            &format!("{place}/3\"\nnotify = {{ unit = \"a\\\\x2db@1.timer\", action = \"start\" }}")
+            &format!(
+                "{place}/3\"\nnotify = {{ unit = \"a\\\\x2db@1.timer\", action = \"start\" }}"
+            )
         ),
-        sink("four", &format!("{place}/4\"\nnotify = {{ argv = [\"/usr/local/bin/new-token\"] }}")),
+        sink(
+            "four",
+            &format!("{place}/4\"\nnotify = {{ argv = [\"/usr/local/bin/new-token\"] }}")
+        ),
     )
 }
 
 #[test]
 fn units_that_are_to_be_told_take_a_rule_that_names_each_with_its_verbs_and_the_drop_in_says_so() {
     let text = check(&telling(), "", &machine(), &[]);
-    for said in
-        ["polkit must let", "dialer.service (sales/one, sales/two)", "systemd-dropin --polkit --write"]
-    {
+    for said in [
+        "polkit must let",
+        "dialer.service (sales/one, sales/two)",
+        "systemd-dropin --polkit --write",
+    ] {
         assert!(text.replace("\n#", "").contains(said), "{said}: {text}");
     }
     let (_directory, policy) = policy(&telling(), "");
@@ -263,21 +389,36 @@ fn units_that_are_to_be_told_take_a_rule_that_names_each_with_its_verbs_and_the_
         \x20       // sales/three\n        \"a\\\\x2db@1.timer\": [\"start\"],\n\
         \x20       // sales/one, sales/two\n        \"dialer.service\": [\"reload-or-try-restart\",\"restart\"],\n    };\n";
     assert!(rule.contains(allowed), "{rule}");
-    assert!(rule.contains("subject.user == \"ringcx-rotator\""), "{rule}");
+    assert!(
+        rule.contains("subject.user == \"ringcx-rotator\""),
+        "{rule}"
+    );
     assert_eq!(rule.matches("polkit.Result.YES").count(), 1, "{rule}");
     assert!(!rule.contains("new-token"), "{rule}");
     let json = serde_json::to_value(&dropin).unwrap();
-    assert_eq!(json["polkit"][1]["verbs"][0], "reload-or-try-restart", "{json}");
+    assert_eq!(
+        json["polkit"][1]["verbs"][0], "reload-or-try-restart",
+        "{json}"
+    );
 }
 
 #[test]
 fn a_policy_that_has_no_unit_told_takes_no_rule_and_the_packaged_one_allows_nothing() {
-    let (_directory, policy) =
-        policy(&format!("{PASSWORD}\n{}", sink("t", "path = \"/run/ringcx-rotator/t\"")), "");
+    let (_directory, policy) = policy(
+        &format!(
+            "{PASSWORD}\n{}",
+            sink("t", "path = \"/run/ringcx-rotator/t\"")
+        ),
+        "",
+    );
     let dropin = DropIn::of(&policy, &machine());
     assert!(dropin.rule.is_empty() && !dropin.text().contains("polkit"));
     assert_eq!(serde_json::to_value(&dropin).unwrap().get("polkit"), None);
-    let code = |text: &str| text.split_once("polkit.addRule").map(|(_, code)| code.to_owned()).unwrap();
+    let code = |text: &str| {
+        text.split_once("polkit.addRule")
+            .map(|(_, code)| code.to_owned())
+            .unwrap()
+    };
     let packaged = include_str!("../../../systemd/ringcx-rotator.rules");
     assert_eq!(code(&dropin.rule.text(&policy.path)), code(packaged));
     assert!(packaged.contains("var allowed = {\n    };\n"), "{packaged}");

@@ -2,15 +2,24 @@
 
 use tracing::{error, info, warn};
 
-use crate::alert::{AlertEvent, AlertState, IncidentKey, Over};
+use crate::alert::{AlertEvent, AlertState, IncidentKey, Resolution};
 use crate::event::IncidentKind;
 use crate::journal::{ALERTS, JournalError};
 
 /// One line for each event that was journaled. `before` is the state without it.
 pub(super) fn event(event: &AlertEvent, before: &AlertState) {
     match event {
-        AlertEvent::IncidentOpened { incident, cause, next_attempt_at, .. } => {
-            let IncidentKey { account, kind, sink } = incident;
+        AlertEvent::IncidentOpened {
+            incident,
+            cause,
+            next_attempt_at,
+            ..
+        } => {
+            let IncidentKey {
+                account,
+                kind,
+                sink,
+            } = incident;
             let (account, sink) = (account.as_str(), sink.as_deref());
             let next = next_attempt_at.map(|at| at.to_rfc3339());
             let next_attempt_at = next.as_deref();
@@ -23,13 +32,17 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             }
         }
         AlertEvent::IncidentResolved { incident, over, .. } => {
-            let IncidentKey { account, kind, sink } = incident;
+            let IncidentKey {
+                account,
+                kind,
+                sink,
+            } = incident;
             let (account, sink) = (account.as_str(), sink.as_deref());
             match over {
-                Over::Gone => {
+                Resolution::Gone => {
                     info!(name: "incident-resolved", account, %kind, sink, %incident, "Incident resolved")
                 }
-                Over::Unmanaged => {
+                Resolution::Unmanaged => {
                     info!(name: "incident-closed", account, %kind, sink, %incident, "Incident closed, the account is no longer managed");
                 }
             }
@@ -41,7 +54,13 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
                 warn!(name: "mail-recipient-refused", recipient, "Mail not taken for one recipient");
             }
         }
-        AlertEvent::MailFailed { mail, error, failures, next_attempt_at, .. } => {
+        AlertEvent::MailFailed {
+            mail,
+            error,
+            failures,
+            next_attempt_at,
+            ..
+        } => {
             let next_attempt_at = next_attempt_at.to_rfc3339();
             warn!(name: "mail-failed", subject = subject(before, *mail), error, failures, next_attempt_at, "Mail not sent");
         }

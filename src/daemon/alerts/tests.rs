@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::alert::DAEMON;
-use crate::alert::email::mailbox::{Habits, Mailbox};
+use crate::alert::email::mailbox::{SmtpBehavior, SmtpServer};
 use crate::event::IncidentKind;
 use crate::journal::{Entry, SqliteJournal, Stream};
 use crate::policy::{EmailPolicy, SmtpTls};
@@ -22,7 +22,12 @@ fn start() -> DateTime<Utc> {
 
 fn policy(email: Option<EmailPolicy>) -> AlertsPolicy {
     let day = Duration::from_secs(24 * 3600);
-    AlertsPolicy { repeat_after: day, resolved: true, overdue_after: day, email }
+    AlertsPolicy {
+        repeat_after: day,
+        resolved: true,
+        overdue_after: day,
+        email,
+    }
 }
 
 fn managed() -> BTreeSet<String> {
@@ -54,7 +59,9 @@ impl Desk {
 
     async fn on(journal: impl Journal + 'static, email: Option<EmailPolicy>) -> Self {
         let clock = Clock::manual(start());
-        let handle = AlertDesk::start(journal, policy(email), managed(), clock.clone()).await.unwrap();
+        let handle = AlertTask::start(journal, policy(email), managed(), clock.clone())
+            .await
+            .unwrap();
         Self { handle, clock }
     }
 
@@ -80,42 +87,65 @@ impl Desk {
 }
 
 /// What a killed daemon leaves: everything journaled, nothing closed in good order.
-async fn kill(desk: Desk, state_dir: &Path) {
-    drop(desk);
+async fn kill(alerts: Desk, state_dir: &Path) {
+    drop(alerts);
     let freed = async {
         while let Err(JournalError::Locked { .. }) = SqliteJournal::open(state_dir).map(drop) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), freed).await.expect("the desk ends with its last handle");
+    tokio::time::timeout(Duration::from_secs(30), freed)
+        .await
+        .expect("the desk ends with its last handle");
 }
 
 async fn kinds(state_dir: &Path) -> Vec<String> {
-    let rows = SqliteJournal::open_read_only(state_dir).unwrap().load(ALERTS).await.unwrap().rows;
+    let rows = SqliteJournal::open_read_only(state_dir)
+        .unwrap()
+        .load(ALERTS)
+        .await
+        .unwrap()
+        .rows;
     rows.into_iter().map(|row| row.entry.kind).collect()
 }
 
 #[tokio::test]
 async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = Mailbox::start(Habits::default()).await;
-    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    assert_eq!(kinds(dir.path()).await, ["incident-opened"], "journaled once the report returns");
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(
+        kinds(dir.path()).await,
+        ["incident-opened"],
+        "journaled once the report returns"
+    );
     for _ in 0..5 {
-        desk.handle.report("sales-ivr", sink_failed()).await;
+        alerts.handle.report("sales-ivr", sink_failed()).await;
     }
     assert_eq!(kinds(dir.path()).await.len(), 1, "and only once");
-    desk.pass(5).await;
+    alerts.pass(5).await;
     assert!(mailbox.next().await.contains(FIRING));
-    let open = desk.until(|snapshot| snapshot.unsent == 0).await;
-    assert_eq!(open.incidents[0].key.to_string(), "sales-ivr/sink-failed/crm");
-    desk.handle.report("sales-ivr", vec![]).await;
-    desk.pass(5).await;
+    let open = alerts.until(|snapshot| snapshot.unsent == 0).await;
+    assert_eq!(
+        open.incidents[0].key.to_string(),
+        "sales-ivr/sink-failed/crm"
+    );
+    alerts.handle.report("sales-ivr", vec![]).await;
+    alerts.pass(5).await;
     assert!(mailbox.next().await.contains(RESOLVED));
-    assert_eq!(desk.until(|snapshot| snapshot.unsent == 0).await, AlertSnapshot::default());
-    let written =
-        ["incident-opened", "mail-queued", "mail-sent", "incident-resolved", "mail-queued", "mail-sent"];
+    assert_eq!(
+        alerts.until(|snapshot| snapshot.unsent == 0).await,
+        AlertSnapshot::default()
+    );
+    let written = [
+        "incident-opened",
+        "mail-queued",
+        "mail-sent",
+        "incident-resolved",
+        "mail-queued",
+        "mail-sent",
+    ];
     assert_eq!(kinds(dir.path()).await, written);
     assert_eq!(mailbox.rest(), 0);
 }
@@ -123,127 +153,159 @@ async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
 #[tokio::test]
 async fn a_mail_server_that_was_down_gets_the_mail_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mailbox = Mailbox::start(Habits::default()).await;
+    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
     let email = mailbox.policy(SmtpTls::StartTls);
     let (port, authority) = mailbox.stop().await;
-    let desk = Desk::open(dir.path(), Some(email)).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.pass(5).await;
-    let down = desk.until(|snapshot| snapshot.mail_error.is_some()).await;
+    let alerts = Desk::open(dir.path(), Some(email)).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    let down = alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
     assert!(down.mail_error.unwrap().contains("refused"));
-    let mut mailbox = Mailbox::start_at(port, Habits::default(), authority).await;
-    desk.pass(10).await;
-    assert_eq!(desk.handle.snapshot().await.unsent, 1, "the back-off is not over");
-    desk.pass(30).await;
+    let mut mailbox = SmtpServer::start_at(port, SmtpBehavior::default(), authority).await;
+    alerts.pass(10).await;
+    assert_eq!(
+        alerts.handle.snapshot().await.unsent,
+        1,
+        "the back-off is not over"
+    );
+    alerts.pass(30).await;
     assert!(mailbox.next().await.contains(FIRING));
-    desk.until(|snapshot| snapshot.unsent == 0).await;
-    desk.pass(4000).await;
-    desk.handle.shutdown(Duration::from_secs(30)).await;
+    alerts.until(|snapshot| snapshot.unsent == 0).await;
+    alerts.pass(4000).await;
+    alerts.handle.shutdown(Duration::from_secs(30)).await;
     assert_eq!(mailbox.rest(), 0);
 }
 
 #[tokio::test]
 async fn a_killed_daemon_leaves_its_mail_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    let mailbox = Mailbox::start(Habits::default()).await;
+    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
     let email = mailbox.policy(SmtpTls::StartTls);
     let (port, authority) = mailbox.stop().await;
-    let desk = Desk::open(dir.path(), Some(email.clone())).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.pass(5).await;
-    desk.until(|snapshot| snapshot.mail_error.is_some()).await;
-    kill(desk, dir.path()).await;
+    let alerts = Desk::open(dir.path(), Some(email.clone())).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    kill(alerts, dir.path()).await;
 
-    let mut mailbox = Mailbox::start_at(port, Habits::default(), authority).await;
-    let desk = Desk::open(dir.path(), Some(email)).await;
-    desk.pass(60).await;
+    let mut mailbox = SmtpServer::start_at(port, SmtpBehavior::default(), authority).await;
+    let alerts = Desk::open(dir.path(), Some(email)).await;
+    alerts.pass(60).await;
     assert!(mailbox.next().await.contains(FIRING));
-    let snapshot = desk.until(|snapshot| snapshot.unsent == 0).await;
-    assert_eq!(snapshot.incidents.len(), 1, "not looked at yet, so it stays open");
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.pass(60).await;
+    let snapshot = alerts.until(|snapshot| snapshot.unsent == 0).await;
+    assert_eq!(
+        snapshot.incidents.len(),
+        1,
+        "not looked at yet, so it stays open"
+    );
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(60).await;
     assert_eq!(mailbox.rest(), 0);
 }
 
 #[tokio::test]
 async fn stopping_sends_what_is_owed_and_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = Mailbox::start(Habits::default()).await;
-    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.handle.shutdown(Duration::from_secs(30)).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.handle.shutdown(Duration::from_secs(30)).await;
     assert!(mailbox.next().await.contains(FIRING));
     assert_eq!(kinds(dir.path()).await.last().unwrap(), "mail-sent");
-    desk.handle.report("sales-ivr", vec![]).await;
-    assert!(matches!(desk.handle.test_mail().await, Err(MailError::Stopping)));
+    alerts.handle.report("sales-ivr", vec![]).await;
+    assert!(matches!(
+        alerts.handle.test_mail().await,
+        Err(MailError::Stopping)
+    ));
 }
 
 #[tokio::test]
 async fn stopping_does_not_wait_longer_than_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut email = Mailbox::start(Habits::default()).await.policy(SmtpTls::None);
+    let mut email = SmtpServer::start(SmtpBehavior::default())
+        .await
+        .policy(SmtpTls::None);
     email.port = silent.local_addr().unwrap().port();
     email.ca_file = None;
-    let desk = Desk::open(dir.path(), Some(email)).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.handle.shutdown(Duration::from_millis(50)).await;
-    assert_eq!(kinds(dir.path()).await, ["incident-opened", "mail-queued"], "kept for the next start");
+    let alerts = Desk::open(dir.path(), Some(email)).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.handle.shutdown(Duration::from_millis(50)).await;
+    assert_eq!(
+        kinds(dir.path()).await,
+        ["incident-opened", "mail-queued"],
+        "kept for the next start"
+    );
 }
 
 #[tokio::test]
 async fn new_mail_settings_are_tried_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = Mailbox::start(Habits::default()).await;
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
     let good = mailbox.policy(SmtpTls::StartTls);
-    let wrong = EmailPolicy { ca_file: Some("/nonexistent/ca.pem".into()), ..good.clone() };
-    let desk = Desk::open(dir.path(), Some(wrong)).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.pass(5).await;
-    desk.until(|snapshot| snapshot.mail_error.is_some()).await;
-    desk.handle.policy_changed(policy(Some(good)), managed()).await;
+    let wrong = EmailPolicy {
+        ca_file: Some("/nonexistent/ca.pem".into()),
+        ..good.clone()
+    };
+    let alerts = Desk::open(dir.path(), Some(wrong)).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    alerts
+        .handle
+        .policy_changed(policy(Some(good)), managed())
+        .await;
     assert!(mailbox.next().await.contains(FIRING));
 }
 
 #[tokio::test]
 async fn an_account_taken_out_closes_its_incidents_and_late_reports_open_none() {
     let dir = tempfile::tempdir().unwrap();
-    let desk = Desk::open(dir.path(), None).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.handle.policy_changed(policy(None), BTreeSet::new()).await;
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    assert_eq!(desk.handle.snapshot().await.incidents, []);
-    assert_eq!(kinds(dir.path()).await, ["incident-opened", "incident-resolved"]);
+    let alerts = Desk::open(dir.path(), None).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts
+        .handle
+        .policy_changed(policy(None), BTreeSet::new())
+        .await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(alerts.handle.snapshot().await.incidents, []);
+    assert_eq!(
+        kinds(dir.path()).await,
+        ["incident-opened", "incident-resolved"]
+    );
 }
 
 #[tokio::test]
 async fn a_test_mail_goes_past_the_outbox() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = Mailbox::start(Habits::default()).await;
-    let desk = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
-    desk.handle.test_mail().await.unwrap();
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    alerts.handle.test_mail().await.unwrap();
     assert!(mailbox.next().await.contains("test mail"));
     assert_eq!(kinds(dir.path()).await, [""; 0]);
-    desk.handle.policy_changed(policy(None), managed()).await;
-    assert!(matches!(desk.handle.test_mail().await, Err(MailError::NotConfigured)));
+    alerts.handle.policy_changed(policy(None), managed()).await;
+    assert!(matches!(
+        alerts.handle.test_mail().await,
+        Err(MailError::NotConfigured)
+    ));
 }
 
 /// A journal whose disk is full whenever the test says so.
 #[derive(Clone)]
-struct Moody {
+struct FailingJournal {
     inner: SqliteJournal,
     refuses: Arc<AtomicBool>,
     /// Set once it has refused to note that a mail was sent.
     refused_a_sent_mail: Arc<AtomicBool>,
 }
 
-impl Moody {
+impl FailingJournal {
     fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, SeqCst);
     }
 }
 
-impl Journal for Moody {
+impl Journal for FailingJournal {
     async fn load(&self, stream: &str) -> Result<Stream, JournalError> {
         self.inner.load(stream).await
     }
@@ -252,9 +314,17 @@ impl Journal for Moody {
         self.inner.compact(stream, upto, body).await
     }
 
-    async fn append(&self, stream: &str, expected: u64, entries: Vec<Entry>) -> Result<u64, JournalError> {
+    async fn append(
+        &self,
+        stream: &str,
+        expected: u64,
+        entries: Vec<Entry>,
+    ) -> Result<u64, JournalError> {
         if self.refuses.load(SeqCst) {
-            self.refused_a_sent_mail.fetch_or(entries.iter().any(|entry| entry.kind == "mail-sent"), SeqCst);
+            self.refused_a_sent_mail.fetch_or(
+                entries.iter().any(|entry| entry.kind == "mail-sent"),
+                SeqCst,
+            );
             return Err(JournalError::Closed);
         }
         self.inner.append(stream, expected, entries).await
@@ -268,54 +338,72 @@ impl Journal for Moody {
 #[tokio::test]
 async fn a_journal_that_refuses_loses_no_condition_and_doubles_no_mail() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = Mailbox::start(Habits::default()).await;
-    let journal = Moody {
+    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let journal = FailingJournal {
         inner: SqliteJournal::open(dir.path()).unwrap(),
         refuses: Arc::default(),
         refused_a_sent_mail: Arc::default(),
     };
-    let desk = Desk::on(journal.clone(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    let alerts = Desk::on(journal.clone(), Some(mailbox.policy(SmtpTls::StartTls))).await;
     journal.refuse(true);
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    assert_eq!(desk.handle.snapshot().await.incidents, []);
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    assert_eq!(alerts.handle.snapshot().await.incidents, []);
     journal.refuse(false);
-    desk.pass(0).await;
-    assert_eq!(desk.handle.snapshot().await.incidents.len(), 1);
+    alerts.pass(0).await;
+    assert_eq!(alerts.handle.snapshot().await.incidents.len(), 1);
 
-    desk.pass(5).await;
+    alerts.pass(5).await;
     journal.refuse(true);
     assert!(mailbox.next().await.contains(FIRING));
-    desk.until(|_| journal.refused_a_sent_mail.load(SeqCst)).await;
+    alerts
+        .until(|_| journal.refused_a_sent_mail.load(SeqCst))
+        .await;
     for _ in 0..5 {
-        desk.pass(7200).await;
+        alerts.pass(7200).await;
     }
     journal.refuse(false);
-    desk.pass(0).await;
-    desk.until(|snapshot| snapshot.unsent == 0).await;
-    desk.handle.shutdown(Duration::from_secs(30)).await;
+    alerts.pass(0).await;
+    alerts.until(|snapshot| snapshot.unsent == 0).await;
+    alerts.handle.shutdown(Duration::from_secs(30)).await;
     let kinds = kinds(dir.path()).await;
     assert_eq!(kinds, ["incident-opened", "mail-queued", "mail-sent"]);
-    assert_eq!(mailbox.rest(), 0, "a mail that was sent is remembered, though not yet on disk");
+    assert_eq!(
+        mailbox.rest(),
+        0,
+        "a mail that was sent is remembered, though not yet on disk"
+    );
 }
 
 #[tokio::test]
 async fn another_writer_is_noticed_and_its_rows_are_taken_in() {
     let dir = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(dir.path()).unwrap();
-    let desk = Desk::on(journal.clone(), None).await;
+    let alerts = Desk::on(journal.clone(), None).await;
     let lifted = AlertEvent::MailHoldsLifted.to_entry(start());
     journal.append(ALERTS, 0, vec![lifted]).await.unwrap();
-    desk.handle.report("sales-ivr", sink_failed()).await;
-    desk.pass(0).await;
-    assert_eq!(kinds(dir.path()).await, ["mail-holds-lifted", "incident-opened"]);
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(0).await;
+    assert_eq!(
+        kinds(dir.path()).await,
+        ["mail-holds-lifted", "incident-opened"]
+    );
 }
 
 #[tokio::test]
 async fn a_row_that_is_no_alert_stops_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(dir.path()).unwrap();
-    let odd = Entry { at: start(), kind: "from-the-future".into(), body: "{}".into() };
+    let odd = Entry {
+        at: start(),
+        kind: "from-the-future".into(),
+        body: "{}".into(),
+    };
     journal.append(ALERTS, 0, vec![odd]).await.unwrap();
-    let refused = AlertDesk::start(journal, policy(None), managed(), Clock::manual(start())).await.err();
-    assert!(matches!(refused, Some(JournalError::Damaged { seq: 1, .. })), "{refused:?}");
+    let refused = AlertTask::start(journal, policy(None), managed(), Clock::manual(start()))
+        .await
+        .err();
+    assert!(
+        matches!(refused, Some(JournalError::Damaged { seq: 1, .. })),
+        "{refused:?}"
+    );
 }

@@ -1,8 +1,8 @@
 //! Connections to the control socket: each has one request, and bounded memory and time.
 //!
-//! Whoever may connect is an operator, but a command that was suspended, or a script gone wrong, must cost
-//! the daemon little: a place among a fixed number, a head of bounded length, and no wait without an end but
-//! for the work that was asked for. Knows no route.
+//! Whoever may connect is an operator, but a command that was suspended, or a script gone wrong,
+//! must cost the daemon little: a place among a fixed number, a head of bounded length, and no wait
+//! without an end but for the work that was asked for. Knows no route.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn accept(listener: UnixListener, routes: Router) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        let place = Arc::clone(&places)
+            .acquire_owned()
+            .await
+            .expect("nobody closes it");
         match listener.accept().await {
             Ok((stream, _)) => {
                 let routes = routes.clone();

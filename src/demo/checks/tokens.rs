@@ -4,102 +4,158 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-use super::super::facts::{AccountFacts, Facts, TokenFact};
-use super::super::stage::Way;
+use super::super::facts::{AccountFacts, DemoFacts, TokenFact};
+use super::super::stage::DemoLogin;
 use super::delivery::{carried, was_taken};
 use super::{Check, ROTATIONS, fingerprint, list};
-use crate::driver::Recorded;
-use crate::event::{Event, GenerationNo, Hand, Learnt};
+use crate::event::{Event, GenerationNo, MintSource, RetiredBy};
+use crate::reconcile::Recorded;
 use crate::secret::Fingerprint;
 use crate::simulate::{Call, DeletedBy, Fault};
 
-/// Of each account's promotions, those that every sink, and every witness beside the journal, knew first.
-pub(super) fn rotations(facts: &Facts) -> Check {
+/// Of each account's promotions, those that every sink, and every witness beside the journal, knew
+/// first.
+pub(super) fn rotations(facts: &DemoFacts) -> Check {
     let mut passed = true;
     let mut found = Vec::new();
     for account in &facts.accounts {
         let promoted = promoted(account);
-        let through = promoted.iter().filter(|number| went_through(account, **number)).count();
+        let through = promoted
+            .iter()
+            .filter(|number| went_through(account, **number))
+            .count();
         let rotations = promoted.len().saturating_sub(1);
         passed &= through == promoted.len() && rotations >= ROTATIONS;
         found.push(format!("{}: {rotations} rotations", account.name));
         if through < promoted.len() {
-            found.push(format!("{} tokens that not every sink had", promoted.len() - through));
+            found.push(format!(
+                "{} tokens that not every sink had",
+                promoted.len() - through
+            ));
         }
     }
-    let sinks = facts.accounts.iter().map(|account| account.sinks.len().to_string()).collect::<Vec<_>>();
+    let sinks = facts
+        .accounts
+        .iter()
+        .map(|account| account.sinks.len().to_string())
+        .collect::<Vec<_>>();
     let found = format!(
         "{}; each token in all {} sinks of its account before it became current",
         list(&found),
         sinks.join(" and "),
     );
-    Check { what: "Rotated through every sink", passed, found }
+    Check {
+        what: "Rotated through every sink",
+        passed,
+        found,
+    }
 }
 
 pub(super) fn promoted(account: &AccountFacts) -> Vec<GenerationNo> {
     let promoted = account.trail.iter().filter_map(|it| {
-        let Event::Promoted { generation } = it.event else { return None };
+        let Event::Promoted { generation } = it.event else {
+            return None;
+        };
         Some(generation)
     });
     promoted.collect()
 }
 
 fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
-    let promoted = |event: &Event| matches!(event, Event::Promoted { generation } if *generation == number);
-    let before: Vec<&Event> =
-        account.trail.iter().map(|it| &it.event).take_while(|event| !promoted(event)).collect();
+    let promoted =
+        |event: &Event| matches!(event, Event::Promoted { generation } if *generation == number);
+    let before: Vec<&Event> = account
+        .trail
+        .iter()
+        .map(|it| &it.event)
+        .take_while(|event| !promoted(event))
+        .collect();
     let proved = |name: &str| {
         let proof = |event: &&Event| matches!(event, Event::Proved { sink, generation } if sink == name && *generation == number);
         before.iter().any(proof)
     };
-    let Some(token) = fingerprint(account, number) else { return false };
+    let Some(token) = fingerprint(account, number) else {
+        return false;
+    };
     let read = account.tally.tokens.contains(&token);
-    let taken = account.deliveries.iter().any(|it| was_taken(it) && carried(it) == Some(token));
-    let called = account.flow.as_ref().is_none_or(|flow| flow.keys.contains(&token));
+    let taken = account
+        .deliveries
+        .iter()
+        .any(|it| was_taken(it) && carried(it) == Some(token));
+    let called = account
+        .flow
+        .as_ref()
+        .is_none_or(|flow| flow.keys.contains(&token));
     account.sinks.iter().all(|sink| proved(sink)) && read && taken && called
 }
 
-/// Each account got in by the way its policy names, and RingEX was asked no oftener than it must be.
-pub(super) fn logins(facts: &Facts) -> Check {
+/// Each account got in by the way its policy names, and RingEX was asked no oftener than it must
+/// be.
+pub(super) fn logins(facts: &DemoFacts) -> Check {
     let mut passed = true;
     let mut found = Vec::new();
     for account in &facts.accounts {
-        let count = |wanted| account.calls.iter().filter(|it| it.call == wanted && it.effect).count();
-        let [password, ringex, with_it] = [Call::Login, Call::RingexToken, Call::RingexLogin].map(count);
+        let count = |wanted| {
+            account
+                .calls
+                .iter()
+                .filter(|it| it.call == wanted && it.effect)
+                .count()
+        };
+        let [password, ringex, with_it] =
+            [Call::Login, Call::RingexToken, Call::RingexLogin].map(count);
         passed &= match account.way {
-            Way::Password => password > 0 && ringex == 0 && with_it == 0,
-            Way::RingEx => password == 0 && ringex == 1 && with_it > 0,
+            DemoLogin::Password => password > 0 && ringex == 0 && with_it == 0,
+            DemoLogin::RingEx => password == 0 && ringex == 1 && with_it > 0,
         };
         found.push(match account.way {
-            Way::Password => format!("{}: {password} with a password", account.name),
-            Way::RingEx => format!(
+            DemoLogin::Password => format!("{}: {password} with a password", account.name),
+            DemoLogin::RingEx => format!(
                 "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, {password} with a password",
                 account.name
             ),
         });
     }
-    Check { what: "Logged in as the policy says", passed, found: found.join("; ") }
+    Check {
+        what: "Logged in as the policy says",
+        passed,
+        found: found.join("; "),
+    }
 }
 
-pub(super) fn mints(facts: &Facts) -> Check {
+pub(super) fn mints(facts: &DemoFacts) -> Check {
     let mut passed = true;
     let mut found = Vec::new();
     for account in &facts.accounts {
         let known: BTreeSet<Fingerprint> = account.trail.iter().filter_map(minted).collect();
         let there: BTreeSet<Fingerprint> = account.own().map(|token| token.fingerprint).collect();
-        let calls = account.calls.iter().filter(|it| it.call == Call::Mint && it.effect).count();
+        let calls = account
+            .calls
+            .iter()
+            .filter(|it| it.call == Call::Mint && it.effect)
+            .count();
         passed &= known == there && calls == there.len() && !there.is_empty();
-        found.push(format!("{}: {calls} mints at the server, {} generations", account.name, known.len()));
+        found.push(format!(
+            "{}: {calls} mints at the server, {} generations",
+            account.name,
+            known.len()
+        ));
     }
-    Check { what: "No token too many", passed, found: found.join("; ") }
+    Check {
+        what: "No token too many",
+        passed,
+        found: found.join("; "),
+    }
 }
 
 fn minted(recorded: &Recorded) -> Option<Fingerprint> {
-    let Event::Minted { fingerprint, .. } = recorded.event else { return None };
+    let Event::Minted { fingerprint, .. } = recorded.event else {
+        return None;
+    };
     Some(fingerprint)
 }
 
-pub(super) fn lost_mint(facts: &Facts) -> Check {
+pub(super) fn lost_mint(facts: &DemoFacts) -> Check {
     let lost: Vec<Fingerprint> = facts
         .accounts
         .iter()
@@ -109,25 +165,40 @@ pub(super) fn lost_mint(facts: &Facts) -> Check {
         .collect();
     let recovered = facts.accounts.iter().flat_map(|account| {
         account.trail.iter().filter_map(move |it| {
-            let Event::Minted { generation, fingerprint, how: Learnt::Recovered } = it.event else {
+            let Event::Minted {
+                generation,
+                fingerprint,
+                how: MintSource::Recovered,
+            } = it.event
+            else {
                 return None;
             };
             Some((account, generation, fingerprint))
         })
     });
     let recovered: Vec<_> = recovered.collect();
-    let fingerprints: Vec<Fingerprint> = recovered.iter().map(|(_, _, fingerprint)| *fingerprint).collect();
-    let used = recovered.iter().filter(|(account, number, _)| promoted(account).contains(number)).count();
+    let fingerprints: Vec<Fingerprint> = recovered
+        .iter()
+        .map(|(_, _, fingerprint)| *fingerprint)
+        .collect();
+    let used = recovered
+        .iter()
+        .filter(|(account, number, _)| promoted(account).contains(number))
+        .count();
     let passed = lost.len() == 1 && fingerprints == lost && used == 1;
     let found = format!(
         "{} answer lost; {} token found on the list, the very one that was made; {used} put to use",
         lost.len(),
         recovered.len(),
     );
-    Check { what: "The lost mint was recovered", passed, found }
+    Check {
+        what: "The lost mint was recovered",
+        passed,
+        found,
+    }
 }
 
-pub(super) fn retired(facts: &Facts) -> Check {
+pub(super) fn retired(facts: &DemoFacts) -> Check {
     let mut passed = true;
     let (mut gone, mut left) = (0, Vec::new());
     let mut shortest: Option<TimeDelta> = None;
@@ -136,19 +207,30 @@ pub(super) fn retired(facts: &Facts) -> Check {
         let mut gone_here = 0;
         for token in account.own() {
             let generation = state.by_fingerprint(&token.fingerprint);
-            let Some((deleted_at, by)) = token.deleted else { continue };
+            let Some((deleted_at, by)) = token.deleted else {
+                continue;
+            };
             gone_here += 1;
-            let known = generation.is_some_and(|it| it.retired.is_some_and(|(_, hand)| hand == Hand::Us));
-            let overlap = generation.and_then(|it| it.superseded_at).map(|at| deleted_at - at);
-            passed &= known && by == Some(DeletedBy::Api) && overlap.is_some_and(|it| it >= facts.overlap);
+            let known = generation
+                .is_some_and(|it| it.retired.is_some_and(|(_, hand)| hand == RetiredBy::Us));
+            let overlap = generation
+                .and_then(|it| it.superseded_at)
+                .map(|at| deleted_at - at);
+            passed &= known
+                && by == Some(DeletedBy::Api)
+                && overlap.is_some_and(|it| it >= facts.overlap);
             shortest = shortest.into_iter().chain(overlap).min();
         }
-        let alive = account.own().filter(|token| token.deleted.is_none()).count();
+        let alive = account
+            .own()
+            .filter(|token| token.deleted.is_none())
+            .count();
         let current = account.own().find(|token| {
             let generation = state.by_fingerprint(&token.fingerprint);
             state.current().is_some() && generation == state.current()
         });
-        passed &= gone_here >= ROTATIONS && alive <= 2 && current.is_some_and(|it| it.deleted.is_none());
+        passed &=
+            gone_here >= ROTATIONS && alive <= 2 && current.is_some_and(|it| it.deleted.is_none());
         gone += gone_here;
         left.push(format!("{}: {alive} left", account.name));
     }
@@ -159,18 +241,40 @@ pub(super) fn retired(facts: &Facts) -> Check {
         facts.overlap.num_seconds(),
         list(&left),
     );
-    Check { what: "Old tokens are gone", passed, found }
+    Check {
+        what: "Old tokens are gone",
+        passed,
+        found,
+    }
 }
 
-pub(super) fn foreign(facts: &Facts) -> Check {
-    let foreign: Vec<&TokenFact> = facts.accounts.iter().flat_map(AccountFacts::foreign).collect();
-    let alive = foreign.iter().filter(|token| token.deleted.is_none()).count();
+pub(super) fn foreign(facts: &DemoFacts) -> Check {
+    let foreign: Vec<&TokenFact> = facts
+        .accounts
+        .iter()
+        .flat_map(AccountFacts::foreign)
+        .collect();
+    let alive = foreign
+        .iter()
+        .filter(|token| token.deleted.is_none())
+        .count();
     let calls = facts.accounts.iter().flat_map(|account| &account.calls);
     let touched = calls
         .filter(|it| it.call == Call::Delete)
-        .filter(|it| foreign.iter().any(|token| it.subject == Some(token.fingerprint)))
+        .filter(|it| {
+            foreign
+                .iter()
+                .any(|token| it.subject == Some(token.fingerprint))
+        })
         .count();
     let passed = foreign.len() == facts.accounts.len() && alive == foreign.len() && touched == 0;
-    let found = format!("{alive} of {} still work; {touched} attempts to delete one", foreign.len());
-    Check { what: "Tokens of others were left alone", passed, found }
+    let found = format!(
+        "{alive} of {} still work; {touched} attempts to delete one",
+        foreign.len()
+    );
+    Check {
+        what: "Tokens of others were left alone",
+        passed,
+        found,
+    }
 }

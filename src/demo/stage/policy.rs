@@ -1,9 +1,9 @@
 //! The policy's text: what an operator would write, with seconds where there would be days.
 
-use super::{APP, Actor, CONFIG, CONFIG_PLACE, ENV_FILE, FILE, KEY, Stage, WEBHOOK, Way};
+use super::{APP, Actor, CONFIG, CONFIG_PLACE, DemoLogin, DemoStage, ENV_FILE, FILE, KEY, WEBHOOK};
 
 /// The whole policy of this stage.
-pub(super) fn text(stage: &Stage) -> String {
+pub(super) fn text(stage: &DemoStage) -> String {
     let root = stage.root().display();
     let mail_port = stage.mailbox.address().port();
     let mut text = format!(
@@ -87,13 +87,13 @@ auth-config-id = "{config_id}"
 fn login(actor: &Actor) -> String {
     let (name, user) = (actor.name, &actor.user);
     match actor.way {
-        Way::Password => format!(
+        DemoLogin::Password => format!(
             r#"username = "{user}"
 password = {{ file = "secrets/{name}" }}
 platform-id = "aws80"
 "#
         ),
-        Way::RingEx => format!(
+        DemoLogin::RingEx => format!(
             r#"login = "ringex"
 client-id = "{APP}"
 client-secret = {{ file = "secrets/{APP}" }}

@@ -1,15 +1,15 @@
 //! The acts, in order. Each makes one thing happen and waits until it is over.
 
 use super::super::stage::{ACCOUNTS, Actor, ENV_FILE};
-use super::{QUIET, Story, Trouble};
-use crate::event::{Event, GenerationNo, Learnt};
+use super::{QUIET, Story, StoryError};
+use crate::event::{Event, GenerationNo, MintSource};
 use crate::secret::Fingerprint;
-use crate::simulate::receiver::Manner;
+use crate::simulate::receiver::Behavior;
 use crate::simulate::{Call, Fault, Times};
 
 impl Story<'_> {
     /// From the first token to SIGTERM.
-    pub async fn play(&mut self) -> Result<(), Trouble> {
+    pub async fn play(&mut self) -> Result<(), StoryError> {
         self.first_tokens().await?;
         self.rotations_by_schedule().await?;
         self.a_lost_answer().await?;
@@ -19,10 +19,12 @@ impl Story<'_> {
         self.stop().await
     }
 
-    async fn first_tokens(&mut self) -> Result<(), Trouble> {
+    async fn first_tokens(&mut self) -> Result<(), StoryError> {
         self.act("1. Two accounts get their first tokens");
         self.until("the first token of both accounts", |story| {
-            ACCOUNTS.iter().all(|account| story.watch.current(account) >= GenerationNo(1))
+            ACCOUNTS
+                .iter()
+                .all(|account| story.watch.current(account) >= GenerationNo(1))
         })
         .await?;
         self.note("an IVR flow reads each token file from now on, some 200 times a second");
@@ -31,28 +33,46 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn rotations_by_schedule(&mut self) -> Result<(), Trouble> {
+    async fn rotations_by_schedule(&mut self) -> Result<(), StoryError> {
         self.act("2. Rotation every 5 s; what was replaced is deleted 2 s later");
-        self.until("a second token, and the first to be deleted, in both accounts", |story| {
-            ACCOUNTS.iter().all(|account| {
-                let state = story.watch.state(account);
-                let first_is_gone = story.is_gone(&state, GenerationNo(1));
-                first_is_gone && state.current().is_some_and(|current| current.number >= GenerationNo(2))
-            })
-        })
+        self.until(
+            "a second token, and the first to be deleted, in both accounts",
+            |story| {
+                ACCOUNTS.iter().all(|account| {
+                    let state = story.watch.state(account);
+                    let first_is_gone = story.is_gone(&state, GenerationNo(1));
+                    first_is_gone
+                        && state
+                            .current()
+                            .is_some_and(|current| current.number >= GenerationNo(2))
+                })
+            },
+        )
         .await?;
         self.count_reads();
         Ok(())
     }
 
-    async fn a_lost_answer(&mut self) -> Result<(), Trouble> {
+    async fn a_lost_answer(&mut self) -> Result<(), StoryError> {
         self.act("3. The answer to a mint gets lost: RingCX made a token, nobody heard");
         let sales = &self.stage.actors[0];
-        self.stage.ringcx.inject_for(&sales.user, Call::Mint, Fault::LostAnswer, Times::Once);
-        self.note(&format!("the next mint for {} will be cut off before its answer", sales.name));
+        self.stage
+            .ringcx
+            .inject_for(&sales.user, Call::Mint, Fault::LostAnswer, Times::Once);
+        self.note(&format!(
+            "the next mint for {} will be cut off before its answer",
+            sales.name
+        ));
         self.until("the lost token to be found and put to use", |story| {
             let recovered = story.watch.trail(sales.name).iter().find_map(|it| {
-                let Event::Minted { generation, how: Learnt::Recovered, .. } = it.event else { return None };
+                let Event::Minted {
+                    generation,
+                    how: MintSource::Recovered,
+                    ..
+                } = it.event
+                else {
+                    return None;
+                };
                 Some(generation)
             });
             recovered.is_some_and(|generation| story.watch.current(sales.name) >= generation)
@@ -62,11 +82,14 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn a_failing_webhook(&mut self) -> Result<(), Trouble> {
+    async fn a_failing_webhook(&mut self) -> Result<(), StoryError> {
         self.act("4. A webhook fails");
         let support = &self.stage.actors[1];
-        support.receiver.answer(Manner::Status(500));
-        self.note(&format!("from now on, {}'s webhook answers 500", support.name));
+        support.receiver.answer(Behavior::Status(500));
+        self.note(&format!(
+            "from now on, {}'s webhook answers 500",
+            support.name
+        ));
         self.until("the mail about the failing webhook", |story| {
             story.pending(support.name).is_some() && story.mails_of(support.name, "(FIRING)") > 0
         })
@@ -75,29 +98,39 @@ impl Story<'_> {
         let pending = self.pending(support.name).unwrap_or(GenerationNo(0));
         self.note(&self.what_is_held(support, pending));
 
-        support.receiver.answer(Manner::Receipt);
+        support.receiver.answer(Behavior::Receipt);
         self.note("the webhook is well again");
-        self.until("the token that waited to be delivered, and the mail that it is over", |story| {
-            story.watch.current(support.name) >= pending && story.mails_of(support.name, "(RESOLVED)") > 0
-        })
+        self.until(
+            "the token that waited to be delivered, and the mail that it is over",
+            |story| {
+                story.watch.current(support.name) >= pending
+                    && story.mails_of(support.name, "(RESOLVED)") > 0
+            },
+        )
         .await?;
         self.count_reads();
         Ok(())
     }
 
-    async fn a_deleted_file(&mut self) -> Result<(), Trouble> {
+    async fn a_deleted_file(&mut self) -> Result<(), StoryError> {
         self.act("5. Somebody deletes a file");
         let sales = &self.stage.actors[0];
         let path = &sales.env_file;
         let drift = |story: &Self| {
             let trail = story.watch.trail(sales.name);
-            trail.iter().position(|it| matches!(it.event, Event::Drifted { .. }))
+            trail
+                .iter()
+                .position(|it| matches!(it.event, Event::Drifted { .. }))
         };
-        // A rotation in this very moment writes the file before anyone misses it: then it goes once more.
+        // A rotation in this very moment writes the file before anyone misses it: then it goes once
+        // more.
         while drift(self).is_none() {
             self.settled().await?;
             let before = self.watch.current(sales.name);
-            std::fs::remove_file(path).map_err(|source| Trouble::File { path: path.clone(), source })?;
+            std::fs::remove_file(path).map_err(|source| StoryError::File {
+                path: path.clone(),
+                source,
+            })?;
             self.note(&format!("rm …/{}/dialer.env", sales.name));
             self.until("the deleted file to be missed", |story| {
                 drift(story).is_some() || story.watch.current(sales.name) > before
@@ -105,14 +138,15 @@ impl Story<'_> {
             .await?;
         }
         self.until("the deleted file to be written again", |story| {
-            let proved = |event: &Event| matches!(event, Event::Proved { sink, .. } if sink == ENV_FILE);
+            let proved =
+                |event: &Event| matches!(event, Event::Proved { sink, .. } if sink == ENV_FILE);
             let trail = story.watch.trail(sales.name);
             drift(story).is_some_and(|drift| trail[drift..].iter().any(|it| proved(&it.event)))
         })
         .await
     }
 
-    async fn by_hand(&mut self) -> Result<(), Trouble> {
+    async fn by_hand(&mut self) -> Result<(), StoryError> {
         self.act("6. An operator rotates by hand");
         self.settled().await?;
         self.operate(&["rotate", "--all"]).await?;
@@ -123,7 +157,8 @@ impl Story<'_> {
             .collect();
         self.until("the tokens before these to be deleted", |story| {
             old.iter().all(|(account, number)| {
-                (1..=number.0).all(|it| story.is_gone(&story.watch.state(account), GenerationNo(it)))
+                (1..=number.0)
+                    .all(|it| story.is_gone(&story.watch.state(account), GenerationNo(it)))
             })
         })
         .await?;
@@ -131,7 +166,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn stop(&mut self) -> Result<(), Trouble> {
+    async fn stop(&mut self) -> Result<(), StoryError> {
         self.act("7. The daemon is told to end");
         self.settled().await?;
         self.note("SIGTERM");
@@ -141,13 +176,16 @@ impl Story<'_> {
     }
 
     /// Nothing is under way, and nothing has just been.
-    async fn settled(&mut self) -> Result<(), Trouble> {
+    async fn settled(&mut self) -> Result<(), StoryError> {
         self.until("a moment without work under way", |story| {
             ACCOUNTS.iter().all(|account| {
                 let state = story.watch.state(account);
                 let last = story.watch.trail(account).last().map(|it| it.at);
                 let quiet = last.is_some_and(|at| story.timeline.now() - at > QUIET);
-                quiet && state.pending().is_none() && state.open_mint.is_none() && state.open_delete.is_none()
+                quiet
+                    && state.pending().is_none()
+                    && state.open_mint.is_none()
+                    && state.open_delete.is_none()
             })
         })
         .await
@@ -155,12 +193,20 @@ impl Story<'_> {
 
     /// What the webhook's far end has while a newer token waits.
     fn what_is_held(&self, actor: &Actor, pending: GenerationNo) -> String {
-        let Some(token) = actor.receiver.held_token() else { return "the webhook has no token".to_owned() };
+        let Some(token) = actor.receiver.held_token() else {
+            return "the webhook has no token".to_owned();
+        };
         let state = self.watch.state(actor.name);
         let held = state.by_fingerprint(&Fingerprint::of(token.as_bytes()));
-        let held =
-            held.map_or_else(|| "a token of others".to_owned(), |it| format!("generation {}", it.number));
-        let works = if self.stage.ringcx.record().is_alive(&token) { "still works" } else { "is dead" };
+        let held = held.map_or_else(
+            || "a token of others".to_owned(),
+            |it| format!("generation {}", it.number),
+        );
+        let works = if self.stage.ringcx.record().is_alive(&token) {
+            "still works"
+        } else {
+            "is dead"
+        };
         format!("generation {pending} waits; the webhook has {held}, which {works}")
     }
 }

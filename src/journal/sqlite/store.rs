@@ -1,10 +1,10 @@
 //! The journal's tables: the only file with SQL in it.
 //!
-//! Synchronous, and owned by one thread. `rows` holds what was written; `heads` the last `seq` of each
-//! stream and the hash of that row, so that a changed or cut-off last row is found too; `checkpoints` what
-//! stands in for the oldest rows, with the hash that the next one follows and a hash of its own. What it
-//! cannot find: a whole journal put back from an older copy, a stream of which nothing is left, or one
-//! rewritten by somebody who redoes the hashes.
+//! Synchronous, and owned by one thread. `rows` holds what was written; `heads` the last `seq` of
+//! each stream and the hash of that row, so that a changed or cut-off last row is found too;
+//! `checkpoints` what stands in for the oldest rows, with the hash that the next one follows and a
+//! hash of its own. What it cannot find: a whole journal put back from an older copy, a stream of
+//! which nothing is left, or one rewritten by somebody who redoes the hashes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
 use sha2::{Digest, Sha256};
 
-use crate::effect;
+use crate::failpoint;
 use crate::journal::{Checkpoint, Entry, JournalError, Row, Stream};
 
 /// "RcxR": tells `file` and us whose database this is.
@@ -68,7 +68,7 @@ pub(super) struct Append {
 
 /// A stream that is as it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedStream {
     /// Rows that were read.
     pub rows: u64,
     /// Earlier rows, of which a checkpoint says what they came to.
@@ -85,7 +85,7 @@ struct Head {
 }
 
 /// What is met on the way through a stream.
-enum Found {
+enum StreamItem {
     Checkpoint(Checkpoint),
     Row(Row),
 }
@@ -93,8 +93,18 @@ enum Found {
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         // Made here and not by SQLite, which would let the umask choose the mode.
-        open_file(path, OpenOptions::new().read(true).write(true).create(true).mode(0o600))?;
-        let unreadable = |source| JournalError::Unreadable { path: path.to_owned(), source };
+        open_file(
+            path,
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .mode(0o600),
+        )?;
+        let unreadable = |source| JournalError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         let version = inspect(&connection, path)?;
@@ -109,7 +119,10 @@ impl Store {
             Err(error) if is_missing(&error, path) => return Self::empty(),
             Err(error) => return Err(error),
         }
-        let unreadable = |source| JournalError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source| JournalError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         let version = inspect(&connection, path)?;
@@ -118,9 +131,13 @@ impl Store {
             return Self::empty();
         }
         if version < 2 {
-            connection.execute_batch(&format!("CREATE TEMP {CHECKPOINTS}")).map_err(unreadable)?;
+            connection
+                .execute_batch(&format!("CREATE TEMP {CHECKPOINTS}"))
+                .map_err(unreadable)?;
         }
-        connection.pragma_update(None, "cache_size", -256).map_err(unreadable)?;
+        connection
+            .pragma_update(None, "cache_size", -256)
+            .map_err(unreadable)?;
         Ok(Self { connection })
     }
 
@@ -132,19 +149,25 @@ impl Store {
         Ok(Self { connection })
     }
 
-    /// Commits all of these together. One that expects another row than the last is refused on its own;
-    /// an error of the database refuses all, and nothing of them is kept.
+    /// Commits all of these together. One that expects another row than the last is refused on its
+    /// own; an error of the database refuses all, and nothing of them is kept.
     pub(super) fn append(&mut self, appends: Vec<Append>) -> Vec<Result<u64, JournalError>> {
         if appends.is_empty() {
             return Vec::new();
         }
         match self.try_append(&appends) {
             Ok(results) => results,
-            Err(error) => appends.iter().map(|_| Err(JournalError::Database(again(&error)))).collect(),
+            Err(error) => appends
+                .iter()
+                .map(|_| Err(JournalError::Database(again(&error))))
+                .collect(),
         }
     }
 
-    fn try_append(&mut self, appends: &[Append]) -> rusqlite::Result<Vec<Result<u64, JournalError>>> {
+    fn try_append(
+        &mut self,
+        appends: &[Append],
+    ) -> rusqlite::Result<Vec<Result<u64, JournalError>>> {
         // Dropped without a commit, the transaction is rolled back.
         let transaction = self.connection.transaction()?;
         let mut results = Vec::with_capacity(appends.len());
@@ -152,27 +175,28 @@ impl Store {
             // The check comes before the first insert, so a refused append leaves nothing to undo.
             results.push(insert(&transaction, append)?);
         }
-        // Past this point a failing disk may keep what it could not confirm: SQLite reports the error
-        // and forgets the rows, but a power cut before the next commit can bring them back. Whoever
-        // opens the journal then sees them as done, which is what an intent without an outcome is for.
-        effect::act("commit", || transaction.commit())?;
+        // Past this point a failing disk may keep what it could not confirm: SQLite reports the
+        // error and forgets the rows, but a power cut before the next commit can bring them back.
+        // Whoever opens the journal then sees them as done, which is what an intent without an
+        // outcome is for.
+        failpoint::around("commit", || transaction.commit())?;
         Ok(results)
     }
 
     pub(super) fn load(&mut self, stream: &str) -> Result<Stream, JournalError> {
         let mut loaded = Stream::default();
         self.read(stream, |found, _| match found {
-            Found::Checkpoint(checkpoint) => loaded.checkpoint = Some(checkpoint),
-            Found::Row(row) => loaded.rows.push(row),
+            StreamItem::Checkpoint(checkpoint) => loaded.checkpoint = Some(checkpoint),
+            StreamItem::Row(row) => loaded.rows.push(row),
         })?;
         Ok(loaded)
     }
 
-    pub(super) fn verify(&mut self, stream: &str) -> Result<Verified, JournalError> {
-        let mut verified = Verified::default();
+    pub(super) fn verify(&mut self, stream: &str) -> Result<VerifiedStream, JournalError> {
+        let mut verified = VerifiedStream::default();
         self.read(stream, |found, _| match found {
-            Found::Checkpoint(checkpoint) => verified.compacted = checkpoint.seq,
-            Found::Row(_) => verified.rows += 1,
+            StreamItem::Checkpoint(checkpoint) => verified.compacted = checkpoint.seq,
+            StreamItem::Row(_) => verified.rows += 1,
         })?;
         Ok(verified)
     }
@@ -183,18 +207,26 @@ impl Store {
             "SELECT stream FROM heads UNION SELECT stream FROM rows UNION SELECT stream FROM checkpoints
              ORDER BY stream",
         )?;
-        let streams = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let streams = select
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
         Ok(streams)
     }
 
     /// Replaces the rows up to `upto` by a checkpoint, in one transaction.
-    pub(super) fn compact(&mut self, stream: &str, upto: u64, body: &str) -> Result<(), JournalError> {
+    pub(super) fn compact(
+        &mut self,
+        stream: &str,
+        upto: u64,
+        body: &str,
+    ) -> Result<(), JournalError> {
         let transaction = self.connection.transaction()?;
         let (mut since, mut last) = (None, None);
-        // The whole stream is looked at first: what was changed by hand must be found, not thrown away.
+        // The whole stream is looked at first: what was changed by hand must be found, not thrown
+        // away.
         walk(&transaction, stream, |found, hash| match found {
-            Found::Checkpoint(checkpoint) => since = Some(checkpoint.since),
-            Found::Row(row) => {
+            StreamItem::Checkpoint(checkpoint) => since = Some(checkpoint.since),
+            StreamItem::Row(row) => {
                 since.get_or_insert(row.entry.at);
                 if row.seq == upto {
                     last = Some((row.entry.at, *hash));
@@ -202,7 +234,10 @@ impl Store {
             }
         })?;
         let (Some(since), Some((until, last_hash))) = (since, last) else {
-            return Err(JournalError::NoSuchRow { stream: stream.to_owned(), seq: upto });
+            return Err(JournalError::NoSuchRow {
+                stream: stream.to_owned(),
+                seq: upto,
+            });
         };
         let (since, until) = (time_text(since), time_text(until));
         let hash = seal(&last_hash, stream, upto, &since, &until, body);
@@ -214,37 +249,57 @@ impl Store {
                  hash = excluded.hash",
             params![stream, upto, since, until, body, &last_hash[..], &hash[..]],
         )?;
-        transaction.execute("DELETE FROM rows WHERE stream = ?1 AND seq <= ?2", params![stream, upto])?;
-        Ok(effect::act("commit", || transaction.commit())?)
+        transaction.execute(
+            "DELETE FROM rows WHERE stream = ?1 AND seq <= ?2",
+            params![stream, upto],
+        )?;
+        Ok(failpoint::around("commit", || transaction.commit())?)
     }
 
     /// Folds the write-ahead log into the file, which SQLite does when its last connection closes.
     pub(super) fn close(self) -> Result<(), JournalError> {
-        self.connection.close().map_err(|(_, error)| JournalError::Database(error))
+        self.connection
+            .close()
+            .map_err(|(_, error)| JournalError::Database(error))
     }
 
-    fn read(&mut self, stream: &str, see: impl FnMut(Found, &Hash)) -> Result<(), JournalError> {
+    fn read(
+        &mut self,
+        stream: &str,
+        see: impl FnMut(StreamItem, &Hash),
+    ) -> Result<(), JournalError> {
         // One snapshot for rows and head: a daemon may be writing beside us.
         let snapshot = self.connection.transaction()?;
         walk(&snapshot, stream, see)
     }
 }
 
-/// Reads a stream in order and follows its chain of hashes. What is seen comes with the hash that the next
-/// row must follow.
+/// Reads a stream in order and follows its chain of hashes. What is seen comes with the hash that
+/// the next row must follow.
 fn walk(
     snapshot: &Transaction<'_>,
     stream: &str,
-    mut see: impl FnMut(Found, &Hash),
+    mut see: impl FnMut(StreamItem, &Hash),
 ) -> Result<(), JournalError> {
-    let damaged = |seq, what| JournalError::Damaged { stream: stream.to_owned(), seq, what };
-    let mut last = Head { seq: 0, hash: NO_HASH };
+    let damaged = |seq, what| JournalError::Damaged {
+        stream: stream.to_owned(),
+        seq,
+        what,
+    };
+    let mut last = Head {
+        seq: 0,
+        hash: NO_HASH,
+    };
     if let Some((checkpoint, last_hash)) = checkpoint(snapshot, stream)? {
-        last = Head { seq: checkpoint.seq, hash: last_hash };
-        see(Found::Checkpoint(checkpoint), &last.hash);
+        last = Head {
+            seq: checkpoint.seq,
+            hash: last_hash,
+        };
+        see(StreamItem::Checkpoint(checkpoint), &last.hash);
     }
-    let mut select =
-        snapshot.prepare("SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq")?;
+    let mut select = snapshot.prepare(
+        "SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq",
+    )?;
     let mut found = select.query([stream])?;
     while let Some(row) = found.next()? {
         let seq = last.seq.saturating_add(1);
@@ -253,11 +308,28 @@ fn walk(
         }
         let (at, kind, body): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
         if row.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
-            return Err(damaged(seq, "it does not follow from the row before: one of the two was changed"));
+            return Err(damaged(
+                seq,
+                "it does not follow from the row before: one of the two was changed",
+            ));
         }
-        let time = DateTime::parse_from_rfc3339(&at).map_err(|_| damaged(seq, "its time cannot be read"))?;
-        last = Head { seq, hash: link(&last.hash, stream, seq, &at, &kind, &body) };
-        see(Found::Row(Row { seq, entry: Entry { at: time.with_timezone(&Utc), kind, body } }), &last.hash);
+        let time = DateTime::parse_from_rfc3339(&at)
+            .map_err(|_| damaged(seq, "its time cannot be read"))?;
+        last = Head {
+            seq,
+            hash: link(&last.hash, stream, seq, &at, &kind, &body),
+        };
+        see(
+            StreamItem::Row(Row {
+                seq,
+                entry: Entry {
+                    at: time.with_timezone(&Utc),
+                    kind,
+                    body,
+                },
+            }),
+            &last.hash,
+        );
     }
     let head = head(snapshot, stream)?;
     match head.seq {
@@ -269,12 +341,24 @@ fn walk(
 }
 
 /// What stands in for a stream's oldest rows, and the hash of the last of them.
-fn checkpoint(snapshot: &Transaction<'_>, stream: &str) -> Result<Option<(Checkpoint, Hash)>, JournalError> {
+fn checkpoint(
+    snapshot: &Transaction<'_>,
+    stream: &str,
+) -> Result<Option<(Checkpoint, Hash)>, JournalError> {
     type Columns = (u64, String, String, String, Hash, Hash);
     let columns: rusqlite::Result<Option<Columns>> = snapshot
-        .prepare_cached("SELECT seq, since, until, body, last_hash, hash FROM checkpoints WHERE stream = ?1")?
+        .prepare_cached(
+            "SELECT seq, since, until, body, last_hash, hash FROM checkpoints WHERE stream = ?1",
+        )?
         .query_row([stream], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
         })
         .optional();
     let changed = |seq| JournalError::Damaged {
@@ -284,21 +368,38 @@ fn checkpoint(snapshot: &Transaction<'_>, stream: &str) -> Result<Option<(Checkp
     };
     let columns = match columns {
         // A number or a hash that is not one any more.
-        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::IntegralValueOutOfRange(..)) => {
+        Err(
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..),
+        ) => {
             return Err(changed(0));
         }
         columns => columns?,
     };
-    let Some((seq, since, until, body, last_hash, hash)) = columns else { return Ok(None) };
+    let Some((seq, since, until, body, last_hash, hash)) = columns else {
+        return Ok(None);
+    };
     if hash != seal(&last_hash, stream, seq, &since, &until, &body) {
         return Err(changed(seq));
     }
     let time = |text: &str| DateTime::parse_from_rfc3339(text).map_err(|_| changed(seq));
-    let (since, until) = (time(&since)?.with_timezone(&Utc), time(&until)?.with_timezone(&Utc));
-    Ok(Some((Checkpoint { seq, since, until, body }, last_hash)))
+    let (since, until) = (
+        time(&since)?.with_timezone(&Utc),
+        time(&until)?.with_timezone(&Utc),
+    );
+    Ok(Some((
+        Checkpoint {
+            seq,
+            since,
+            until,
+            body,
+        },
+        last_hash,
+    )))
 }
 
-/// Looks at a file before anything is written to it; answers its schema version, 0 for an empty file.
+/// Looks at a file before anything is written to it; answers its schema version, 0 for an empty
+/// file.
 fn inspect(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
     let unreadable = |source| match source {
         // Busy and the like say nothing of the file.
@@ -307,10 +408,16 @@ fn inspect(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
         {
             JournalError::Database(source)
         }
-        other => JournalError::Unreadable { path: path.to_owned(), source: other },
+        other => JournalError::Unreadable {
+            path: path.to_owned(),
+            source: other,
+        },
     };
-    let number =
-        |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(unreadable);
+    let number = |pragma| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(unreadable)
+    };
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(unreadable)?;
@@ -320,17 +427,27 @@ fn inspect(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
     }
     if application != i64::from(APPLICATION_ID) {
         let got = i32::try_from(application).unwrap_or_default();
-        return Err(JournalError::Foreign { path: path.to_owned(), got });
+        return Err(JournalError::Foreign {
+            path: path.to_owned(),
+            got,
+        });
     }
     if version > SCHEMA {
-        return Err(JournalError::Newer { got: version, known: SCHEMA });
+        return Err(JournalError::Newer {
+            got: version,
+            known: SCHEMA,
+        });
     }
     // Finds a file that was cut off or overwritten. Every stream is read at start anyway.
-    let verdict: String =
-        connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(unreadable)?;
+    let verdict: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(unreadable)?;
     if verdict != "ok" {
         let corrupt = ffi::Error::new(ffi::SQLITE_CORRUPT);
-        return Err(unreadable(rusqlite::Error::SqliteFailure(corrupt, Some(verdict))));
+        return Err(unreadable(rusqlite::Error::SqliteFailure(
+            corrupt,
+            Some(verdict),
+        )));
     }
     Ok(version)
 }
@@ -359,15 +476,26 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), JournalError> {
         transaction.execute_batch(&format!("CREATE {CHECKPOINTS}"))?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA)?;
-    Ok(effect::act("commit", || transaction.commit())?)
+    Ok(failpoint::around("commit", || transaction.commit())?)
 }
 
-fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Result<u64, JournalError>> {
-    let Append { stream, expected, entries } = append;
+fn insert(
+    transaction: &Transaction<'_>,
+    append: &Append,
+) -> rusqlite::Result<Result<u64, JournalError>> {
+    let Append {
+        stream,
+        expected,
+        entries,
+    } = append;
     let Head { mut seq, mut hash } = head(transaction, stream)?;
     if seq != *expected {
         let (stream, expected) = (stream.clone(), *expected);
-        return Ok(Err(JournalError::Conflict { stream, expected, got: seq }));
+        return Ok(Err(JournalError::Conflict {
+            stream,
+            expected,
+            got: seq,
+        }));
     }
     if entries.is_empty() {
         return Ok(Ok(seq));
@@ -397,20 +525,43 @@ fn time_text(at: DateTime<Utc>) -> String {
 fn head(connection: &Connection, stream: &str) -> rusqlite::Result<Head> {
     let head = connection
         .prepare_cached("SELECT seq, hash FROM heads WHERE stream = ?1")?
-        .query_row([stream], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? }))
+        .query_row([stream], |row| {
+            Ok(Head {
+                seq: row.get(0)?,
+                hash: row.get(1)?,
+            })
+        })
         .optional()?;
-    Ok(head.unwrap_or(Head { seq: 0, hash: NO_HASH }))
+    Ok(head.unwrap_or(Head {
+        seq: 0,
+        hash: NO_HASH,
+    }))
 }
 
 /// The SHA-256 of a row and, through `before`, of every row before it.
 fn link(before: &Hash, stream: &str, seq: u64, at: &str, kind: &str, body: &str) -> Hash {
-    digest(&[before, stream.as_bytes(), &seq.to_be_bytes(), at.as_bytes(), kind.as_bytes(), body.as_bytes()])
+    digest(&[
+        before,
+        stream.as_bytes(),
+        &seq.to_be_bytes(),
+        at.as_bytes(),
+        kind.as_bytes(),
+        body.as_bytes(),
+    ])
 }
 
 /// The SHA-256 of a checkpoint and, through `last`, of every row it stands for.
 fn seal(last: &Hash, stream: &str, seq: u64, since: &str, until: &str, body: &str) -> Hash {
     let (since, until, body) = (since.as_bytes(), until.as_bytes(), body.as_bytes());
-    digest(&[b"checkpoint", last, stream.as_bytes(), &seq.to_be_bytes(), since, until, body])
+    digest(&[
+        b"checkpoint",
+        last,
+        stream.as_bytes(),
+        &seq.to_be_bytes(),
+        since,
+        until,
+        body,
+    ])
 }
 
 fn digest(fields: &[&[u8]]) -> Hash {
@@ -426,19 +577,28 @@ fn digest(fields: &[&[u8]]) -> Hash {
 /// The same error once more: every append of a failed transaction is told.
 fn again(error: &rusqlite::Error) -> rusqlite::Error {
     match error {
-        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
-        other => rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ERROR), Some(other.to_string())),
+        rusqlite::Error::SqliteFailure(code, text) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone())
+        }
+        other => rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
     }
 }
 
 fn open_file(path: &Path, options: &OpenOptions) -> Result<File, JournalError> {
-    options.open(path).map_err(|source| JournalError::Directory { path: path.to_owned(), source })
+    options
+        .open(path)
+        .map_err(|source| JournalError::Directory {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// The journal is missing, and not its directory: that would be a mistake in the policy.
 fn is_missing(error: &JournalError, path: &Path) -> bool {
-    let missing =
-        matches!(error, JournalError::Directory { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    let missing = matches!(error, JournalError::Directory { source, .. } if source.kind() == io::ErrorKind::NotFound);
     missing && path.parent().is_some_and(Path::is_dir)
 }
 
@@ -446,12 +606,19 @@ fn is_missing(error: &JournalError, path: &Path) -> bool {
 impl Store {
     /// Leaves room for so many more pages, as a disk that runs full would.
     pub(super) fn leave_pages(&self, spare: i64) {
-        let used: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-        self.connection.pragma_update_and_check(None, "max_page_count", used + spare, |_| Ok(())).unwrap();
+        let used: i64 = self
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        self.connection
+            .pragma_update_and_check(None, "max_page_count", used + spare, |_| Ok(()))
+            .unwrap();
     }
 
     /// The size of the database, in pages.
     pub(super) fn pages(&self) -> i64 {
-        self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
+        self.connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap()
     }
 }

@@ -17,7 +17,11 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn entry(n: usize) -> Entry {
-    Entry { at: at(1_800_000_000 + n as i64), kind: "minted".into(), body: format!(r#"{{"n":{n}}}"#) }
+    Entry {
+        at: at(1_800_000_000 + n as i64),
+        kind: "minted".into(),
+        body: format!(r#"{{"n":{n}}}"#),
+    }
 }
 
 fn entries(n: usize) -> Vec<Entry> {
@@ -25,7 +29,11 @@ fn entries(n: usize) -> Vec<Entry> {
 }
 
 fn append(stream: &str, expected: u64, entries: Vec<Entry>) -> Append {
-    Append { stream: stream.to_owned(), expected, entries }
+    Append {
+        stream: stream.to_owned(),
+        expected,
+        entries,
+    }
 }
 
 fn raw(dir: &Path) -> Connection {
@@ -44,15 +52,27 @@ async fn what_was_appended_is_loaded_in_order_after_a_restart() {
     let journal = SqliteJournal::open(dir.path()).unwrap();
     assert_eq!(journal.load("sales-ivr").await.unwrap(), Stream::default());
     assert_eq!(journal.append("sales-ivr", 0, entries(2)).await.unwrap(), 2);
-    assert_eq!(journal.append("sales-ivr", 2, vec![entry(2)]).await.unwrap(), 3);
+    assert_eq!(
+        journal
+            .append("sales-ivr", 2, vec![entry(2)])
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(journal.append(ALERTS, 0, vec![entry(9)]).await.unwrap(), 1);
     assert_eq!(journal.append("sales-ivr", 3, vec![]).await.unwrap(), 3);
     drop(journal);
 
     let journal = SqliteJournal::open(dir.path()).unwrap();
     let rows = journal.load("sales-ivr").await.unwrap().rows;
-    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!(rows.into_iter().map(|row| row.entry).collect::<Vec<_>>(), entries(3));
+    assert_eq!(
+        rows.iter().map(|row| row.seq).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        rows.into_iter().map(|row| row.entry).collect::<Vec<_>>(),
+        entries(3)
+    );
     assert_eq!(journal.streams().await.unwrap(), [ALERTS, "sales-ivr"]);
     assert_eq!(journal.verify("sales-ivr").await.unwrap().rows, 3);
 }
@@ -65,7 +85,11 @@ async fn of_two_writers_one_loses_before_it_acts() {
         journal.append("a", 0, vec![entry(1)]),
         journal.append("a", 0, vec![entry(2), entry(3)])
     );
-    let (won, lost) = if first.is_ok() { (first, second) } else { (second, first) };
+    let (won, lost) = if first.is_ok() {
+        (first, second)
+    } else {
+        (second, first)
+    };
     let rows = won.unwrap();
     assert!(matches!(lost, Err(JournalError::Conflict { expected: 0, got, .. }) if got == rows));
     assert_eq!(journal.load("a").await.unwrap().rows.len() as u64, rows);
@@ -82,11 +106,25 @@ fn a_refused_append_does_not_fail_its_neighbours() {
         append("b", u64::MAX, entries(1)),
         append("c", 0, entries(1)),
     ]);
-    let seqs: Vec<_> = results.iter().map(|result| result.as_ref().ok().copied()).collect();
+    let seqs: Vec<_> = results
+        .iter()
+        .map(|result| result.as_ref().ok().copied())
+        .collect();
     assert_eq!(seqs, [Some(2), None, Some(3), None, Some(1)]);
-    assert!(matches!(&results[1], Err(JournalError::Conflict { expected: 7, got: 0, .. })));
+    assert!(matches!(
+        &results[1],
+        Err(JournalError::Conflict {
+            expected: 7,
+            got: 0,
+            ..
+        })
+    ));
     assert_eq!(
-        (store.verify("a").unwrap().rows, store.verify("b").unwrap().rows, store.verify("c").unwrap().rows),
+        (
+            store.verify("a").unwrap().rows,
+            store.verify("b").unwrap().rows,
+            store.verify("c").unwrap().rows
+        ),
         (3, 0, 1)
     );
 }
@@ -95,16 +133,33 @@ fn a_refused_append_does_not_fail_its_neighbours() {
 fn when_the_database_is_full_every_waiter_is_told_and_nothing_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(&journal_path(dir.path())).unwrap();
-    store.append(vec![append("a", 0, entries(1))]).pop().unwrap().unwrap();
+    store
+        .append(vec![append("a", 0, entries(1))])
+        .pop()
+        .unwrap()
+        .unwrap();
     store.leave_pages(2);
-    let large = Entry { body: "x".repeat(50_000), ..entry(2) };
-    let results = store.append(vec![append("b", 0, entries(1)), append("a", 1, vec![large])]);
+    let large = Entry {
+        body: "x".repeat(50_000),
+        ..entry(2)
+    };
+    let results = store.append(vec![
+        append("b", 0, entries(1)),
+        append("a", 1, vec![large]),
+    ]);
     for result in &results {
-        assert!(result.as_ref().unwrap_err().to_string().contains("full"), "{result:?}");
+        assert!(
+            result.as_ref().unwrap_err().to_string().contains("full"),
+            "{result:?}"
+        );
     }
     assert_eq!(store.streams().unwrap(), ["a"]);
     store.leave_pages(1000);
-    store.append(vec![append("a", 1, entries(1))]).pop().unwrap().unwrap();
+    store
+        .append(vec![append("a", 1, entries(1))])
+        .pop()
+        .unwrap()
+        .unwrap();
     assert_eq!(store.verify("a").unwrap().rows, 2);
 }
 
@@ -125,7 +180,10 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _gone = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        let _gone = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
     }
 }
 
@@ -138,10 +196,23 @@ async fn a_full_disk_loses_no_row_and_heals_when_there_is_room() {
     let state_dir = disk.0.path().join("state");
     let journal = SqliteJournal::open(&state_dir).unwrap();
     let ballast = disk.0.path().join("ballast");
-    std::fs::File::create(&ballast).unwrap().write_all(&[0; 100_000]).unwrap();
+    std::fs::File::create(&ballast)
+        .unwrap()
+        .write_all(&[0; 100_000])
+        .unwrap();
     let mut written = 0;
     let refused = loop {
-        match journal.append("a", written, vec![Entry { body: "x".repeat(3_000), ..entry(0) }]).await {
+        match journal
+            .append(
+                "a",
+                written,
+                vec![Entry {
+                    body: "x".repeat(3_000),
+                    ..entry(0)
+                }],
+            )
+            .await
+        {
             Ok(seq) => written = seq,
             Err(error) => break error,
         }
@@ -149,9 +220,20 @@ async fn a_full_disk_loses_no_row_and_heals_when_there_is_room() {
     assert!(matches!(refused, JournalError::Database(_)), "{refused}");
     assert_eq!(journal.verify("a").await.unwrap().rows, written);
     std::fs::remove_file(ballast).unwrap();
-    assert_eq!(journal.append("a", written, entries(1)).await.unwrap(), written + 1);
+    assert_eq!(
+        journal.append("a", written, entries(1)).await.unwrap(),
+        written + 1
+    );
     journal.close().await.unwrap();
-    assert_eq!(SqliteJournal::open(&state_dir).unwrap().verify("a").await.unwrap().rows, written + 1);
+    assert_eq!(
+        SqliteJournal::open(&state_dir)
+            .unwrap()
+            .verify("a")
+            .await
+            .unwrap()
+            .rows,
+        written + 1
+    );
 }
 
 #[tokio::test]
@@ -159,14 +241,24 @@ async fn a_second_instance_is_kept_out_until_the_first_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let first = SqliteJournal::open(dir.path()).unwrap();
     let refused = SqliteJournal::open(dir.path()).err().expect("locked");
-    assert!(matches!(&refused, JournalError::Locked { state_dir } if state_dir == dir.path()), "{refused}");
+    assert!(
+        matches!(&refused, JournalError::Locked { state_dir } if state_dir == dir.path()),
+        "{refused}"
+    );
     let pid = std::fs::read_to_string(dir.path().join("lock")).unwrap();
     assert_eq!(pid.trim(), std::process::id().to_string());
 
     let clone = first.clone();
     first.close().await.unwrap();
-    SqliteJournal::open(dir.path()).unwrap().close().await.unwrap();
-    assert!(matches!(clone.append("a", 0, entries(1)).await, Err(JournalError::Closed)));
+    SqliteJournal::open(dir.path())
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    assert!(matches!(
+        clone.append("a", 0, entries(1)).await,
+        Err(JournalError::Closed)
+    ));
     assert!(matches!(clone.close().await, Err(JournalError::Closed)));
 }
 
@@ -177,7 +269,12 @@ fn only_we_may_read_the_state_directory() {
     let _journal = SqliteJournal::open(&state_dir).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!(mode(&state_dir), 0o700);
-    for name in ["lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"] {
+    for name in [
+        "lock",
+        "journal.sqlite",
+        "journal.sqlite-wal",
+        "journal.sqlite-shm",
+    ] {
         assert_eq!(mode(&state_dir.join(name)), 0o600, "{name}");
     }
 }
@@ -186,9 +283,15 @@ fn only_we_may_read_the_state_directory() {
 fn a_state_directory_that_cannot_be_made_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let deep = parent.path().join("missing/state");
-    let error = SqliteJournal::open(&deep).err().expect("refused").to_string();
+    let error = SqliteJournal::open(&deep)
+        .err()
+        .expect("refused")
+        .to_string();
     assert!(error.contains("missing/state"), "{error}");
-    let error = SqliteJournal::open_read_only(&deep).err().expect("refused").to_string();
+    let error = SqliteJournal::open_read_only(&deep)
+        .err()
+        .expect("refused")
+        .to_string();
     assert!(error.contains("missing/state"), "{error}");
 }
 
@@ -196,10 +299,18 @@ fn a_state_directory_that_cannot_be_made_is_named() {
 fn a_journal_from_a_newer_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(SqliteJournal::open(dir.path()).unwrap());
-    raw(dir.path()).pragma_update(None, "user_version", 99).unwrap();
-    for opened in [SqliteJournal::open(dir.path()), SqliteJournal::open_read_only(dir.path())] {
+    raw(dir.path())
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    for opened in [
+        SqliteJournal::open(dir.path()),
+        SqliteJournal::open_read_only(dir.path()),
+    ] {
         let error = opened.err().expect("refused");
-        assert!(matches!(error, JournalError::Newer { got: 99, known: 2 }), "{error}");
+        assert!(
+            matches!(error, JournalError::Newer { got: 99, known: 2 }),
+            "{error}"
+        );
     }
 }
 
@@ -208,7 +319,10 @@ async fn a_row_that_was_changed_is_found() {
     for (change, found_at) in [
         ("UPDATE rows SET body = '{}' WHERE seq = 2", 3),
         ("UPDATE rows SET kind = 'promoted' WHERE seq = 4", 4),
-        ("UPDATE rows SET at = '2020-01-01T00:00:00Z' WHERE seq = 1", 2),
+        (
+            "UPDATE rows SET at = '2020-01-01T00:00:00Z' WHERE seq = 1",
+            2,
+        ),
         ("UPDATE rows SET at = 'yesterday' WHERE seq = 1", 1),
         ("DELETE FROM rows WHERE seq = 2", 2),
         ("DELETE FROM rows WHERE seq = 4", 4),
@@ -220,7 +334,10 @@ async fn a_row_that_was_changed_is_found() {
           UPDATE rows SET seq = 3 WHERE seq = 9",
             2,
         ),
-        ("DELETE FROM rows WHERE seq > 2; UPDATE heads SET seq = 2", 2),
+        (
+            "DELETE FROM rows WHERE seq > 2; UPDATE heads SET seq = 2",
+            2,
+        ),
         ("UPDATE rows SET stream = 'other' WHERE seq = 4", 4),
     ] {
         let dir = tempfile::tempdir().unwrap();
@@ -228,10 +345,17 @@ async fn a_row_that_was_changed_is_found() {
         raw(dir.path()).execute_batch(change).unwrap();
         let journal = SqliteJournal::open(dir.path()).unwrap();
         assert!(
-            journal.streams().await.unwrap().contains(&"sales-ivr".to_owned()),
+            journal
+                .streams()
+                .await
+                .unwrap()
+                .contains(&"sales-ivr".to_owned()),
             "{change}: not looked at"
         );
-        for damaged in [journal.verify("sales-ivr").await.err(), journal.load("sales-ivr").await.err()] {
+        for damaged in [
+            journal.verify("sales-ivr").await.err(),
+            journal.load("sales-ivr").await.err(),
+        ] {
             assert!(
                 matches!(&damaged, Some(JournalError::Damaged { seq, .. }) if *seq == found_at),
                 "{change}: {damaged:?}"
@@ -253,22 +377,36 @@ async fn a_file_that_is_no_journal_is_refused_and_left_as_it_is() {
     for content in [garbage, truncated, scribbled] {
         let dir = tempfile::tempdir().unwrap();
         let path = journal_path(dir.path());
-        std::fs::File::create(&path).unwrap().write_all(&content).unwrap();
-        for opened in [SqliteJournal::open(dir.path()), SqliteJournal::open_read_only(dir.path())] {
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(&content)
+            .unwrap();
+        for opened in [
+            SqliteJournal::open(dir.path()),
+            SqliteJournal::open_read_only(dir.path()),
+        ] {
             let error = opened.err().expect("refused");
             assert!(matches!(&error, JournalError::Unreadable { .. }), "{error}");
             assert!(error.to_string().contains("journal.sqlite"), "{error}");
         }
-        assert!(std::fs::read(&path).unwrap() == content, "the file was written to");
+        assert!(
+            std::fs::read(&path).unwrap() == content,
+            "the file was written to"
+        );
     }
 }
 
 #[test]
 fn a_database_of_another_program_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    raw(dir.path()).execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    raw(dir.path())
+        .execute_batch("CREATE TABLE bookmarks (url TEXT)")
+        .unwrap();
     let error = SqliteJournal::open(dir.path()).err().expect("refused");
-    assert!(matches!(error, JournalError::Foreign { got: 0, .. }), "{error}");
+    assert!(
+        matches!(error, JournalError::Foreign { got: 0, .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -276,7 +414,8 @@ async fn what_was_acknowledged_survives_a_kill() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let journal = SqliteJournal::open(dir.path()).unwrap();
     journal.append("a", 0, entries(5)).await.unwrap();
-    // What a killed process leaves behind is what lies on the disk now, nothing closed or folded in.
+    // What a killed process leaves behind is what lies on the disk now, nothing closed or folded
+    // in.
     for name in ["journal.sqlite", "journal.sqlite-wal"] {
         std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
     }
@@ -294,7 +433,10 @@ async fn a_reader_sees_a_running_daemons_rows_and_cannot_write() {
     assert_eq!(reader.load("a").await.unwrap().rows.len(), 1);
     daemon.append("a", 1, entries(1)).await.unwrap();
     assert_eq!(reader.load("a").await.unwrap().rows.len(), 2);
-    assert!(matches!(reader.append("a", 2, entries(1)).await, Err(JournalError::Database(_))));
+    assert!(matches!(
+        reader.append("a", 2, entries(1)).await,
+        Err(JournalError::Database(_))
+    ));
     daemon.close().await.unwrap();
     assert_eq!(reader.verify("a").await.unwrap().rows, 2);
 }
@@ -319,8 +461,14 @@ fn an_unreadable_journal_names_the_file_and_the_reason() {
         eprintln!("skipped: root may read everything");
         return;
     }
-    let error = SqliteJournal::open_read_only(dir.path()).err().expect("refused").to_string();
-    assert!(error.contains("journal.sqlite: Permission denied"), "{error}");
+    let error = SqliteJournal::open_read_only(dir.path())
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        error.contains("journal.sqlite: Permission denied"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,7 +478,9 @@ async fn many_writers_at_once_all_get_their_rows() {
     let writers: Vec<_> = (0..600)
         .map(|n| {
             let journal = journal.clone();
-            tokio::spawn(async move { journal.append(&format!("account-{n}"), 0, entries(3)).await })
+            tokio::spawn(
+                async move { journal.append(&format!("account-{n}"), 0, entries(3)).await },
+            )
         })
         .collect();
     for writer in writers {

@@ -1,9 +1,11 @@
 //! When a token is minted, when not, and what becomes of a mint whose answer was lost.
 
 use super::*;
-use crate::event::{GenerationNo, Lifted};
-use crate::plan::seen::Held;
-use crate::plan::tests::scene::{Scene, days, every, file, foreign, hours, minutes, optional, token};
+use crate::event::{GenerationNo, ReleaseCause};
+use crate::plan::evidence::SinkContent;
+use crate::plan::tests::scene::{
+    Scene, days, every, file, foreign, hours, minutes, optional, token,
+};
 use crate::plan::tests::world::{Came, Fault, Maker, World};
 use crate::secret::{Secret, SecretTag};
 
@@ -16,76 +18,131 @@ fn ready() -> Scene {
 fn nothing_is_minted_before_its_time() {
     let scene = Scene::with_current([file("app")]);
     let due = scene.now + days(7);
-    let scene = scene.next_pass(days(7) - minutes(5)).fit().does("rest").waits_for("the next rotation");
+    let scene = scene
+        .next_pass(days(7) - minutes(5))
+        .fit()
+        .does("rest")
+        .waits_for("the next rotation");
     scene.rests_until(due);
 }
 
 #[track_caller]
 fn check_due(scene: &Scene, because: &str) {
     let found = due(&scene.policy, &scene.state, scene.now).map(|due| due.because);
-    assert!(found.as_ref().is_some_and(|it| it.contains(because)), "{found:?}");
+    assert!(
+        found.as_ref().is_some_and(|it| it.contains(because)),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn a_rotation_is_due_by_schedule_by_word_by_loss_and_at_the_start() {
     check_due(&ready(), "the schedule says so");
     check_due(&Scene::new([file("app")]), "there is no current token");
-    check_due(&Scene::with_current([file("app")]).happened(Event::RotationAsked), "an operator asked");
-    let lost = Event::TokenLost { generation: GenerationNo(1), evidence: "RingCX refuses it".to_owned() };
-    check_due(&Scene::with_current([file("app")]).happened(lost), "generation 1 is lost: RingCX refuses it");
+    check_due(
+        &Scene::with_current([file("app")]).happened(Event::RotationAsked),
+        "an operator asked",
+    );
+    let lost = Event::TokenLost {
+        generation: GenerationNo(1),
+        evidence: "RingCX refuses it".to_owned(),
+    };
+    check_due(
+        &Scene::with_current([file("app")]).happened(lost),
+        "generation 1 is lost: RingCX refuses it",
+    );
     let scene = Scene::with_current([file("app")]);
     assert_eq!(due(&scene.policy, &scene.state, scene.now), None);
 }
 
 #[test]
 fn a_promotion_answers_the_operator() {
-    let scene = Scene::with_current([file("app")]).happened(Event::RotationAsked).fit().does("mint 2");
-    let scene = scene.rotated(2).all_hold(2).listed_as_current([token(1), token(2)]);
+    let scene = Scene::with_current([file("app")])
+        .happened(Event::RotationAsked)
+        .fit()
+        .does("mint 2");
+    let scene = scene
+        .rotated(2)
+        .all_hold(2)
+        .listed_as_current([token(1), token(2)]);
     scene.does("rest");
 }
 
 #[test]
 fn a_mint_needs_a_look_at_the_sinks_and_a_fresh_list_as_baseline() {
-    let mut scene = Scene::with_current([file("app")]).later(days(7)).does("look whether sinks are fit");
-    scene = scene.fit().does("list by login").listed_by_login([token(1), foreign(1)]).books_kept();
+    let mut scene = Scene::with_current([file("app")])
+        .later(days(7))
+        .does("look whether sinks are fit");
+    scene = scene
+        .fit()
+        .does("list by login")
+        .listed_by_login([token(1), foreign(1)])
+        .books_kept();
     let baseline = [token(1), foreign(1)].into();
-    assert_eq!(scene.decision().next, Next::Do(Step::Mint { generation: GenerationNo(2), baseline }));
+    assert_eq!(
+        scene.decision().next,
+        Next::Do(Step::Mint {
+            generation: GenerationNo(2),
+            baseline
+        })
+    );
 }
 
 #[test]
 fn an_unfit_required_sink_stops_the_rotation_before_a_token_is_minted() {
-    let scene = ready().unfit("app").does("record attempt-failed").books_kept();
-    assert_eq!(scene.state.trouble(&Lane::Rotation), Some(IncidentKind::PreflightFailed));
+    let scene = ready()
+        .unfit("app")
+        .does("record attempt-failed")
+        .books_kept();
+    assert_eq!(
+        scene.state.trouble(&BackoffKey::Rotation),
+        Some(IncidentKind::PreflightFailed)
+    );
     let again = scene.now + std::time::Duration::from_secs(30);
-    let scene = scene.does("rest").waits_for("the next try of the rotation").rests_until(again);
-    scene.next_pass(std::time::Duration::from_secs(30)).does("look whether sinks are fit");
+    let scene = scene
+        .does("rest")
+        .waits_for("the next try of the rotation")
+        .rests_until(again);
+    scene
+        .next_pass(std::time::Duration::from_secs(30))
+        .does("look whether sinks are fit");
 }
 
 #[test]
 fn a_rotation_that_failed_and_is_not_due_any_more_is_no_trouble() {
-    let scene = ready().failed(Lane::Rotation, IncidentKind::MintFailed);
-    let scene = scene.with(|it| it.schedule = every(days(30))).does("record lane-cleared").books_kept();
-    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
+    let scene = ready().failed(BackoffKey::Rotation, IncidentKind::MintFailed);
+    let scene = scene
+        .with(|it| it.schedule = every(days(30)))
+        .does("record lane-cleared")
+        .books_kept();
+    assert_eq!(scene.state.trouble(&BackoffKey::Rotation), None);
     scene.does("rest").waits_for("the next rotation");
 }
 
 #[test]
 fn a_login_that_failed_is_tried_again_though_nothing_needs_it_any_more() {
-    let scene = Scene::with_current([file("app")]).failed(Lane::Login, IncidentKind::LoginFailed);
-    let again = scene.state.lanes[&Lane::Login].next_attempt_at;
+    let scene =
+        Scene::with_current([file("app")]).failed(BackoffKey::Login, IncidentKind::LoginFailed);
+    let again = scene.state.lanes[&BackoffKey::Login].next_attempt_at;
     let scene = scene.next_pass(minutes(0)).rests_until(again);
-    scene.next_pass(minutes(1)).does("list by login").listed_by_login([token(1)]).does("rest");
+    scene
+        .next_pass(minutes(1))
+        .does("list by login")
+        .listed_by_login([token(1)])
+        .does("rest");
 }
 
 #[test]
 fn an_unfit_sink_that_is_told_of_already_is_not_told_of_twice() {
-    let lane = Lane::Sink("app".to_owned());
-    let scene = ready().holds("app", Held::Unreadable("gone".to_owned()));
+    let lane = BackoffKey::Sink("app".to_owned());
+    let scene = ready().holds("app", SinkContent::Unreadable("gone".to_owned()));
     let scene = scene.failed(lane, IncidentKind::SinkFailed).unfit("app");
     let again = scene.now + std::time::Duration::from_secs(30);
-    let scene =
-        scene.does("rest").waits_for("sinks that fail (sink app: the disk is full)").rests_until(again);
-    assert_eq!(scene.state.trouble(&Lane::Rotation), None);
+    let scene = scene
+        .does("rest")
+        .waits_for("sinks that fail (sink app: the disk is full)")
+        .rests_until(again);
+    assert_eq!(scene.state.trouble(&BackoffKey::Rotation), None);
 }
 
 #[test]
@@ -98,28 +155,46 @@ fn an_unfit_optional_sink_stops_nothing() {
 fn with_max_live_alive_nothing_is_minted() {
     let capped = |max_live| ready().with(|it| it.retention.max_live = max_live);
     capped(2).does("mint 2");
-    capped(1).does("rest").waits_for("max-live is 1: nothing is minted");
+    capped(1)
+        .does("rest")
+        .waits_for("max-live is 1: nothing is minted");
 }
 
 #[test]
 fn the_cap_counts_mints_whose_token_may_be_among_foreign_ones() {
     let ambiguous = |scene: Scene| {
         let candidates: BTreeSet<_> = [foreign(1), foreign(2)].into();
-        let seen = Event::ForeignSeen { fingerprints: candidates.clone() };
-        scene.happened(seen).happened(Event::MintAmbiguous { generation: GenerationNo(2), candidates })
+        let seen = Event::ForeignSeen {
+            fingerprints: candidates.clone(),
+        };
+        scene.happened(seen).happened(Event::MintAmbiguous {
+            generation: GenerationNo(2),
+            candidates,
+        })
     };
     let scene = ambiguous(ready().with(|it| it.retention.max_live = 2));
-    let scene =
-        scene.listed_as_current([token(1), foreign(1), foreign(2)]).does("rest").waits_for("max-live");
+    let scene = scene
+        .listed_as_current([token(1), foreign(1), foreign(2)])
+        .does("rest")
+        .waits_for("max-live");
     // Both are gone: so is ours.
-    scene.listed_as_current([token(1)]).does("record foreign-gone").books_kept().does("mint 2");
+    scene
+        .listed_as_current([token(1)])
+        .does("record foreign-gone")
+        .books_kept()
+        .does("mint 2");
 }
 
 /// A mint was sent and its outcome is not known.
 fn unknown() -> Scene {
     let baseline = [token(1), foreign(7)].into();
-    let scene = ready().happened(Event::ForeignSeen { fingerprints: [foreign(7)].into() });
-    let mut scene = scene.happened(Event::MintIntended { generation: GenerationNo(2), baseline });
+    let scene = ready().happened(Event::ForeignSeen {
+        fingerprints: [foreign(7)].into(),
+    });
+    let mut scene = scene.happened(Event::MintIntended {
+        generation: GenerationNo(2),
+        baseline,
+    });
     scene.seen.server_changed();
     scene
 }
@@ -127,57 +202,92 @@ fn unknown() -> Scene {
 #[test]
 fn a_mint_whose_answer_is_missing_is_never_repeated_blind() {
     unknown().does("list by login");
-    let foreseen: Vec<Action> = unknown().decision().steps.iter().map(|step| step.action).collect();
+    let foreseen: Vec<Action> = unknown()
+        .decision()
+        .steps
+        .iter()
+        .map(|step| step.action)
+        .collect();
     assert_eq!(foreseen, [Action::ResolveMint]);
-    unknown().restarted().fit().all_hold(1).does("list by login");
+    unknown()
+        .restarted()
+        .fit()
+        .all_hold(1)
+        .does("list by login");
     // A list with the current token may come from before.
-    unknown().listed_as_current([token(1)]).does("list by login");
+    unknown()
+        .listed_as_current([token(1)])
+        .does("list by login");
 }
 
 #[test]
 fn a_lost_mint_is_recovered_from_the_list() {
-    let scene =
-        unknown().listed_by_login([token(1), foreign(7), token(2)]).does("record minted").books_kept();
+    let scene = unknown()
+        .listed_by_login([token(1), foreign(7), token(2)])
+        .does("record minted")
+        .books_kept();
     let recovered = scene.state.pending().unwrap();
-    assert_eq!((recovered.fingerprint, recovered.learnt), (token(2), Learnt::Recovered));
+    assert_eq!(
+        (recovered.fingerprint, recovered.learnt),
+        (token(2), MintSource::Recovered)
+    );
     scene.does("verify 2");
 }
 
 #[test]
 fn a_mint_that_never_happened_is_repeated_and_stays_open_for_a_while() {
-    let scene = unknown().listed_by_login([token(1), foreign(7)]).does("record mint-missing").books_kept();
-    scene.clone().does("mint 3").waits_for("a late arrival of the lost mint of generation 2");
+    let scene = unknown()
+        .listed_by_login([token(1), foreign(7)])
+        .does("record mint-missing")
+        .books_kept();
+    scene
+        .clone()
+        .does("mint 3")
+        .waits_for("a late arrival of the lost mint of generation 2");
     assert_eq!(scene.state.lost_mints[0].open_until, scene.now + minutes(4));
 }
 
 #[test]
 fn among_several_new_tokens_none_is_touched_and_minting_goes_on() {
     let new = [token(1), foreign(7), foreign(1), foreign(2)];
-    let scene = unknown().listed_by_login(new).does("record foreign-seen, mint-ambiguous").books_kept();
+    let scene = unknown()
+        .listed_by_login(new)
+        .does("record foreign-seen, mint-ambiguous")
+        .books_kept();
     assert_eq!(scene.state.foreign.len(), 3);
     scene.does("mint 3");
 }
 
 #[test]
 fn under_keep_a_lost_mint_stays_foreign() {
-    let scene = unknown().with(|it| it.retention.lost_mint = LostMint::Keep);
+    let scene = unknown().with(|it| it.retention.lost_mint = LostMintPolicy::Keep);
     let scene = scene.listed_by_login([token(1), foreign(7), token(2)]);
-    let scene = scene.does("record foreign-seen, mint-ambiguous").books_kept();
+    let scene = scene
+        .does("record foreign-seen, mint-ambiguous")
+        .books_kept();
     assert!(scene.state.foreign.contains_key(&token(2)));
-    let late = missing().with(|it| it.retention.lost_mint = LostMint::Keep);
-    late.listed_by_login([token(1), foreign(7), token(2)]).does("record foreign-seen, mint-ambiguous");
+    let late = missing().with(|it| it.retention.lost_mint = LostMintPolicy::Keep);
+    late.listed_by_login([token(1), foreign(7), token(2)])
+        .does("record foreign-seen, mint-ambiguous");
 }
 
 /// The mint of generation 2 was given up.
 fn missing() -> Scene {
-    unknown().listed_by_login([token(1), foreign(7)]).books_kept()
+    unknown()
+        .listed_by_login([token(1), foreign(7)])
+        .books_kept()
 }
 
 #[test]
 fn a_late_arrival_within_the_time_is_taken_for_the_lost_mint() {
-    let scene = missing().later(minutes(3)).listed_by_login([token(1), foreign(7), token(2)]);
+    let scene = missing()
+        .later(minutes(3))
+        .listed_by_login([token(1), foreign(7), token(2)]);
     let scene = scene.does("record minted").books_kept();
-    assert_eq!(scene.state.pending().map(|it| it.number), Some(GenerationNo(2)));
+    assert_eq!(
+        scene.state.pending().map(|it| it.number),
+        Some(GenerationNo(2))
+    );
 }
 
 #[test]
@@ -190,17 +300,30 @@ fn a_late_arrival_after_another_mint_is_not_published_but_deleted() {
 
 #[test]
 fn a_late_arrival_after_the_time_is_foreign() {
-    let scene = missing().rotated(3).all_hold(3).listed_as_current([token(1), foreign(7), token(3)]);
-    let scene = scene.next_pass(minutes(4)).does("record lost-mint-closed").books_kept();
-    scene.listed_as_current([token(1), foreign(7), token(3), token(2)]).does("record foreign-seen");
+    let scene =
+        missing()
+            .rotated(3)
+            .all_hold(3)
+            .listed_as_current([token(1), foreign(7), token(3)]);
+    let scene = scene
+        .next_pass(minutes(4))
+        .does("record lost-mint-closed")
+        .books_kept();
+    scene
+        .listed_as_current([token(1), foreign(7), token(3), token(2)])
+        .does("record foreign-seen");
 }
 
 #[test]
 fn the_last_chance_of_a_lost_mint_is_a_list_had_after_its_time() {
-    let scene = missing().rotated(3).all_hold(3).listed_as_current([token(1), foreign(7), token(3)]);
+    let scene =
+        missing()
+            .rotated(3)
+            .all_hold(3)
+            .listed_as_current([token(1), foreign(7), token(3)]);
     let scene = scene.later(minutes(4)).does("list by login");
     // With no login to be had, the end of the hold is waited for, and not in vain at once.
-    let scene = scene.failed(Lane::Login, IncidentKind::LoginFailed);
+    let scene = scene.failed(BackoffKey::Login, IncidentKind::LoginFailed);
     let until = scene.now + std::time::Duration::from_secs(30);
     scene.does("rest").rests_until(until);
 }
@@ -208,13 +331,22 @@ fn the_last_chance_of_a_lost_mint_is_a_list_had_after_its_time() {
 #[test]
 fn a_lost_mint_whose_time_is_up_does_not_get_in_the_way_of_an_open_one() {
     let scene = missing().later(minutes(3));
-    let intended =
-        Event::MintIntended { generation: GenerationNo(3), baseline: [token(1), foreign(7)].into() };
+    let intended = Event::MintIntended {
+        generation: GenerationNo(3),
+        baseline: [token(1), foreign(7)].into(),
+    };
     let mut scene = scene.happened(intended).later(minutes(1));
     scene.seen.server_changed();
-    let scene = scene.does("list by login").listed_by_login([token(1), foreign(7)]);
+    let scene = scene
+        .does("list by login")
+        .listed_by_login([token(1), foreign(7)]);
     let scene = scene.does("record mint-missing").books_kept();
-    let still_open: Vec<u64> = scene.state.lost_mints.iter().map(|lost| lost.generation.0).collect();
+    let still_open: Vec<u64> = scene
+        .state
+        .lost_mints
+        .iter()
+        .map(|lost| lost.generation.0)
+        .collect();
     assert_eq!(still_open, [3]);
     scene.does("mint 4");
 }
@@ -222,11 +354,18 @@ fn a_lost_mint_whose_time_is_up_does_not_get_in_the_way_of_an_open_one() {
 #[test]
 fn several_lost_mints_with_one_arrival_name_it_after_the_first() {
     let scene = missing();
-    let intended =
-        Event::MintIntended { generation: GenerationNo(3), baseline: [token(1), foreign(7)].into() };
-    let scene = scene.happened(intended).listed_by_login([token(1), foreign(7)]).books_kept();
+    let intended = Event::MintIntended {
+        generation: GenerationNo(3),
+        baseline: [token(1), foreign(7)].into(),
+    };
+    let scene = scene
+        .happened(intended)
+        .listed_by_login([token(1), foreign(7)])
+        .books_kept();
     assert_eq!(scene.state.lost_mints.len(), 2);
-    let scene = scene.listed_by_login([token(1), foreign(7), token(2)]).does("record minted, abandoned");
+    let scene = scene
+        .listed_by_login([token(1), foreign(7), token(2)])
+        .does("record minted, abandoned");
     let scene = scene.books_kept();
     assert_eq!(scene.state.lost_mints.len(), 1);
 }
@@ -235,12 +374,16 @@ fn several_lost_mints_with_one_arrival_name_it_after_the_first() {
 fn an_open_mint_is_settled_though_the_clock_was_set_back() {
     let mut scene = unknown();
     scene.now -= hours(1);
-    scene.listed_by_login([token(1), foreign(7), token(2)]).does("record minted");
+    scene
+        .listed_by_login([token(1), foreign(7), token(2)])
+        .does("record minted");
 }
 
 #[test]
 fn a_hold_ends_when_the_clock_is_set_back_behind_its_beginning() {
-    let scene = ready().failed(Lane::Rotation, IncidentKind::MintFailed).does("rest");
+    let scene = ready()
+        .failed(BackoffKey::Rotation, IncidentKind::MintFailed)
+        .does("rest");
     let mut scene = scene.happened(Event::RotationAsked);
     scene.now -= days(1);
     scene.listed_as_current([token(1)]).does("mint 2");
@@ -248,12 +391,18 @@ fn a_hold_ends_when_the_clock_is_set_back_behind_its_beginning() {
 
 #[test]
 fn a_rotation_made_while_the_clock_was_ahead_is_made_again_once_it_is_right() {
-    let mut scene = Scene::new([file("app")]).later(days(3650)).rotated(1).all_hold(1);
+    let mut scene = Scene::new([file("app")])
+        .later(days(3650))
+        .rotated(1)
+        .all_hold(1);
     scene.now -= days(3650);
     check_due(&scene, "the clock was set back");
     // As long as it is not known which clock is right, nothing is minted for that.
     scene.skew = Some(chrono::TimeDelta::hours(-1));
-    let scene = scene.listed_as_current([token(1)]).does("record clock-disagreed").books_kept();
+    let scene = scene
+        .listed_as_current([token(1)])
+        .does("record clock-disagreed")
+        .books_kept();
     scene.does("rest");
 }
 
@@ -267,7 +416,10 @@ fn a_healthy_account_is_looked_at_every_check_every_whatever_the_clock_did() {
     // The clock was a day ahead when it was looked last.
     let mut back = checked;
     back.now -= days(1);
-    back.happened(Event::Promoted { generation: GenerationNo(1) }).does("list as current");
+    back.happened(Event::Promoted {
+        generation: GenerationNo(1),
+    })
+    .does("list as current");
 }
 
 fn tag(password: &str) -> SecretTag {
@@ -276,8 +428,14 @@ fn tag(password: &str) -> SecretTag {
 
 /// The server said no to the login.
 fn rejected() -> Scene {
-    let mut scene = Scene::new([file("app")]).holds("app", Held::Absent).fit();
-    let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginRejected, "answered 401");
+    let mut scene = Scene::new([file("app")])
+        .holds("app", SinkContent::Absent)
+        .fit();
+    let mut trouble = FailureReport::new(
+        BackoffKey::Login,
+        IncidentKind::LoginRejected,
+        "answered 401",
+    );
     trouble.rejected = Some(tag("first"));
     let event = failed(&scene.state, &scene.policy.retry, trouble, scene.now);
     scene.seen.secret_tag = Some(tag("first"));
@@ -288,8 +446,15 @@ fn rejected() -> Scene {
 fn a_rejected_login_is_held_for_long_across_restarts_too() {
     let scene = rejected();
     let until = scene.now + hours(6);
-    scene.clone().does("rest").waits_for("the next try of the rotation");
-    let mut restarted = scene.restarted().later(hours(6) - minutes(1)).holds("app", Held::Absent).fit();
+    scene
+        .clone()
+        .does("rest")
+        .waits_for("the next try of the rotation");
+    let mut restarted = scene
+        .restarted()
+        .later(hours(6) - minutes(1))
+        .holds("app", SinkContent::Absent)
+        .fit();
     restarted.seen.secret_tag = Some(tag("first"));
     let mut restarted = restarted.rests_until(until);
     restarted.now = until;
@@ -300,13 +465,21 @@ fn a_rejected_login_is_held_for_long_across_restarts_too() {
 fn a_changed_secret_lifts_a_rejected_login() {
     let mut scene = rejected();
     scene.seen.secret_tag = Some(tag("second"));
-    scene.does("record hold-lifted").books_kept().does("list by login");
+    scene
+        .does("record hold-lifted")
+        .books_kept()
+        .does("list by login");
 }
 
 #[test]
 fn a_reload_or_an_operator_lifts_a_rejected_login() {
-    for by in [Lifted::Reload, Lifted::Operator] {
-        rejected().happened(Event::HoldLifted { lane: Lane::Login, by }).does("list by login");
+    for by in [ReleaseCause::Reload, ReleaseCause::Operator] {
+        rejected()
+            .happened(Event::HoldLifted {
+                lane: BackoffKey::Login,
+                by,
+            })
+            .does("list by login");
     }
 }
 
@@ -315,8 +488,13 @@ fn a_restart_resets_no_back_off() {
     let mut scene = ready();
     let mut waits = Vec::new();
     for _ in 0..5 {
-        scene = scene.failed(Lane::Rotation, IncidentKind::MintFailed).restarted();
-        let until = scene.state.held_until(&Lane::Rotation, scene.now).unwrap();
+        scene = scene
+            .failed(BackoffKey::Rotation, IncidentKind::MintFailed)
+            .restarted();
+        let until = scene
+            .state
+            .held_until(&BackoffKey::Rotation, scene.now)
+            .unwrap();
         waits.push((until - scene.now).num_seconds());
         scene.now = until;
     }
@@ -326,23 +504,39 @@ fn a_restart_resets_no_back_off() {
 
 #[test]
 fn a_token_that_two_looks_miss_is_lost_and_replaced_at_once() {
-    let scene = Scene::with_current([file("app")]).next_pass(minutes(15)).listed_by_login([]);
-    let scene = scene.does("list as current").listed_by_login([]).does("record token-lost").books_kept();
+    let scene = Scene::with_current([file("app")])
+        .next_pass(minutes(15))
+        .listed_by_login([]);
+    let scene = scene
+        .does("list as current")
+        .listed_by_login([])
+        .does("record token-lost")
+        .books_kept();
     scene.fit().does("mint 2");
 }
 
 #[test]
 fn one_look_that_misses_a_token_loses_nothing() {
-    let scene = Scene::with_current([file("app")]).listed_by_login([]).does("list as current");
+    let scene = Scene::with_current([file("app")])
+        .listed_by_login([])
+        .does("list as current");
     scene.listed_as_current([token(1)]).does("rest");
 }
 
 #[test]
 fn a_lost_token_that_is_back_is_current_again() {
-    let lost = Event::TokenLost { generation: GenerationNo(1), evidence: String::new() };
-    let scene = Scene::with_current([file("app")]).happened(lost).listed_by_login([token(1)]);
+    let lost = Event::TokenLost {
+        generation: GenerationNo(1),
+        evidence: String::new(),
+    };
+    let scene = Scene::with_current([file("app")])
+        .happened(lost)
+        .listed_by_login([token(1)]);
     let scene = scene.does("record reappeared").books_kept();
-    assert_eq!(scene.state.current().map(|it| it.number), Some(GenerationNo(1)));
+    assert_eq!(
+        scene.state.current().map(|it| it.number),
+        Some(GenerationNo(1))
+    );
     scene.does("rest");
 }
 
@@ -351,7 +545,9 @@ fn life_with(fault: Fault) -> World {
     let mut world = World::new(crate::plan::tests::scene::policy([file("app")])).telling();
     loop {
         let is_mint = matches!(world.next(), Some(Next::Do(Step::Mint { .. })));
-        let came = world.step(if is_mint { fault } else { Fault::None }).unwrap();
+        let came = world
+            .step(if is_mint { fault } else { Fault::None })
+            .unwrap();
         if is_mint || matches!(came, Came::ToRest(_)) {
             break;
         }
@@ -377,6 +573,9 @@ fn whatever_becomes_of_a_mint_one_token_is_current_in_the_end() {
         assert_eq!(world.alive().len(), left, "{fault:?}: {done:?}");
         let current = world.state.current().map(|it| it.fingerprint);
         assert_eq!(world.held_by("app"), current, "{fault:?}: {done:?}");
-        assert!(current.is_some_and(|it| world.maker(&it) == Maker::Us), "{fault:?}: {done:?}");
+        assert!(
+            current.is_some_and(|it| world.maker(&it) == Maker::Us),
+            "{fault:?}: {done:?}"
+        );
     }
 }

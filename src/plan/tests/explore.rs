@@ -1,10 +1,11 @@
 //! Every state that a small world can come to, within stated bounds, and from each of them a fair
-//! continuation. Breadth first, by how many things went wrong or were changed, so that the history that
-//! breaks an invariant is a short one. It is printed as `corpus/` keeps histories, to be replayed.
+//! continuation. Breadth first, by how many things went wrong or were changed, so that the history
+//! that breaks an invariant is a short one. It is printed as `corpus/` keeps histories, to be
+//! replayed.
 //!
-//! The bound is the number of disturbances: whatever is not the next step without a fault, or time that
-//! passes until the next pass is due; those two are free. A world is not followed beyond so many of our
-//! tokens.
+//! The bound is the number of disturbances: whatever is not the next step without a fault, or time
+//! that passes until the next pass is due; those two are free. A world is not followed beyond so
+//! many of our tokens.
 
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -66,10 +67,17 @@ impl Exploration {
         let (mut known, mut healthy) = (HashSet::new(), HashSet::new());
         let mut ways: Vec<Way> = Vec::new();
         let start = Rc::new(self.setup.world());
-        let mut layers: Vec<VecDeque<Open>> = (0..=self.disturbances).map(|_| VecDeque::new()).collect();
+        let mut layers: Vec<VecDeque<Open>> =
+            (0..=self.disturbances).map(|_| VecDeque::new()).collect();
         self.open(&start, None, 0, 0, &mut layers);
         for layer in 0..layers.len() {
-            while let Some(Open { world, from, depth, by }) = layers[layer].pop_front() {
+            while let Some(Open {
+                world,
+                from,
+                depth,
+                by,
+            }) = layers[layer].pop_front()
+            {
                 found.transitions += 1;
                 let mut world = World::clone(&world);
                 let moved = by.make(&mut world);
@@ -83,7 +91,13 @@ impl Exploration {
                 found.fair += ended.unwrap_or_else(|broken| self.fail(&broken, &ways, from, by));
                 ways.push(Way { from, by });
                 if world.out.server.count(Maker::Us) <= self.tokens {
-                    self.open(&Rc::new(world), Some(ways.len() - 1), depth, layer, &mut layers);
+                    self.open(
+                        &Rc::new(world),
+                        Some(ways.len() - 1),
+                        depth,
+                        layer,
+                        &mut layers,
+                    );
                 }
             }
         }
@@ -110,12 +124,21 @@ impl Exploration {
         layer: usize,
         layers: &mut [VecDeque<Open>],
     ) {
-        let ordinary = if world.rests_until.is_some() { Move::Next } else { self.ordinary };
+        let ordinary = if world.rests_until.is_some() {
+            Move::Next
+        } else {
+            self.ordinary
+        };
         for by in [ordinary].into_iter().chain((self.moves)(world)) {
             let is_free = by == ordinary || self.free.contains(&by);
             let layer = if is_free { layer } else { layer + 1 };
             if let Some(layer) = layers.get_mut(layer) {
-                layer.push_back(Open { world: Rc::clone(world), from, depth: depth + 1, by });
+                layer.push_back(Open {
+                    world: Rc::clone(world),
+                    from,
+                    depth: depth + 1,
+                    by,
+                });
             }
         }
     }
@@ -129,7 +152,10 @@ impl Exploration {
             at = way.from;
         }
         moves.reverse();
-        let history = History { setup: self.setup.clone(), moves };
+        let history = History {
+            setup: self.setup.clone(),
+            moves,
+        };
         panic!(
             "{}: {broken}\nReplay it: keep this as a file in src/plan/tests/corpus, see CONTRIBUTING.md\n{history}",
             self.name
@@ -153,7 +179,9 @@ fn small() -> Setup {
 
 /// What a step can suffer. Faults that come to the same are not both tried.
 fn faults(next: Option<&Next>) -> Vec<Move> {
-    let Some(Next::Do(step)) = next else { return Vec::new() };
+    let Some(Next::Do(step)) = next else {
+        return Vec::new();
+    };
     let faults: &[Fault] = match step {
         Step::Look(Look::Sinks | Look::Preflight) => &[],
         Step::Look(Look::ListByLogin) => &[Fault::NoAnswer],
@@ -167,15 +195,23 @@ fn faults(next: Option<&Next>) -> Vec<Move> {
             Fault::CrashAfter,
         ],
         Step::Verify(_) => &[Fault::NoAnswer, Fault::Denied, Fault::CrashBefore],
-        Step::Deliver { .. } => {
-            &[Fault::Before, Fault::NoAnswer, Fault::NoEffect, Fault::CrashBefore, Fault::CrashAfter]
-        }
+        Step::Deliver { .. } => &[
+            Fault::Before,
+            Fault::NoAnswer,
+            Fault::NoEffect,
+            Fault::CrashBefore,
+            Fault::CrashAfter,
+        ],
         Step::Prove { .. } => &[Fault::NoAnswer, Fault::Denied, Fault::CrashBefore],
         Step::Notify { .. } => &[Fault::NoEffect, Fault::CrashBefore, Fault::CrashAfter],
         Step::Promote(_) => &[Fault::CrashBefore, Fault::CrashAfter],
-        Step::Delete(_) => {
-            &[Fault::Before, Fault::NoEffect, Fault::NoAnswer, Fault::CrashBefore, Fault::CrashAfter]
-        }
+        Step::Delete(_) => &[
+            Fault::Before,
+            Fault::NoEffect,
+            Fault::NoAnswer,
+            Fault::CrashBefore,
+            Fault::CrashAfter,
+        ],
     };
     faults.iter().map(|fault| Move::Step(*fault)).collect()
 }
@@ -184,7 +220,11 @@ fn faults(next: Option<&Next>) -> Vec<Move> {
 fn outside(world: &World) -> Vec<Move> {
     let server = &world.out.server;
     let mut moves = vec![
-        if server.down { Move::ServerUp } else { Move::ServerDown },
+        if server.down {
+            Move::ServerUp
+        } else {
+            Move::ServerDown
+        },
         Move::RevokeOldest,
         Move::RevokeNewest,
         Move::Lose("app"),
@@ -198,12 +238,25 @@ fn outside(world: &World) -> Vec<Move> {
     if server.count(Maker::Another) == 0 {
         moves.extend([Move::MintForeign, Move::Overwrite("app")]);
     }
-    moves.extend(sink_trouble(world, "app", &[Refusal::NotDone, Refusal::NoAnswer, Refusal::Lies]));
-    let of_webhook = [Refusal::NotDone, Refusal::NoAnswer, Refusal::Silent, Refusal::Gone];
+    moves.extend(sink_trouble(
+        world,
+        "app",
+        &[Refusal::NotDone, Refusal::NoAnswer, Refusal::Lies],
+    ));
+    let of_webhook = [
+        Refusal::NotDone,
+        Refusal::NoAnswer,
+        Refusal::Silent,
+        Refusal::Gone,
+    ];
     moves.extend(sink_trouble(world, "crm", &of_webhook));
     let place = world.policy.sinks.iter().find(|it| it.name == "app");
     let place = place.and_then(|it| world.out.places.get(&it.kind.target()));
-    moves.push(if place.is_some_and(|it| it.unreadable) { Move::Show("app") } else { Move::Hide("app") });
+    moves.push(if place.is_some_and(|it| it.unreadable) {
+        Move::Show("app")
+    } else {
+        Move::Hide("app")
+    });
     moves
 }
 
@@ -212,7 +265,10 @@ fn sink_trouble(world: &World, name: &'static str, refusals: &[Refusal]) -> Vec<
     let place = sink.and_then(|it| world.out.places.get(&it.kind.target()));
     match place.and_then(|it| it.refuses) {
         Some(_) => vec![Move::Accept(name)],
-        None => refusals.iter().map(|refusal| Move::Refuse(name, *refusal)).collect(),
+        None => refusals
+            .iter()
+            .map(|refusal| Move::Refuse(name, *refusal))
+            .collect(),
     }
 }
 
@@ -265,8 +321,9 @@ fn faults_and_deaths(world: &World) -> Vec<Move> {
     moves
 }
 
-/// What a receiver and an operator can do about an optional webhook that lags behind and is demanded again,
-/// between two passes. What keeps a token that a webhook may serve counts nowhere else.
+/// What a receiver and an operator can do about an optional webhook that lags behind and is
+/// demanded again, between two passes. What keeps a token that a webhook may serve counts nowhere
+/// else.
 fn of_a_webhook(world: &World) -> Vec<Move> {
     if world.rests_until.is_none() {
         return Vec::new();
@@ -277,7 +334,9 @@ fn of_a_webhook(world: &World) -> Vec<Move> {
         Move::Refuse("crm", Refusal::NoAnswer),
     ];
     // One that was taken out of the policy and is put back is another sink.
-    if world.state.generations.len() < 2 || !world.policy.sinks.iter().any(|sink| sink.name == "crm") {
+    if world.state.generations.len() < 2
+        || !world.policy.sinks.iter().any(|sink| sink.name == "crm")
+    {
         moves.push(Move::Reload(Change::Toggle("crm")));
     }
     moves.extend(ask(world));
@@ -303,7 +362,8 @@ fn of_a_file(world: &World) -> Vec<Move> {
     moves
 }
 
-/// What those who read a file may do, between two passes, and what befalls the steps that concern them.
+/// What those who read a file may do, between two passes, and what befalls the steps that concern
+/// them.
 fn of_a_consumer(world: &World) -> Vec<Move> {
     if world.rests_until.is_none() {
         let next = world.next();
@@ -316,9 +376,17 @@ fn of_a_consumer(world: &World) -> Vec<Move> {
         moves.retain(|it| !matches!(it, Move::Step(Fault::Before | Fault::Denied)));
         return moves;
     }
-    let deaf = world.policy.sinks.iter().any(|it| world.place_of(it).is_some_and(|place| place.deaf));
+    let deaf = world
+        .policy
+        .sinks
+        .iter()
+        .any(|it| world.place_of(it).is_some_and(|place| place.deaf));
     let mut moves = vec![
-        if deaf { Move::Hear("dialer") } else { Move::Deafen("dialer") },
+        if deaf {
+            Move::Hear("dialer")
+        } else {
+            Move::Deafen("dialer")
+        },
         Move::Acknowledge("dialer", Said::Held),
         Move::Acknowledge("dialer", Said::Oldest),
         Move::Acknowledge("dialer", Said::Odd),
@@ -347,9 +415,17 @@ fn of_a_masked_sink(world: &World) -> Vec<Move> {
         Move::Crash,
         Move::Reload(Change::Demand("ivr")),
         Move::Reload(Change::Foreign(Foreign::Adopt)),
-        if world.out.server.down { Move::ServerUp } else { Move::ServerDown },
+        if world.out.server.down {
+            Move::ServerUp
+        } else {
+            Move::ServerDown
+        },
     ];
-    moves.extend(sink_trouble(world, "ivr", &[Refusal::NotDone, Refusal::NoAnswer, Refusal::Lies]));
+    moves.extend(sink_trouble(
+        world,
+        "ivr",
+        &[Refusal::NotDone, Refusal::NoAnswer, Refusal::Lies],
+    ));
     if world.out.server.count(Maker::Another) == 0 {
         moves.push(Move::Overwrite("ivr"));
     }
@@ -357,7 +433,8 @@ fn of_a_masked_sink(world: &World) -> Vec<Move> {
     moves
 }
 
-/// What befalls a flow that has a token of others, and those tokens, between two passes, and their deletion.
+/// What befalls a flow that has a token of others, and those tokens, between two passes, and their
+/// deletion.
 fn of_adoption(world: &World) -> Vec<Move> {
     if world.rests_until.is_none() {
         let next = world.next();
@@ -368,13 +445,26 @@ fn of_adoption(world: &World) -> Vec<Move> {
     }
     let flow = &world.out.flow;
     let mut moves = vec![
-        if flow.holds.is_some() { Move::Flow(Flow::Mended) } else { Move::Flow(Flow::Pasted) },
-        if flow.unreadable { Move::Flow(Flow::Shown) } else { Move::Flow(Flow::Hidden) },
+        if flow.holds.is_some() {
+            Move::Flow(Flow::Mended)
+        } else {
+            Move::Flow(Flow::Pasted)
+        },
+        if flow.unreadable {
+            Move::Flow(Flow::Shown)
+        } else {
+            Move::Flow(Flow::Hidden)
+        },
         Move::Adopt,
         Move::Crash,
         Move::Reload(Change::Foreign(Foreign::Adopt)),
     ];
-    if world.state.foreign.values().any(|token| token.adoption.is_some()) {
+    if world
+        .state
+        .foreign
+        .values()
+        .any(|token| token.adoption.is_some())
+    {
         moves.push(Move::Disown);
     }
     match world.out.server.count(Maker::Another) {
@@ -393,7 +483,8 @@ fn ask(world: &World) -> Option<Move> {
 /// So many more disturbances than by default: the long version.
 fn further() -> u32 {
     std::env::var("RINGCX_ROTATOR_TEST_EXPLORE_FURTHER").map_or(0, |text| {
-        text.parse().expect("RINGCX_ROTATOR_TEST_EXPLORE_FURTHER is a number of disturbances")
+        text.parse()
+            .expect("RINGCX_ROTATOR_TEST_EXPLORE_FURTHER is a number of disturbances")
     })
 }
 
@@ -459,7 +550,10 @@ fn whatever_an_optional_webhook_and_its_operator_do_it_is_left_with_a_token_that
 fn whatever_is_done_to_a_file_it_is_left_with_a_token_that_works() {
     let found = Exploration {
         name: "a file",
-        setup: Setup { sinks: vec!["app"], ..slow() },
+        setup: Setup {
+            sinks: vec!["app"],
+            ..slow()
+        },
         ordinary: Move::Pass,
         moves: of_a_file,
         free: &[Move::Ask],
@@ -474,7 +568,10 @@ fn whatever_is_done_to_a_file_it_is_left_with_a_token_that_works() {
 fn whatever_a_consumer_hears_and_says_it_is_told_and_what_it_may_use_is_kept() {
     let found = Exploration {
         name: "a consumer",
-        setup: Setup { sinks: vec!["dialer"], ..slow() },
+        setup: Setup {
+            sinks: vec!["dialer"],
+            ..slow()
+        },
         ordinary: Move::Step(Fault::None),
         moves: of_a_consumer,
         free: &[Move::Ask],
@@ -489,7 +586,10 @@ fn whatever_a_consumer_hears_and_says_it_is_told_and_what_it_may_use_is_kept() {
 fn whatever_befalls_a_sink_that_shows_no_token_it_is_left_with_one_that_works() {
     let found = Exploration {
         name: "a sink that shows no token",
-        setup: Setup { sinks: vec!["ivr"], ..slow() },
+        setup: Setup {
+            sinks: vec!["ivr"],
+            ..slow()
+        },
         ordinary: Move::Step(Fault::None),
         moves: of_a_masked_sink,
         free: &[Move::Ask],
@@ -504,7 +604,10 @@ fn whatever_befalls_a_sink_that_shows_no_token_it_is_left_with_one_that_works() 
 fn whatever_is_adopted_is_deleted_only_when_nothing_that_was_named_holds_it() {
     let found = Exploration {
         name: "a flow with a token of others",
-        setup: Setup { sinks: vec!["app"], ..slow() },
+        setup: Setup {
+            sinks: vec!["app"],
+            ..slow()
+        },
         ordinary: Move::Step(Fault::None),
         moves: of_adoption,
         free: &[Move::Ask, Move::MintForeign, Move::Flow(Flow::Pasted)],

@@ -1,6 +1,7 @@
-//! Histories drawn at random: steps that go wrong in every way, sinks that fail, others who mint and
-//! revoke, clocks that are set, policies that change, crashes, many accounts, weeks and years. A history that
-//! fails is made as short as it can be and kept in `corpus/`, where it is replayed by every run.
+//! Histories drawn at random: steps that go wrong in every way, sinks that fail, others who mint
+//! and revoke, clocks that are set, policies that change, crashes, many accounts, weeks and years.
+//! A history that fails is made as short as it can be and kept in `corpus/`, where it is replayed
+//! by every run.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::moves::{Change, Flow, Move, SINKS, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Fault, Refusal};
 use crate::clock::monotonic;
-use crate::policy::{Foreign, LostMint};
+use crate::policy::{Foreign, LostMintPolicy};
 
 /// How many are drawn, where the environment says nothing else.
 const HISTORIES: u32 = 150;
@@ -23,7 +24,10 @@ const HISTORIES: u32 = 150;
 const RETENTIONS: [(Duration, Duration); 3] = [
     (Duration::ZERO, Duration::ZERO),
     (Duration::from_secs(2 * 3600), Duration::from_secs(3600)),
-    (Duration::from_secs(48 * 3600), Duration::from_secs(6 * 3600)),
+    (
+        Duration::from_secs(48 * 3600),
+        Duration::from_secs(6 * 3600),
+    ),
 ];
 
 /// What others may get at.
@@ -66,9 +70,23 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 fn some_move() -> impl Strategy<Value = Move> {
-    let refusals = vec![Refusal::NotDone, Refusal::NoAnswer, Refusal::Silent, Refusal::Gone, Refusal::Lies];
-    let waits =
-        vec![Duration::from_secs(20), minutes(1), minutes(5), hours(1), hours(7), days(1), days(3), days(40)];
+    let refusals = vec![
+        Refusal::NotDone,
+        Refusal::NoAnswer,
+        Refusal::Silent,
+        Refusal::Gone,
+        Refusal::Lies,
+    ];
+    let waits = vec![
+        Duration::from_secs(20),
+        minutes(1),
+        minutes(5),
+        hours(1),
+        hours(7),
+        days(1),
+        days(3),
+        days(40),
+    ];
     let clocks = || select(vec![minutes(1), Duration::from_secs(400), days(1)]);
     prop_oneof![
         30 => fault().prop_map(Move::Step),
@@ -105,8 +123,9 @@ fn some_move() -> impl Strategy<Value = Move> {
     ]
 }
 
-/// What keeps a token that a webhook may serve counts only where one that is optional lags behind and is
-/// demanded again. Left to chance that hardly ever comes about: here are its moves and few others.
+/// What keeps a token that a webhook may serve counts only where one that is optional lags behind
+/// and is demanded again. Left to chance that hardly ever comes about: here are its moves and few
+/// others.
 fn some_move_of_a_webhook() -> impl Strategy<Value = Move> {
     prop_oneof![
         4 => Just(Move::Live(hours(2))),
@@ -132,18 +151,29 @@ fn setup(accounts: impl Strategy<Value = usize>) -> impl Strategy<Value = Setup>
         vec!["dialer", "ivr"],
         vec!["app", "ivr"],
     ];
-    let lost_mint = vec![LostMint::Recover, LostMint::Recover, LostMint::Keep];
-    (accounts, select(sinks), select(lost_mint), 4_u32..9, select(RETENTIONS.to_vec())).prop_map(
-        |(accounts, sinks, lost_mint, max_live, (max_age, overlap))| Setup {
-            accounts,
-            sinks,
-            lost_mint,
-            max_live,
-            max_age,
-            overlap,
-            ..Setup::new()
-        },
+    let lost_mint = vec![
+        LostMintPolicy::Recover,
+        LostMintPolicy::Recover,
+        LostMintPolicy::Keep,
+    ];
+    (
+        accounts,
+        select(sinks),
+        select(lost_mint),
+        4_u32..9,
+        select(RETENTIONS.to_vec()),
     )
+        .prop_map(
+            |(accounts, sinks, lost_mint, max_live, (max_age, overlap))| Setup {
+                accounts,
+                sinks,
+                lost_mint,
+                max_live,
+                max_age,
+                overlap,
+                ..Setup::new()
+            },
+        )
 }
 
 fn of_one_account() -> impl Strategy<Value = History> {
@@ -155,7 +185,14 @@ fn of_a_webhook() -> impl Strategy<Value = History> {
     let moves = prop::collection::vec(some_move_of_a_webhook().prop_map(|it| (1, it)), 8..40);
     moves.prop_map(|moves| {
         let (max_age, overlap) = RETENTIONS[1];
-        History { setup: Setup { max_age, overlap, ..Setup::new() }, moves }
+        History {
+            setup: Setup {
+                max_age,
+                overlap,
+                ..Setup::new()
+            },
+            moves,
+        }
     })
 }
 
@@ -169,15 +206,25 @@ fn of_many_accounts() -> impl Strategy<Value = History> {
     .boxed();
     setup(2_usize..6).prop_flat_map(move |setup| {
         let accounts = setup.accounts;
-        let setup = Setup { every: days(7), check: days(2), max_age: days(14), overlap: days(1), ..setup };
+        let setup = Setup {
+            every: days(7),
+            check: days(2),
+            max_age: days(14),
+            overlap: days(1),
+            ..setup
+        };
         let moves = prop::collection::vec((1..=accounts, one.clone()), 10..60);
-        moves.prop_map(move |moves| History { setup: setup.clone(), moves })
+        moves.prop_map(move |moves| History {
+            setup: setup.clone(),
+            moves,
+        })
     })
 }
 
 fn histories() -> u32 {
     std::env::var("RINGCX_ROTATOR_TEST_HISTORIES").map_or(HISTORIES, |text| {
-        text.parse().expect("RINGCX_ROTATOR_TEST_HISTORIES is a number of histories")
+        text.parse()
+            .expect("RINGCX_ROTATOR_TEST_HISTORIES is a number of histories")
     })
 }
 
@@ -186,8 +233,12 @@ fn histories() -> u32 {
 fn check(name: &str, count: u32, drawn: impl Strategy<Value = History>) {
     let began = monotonic();
     let sum = RefCell::new((0_usize, Tally::default()));
-    let config =
-        Config { cases: count, max_shrink_iters: 3000, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: count,
+        max_shrink_iters: 3000,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let end = TestRunner::new(config).run(&drawn, |history| {
         let one = history.replay().map_err(TestCaseError::fail)?;
         let (histories, all) = &mut *sum.borrow_mut();
@@ -218,7 +269,10 @@ fn check(name: &str, count: u32, drawn: impl Strategy<Value = History>) {
 }
 
 /// Saves a history that failed, for as long as somebody does not give it a name or throw it away.
-#[expect(clippy::disallowed_methods, reason = "a file of the sources, and nobody reads it meanwhile")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file of the sources, and nobody reads it meanwhile"
+)]
 fn keep(name: &str, history: &History) -> String {
     let path = corpus().join(format!("failed-{}.history", name.replace(' ', "-")));
     match std::fs::write(&path, format!("# Failed.\n{history}")) {

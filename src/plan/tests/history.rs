@@ -19,8 +19,8 @@ use super::moves::text::{span, to_span};
 use super::moves::{Move, SINKS, first_user_of, sink_of};
 use super::scene::{days, every, hours, login, policy};
 use super::world::{Broken, Invariant, Maker, Outside, World, broken};
-use crate::event::Learnt;
-use crate::policy::{AccountPolicy, Foreign, LostMint};
+use crate::event::MintSource;
+use crate::policy::{AccountPolicy, Foreign, LostMintPolicy};
 
 /// In what world a history begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) struct Setup {
     pub max_age: Duration,
     pub overlap: Duration,
     pub max_live: u32,
-    pub lost_mint: LostMint,
+    pub lost_mint: LostMintPolicy,
     /// The first and the longest wait after a failure.
     pub retry: (Duration, Duration),
     pub verify_within: Duration,
@@ -51,7 +51,7 @@ impl Setup {
             max_age: days(2),
             overlap: hours(6),
             max_live: given.retention.max_live,
-            lost_mint: LostMint::Recover,
+            lost_mint: LostMintPolicy::Recover,
             retry: (given.retry.initial, given.retry.max),
             verify_within: given.verify_within,
         }
@@ -76,7 +76,8 @@ impl Setup {
     /// The world of its only account.
     pub fn world(&self) -> World {
         let mut world = World::new(self.policy(1));
-        // They are there before anything is in them, so that what befalls a file befalls all its keys.
+        // They are there before anything is in them, so that what befalls a file befalls all its
+        // keys.
         self.sinks.iter().for_each(|sink| _ = world.place(sink));
         world
     }
@@ -97,14 +98,29 @@ impl fmt::Display for Setup {
             verify_within,
         } = self;
         let lost_mint = match lost_mint {
-            LostMint::Recover => "recover",
-            LostMint::Keep => "keep",
+            LostMintPolicy::Recover => "recover",
+            LostMintPolicy::Keep => "keep",
         };
-        write!(f, "world accounts={accounts} sinks={} every={}", sinks.join(","), span(*every))?;
-        write!(f, " check={} max-age={} overlap={}", span(*check), span(*max_age), span(*overlap))?;
+        write!(
+            f,
+            "world accounts={accounts} sinks={} every={}",
+            sinks.join(","),
+            span(*every)
+        )?;
+        write!(
+            f,
+            " check={} max-age={} overlap={}",
+            span(*check),
+            span(*max_age),
+            span(*overlap)
+        )?;
         write!(f, " max-live={max_live} lost-mint={lost_mint}")?;
         let (initial, longest) = (span(*initial), span(*longest));
-        write!(f, " retry={initial} retry-max={longest} verify-within={}", span(*verify_within))
+        write!(
+            f,
+            " retry={initial} retry-max={longest} verify-within={}",
+            span(*verify_within)
+        )
     }
 }
 
@@ -113,10 +129,18 @@ impl FromStr for Setup {
 
     fn from_str(line: &str) -> Result<Self, String> {
         let mut setup = Self::new();
-        let words = line.strip_prefix("world").ok_or("a history begins with `world …`")?;
+        let words = line
+            .strip_prefix("world")
+            .ok_or("a history begins with `world …`")?;
         for word in words.split_whitespace() {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is no KEY=VALUE"))?;
-            let number = || value.parse::<u32>().map_err(|_| format!("`{value}` is no number"));
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| format!("`{word}` is no KEY=VALUE"))?;
+            let number = || {
+                value
+                    .parse::<u32>()
+                    .map_err(|_| format!("`{value}` is no number"))
+            };
             match key {
                 "accounts" => setup.accounts = number()?.max(1) as usize,
                 "sinks" => {
@@ -129,8 +153,8 @@ impl FromStr for Setup {
                 "max-age" => setup.max_age = to_span(value)?,
                 "overlap" => setup.overlap = to_span(value)?,
                 "max-live" => setup.max_live = number()?,
-                "lost-mint" if value == "keep" => setup.lost_mint = LostMint::Keep,
-                "lost-mint" if value == "recover" => setup.lost_mint = LostMint::Recover,
+                "lost-mint" if value == "keep" => setup.lost_mint = LostMintPolicy::Keep,
+                "lost-mint" if value == "recover" => setup.lost_mint = LostMintPolicy::Recover,
                 "retry" => setup.retry.0 = to_span(value)?,
                 "retry-max" => setup.retry.1 = to_span(value)?,
                 "verify-within" => setup.verify_within = to_span(value)?,
@@ -165,16 +189,23 @@ impl FromStr for History {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let setup: Setup = lines.next().ok_or("the history is empty")?.parse()?;
         let moves = lines.map(|line| {
             let (account, rest) = match line.split_once(' ') {
-                Some((number, rest)) if number.parse::<usize>().is_ok() => (number.parse().unwrap(), rest),
+                Some((number, rest)) if number.parse::<usize>().is_ok() => {
+                    (number.parse().unwrap(), rest)
+                }
                 Some(_) | None => (1, line),
             };
             let known = (1..=setup.accounts).contains(&account);
             let it = rest.parse::<Move>()?;
-            known.then_some((account, it)).ok_or_else(|| format!("`{line}`: there is no such account"))
+            known
+                .then_some((account, it))
+                .ok_or_else(|| format!("`{line}`: there is no such account"))
         });
         let moves = moves.collect::<Result<_, String>>()?;
         Ok(Self { setup, moves })
@@ -198,7 +229,10 @@ struct Fleet {
 
 impl Fleet {
     fn new(setup: &Setup) -> Self {
-        let mut fleet = Self { out: setup.world().out, worlds: Vec::new() };
+        let mut fleet = Self {
+            out: setup.world().out,
+            worlds: Vec::new(),
+        };
         fleet.out.places.clear();
         for account in 1..=setup.accounts {
             let mut world = World::new(setup.policy(account)).telling();
@@ -222,7 +256,9 @@ impl Fleet {
         match next {
             // Time is everybody's.
             Move::Live(time) => self.live(time, |_| Ok(false)),
-            _ => self.with(account, |world| next.make(world)).map_err(|broken| (account, broken)),
+            _ => self
+                .with(account, |world| next.make(world))
+                .map_err(|broken| (account, broken)),
         }
     }
 
@@ -256,7 +292,10 @@ impl Fleet {
                 return Ok(());
             }
             if next <= self.out.now {
-                return Err((0, broken(Invariant::Rest, "it rests until a time that is past")));
+                return Err((
+                    0,
+                    broken(Invariant::Rest, "it rests until a time that is past"),
+                ));
             }
             self.out.now = next;
         }
@@ -264,17 +303,26 @@ impl Fleet {
 }
 
 impl History {
-    /// Replays it: invariants hold after every move, and a fair continuation ends well, for every account.
+    /// Replays it: invariants hold after every move, and a fair continuation ends well, for every
+    /// account.
     pub fn replay(&self) -> Result<Tally, String> {
         let mut fleet = Fleet::new(&self.setup);
         let began = fleet.out.now;
         self.run(&mut fleet).map_err(|(account, broken)| {
             let told = fleet.worlds[account].told();
-            format!("{broken}\nThis is what account {} did:\n{told}", account + 1)
+            format!(
+                "{broken}\nThis is what account {} did:\n{told}",
+                account + 1
+            )
         })?;
         let days = (fleet.out.now - began).num_days().unsigned_abs();
         let rows = fleet.worlds.iter().map(|world| world.journal.len()).sum();
-        Ok(Tally { moves: self.moves.len(), accounts: fleet.worlds.len(), rows, days })
+        Ok(Tally {
+            moves: self.moves.len(),
+            accounts: fleet.worlds.len(),
+            rows,
+            days,
+        })
     }
 
     fn run(&self, fleet: &mut Fleet) -> Result<(), (usize, Broken)> {
@@ -293,12 +341,19 @@ impl History {
             })?;
         }
         for account in 0..fleet.worlds.len() {
-            fleet.with(account, |world| world.check_journal()).map_err(|broken| (account, broken))?;
+            fleet
+                .with(account, |world| world.check_journal())
+                .map_err(|broken| (account, broken))?;
         }
         // What is foreign now stays so, unless it is adopted.
         fleet.live(hours(1), tend)?;
-        let others: Vec<_> = (0..fleet.worlds.len()).map(|account| fleet.with(account, foreign)).collect();
-        let longest = fleet.worlds.iter().map(|it| it.policy.retention.max_age + it.policy.retention.overlap);
+        let others: Vec<_> = (0..fleet.worlds.len())
+            .map(|account| fleet.with(account, foreign))
+            .collect();
+        let longest = fleet
+            .worlds
+            .iter()
+            .map(|it| it.policy.retention.max_age + it.policy.retention.overlap);
         fleet.live(longest.max().unwrap_or_default() + days(3), tend)?;
         for (account, others) in others.into_iter().enumerate() {
             let ended = fleet.with(account, |world| {
@@ -309,7 +364,11 @@ impl History {
                 let kept = world.policy.retention.foreign == Foreign::Adopt
                     || others.iter().all(|other| alive.contains(other));
                 let why = "a foreign token is gone in the end";
-                if kept { Ok(()) } else { Err(broken(Invariant::OwnOnly, why)) }
+                if kept {
+                    Ok(())
+                } else {
+                    Err(broken(Invariant::OwnOnly, why))
+                }
             });
             ended.map_err(|broken| (account, broken))?;
         }
@@ -323,12 +382,21 @@ fn foreign(world: &mut World) -> Vec<crate::secret::Fingerprint> {
         .state
         .generations
         .values()
-        .filter(|it| it.learnt != Learnt::Answered)
+        .filter(|it| it.learnt != MintSource::Answered)
         .map(|it| it.fingerprint)
         .collect();
-    let others = world.alive().into_iter().filter(|it| world.maker(it) == Maker::Another);
+    let others = world
+        .alive()
+        .into_iter()
+        .filter(|it| world.maker(it) == Maker::Another);
     let mut others: Vec<_> = others.filter(|it| !guessed.contains(it)).collect();
-    others.retain(|it| world.state.foreign.get(it).is_none_or(|token| token.adoption.is_none()));
+    others.retain(|it| {
+        world
+            .state
+            .foreign
+            .get(it)
+            .is_none_or(|token| token.adoption.is_none())
+    });
     others
 }
 
@@ -339,21 +407,33 @@ pub(crate) fn corpus() -> PathBuf {
 
 #[track_caller]
 fn read(path: &Path) -> History {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Each was a defect once, or is what makes one of the guards of a deletion count.
 #[test]
 fn every_saved_history_keeps_the_invariants() {
-    let files = std::fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path());
-    let files: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|it| it == "history")).collect();
+    let files = std::fs::read_dir(corpus())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = files
+        .filter(|path| path.extension().is_some_and(|it| it == "history"))
+        .collect();
     assert!(!files.is_empty());
     for path in files {
         let history = read(&path);
-        assert_eq!(history.to_string().parse(), Ok(history.clone()), "{}", path.display());
-        history.replay().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(
+            history.to_string().parse(),
+            Ok(history.clone()),
+            "{}",
+            path.display()
+        );
+        history
+            .replay()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
 

@@ -1,8 +1,9 @@
-//! Everything that can happen in a made-up world, one [`Move`] at a time, and how it is written down: one
-//! line each, as in the files of `corpus/`. The exploration and the generated histories share them.
+//! Everything that can happen in a made-up world, one [`Move`] at a time, and how it is written
+//! down: one line each, as in the files of `corpus/`. The exploration and the generated histories
+//! share them.
 //!
-//! To add a move: a variant, its arm in [`Move::make`], and its words in `moves/text.rs`. Then offer it in
-//! `explore.rs` and draw it in `histories.rs`.
+//! To add a move: a variant, its arm in [`Move::make`], and its words in `moves/text.rs`. Then
+//! offer it in `explore.rs` and draw it in `histories.rs`.
 
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use chrono::TimeDelta;
 
 use super::scene::{acknowledged, file, login, optional, told, user_of, webhook};
 use super::world::{Broken, Fault, Refusal, Says, World};
-use crate::policy::{AccountPolicy, AuthConfigSink, EnvFileSink, FileAccess, Foreign, SinkKind, SinkPolicy};
+use crate::policy::{
+    AccountPolicy, AuthConfigSink, EnvFileSink, FileAccess, Foreign, SinkKind, SinkPolicy,
+};
 
 pub(super) mod text;
 
-/// The sinks a made-up policy may have. Each account has its own, but the keys of `shared` are in one file. The
-/// consumer of `dialer` is told and acknowledges; `ivr` shows only whether it was changed.
+/// The sinks a made-up policy may have. Each account has its own, but the keys of `shared` are in
+/// one file. The consumer of `dialer` is told and acknowledges; `ivr` shows only whether it was
+/// changed.
 pub(crate) const SINKS: [&str; 6] = ["app", "crm", "extra", "shared", "dialer", "ivr"];
 
 /// One thing that happens.
@@ -55,7 +59,8 @@ pub(crate) enum Move {
     MintForeign,
     /// Something is done to the flow that no sink of ours writes to.
     Flow(Flow),
-    /// The operator puts foreign tokens under the policy, and names the flow where it holds one; or leaves them alone.
+    /// The operator puts foreign tokens under the policy, and names the flow where it holds one; or
+    /// leaves them alone.
     Adopt,
     Disown,
     /// Someone deletes the oldest or the newest of our tokens.
@@ -116,7 +121,8 @@ pub(crate) enum Change {
 }
 
 impl Move {
-    /// Makes it happen. One about a sink that the policy does not have, or that cannot be, does nothing.
+    /// Makes it happen. One about a sink that the policy does not have, or that cannot be, does
+    /// nothing.
     pub fn make(self, world: &mut World) -> Result<(), Broken> {
         if !matches!(self, Self::Step(_)) {
             world.tell(|| self.to_string());
@@ -134,18 +140,33 @@ impl Move {
             Self::Wait(time) => world.out.now += time,
             Self::Crash => world.crash()?,
             Self::Refuse(sink, refusal) => {
-                world.places_beside(sink).into_iter().for_each(|place| place.refuses = Some(refusal));
+                world
+                    .places_beside(sink)
+                    .into_iter()
+                    .for_each(|place| place.refuses = Some(refusal));
             }
             Self::Accept(sink) => {
-                world.places_beside(sink).into_iter().for_each(|place| place.refuses = None);
+                world
+                    .places_beside(sink)
+                    .into_iter()
+                    .for_each(|place| place.refuses = None);
             }
             Self::Hide(sink) => {
-                world.places_beside(sink).into_iter().for_each(|place| place.unreadable = true);
+                world
+                    .places_beside(sink)
+                    .into_iter()
+                    .for_each(|place| place.unreadable = true);
             }
             Self::Show(sink) => {
-                world.places_beside(sink).into_iter().for_each(|place| place.unreadable = false);
+                world
+                    .places_beside(sink)
+                    .into_iter()
+                    .for_each(|place| place.unreadable = false);
             }
-            Self::Lose(sink) => world.places_beside(sink).into_iter().for_each(|place| place.put(None)),
+            Self::Lose(sink) => world
+                .places_beside(sink)
+                .into_iter()
+                .for_each(|place| place.put(None)),
             Self::Overwrite(sink) => {
                 let other = world.mint_foreign();
                 world.place(sink).put(Some(other));
@@ -172,11 +193,19 @@ impl Move {
             Self::Adopt => world.adopt()?,
             Self::Disown => world.disown()?,
             Self::RevokeOldest => {
-                let token = world.state.own().find(|it| it.is_alive()).map(|it| it.fingerprint);
+                let token = world
+                    .state
+                    .own()
+                    .find(|it| it.is_alive())
+                    .map(|it| it.fingerprint);
                 token.into_iter().for_each(|token| world.revoke(token));
             }
             Self::RevokeNewest => {
-                let token = world.state.own().rfind(|it| it.is_alive()).map(|it| it.fingerprint);
+                let token = world
+                    .state
+                    .own()
+                    .rfind(|it| it.is_alive())
+                    .map(|it| it.fingerprint);
                 token.into_iter().for_each(|token| world.revoke(token));
             }
             Self::ClockAhead(by) => world.set_clock(TimeDelta::from_std(by).expect("it is short")),
@@ -246,12 +275,20 @@ impl Change {
             Self::Move(sink) => {
                 for it in policy.sinks.iter_mut().filter(|it| it.name == sink) {
                     let moved = sink_of(&format!("{name}-moved"), sink).kind;
-                    it.kind = if it.kind == moved { sink_of(&name, sink).kind } else { moved };
+                    it.kind = if it.kind == moved {
+                        sink_of(&name, sink).kind
+                    } else {
+                        moved
+                    };
                 }
             }
             Self::User => {
                 let other = format!("other-{}", first_user_of(&name));
-                let next = if user_of(policy) == other { first_user_of(&name) } else { other };
+                let next = if user_of(policy) == other {
+                    first_user_of(&name)
+                } else {
+                    other
+                };
                 policy.login = login(&next);
             }
             Self::MaxAge(max_age) => policy.retention.max_age = max_age,
@@ -282,7 +319,13 @@ pub(crate) fn sink_of(account: &str, name: &str) -> SinkPolicy {
         }),
         _ => file(&format!("{name}-{account}")).kind,
     };
-    let sink = SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None };
+    let sink = SinkPolicy {
+        name: name.to_owned(),
+        required: true,
+        kind,
+        notify: None,
+        acknowledge: None,
+    };
     match name {
         "extra" => optional(sink),
         "dialer" => acknowledged(told(sink, &format!("reload-{account}"))),

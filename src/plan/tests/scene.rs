@@ -1,7 +1,7 @@
 //! A made-up moment in an account's life: a policy, what happened so far, what was seen, the time.
 //!
-//! Everything is set by hand, so that a test can change one fact and nothing else. What follows from what
-//! is in `world.rs`.
+//! Everything is set by hand, so that a test can change one fact and nothing else. What follows
+//! from what is in `world.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::account::AccountState;
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
-use crate::plan::backoff::{Trouble, failed};
-use crate::plan::seen::{Claim, Held, ListedBy, Searched, Seen, SeenList};
+use crate::event::{BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource};
+use crate::plan::backoff::{FailureReport, failed};
+use crate::plan::evidence::{ConsumerAck, Evidence, FileScan, ListedBy, SinkContent, TokenList};
 use crate::plan::{Decision, Look, Next, Step, notifications_owed, plan};
 use crate::policy::{
-    AccountPolicy, Acknowledge, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy, LostMint,
-    Notify, NotifyWhat, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy, TimeZone, Timing,
-    WebhookSink, WebhookUrl,
+    AccountPolicy, Acknowledge, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy,
+    LostMintPolicy, Notify, NotifyWhat, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy,
+    TimeZone, Timing, WebhookSink, WebhookUrl,
 };
 use crate::secret::{Fingerprint, SecretSource};
 
@@ -64,33 +64,60 @@ pub(crate) fn policy(sinks: impl IntoIterator<Item = SinkPolicy>) -> AccountPoli
             overlap: hours(24),
             max_live: 8,
             foreign: Foreign::Keep,
-            lost_mint: LostMint::Recover,
+            lost_mint: LostMintPolicy::Recover,
         },
-        retry: Retry { initial: Duration::from_secs(30), max: minutes(60), rejected_login: hours(6) },
+        retry: Retry {
+            initial: Duration::from_secs(30),
+            max: minutes(60),
+            rejected_login: hours(6),
+        },
         check_every: minutes(15),
         verify_within: minutes(2),
         smoke_test: true,
         sinks: sinks.into_iter().collect(),
-        served_elsewhere: Vec::new(),
+        peer_sinks: Vec::new(),
     }
 }
 
 pub(crate) fn every(interval: Duration) -> Schedule {
-    Schedule { timing: Timing::Every(interval), timezone: TimeZone::UTC, jitter: Duration::ZERO }
+    Schedule {
+        timing: Timing::Every(interval),
+        timezone: TimeZone::UTC,
+        jitter: Duration::ZERO,
+    }
 }
 
 #[track_caller]
 pub(crate) fn cron(line: &str, timezone: &str) -> Schedule {
-    let parser = croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Optional).build();
-    let expr = CronExpr { text: line.to_owned(), cron: parser.parse(line).unwrap() };
+    let parser = croner::parser::CronParser::builder()
+        .seconds(croner::parser::Seconds::Optional)
+        .build();
+    let expr = CronExpr {
+        text: line.to_owned(),
+        cron: parser.parse(line).unwrap(),
+    };
     let timezone = TimeZone::named(timezone).unwrap();
-    Schedule { timing: Timing::Cron(expr), timezone, jitter: Duration::ZERO }
+    Schedule {
+        timing: Timing::Cron(expr),
+        timezone,
+        jitter: Duration::ZERO,
+    }
 }
 
 pub(crate) fn file(name: &str) -> SinkPolicy {
     let path = format!("/run/{name}").into();
-    let kind = SinkKind::File(FileSink { path, access: FileAccess::default(), trailing_newline: false });
-    SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None }
+    let kind = SinkKind::File(FileSink {
+        path,
+        access: FileAccess::default(),
+        trailing_newline: false,
+    });
+    SinkPolicy {
+        name: name.to_owned(),
+        required: true,
+        kind,
+        notify: None,
+        acknowledge: None,
+    }
 }
 
 pub(crate) fn webhook(name: &str) -> SinkPolicy {
@@ -101,23 +128,44 @@ pub(crate) fn webhook(name: &str) -> SinkPolicy {
         timeout: Duration::from_secs(10),
         receipt: Receipt::Status,
     });
-    SinkPolicy { name: name.to_owned(), required: true, kind, notify: None, acknowledge: None }
+    SinkPolicy {
+        name: name.to_owned(),
+        required: true,
+        kind,
+        notify: None,
+        acknowledge: None,
+    }
 }
 
 /// Its consumer is told by this program.
 pub(crate) fn told(sink: SinkPolicy, program: &str) -> SinkPolicy {
     let what = NotifyWhat::Program(vec![program.to_owned()]);
-    SinkPolicy { notify: Some(Notify { what, timeout: minutes(1) }), ..sink }
+    SinkPolicy {
+        notify: Some(Notify {
+            what,
+            timeout: minutes(1),
+        }),
+        ..sink
+    }
 }
 
 /// Its consumer says within two hours what it uses.
 pub(crate) fn acknowledged(sink: SinkPolicy) -> SinkPolicy {
     let path = format!("/run/{}.acknowledged", sink.name).into();
-    SinkPolicy { acknowledge: Some(Acknowledge { path, within: hours(2) }), ..sink }
+    SinkPolicy {
+        acknowledge: Some(Acknowledge {
+            path,
+            within: hours(2),
+        }),
+        ..sink
+    }
 }
 
 pub(crate) fn optional(sink: SinkPolicy) -> SinkPolicy {
-    SinkPolicy { required: false, ..sink }
+    SinkPolicy {
+        required: false,
+        ..sink
+    }
 }
 
 /// The token of this generation.
@@ -130,10 +178,16 @@ pub(crate) fn foreign(number: u64) -> Fingerprint {
     Fingerprint::of(format!("foreign {number}").as_bytes())
 }
 
-/// An operator adopts this token, which was seen in these files and is looked for there from now on.
+/// An operator adopts this token, which was seen in these files and is looked for there from now
+/// on.
 pub fn adoption<const N: usize>(fingerprint: Fingerprint, files: [&str; N]) -> Event {
     let files: BTreeSet<String> = files.map(str::to_owned).into();
-    Event::Adopted { fingerprint, length: 42, files: files.clone(), held_by: files }
+    Event::Adopted {
+        fingerprint,
+        length: 42,
+        files: files.clone(),
+        held_by: files,
+    }
 }
 
 /// A made-up moment.
@@ -141,7 +195,7 @@ pub fn adoption<const N: usize>(fingerprint: Fingerprint, files: [&str; N]) -> E
 pub(crate) struct Scene {
     pub policy: AccountPolicy,
     pub state: AccountState,
-    pub seen: Seen,
+    pub seen: Evidence,
     pub now: DateTime<Utc>,
     /// Local minus server time, as told with every list.
     pub skew: Option<TimeDelta>,
@@ -150,14 +204,25 @@ pub(crate) struct Scene {
 impl Scene {
     /// An account that was seen for the first time, sinks bound, nothing else.
     pub fn new(sinks: impl IntoIterator<Item = SinkPolicy>) -> Self {
-        let (state, seen) = (AccountState::default(), Seen::default());
+        let (state, seen) = (AccountState::default(), Evidence::default());
         let skew = Some(TimeDelta::zero());
-        Self { policy: policy(sinks), state, seen, now: start(), skew }.books_kept()
+        Self {
+            policy: policy(sinks),
+            state,
+            seen,
+            now: start(),
+            skew,
+        }
+        .books_kept()
     }
 
-    /// An account with generation 1, current since the start and in every sink; all was looked at just now.
+    /// An account with generation 1, current since the start and in every sink; all was looked at
+    /// just now.
     pub fn with_current(sinks: impl IntoIterator<Item = SinkPolicy>) -> Self {
-        Self::new(sinks).rotated(1).all_hold(1).listed_as_current([token(1)])
+        Self::new(sinks)
+            .rotated(1)
+            .all_hold(1)
+            .listed_as_current([token(1)])
     }
 
     pub fn with(mut self, change: impl FnOnce(&mut AccountPolicy)) -> Self {
@@ -177,15 +242,23 @@ impl Scene {
         self.seen.begin_pass(self.now);
         self.seen.sinks = sinks;
         match list {
-            Some(SeenList { by: ListedBy::Login, tokens, .. }) => self.listed_by_login(tokens),
-            Some(SeenList { by: ListedBy::Token(_), tokens, .. }) => self.listed_as_current(tokens),
+            Some(TokenList {
+                by: ListedBy::Login,
+                tokens,
+                ..
+            }) => self.listed_by_login(tokens),
+            Some(TokenList {
+                by: ListedBy::Token(_),
+                tokens,
+                ..
+            }) => self.listed_as_current(tokens),
             None => self,
         }
     }
 
     /// The process ends and another begins: only the journal is left.
     pub fn restarted(mut self) -> Self {
-        self.seen = Seen::default();
+        self.seen = Evidence::default();
         self
     }
 
@@ -197,7 +270,9 @@ impl Scene {
     /// Writes down what the plan says follows.
     pub fn books_kept(mut self) -> Self {
         for _ in 0..20 {
-            let Next::Record(events) = self.decision().next else { return self };
+            let Next::Record(events) = self.decision().next else {
+                return self;
+            };
             for event in events {
                 self = self.happened(event);
             }
@@ -207,61 +282,90 @@ impl Scene {
 
     pub fn minted(self, number: u64) -> Self {
         let generation = GenerationNo(number);
-        self.happened(Event::MintIntended { generation, baseline: BTreeSet::new() }).happened(Event::Minted {
+        self.happened(Event::MintIntended {
+            generation,
+            baseline: BTreeSet::new(),
+        })
+        .happened(Event::Minted {
             generation,
             fingerprint: token(number),
-            how: Learnt::Answered,
+            how: MintSource::Answered,
         })
     }
 
     pub fn verified(self, number: u64) -> Self {
-        self.minted(number).happened(Event::Verified { generation: GenerationNo(number) })
+        self.minted(number).happened(Event::Verified {
+            generation: GenerationNo(number),
+        })
     }
 
     /// A delivery is begun, and with it what is owed to the sink's consumer.
     pub fn intended(self, sink: &str, number: u64) -> Self {
         let (sink, generation) = (sink.to_owned(), GenerationNo(number));
-        let owed = notifications_owed(&self.policy, &self.state, std::slice::from_ref(&sink), generation);
+        let owed = notifications_owed(
+            &self.policy,
+            &self.state,
+            std::slice::from_ref(&sink),
+            generation,
+        );
         let begun = self.happened(Event::DeliveryIntended { sink, generation });
         owed.into_iter().fold(begun, Self::happened)
     }
 
     pub fn delivered(self, sink: &str, number: u64) -> Self {
-        let (generation, taken) = (GenerationNo(number), Taken::default());
-        let taken = Event::Delivered { sink: sink.to_owned(), generation, taken };
+        let (generation, taken) = (GenerationNo(number), DeliveryReceipt::default());
+        let taken = Event::Delivered {
+            sink: sink.to_owned(),
+            generation,
+            taken,
+        };
         self.intended(sink, number).happened(taken)
     }
 
     /// The consumer of this sink was told.
     pub fn notified(self, sink: &str, number: u64) -> Self {
         let (sink, generation) = (sink.to_owned(), GenerationNo(number));
-        self.happened(Event::Notified { sink, generation, note: None })
+        self.happened(Event::Notified {
+            sink,
+            generation,
+            note: None,
+        })
     }
 
     /// The consumer of this sink says this, and that is written down.
-    pub fn claims(mut self, sink: &str, claim: Claim) -> Self {
+    pub fn claims(mut self, sink: &str, claim: ConsumerAck) -> Self {
         self.seen.claims.insert(sink.to_owned(), claim);
         self.books_kept()
     }
 
     /// A file is looked through, and these are in it.
-    pub fn searched(mut self, path: &str, found: Searched) -> Self {
+    pub fn searched(mut self, path: &str, found: FileScan) -> Self {
         self.seen.files.insert(path.to_owned(), found);
         self
     }
 
     pub fn proved(self, sink: &str, number: u64) -> Self {
-        let proved = Event::Proved { sink: sink.to_owned(), generation: GenerationNo(number) };
+        let proved = Event::Proved {
+            sink: sink.to_owned(),
+            generation: GenerationNo(number),
+        };
         self.delivered(sink, number).happened(proved)
     }
 
     pub fn promoted(self, number: u64) -> Self {
-        self.happened(Event::Promoted { generation: GenerationNo(number) })
+        self.happened(Event::Promoted {
+            generation: GenerationNo(number),
+        })
     }
 
     /// From mint to promotion.
     pub fn rotated(mut self, number: u64) -> Self {
-        let sinks: Vec<String> = self.policy.sinks.iter().map(|sink| sink.name.clone()).collect();
+        let sinks: Vec<String> = self
+            .policy
+            .sinks
+            .iter()
+            .map(|sink| sink.name.clone())
+            .collect();
         self = self.verified(number);
         for sink in sinks {
             self = self.proved(&sink, number);
@@ -269,21 +373,28 @@ impl Scene {
         self.promoted(number)
     }
 
-    pub fn failed(self, lane: Lane, incident: IncidentKind) -> Self {
-        let trouble = Trouble::new(lane, incident, "it did not work");
+    pub fn failed(self, lane: BackoffKey, incident: IncidentKind) -> Self {
+        let trouble = FailureReport::new(lane, incident, "it did not work");
         let event = failed(&self.state, &self.policy.retry, trouble, self.now);
         self.happened(event)
     }
 
-    pub fn holds(mut self, sink: &str, held: Held) -> Self {
-        self.seen.sinks.get_or_insert_with(BTreeMap::new).insert(sink.to_owned(), held);
+    pub fn holds(mut self, sink: &str, held: SinkContent) -> Self {
+        self.seen
+            .sinks
+            .get_or_insert_with(BTreeMap::new)
+            .insert(sink.to_owned(), held);
         self
     }
 
     /// Every sink that can be read holds this generation.
     pub fn all_hold(mut self, number: u64) -> Self {
         let sinks = self.policy.sinks.iter().map(|sink| {
-            let held = if sink.kind.can_be_read() { Held::Token(token(number)) } else { Held::Opaque };
+            let held = if sink.kind.can_be_read() {
+                SinkContent::Token(token(number))
+            } else {
+                SinkContent::Opaque
+            };
             (sink.name.clone(), held)
         });
         self.seen.sinks = Some(sinks.collect());
@@ -291,13 +402,22 @@ impl Scene {
     }
 
     fn listed(mut self, by: ListedBy, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
-        let list = SeenList { at: self.now, tokens: tokens.into_iter().collect(), by, skew: self.skew };
+        let list = TokenList {
+            at: self.now,
+            tokens: tokens.into_iter().collect(),
+            by,
+            skew: self.skew,
+        };
         self.seen.saw_list(list, self.state.in_use());
         self
     }
 
     pub fn listed_as_current(self, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
-        let current = self.state.current().expect("a current token lists").fingerprint;
+        let current = self
+            .state
+            .current()
+            .expect("a current token lists")
+            .fingerprint;
         self.listed(ListedBy::Token(current), tokens)
     }
 
@@ -332,7 +452,10 @@ impl Scene {
     #[track_caller]
     pub fn waits_for(self, expected: &str) -> Self {
         let decision = self.decision();
-        let found = decision.waiting.iter().any(|waiting| waiting.what.contains(expected));
+        let found = decision
+            .waiting
+            .iter()
+            .any(|waiting| waiting.what.contains(expected));
         assert!(found, "no wait for `{expected}` in {decision:#?}");
         self
     }
@@ -341,7 +464,11 @@ impl Scene {
     #[track_caller]
     pub fn rests_until(self, expected: DateTime<Utc>) -> Self {
         let decision = self.decision();
-        assert_eq!((&decision.next, decision.wake_at), (&Next::Rest, expected), "{decision:#?}");
+        assert_eq!(
+            (&decision.next, decision.wake_at),
+            (&Next::Rest, expected),
+            "{decision:#?}"
+        );
         self
     }
 }
@@ -361,7 +488,9 @@ pub(crate) fn in_words(next: &Next) -> String {
             Step::Deliver { token, sinks } => {
                 format!("deliver {} to {}", token.generation(), sinks.join(", "))
             }
-            Step::Prove { token, sinks } => format!("prove {} in {}", token.generation(), sinks.join(", ")),
+            Step::Prove { token, sinks } => {
+                format!("prove {} in {}", token.generation(), sinks.join(", "))
+            }
             Step::Notify { sinks } => format!("notify {}", sinks.join(", ")),
             Step::Promote(proved) => format!("promote {}", proved.generation()),
             Step::Delete(victim) => match victim.generation() {
@@ -374,6 +503,11 @@ pub(crate) fn in_words(next: &Next) -> String {
 
 /// The kinds of these events.
 pub(crate) fn kinds(events: &[Event]) -> String {
-    let kind = |event: &Event| serde_json::to_value(event).unwrap()["kind"].as_str().unwrap().to_owned();
+    let kind = |event: &Event| {
+        serde_json::to_value(event).unwrap()["kind"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     events.iter().map(kind).collect::<Vec<_>>().join(", ")
 }

@@ -1,9 +1,11 @@
 //! A made-up world: a server with its tokens, sinks with what they hold, two clocks, a journal. It
-//! performs each step the way the driver does, ideally or with a [`Fault`], and asks the plan again.
+//! performs each step the way the driver does, ideally or with a [`Fault`], and asks the plan
+//! again.
 //!
-//! After every move the invariants of `world/invariants.rs` are checked against what is true in this
-//! world, which the plan cannot see; the first that does not hold is an error that names it. What is not
-//! modelled: pacing, access tokens that end, and bytes. Which moves there are is in `moves.rs`.
+//! After every move the invariants of `world/invariants.rs` are checked against what is true in
+//! this world, which the plan cannot see; the first that does not hold is an error that names it.
+//! What is not modelled: pacing, access tokens that end, and bytes. Which moves there are is in
+//! `moves.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -13,8 +15,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::scene::{in_words, start, user_of};
 use crate::account::AccountState;
-use crate::event::{Event, Lane, Lifted};
-use crate::plan::seen::Seen;
+use crate::event::{BackoffKey, Event, ReleaseCause};
+use crate::plan::evidence::Evidence;
 use crate::plan::{Next, plan};
 use crate::policy::AccountPolicy;
 use crate::secret::{Fingerprint, Secret, SecretTag};
@@ -122,7 +124,7 @@ pub(crate) struct World {
     pub out: Outside,
     pub policy: Rc<AccountPolicy>,
     pub state: AccountState,
-    pub seen: Seen,
+    pub seen: Evidence,
     pub journal: Vec<Rc<(DateTime<Utc>, Event)>>,
     /// The password in the policy's source.
     pub password: &'static str,
@@ -139,12 +141,19 @@ pub(crate) struct World {
 
 impl World {
     pub fn new(policy: AccountPolicy) -> Self {
-        let server = Server { password: "first", ..Server::default() };
+        let server = Server {
+            password: "first",
+            ..Server::default()
+        };
         Self {
-            out: Outside { now: start(), server, ..Outside::default() },
+            out: Outside {
+                now: start(),
+                server,
+                ..Outside::default()
+            },
             policy: Rc::new(policy),
             state: AccountState::default(),
-            seen: Seen::default(),
+            seen: Evidence::default(),
             journal: Vec::new(),
             password: "first",
             rests_until: None,
@@ -205,14 +214,19 @@ impl World {
 
     /// What the pass that is under way will do next.
     pub fn next(&self) -> Option<Next> {
-        self.in_pass.then(|| plan(&self.policy, &self.state, &self.seen, self.out.now).next)
+        self.in_pass
+            .then(|| plan(&self.policy, &self.state, &self.seen, self.out.now).next)
     }
 
     fn begin_pass(&mut self) {
         self.in_pass = true;
         self.rests_until = None;
         self.seen.begin_pass(self.out.now);
-        let rejected = self.state.lanes.get(&Lane::Login).is_some_and(|held| held.rejected.is_some());
+        let rejected = self
+            .state
+            .lanes
+            .get(&BackoffKey::Login)
+            .is_some_and(|held| held.rejected.is_some());
         self.seen.secret_tag = rejected.then(|| self.tag());
         self.note_texts();
     }
@@ -257,7 +271,7 @@ impl World {
     pub fn crash(&mut self) -> Result<(), Broken> {
         self.tell(|| "(all that is left is the journal)".to_owned());
         self.wake();
-        self.seen = Seen::default();
+        self.seen = Evidence::default();
         self.texts.clear();
         self.logged_in = false;
         let read = self.fold();
@@ -274,27 +288,41 @@ impl World {
             self.texts.clear();
             self.logged_in = false;
         }
-        self.lift_holds(Lifted::Reload)
+        self.lift_holds(ReleaseCause::Reload)
     }
 
     /// An operator asks for a rotation.
     pub fn ask(&mut self) -> Result<(), Broken> {
         self.record(vec![Event::RotationAsked])?;
-        self.lift_holds(Lifted::Operator)
+        self.lift_holds(ReleaseCause::Operator)
     }
 
-    fn lift_holds(&mut self, by: Lifted) -> Result<(), Broken> {
-        let held = self.state.lanes.iter().filter(|(_, failure)| failure.next_attempt_at > self.out.now);
-        let mut lanes: BTreeSet<Lane> = held.map(|(lane, _)| lane.clone()).collect();
+    fn lift_holds(&mut self, by: ReleaseCause) -> Result<(), Broken> {
+        let held = self
+            .state
+            .lanes
+            .iter()
+            .filter(|(_, failure)| failure.next_attempt_at > self.out.now);
+        let mut lanes: BTreeSet<BackoffKey> = held.map(|(lane, _)| lane.clone()).collect();
         let parked = self.state.sinks.iter().filter(|(_, record)| record.parked);
-        lanes.extend(parked.map(|(name, _)| Lane::Sink(name.clone())));
-        self.record(lanes.into_iter().map(|lane| Event::HoldLifted { lane, by }).collect())
+        lanes.extend(parked.map(|(name, _)| BackoffKey::Sink(name.clone())));
+        self.record(
+            lanes
+                .into_iter()
+                .map(|lane| Event::HoldLifted { lane, by })
+                .collect(),
+        )
     }
 
     /// Someone else makes a token for the account's user.
     pub fn mint_foreign(&mut self) -> Fingerprint {
         let token = self.out.server.make(Maker::Another);
-        self.out.server.users.entry(user_of(&self.policy).to_owned()).or_default().insert(token);
+        self.out
+            .server
+            .users
+            .entry(user_of(&self.policy).to_owned())
+            .or_default()
+            .insert(token);
         token
     }
 
@@ -312,8 +340,8 @@ impl World {
         self.out.server.revoked.insert(token);
     }
 
-    /// The local clock is set; the server's goes on. Who rests is woken where it is set back: what was waited
-    /// for was reckoned from a time that is not any more.
+    /// The local clock is set; the server's goes on. Who rests is woken where it is set back: what
+    /// was waited for was reckoned from a time that is not any more.
     pub fn set_clock(&mut self, by: TimeDelta) {
         self.out.now += by;
         self.out.skew += by;
@@ -325,19 +353,39 @@ impl World {
     /// The living tokens of the user in use, those that lists do not show yet included.
     pub fn alive(&self) -> BTreeSet<Fingerprint> {
         let user = user_of(&self.policy);
-        let late = self.out.server.late.iter().filter(|(_, it, _)| it == user).map(|(_, _, token)| *token);
-        self.out.server.users.get(user).into_iter().flatten().copied().chain(late).collect()
+        let late = self
+            .out
+            .server
+            .late
+            .iter()
+            .filter(|(_, it, _)| it == user)
+            .map(|(_, _, token)| *token);
+        self.out
+            .server
+            .users
+            .get(user)
+            .into_iter()
+            .flatten()
+            .copied()
+            .chain(late)
+            .collect()
     }
 
     pub fn maker(&self, token: &Fingerprint) -> Maker {
-        self.out.server.made.get(token).copied().unwrap_or(Maker::Another)
+        self.out
+            .server
+            .made
+            .get(token)
+            .copied()
+            .unwrap_or(Maker::Another)
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), Broken> {
         for event in events {
             self.check_event(&event)?;
             self.ledger.enter(&event);
-            self.state.apply(self.journal.len() as u64 + 1, self.out.now, &event);
+            self.state
+                .apply(self.journal.len() as u64 + 1, self.out.now, &event);
             self.journal.push(Rc::new((self.out.now, event)));
         }
         Ok(())
@@ -372,12 +420,19 @@ impl World {
 
     /// What happened so far.
     pub fn told(&self) -> String {
-        self.trail.as_ref().map(|trail| trail.join("\n")).unwrap_or_default()
+        self.trail
+            .as_ref()
+            .map(|trail| trail.join("\n"))
+            .unwrap_or_default()
     }
 
     /// The steps done so far, in words, looks and records left out.
     pub fn deeds(&self) -> Vec<&str> {
-        let words = self.trail.iter().flatten().filter_map(|line| line.get(21..));
+        let words = self
+            .trail
+            .iter()
+            .flatten()
+            .filter_map(|line| line.get(21..));
         words
             .filter(|did| {
                 let (verb, _) = did.split_once(' ').unwrap_or((did, ""));

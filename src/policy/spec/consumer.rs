@@ -42,23 +42,34 @@ impl NotifySpec {
         let spec = Self {
             unit: table.value("unit", &value::UNIT),
             action: table.choice("action", &UnitAction::WORDS),
-            argv: table.has("argv").then(|| table.required_list("argv", &value::ARGUMENT)).flatten(),
+            argv: table
+                .has("argv")
+                .then(|| table.required_list("argv", &value::ARGUMENT))
+                .flatten(),
             timeout: table.value("timeout", &value::TIME_SPAN),
         };
-        let help =
-            "write `notify = { unit = \"NAME.service\" }` or `notify = { argv = [\"/path/to/program\"] }`";
+        let help = "write `notify = { unit = \"NAME.service\" }` or `notify = { argv = [\"/path/to/program\"] }`";
         match (table.has("unit"), table.has("argv")) {
             (true, false) | (false, true) => {}
             (true, true) => {
-                table.faults().error(span, "`notify` has both `unit` and `argv`").help(help.to_owned());
+                table
+                    .issues()
+                    .error(span, "`notify` has both `unit` and `argv`")
+                    .help(help.to_owned());
             }
             (false, false) => {
-                table.faults().error(span, "`notify` says neither `unit` nor `argv`").help(help.to_owned());
+                table
+                    .issues()
+                    .error(span, "`notify` says neither `unit` nor `argv`")
+                    .help(help.to_owned());
             }
         }
         if let (Some(action), true, false) = (&spec.action, table.has("argv"), table.has("unit")) {
             let at = action.span;
-            table.faults().error(at, "`action` is what systemd does to a `unit`").help(help.to_owned());
+            table
+                .issues()
+                .error(at, "`action` is what systemd does to a `unit`")
+                .help(help.to_owned());
         }
         spec
     }

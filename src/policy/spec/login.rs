@@ -25,7 +25,7 @@ pub(in crate::policy) enum LoginSpec {
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+enum LoginMethodKey {
     Admin,
     RingEx,
 }
@@ -35,7 +35,13 @@ const RINGEX_KEYS: [&str; 3] = ["client-id", "client-secret", "jwt"];
 
 impl LoginSpec {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let written = table.choice("login", &[("admin", Way::Admin), ("ringex", Way::RingEx)]);
+        let written = table.choice(
+            "login",
+            &[
+                ("admin", LoginMethodKey::Admin),
+                ("ringex", LoginMethodKey::RingEx),
+            ],
+        );
         let has_any = |table: &Table<'_>, keys: [&str; 3]| keys.iter().any(|key| table.has(key));
         let way = match written {
             Some(way) => way.value,
@@ -48,23 +54,29 @@ impl LoginSpec {
             None if has_any(table, RINGEX_KEYS) && !has_any(table, ADMIN_KEYS) => {
                 let span = table.span();
                 table
-                    .faults()
-                    .error(span, "`login` is missing: the keys are those of a login by RingEX")
+                    .issues()
+                    .error(
+                        span,
+                        "`login` is missing: the keys are those of a login by RingEX",
+                    )
                     .help("add `login = \"ringex\"`".to_owned());
-                Way::RingEx
+                LoginMethodKey::RingEx
             }
-            None => Way::Admin,
+            None => LoginMethodKey::Admin,
         };
         Some(match way {
-            Way::Admin => {
-                table.elsewhere(&RINGEX_KEYS, "it belongs to an account with `login = \"ringex\"`");
+            LoginMethodKey::Admin => {
+                table.elsewhere(
+                    &RINGEX_KEYS,
+                    "it belongs to an account with `login = \"ringex\"`",
+                );
                 Self::Admin {
                     username: table.required("username", &value::LINE),
                     password: OwnSecret::read(table, "password"),
                     platform_id: table.required("platform-id", &value::PLATFORM),
                 }
             }
-            Way::RingEx => {
+            LoginMethodKey::RingEx => {
                 table.elsewhere(
                     &ADMIN_KEYS,
                     "it belongs to an account with `login = \"admin\"`: here the JWT says who logs in",
@@ -78,7 +90,8 @@ impl LoginSpec {
         })
     }
 
-    /// Whether `passwords-dir` has its password: it has no JWTs, so that one is never sent as the other.
+    /// Whether `passwords-dir` has its password: it has no JWTs, so that one is never sent as the
+    /// other.
     pub fn leaves_password_to_the_directory(&self) -> bool {
         match self {
             Self::Admin { password, .. } => matches!(password, OwnSecret::Absent),
@@ -89,9 +102,17 @@ impl LoginSpec {
     /// Where secrets are read from that were named.
     pub fn sources(&self) -> impl Iterator<Item = &At<SecretSource>> {
         let sources = match self {
-            Self::Admin { password: OwnSecret::Source(source), .. } => [Some(source), None],
-            Self::Admin { password: OwnSecret::Absent | OwnSecret::Faulty, .. } => [None, None],
-            Self::RingEx { client_secret, jwt, .. } => [client_secret.as_ref(), jwt.as_ref()],
+            Self::Admin {
+                password: OwnSecret::Source(source),
+                ..
+            } => [Some(source), None],
+            Self::Admin {
+                password: OwnSecret::Absent | OwnSecret::Faulty,
+                ..
+            } => [None, None],
+            Self::RingEx {
+                client_secret, jwt, ..
+            } => [client_secret.as_ref(), jwt.as_ref()],
         };
         sources.into_iter().flatten()
     }

@@ -47,13 +47,29 @@ struct Type {
 const TYPES: [Type; 6] = [
     Type {
         name: "file",
-        keys: &["path", "mode", "owner", "group", "trailing-newline", "notify", "acknowledge"],
+        keys: &[
+            "path",
+            "mode",
+            "owner",
+            "group",
+            "trailing-newline",
+            "notify",
+            "acknowledge",
+        ],
         belongs: "it belongs to a sink of type \"file\"",
         read: |table| SinkKindSpec::File(FileSpec::read(table)),
     },
     Type {
         name: "env-file",
-        keys: &["path", "mode", "owner", "group", "key", "notify", "acknowledge"],
+        keys: &[
+            "path",
+            "mode",
+            "owner",
+            "group",
+            "key",
+            "notify",
+            "acknowledge",
+        ],
         belongs: "it belongs to a sink of type \"env-file\"",
         read: |table| SinkKindSpec::EnvFile(EnvFileSpec::read(table)),
     },
@@ -77,7 +93,17 @@ const TYPES: [Type; 6] = [
     },
     Type {
         name: "template",
-        keys: &["path", "mode", "owner", "group", "template", "inline", "accounts", "notify", "acknowledge"],
+        keys: &[
+            "path",
+            "mode",
+            "owner",
+            "group",
+            "template",
+            "inline",
+            "accounts",
+            "notify",
+            "acknowledge",
+        ],
         belongs: "it belongs to a sink of type \"template\"",
         read: |table| SinkKindSpec::Template(TemplateSpec::read(table)),
     },
@@ -85,24 +111,39 @@ const TYPES: [Type; 6] = [
 
 /// Keys that several types have, and what is said of them where none of those is meant.
 const SHARED: [(&[&str], &str); 2] = [
-    (&["path", "mode", "owner", "group", "notify", "acknowledge"], "it belongs to a sink that is a file"),
-    (&["timeout", "receipt"], "it belongs to a sink of type \"webhook\" or \"command\""),
+    (
+        &["path", "mode", "owner", "group", "notify", "acknowledge"],
+        "it belongs to a sink that is a file",
+    ),
+    (
+        &["timeout", "receipt"],
+        "it belongs to a sink of type \"webhook\" or \"command\"",
+    ),
 ];
 
-const RECEIPTS: [(&str, Receipt); 2] = [("status", Receipt::Status), ("fingerprint", Receipt::Fingerprint)];
+const RECEIPTS: [(&str, Receipt); 2] = [
+    ("status", Receipt::Status),
+    ("fingerprint", Receipt::Fingerprint),
+];
 
 impl SinkSpec {
     pub fn read(table: &mut Table<'_>) -> Self {
         let span = table.span();
         let name = table.required("name", &value::NAME);
         let required = table.flag("required");
-        let words: [(&'static str, usize); TYPES.len()] = std::array::from_fn(|at| (TYPES[at].name, at));
+        let words: [(&'static str, usize); TYPES.len()] =
+            std::array::from_fn(|at| (TYPES[at].name, at));
         let mut consumer = ConsumerSpec::default();
         let kind = match table.choice("type", &words).map(|at| at.value) {
             Some(at) => {
-                // What it does have is known by then, so only what it has not is told to be elsewhere.
-                SHARED.iter().for_each(|(keys, help)| table.elsewhere(keys, help));
-                TYPES.iter().for_each(|other| table.elsewhere(other.keys, other.belongs));
+                // What it does have is known by then, so only what it has not is told to be
+                // elsewhere.
+                SHARED
+                    .iter()
+                    .for_each(|(keys, help)| table.elsewhere(keys, help));
+                TYPES
+                    .iter()
+                    .for_each(|other| table.elsewhere(other.keys, other.belongs));
                 if TYPES[at].keys.contains(&"notify") {
                     consumer = ConsumerSpec::read(table);
                 }
@@ -112,7 +153,7 @@ impl SinkSpec {
                 if !table.has("type") {
                     let names = TYPES.map(|it| format!("\"{}\"", it.name)).join(", ");
                     table
-                        .faults()
+                        .issues()
                         .error(span, "`type` is missing in [[account.sink]]")
                         .help(format!("it is one of {names}"));
                 }
@@ -121,7 +162,12 @@ impl SinkSpec {
                 None
             }
         };
-        Self { name, required, kind, consumer }
+        Self {
+            name,
+            required,
+            kind,
+            consumer,
+        }
     }
 }
 
@@ -210,8 +256,15 @@ impl CommandSpec {
     fn read(table: &mut Table<'_>) -> Self {
         Self {
             argv: table.required_list("argv", &value::ARGUMENT),
-            stdin: table.choice("stdin", &[("json", CommandInput::Json), ("token", CommandInput::Token)]),
-            environment: table.pairs("environment", value::VARIABLE.parse, value::environment_value),
+            stdin: table.choice(
+                "stdin",
+                &[("json", CommandInput::Json), ("token", CommandInput::Token)],
+            ),
+            environment: table.pairs(
+                "environment",
+                value::VARIABLE.parse,
+                value::environment_value,
+            ),
             timeout: table.value("timeout", &value::TIME_SPAN),
             receipt: table.choice("receipt", &RECEIPTS),
         }
@@ -249,13 +302,14 @@ impl TemplateSpec {
         match (table.has("template"), table.has("inline")) {
             (true, false) | (false, true) => {}
             (false, false) => {
-                table.faults().error(span, "the sink has no template").help(
-                    "add `template = \"/path/to/file.j2\"`, or `inline = \"…\"` with its text".to_owned(),
+                table.issues().error(span, "the sink has no template").help(
+                    "add `template = \"/path/to/file.j2\"`, or `inline = \"…\"` with its text"
+                        .to_owned(),
                 );
             }
             (true, true) => {
                 table
-                    .faults()
+                    .issues()
                     .error(span, "`template` and `inline` exclude each other")
                     .help("keep the one that is meant".to_owned());
             }

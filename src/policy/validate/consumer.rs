@@ -4,9 +4,13 @@ use super::{or, secs};
 use crate::policy::spec::{AcknowledgeSpec, ConsumerSpec, NotifySpec};
 use crate::policy::{Acknowledge, Notify, NotifyWhat, UnitAction};
 
-/// Both, where they are well written or absent. What is wrong with them was recorded when they were read.
+/// Both, where they are well written or absent. What is wrong with them was recorded when they were
+/// read.
 pub(super) fn consumer(spec: ConsumerSpec) -> Option<(Option<Notify>, Option<Acknowledge>)> {
-    let ConsumerSpec { notify: told, acknowledge: heard } = spec;
+    let ConsumerSpec {
+        notify: told,
+        acknowledge: heard,
+    } = spec;
     let told = match told {
         Some(spec) => Some(notify(spec)?),
         None => None,
@@ -19,18 +23,30 @@ pub(super) fn consumer(spec: ConsumerSpec) -> Option<(Option<Notify>, Option<Ack
 }
 
 fn notify(spec: NotifySpec) -> Option<Notify> {
-    let NotifySpec { unit, action, argv, timeout } = spec;
+    let NotifySpec {
+        unit,
+        action,
+        argv,
+        timeout,
+    } = spec;
     let what = match (unit, argv) {
-        (Some(unit), None) => {
-            NotifyWhat::Unit { unit: unit.value, action: or(action, UnitAction::TryReloadOrRestart) }
-        }
+        (Some(unit), None) => NotifyWhat::Unit {
+            unit: unit.value,
+            action: or(action, UnitAction::TryReloadOrRestart),
+        },
         (None, Some(argv)) => NotifyWhat::Program(argv.value),
         (Some(_), Some(_)) | (None, None) => return None,
     };
-    Some(Notify { what, timeout: or(timeout, secs(60)) })
+    Some(Notify {
+        what,
+        timeout: or(timeout, secs(60)),
+    })
 }
 
 fn acknowledge(spec: AcknowledgeSpec) -> Option<Acknowledge> {
     let AcknowledgeSpec { path, within } = spec;
-    Some(Acknowledge { path: path?.value, within: or(within, secs(2 * 60 * 60)) })
+    Some(Acknowledge {
+        path: path?.value,
+        within: or(within, secs(2 * 60 * 60)),
+    })
 }

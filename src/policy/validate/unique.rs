@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::policy::source::{At, Span};
-use crate::policy::spec::{AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, SinkKindSpec, TemplateSpec};
+use crate::policy::spec::{
+    AccessSpec, AccountSpec, AuthConfigSpec, LoginSpec, SinkKindSpec, TemplateSpec,
+};
 use crate::secret::SecretSource;
 
 /// What writes to a path.
-enum Writer<'s> {
+enum PathWriter<'s> {
     /// The whole file.
     File,
     /// One key of it.
-    EnvFile { key: Option<&'s At<String>>, access: &'s AccessSpec },
+    EnvFile {
+        key: Option<&'s At<String>>,
+        access: &'s AccessSpec,
+    },
 }
 
 /// Records every second of what may stand only once.
@@ -25,31 +30,48 @@ pub(super) fn check<'s>(
     context: &mut Context<'_>,
 ) {
     let accounts: Vec<&AccountSpec> = accounts.collect();
-    names(accounts.iter().filter_map(|account| account.name.as_ref()), "account", context);
+    names(
+        accounts.iter().filter_map(|account| account.name.as_ref()),
+        "account",
+        context,
+    );
     for account in &accounts {
-        names(account.sinks.iter().filter_map(|sink| sink.name.as_ref()), "sink of this account", context);
+        names(
+            account.sinks.iter().filter_map(|sink| sink.name.as_ref()),
+            "sink of this account",
+            context,
+        );
     }
     let read = read_paths(main, &accounts, context);
-    let mut written: HashMap<&Path, Vec<(Span, Writer<'_>)>> = HashMap::new();
+    let mut written: HashMap<&Path, Vec<(Span, PathWriter<'_>)>> = HashMap::new();
     let mut configs = HashMap::new();
     for sink in accounts.iter().flat_map(|account| &account.sinks) {
         let (path, writer) = match &sink.kind {
-            Some(SinkKindSpec::File(file)) => (&file.path, Writer::File),
-            Some(SinkKindSpec::Template(file)) => (&file.path, Writer::File),
-            Some(SinkKindSpec::EnvFile(file)) => {
-                (&file.path, Writer::EnvFile { key: file.key.as_ref(), access: &file.access })
-            }
+            Some(SinkKindSpec::File(file)) => (&file.path, PathWriter::File),
+            Some(SinkKindSpec::Template(file)) => (&file.path, PathWriter::File),
+            Some(SinkKindSpec::EnvFile(file)) => (
+                &file.path,
+                PathWriter::EnvFile {
+                    key: file.key.as_ref(),
+                    access: &file.access,
+                },
+            ),
             Some(SinkKindSpec::AuthConfig(config)) => {
                 same_config(config, &mut configs, context);
                 continue;
             }
             Some(SinkKindSpec::Webhook(_) | SinkKindSpec::Command(_)) | None => continue,
         };
-        let Some(At { value: path, span }) = path else { continue };
+        let Some(At { value: path, span }) = path else {
+            continue;
+        };
         if let Some(what) = read.get(path.as_path()) {
             context
-                .faults
-                .error(*span, format!("this file is {what}: a sink would overwrite it"))
+                .issues
+                .error(
+                    *span,
+                    format!("this file is {what}: a sink would overwrite it"),
+                )
                 .help("give the token a file of its own".to_owned());
         }
         let earlier = written.entry(path).or_default();
@@ -67,11 +89,13 @@ fn same_config<'s>(
     seen: &mut HashMap<(&'s str, &'s str), Span>,
     context: &mut Context<'_>,
 ) {
-    let (Some(account), Some(id)) = (&config.account_id, &config.auth_config_id) else { return };
+    let (Some(account), Some(id)) = (&config.account_id, &config.auth_config_id) else {
+        return;
+    };
     match seen.get(&(account.value.as_str(), id.value.as_str())) {
         Some(first) => {
             context
-                .faults
+                .issues
                 .error(id.span, "another sink puts its token into this auth config")
                 .other("the first is at", *first);
         }
@@ -87,7 +111,10 @@ fn names<'s>(all: impl Iterator<Item = &'s At<String>>, what: &str, context: &mu
         match seen.get(name.as_str()) {
             Some(first) => {
                 let message = format!("another {what} is called `{name}`");
-                context.faults.error(*span, message).other("the first is at", *first);
+                context
+                    .issues
+                    .error(*span, message)
+                    .other("the first is at", *first);
             }
             None => {
                 seen.insert(name, *span);
@@ -97,21 +124,42 @@ fn names<'s>(all: impl Iterator<Item = &'s At<String>>, what: &str, context: &mu
 }
 
 /// Two sinks on one path: only env-files can share it.
-fn same_path(span: Span, writer: &Writer<'_>, first: Span, other: &Writer<'_>, context: &mut Context<'_>) {
-    let faults = &mut *context.faults;
+fn same_path(
+    span: Span,
+    writer: &PathWriter<'_>,
+    first: Span,
+    other: &PathWriter<'_>,
+    context: &mut Context<'_>,
+) {
+    let issues = &mut *context.issues;
     match (writer, other) {
-        (Writer::File, Writer::File) => {
-            faults.error(span, "another sink writes this file").other("the first is at", first);
-        }
-        (Writer::File, Writer::EnvFile { .. }) | (Writer::EnvFile { .. }, Writer::File) => {
-            faults
-                .error(span, "this is the file of a file sink and of an env-file sink")
+        (PathWriter::File, PathWriter::File) => {
+            issues
+                .error(span, "another sink writes this file")
                 .other("the first is at", first);
         }
-        (Writer::EnvFile { access, .. }, Writer::EnvFile { access: first_access, .. }) => {
+        (PathWriter::File, PathWriter::EnvFile { .. })
+        | (PathWriter::EnvFile { .. }, PathWriter::File) => {
+            issues
+                .error(
+                    span,
+                    "this is the file of a file sink and of an env-file sink",
+                )
+                .other("the first is at", first);
+        }
+        (
+            PathWriter::EnvFile { access, .. },
+            PathWriter::EnvFile {
+                access: first_access,
+                ..
+            },
+        ) => {
             if shape(access) != shape(first_access) {
-                faults
-                    .warning(span, "two sinks give this file another mode, owner or group")
+                issues
+                    .warning(
+                        span,
+                        "two sinks give this file another mode, owner or group",
+                    )
                     .help("write the same in both, or the last to deliver has it".to_owned())
                     .other("the first is at", first);
             }
@@ -128,16 +176,27 @@ fn shape(access: &AccessSpec) -> (Option<u32>, Option<&str>, Option<&str>) {
     )
 }
 
-fn same_key(writer: &Writer<'_>, earlier: &[(Span, Writer<'_>)], context: &mut Context<'_>) {
-    let Writer::EnvFile { key: Some(key), .. } = writer else { return };
+fn same_key(
+    writer: &PathWriter<'_>,
+    earlier: &[(Span, PathWriter<'_>)],
+    context: &mut Context<'_>,
+) {
+    let PathWriter::EnvFile { key: Some(key), .. } = writer else {
+        return;
+    };
     let first = earlier.iter().find_map(|(_, other)| match other {
-        Writer::EnvFile { key: Some(other), .. } if other.value == key.value => Some(other.span),
-        Writer::EnvFile { .. } | Writer::File => None,
+        PathWriter::EnvFile {
+            key: Some(other), ..
+        } if other.value == key.value => Some(other.span),
+        PathWriter::EnvFile { .. } | PathWriter::File => None,
     });
     if let Some(first) = first {
         context
-            .faults
-            .error(key.span, format!("another sink writes `{}` of this file", key.value))
+            .issues
+            .error(
+                key.span,
+                format!("another sink writes `{}` of this file", key.value),
+            )
             .other("the first is at", first);
     }
 }
@@ -161,14 +220,30 @@ fn read_paths(
             )
             | None => None,
         });
-        account.login.iter().flat_map(LoginSpec::sources).chain(sinks)
+        account
+            .login
+            .iter()
+            .flat_map(LoginSpec::sources)
+            .chain(sinks)
     });
     for sink in accounts.iter().flat_map(|account| &account.sinks) {
-        if let Some(SinkKindSpec::Template(TemplateSpec { template: Some(path), .. })) = &sink.kind {
+        if let Some(SinkKindSpec::Template(TemplateSpec {
+            template: Some(path),
+            ..
+        })) = &sink.kind
+        {
             read.insert(context.directory.join(&path.value), "a template");
         }
-        if let Some(path) = sink.consumer.acknowledge.as_ref().and_then(|it| it.path.as_ref()) {
-            read.insert(path.value.clone(), "where a consumer acknowledges its token");
+        if let Some(path) = sink
+            .consumer
+            .acknowledge
+            .as_ref()
+            .and_then(|it| it.path.as_ref())
+        {
+            read.insert(
+                path.value.clone(),
+                "where a consumer acknowledges its token",
+            );
         }
     }
     for secret in secrets {
@@ -181,9 +256,14 @@ fn read_paths(
     }
     if let Some(directory) = &context.passwords_dir {
         for account in accounts {
-            let Some((name, login)) = account.name.as_ref().zip(account.login.as_ref()) else { continue };
+            let Some((name, login)) = account.name.as_ref().zip(account.login.as_ref()) else {
+                continue;
+            };
             if login.leaves_password_to_the_directory() {
-                read.insert(directory.value.join(&name.value), "where a secret is read from");
+                read.insert(
+                    directory.value.join(&name.value),
+                    "where a secret is read from",
+                );
             }
         }
     }

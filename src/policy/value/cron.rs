@@ -1,8 +1,9 @@
 //! Cron lines: five fields, or six with seconds first.
 //!
-//! `croner` takes more than is promised here (years, nicknames, names of months in the hour's field,
-//! empty list entries that match nothing); that is refused first, so that a line means to the daemon
-//! what it means to an operator. Knows nothing of time zones: a line that comes due in one does so in all.
+//! `croner` takes more than is promised here (years, nicknames, names of months in the hour's
+//! field, empty list entries that match nothing); that is refused first, so that a line means to
+//! the daemon what it means to an operator. Knows nothing of time zones: a line that comes due in
+//! one does so in all.
 
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-use super::{Kind, Refusal, kind, quoted};
+use super::{ValueError, ValueKind, kind, quoted};
 use crate::policy::CronExpr;
 
 /// A cron line that comes due.
-pub(in crate::policy) const CRON: Kind<CronExpr> = kind("a cron line such as \"30 3 * * SUN\"", parse);
+pub(in crate::policy) const CRON: ValueKind<CronExpr> =
+    kind("a cron line such as \"30 3 * * SUN\"", parse);
 
 const HELP: &str = "write minute, hour, day of month, month, day of week: \"30 3 * * SUN\"; a sixth field, seconds, may come first";
 
@@ -29,37 +31,55 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// The Gregorian calendar repeats itself after so many days, weekdays included.
 const CALENDAR_CYCLE: usize = 146_097;
 
-fn parse(text: &str) -> Result<CronExpr, Refusal> {
-    let refuse = |message: String| Refusal::new(message).help(HELP.to_owned());
-    if let Some((_, line)) = NICKNAMES.iter().find(|(name, _)| text.trim().eq_ignore_ascii_case(name)) {
-        return Err(Refusal::new("a cron line has 5 or 6 fields").help(format!("write \"{line}\"")));
+fn parse(text: &str) -> Result<CronExpr, ValueError> {
+    let refuse = |message: String| ValueError::new(message).help(HELP.to_owned());
+    if let Some((_, line)) = NICKNAMES
+        .iter()
+        .find(|(name, _)| text.trim().eq_ignore_ascii_case(name))
+    {
+        return Err(
+            ValueError::new("a cron line has 5 or 6 fields").help(format!("write \"{line}\""))
+        );
     }
     let fields: Vec<&str> = text.split_whitespace().collect();
     // Seconds may be left out; with them, every field has the same number.
     let first = match fields.len() {
         5 => 1,
         6 => 0,
-        got => return Err(refuse(format!("a cron line has 5 or 6 fields, this has {got}"))),
+        got => {
+            return Err(refuse(format!(
+                "a cron line has 5 or 6 fields, this has {got}"
+            )));
+        }
     };
     for (number, field) in (first..).zip(&fields) {
         check_field(number, field).map_err(refuse)?;
     }
-    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    let cron = parser.parse(&fields.join(" ")).map_err(|error| refuse(plain(&error.to_string())))?;
+    let parser = CronParser::builder()
+        .seconds(Seconds::Optional)
+        .year(Year::Disallowed)
+        .build();
+    let cron = parser
+        .parse(&fields.join(" "))
+        .map_err(|error| refuse(plain(&error.to_string())))?;
     if !comes_due(&cron) {
-        return Err(Refusal::new("this never comes due").help(
+        return Err(ValueError::new("this never comes due").help(
             "no day of the calendar fits day of month and month (and, with a + before it, day of week)"
                 .to_owned(),
         ));
     }
-    Ok(CronExpr { text: text.to_owned(), cron })
+    Ok(CronExpr {
+        text: text.to_owned(),
+        cron,
+    })
 }
 
 /// Takes the field's names out, then looks at what is left.
@@ -76,7 +96,9 @@ fn check_field(number: usize, field: &str) -> Result<(), String> {
         return Err(format!("the {what} has an empty entry in its list"));
     }
     let upper = field.to_ascii_uppercase();
-    let left = names.iter().fold(upper, |left, name| left.replace(name, "0"));
+    let left = names
+        .iter()
+        .fold(upper, |left, name| left.replace(name, "0"));
     let belongs = |c: char| c.is_ascii_digit() || "*/,-".contains(c) || letters.contains(c);
     match left.chars().all(belongs) {
         true => Ok(()),
@@ -86,8 +108,15 @@ fn check_field(number: usize, field: &str) -> Result<(), String> {
 
 /// `croner`'s words, in ours.
 fn plain(error: &str) -> String {
-    let said = error.split_once(": ").map_or(error, |(_, said)| said).trim_end_matches('.');
-    format!("not a cron line: {}{}", said[..1].to_lowercase(), &said[1..])
+    let said = error
+        .split_once(": ")
+        .map_or(error, |(_, said)| said)
+        .trim_end_matches('.');
+    format!(
+        "not a cron line: {}{}",
+        said[..1].to_lowercase(),
+        &said[1..]
+    )
 }
 
 /// Some day fits, and on it some hour, minute and second.
@@ -99,7 +128,9 @@ fn comes_due(cron: &Cron) -> bool {
     let first = NaiveDate::from_ymd_opt(2024, 1, 1).expect("a date of the calendar");
     time && first.iter_days().take(CALENDAR_CYCLE).any(|day| {
         pattern.month_match(day.month()).unwrap_or(false)
-            && pattern.day_match(day.year(), day.month(), day.day()).unwrap_or(false)
+            && pattern
+                .day_match(day.year(), day.month(), day.day())
+                .unwrap_or(false)
     })
 }
 
@@ -126,7 +157,10 @@ mod tests {
     fn next(text: &str) -> String {
         let expr = parse(text).unwrap();
         let from = "2026-11-22T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
-        expr.cron.find_next_occurrence(&from, false).unwrap().to_rfc3339()
+        expr.cron
+            .find_next_occurrence(&from, false)
+            .unwrap()
+            .to_rfc3339()
     }
 
     #[test]
@@ -151,7 +185,10 @@ mod tests {
         for (text, why) in [
             ("", "a cron line has 5 or 6 fields, this has 0"),
             ("* * * *", "a cron line has 5 or 6 fields, this has 4"),
-            ("0 0 0 1 1 * 2026", "a cron line has 5 or 6 fields, this has 7"),
+            (
+                "0 0 0 1 1 * 2026",
+                "a cron line has 5 or 6 fields, this has 7",
+            ),
             ("@weekly", "a cron line has 5 or 6 fields"),
             ("60 * * * *", "not a cron line: number out of bounds"),
             ("0 24 * * *", "not a cron line: number out of bounds"),

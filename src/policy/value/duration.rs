@@ -1,15 +1,21 @@
 //! Durations as an operator writes them: `"500ms"`, `"36h"`, `"1d 12h"`.
 //!
-//! Whole numbers with a unit each, the units ms, s, m, h, d (24 h) and w (7 d), each at most once, with
-//! or without blanks between the parts. Knows no calendar: a day is always 24 hours.
+//! Whole numbers with a unit each, the units ms, s, m, h, d (24 h) and w (7 d), each at most once,
+//! with or without blanks between the parts. Knows no calendar: a day is always 24 hours.
 
 use std::time::Duration;
 
-use super::{Kind, Refusal};
+use super::{ValueError, ValueKind};
 
 /// Units and their milliseconds, the largest first.
-const UNITS: [(&str, u64); 6] =
-    [("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 6] = [
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// What people write for a unit, and which it is.
 const OTHER_NAMES: [(&str, &[&str]); 6] = [
@@ -18,23 +24,35 @@ const OTHER_NAMES: [(&str, &[&str]); 6] = [
     ("h", &["hr", "hrs", "hour", "hours"]),
     ("m", &["min", "mins", "minute", "minutes"]),
     ("s", &["sec", "secs", "second", "seconds"]),
-    ("ms", &["msec", "milli", "millis", "millisecond", "milliseconds"]),
+    (
+        "ms",
+        &["msec", "milli", "millis", "millisecond", "milliseconds"],
+    ),
 ];
 
 /// The longest, in milliseconds: a hundred years. Times stay within what a calendar can reckon.
 const LONGEST: u64 = 36_525 * 86_400_000;
 
 /// A duration, zero too.
-pub(in crate::policy) const DURATION: Kind<Duration> =
-    Kind { expected: EXPECTED, parse: duration, integer: Some(without_unit) };
+pub(in crate::policy) const DURATION: ValueKind<Duration> = ValueKind {
+    expected: EXPECTED,
+    parse: duration,
+    integer: Some(without_unit),
+};
 
 /// A duration longer than zero.
-pub(in crate::policy) const TIME_SPAN: Kind<Duration> =
-    Kind { expected: EXPECTED, parse: time_span, integer: Some(without_unit) };
+pub(in crate::policy) const TIME_SPAN: ValueKind<Duration> = ValueKind {
+    expected: EXPECTED,
+    parse: time_span,
+    integer: Some(without_unit),
+};
 
 /// The time between two runs: whole seconds are what the waker counts in.
-pub(in crate::policy) const INTERVAL: Kind<Duration> =
-    Kind { expected: EXPECTED, parse: interval, integer: Some(without_unit) };
+pub(in crate::policy) const INTERVAL: ValueKind<Duration> = ValueKind {
+    expected: EXPECTED,
+    parse: interval,
+    integer: Some(without_unit),
+};
 
 const EXPECTED: &str = "a duration such as \"30s\"";
 
@@ -48,7 +66,7 @@ pub struct DurationError {
 
 /// Reads `"1d 12h"` and the like, up to a hundred years.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    duration(text).map_err(|Refusal { message, help }| DurationError { message, help })
+    duration(text).map_err(|ValueError { message, help }| DurationError { message, help })
 }
 
 /// Writes a duration as [`parse_duration`] reads it; what is less than a millisecond is left out.
@@ -62,36 +80,41 @@ pub fn format_duration(duration: Duration) -> String {
             rest %= millis;
         }
     }
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }
 
-fn interval(text: &str) -> Result<Duration, Refusal> {
+fn interval(text: &str) -> Result<Duration, ValueError> {
     let interval = time_span(text)?;
     if interval < Duration::from_secs(1) {
-        return Err(Refusal::new("must be a second or longer"));
+        return Err(ValueError::new("must be a second or longer"));
     }
     Ok(interval)
 }
 
-fn time_span(text: &str) -> Result<Duration, Refusal> {
+fn time_span(text: &str) -> Result<Duration, ValueError> {
     match duration(text)? {
-        Duration::ZERO => Err(Refusal::new("must be longer than zero")),
+        Duration::ZERO => Err(ValueError::new("must be longer than zero")),
         longer => Ok(longer),
     }
 }
 
-fn without_unit(digits: &str) -> Result<Duration, Refusal> {
+fn without_unit(digits: &str) -> Result<Duration, ValueError> {
     let help = match digits.len() {
         1..=9 => format!("write it as `\"{digits}s\"` if seconds are meant"),
         _ => "the units are ms, s, m, h, d and w".to_owned(),
     };
-    Err(Refusal::new("a duration is a string with a unit, this is an integer").help(help))
+    Err(ValueError::new("a duration is a string with a unit, this is an integer").help(help))
 }
 
-fn duration(text: &str) -> Result<Duration, Refusal> {
+fn duration(text: &str) -> Result<Duration, ValueError> {
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(Refusal::new("empty").help("write a duration such as \"30s\" or \"1d 12h\"".to_owned()));
+        return Err(ValueError::new("empty")
+            .help("write a duration such as \"30s\" or \"1d 12h\"".to_owned()));
     }
     let mut seen: Vec<&str> = Vec::new();
     let mut total: u64 = 0;
@@ -99,57 +122,69 @@ fn duration(text: &str) -> Result<Duration, Refusal> {
         let (number, unit, after) = part(rest)?;
         let (name, millis) = known_unit(number, unit)?;
         if seen.contains(&name) {
-            return Err(Refusal::new(format!("the unit `{name}` stands twice"))
+            return Err(ValueError::new(format!("the unit `{name}` stands twice"))
                 .help("write each unit once, such as \"1d 12h\"".to_owned()));
         }
         seen.push(name);
-        let sum = number.parse::<u64>().ok().and_then(|n| n.checked_mul(millis));
-        let sum = sum.and_then(|part| total.checked_add(part)).filter(|sum| *sum <= LONGEST);
-        total = sum.ok_or_else(|| Refusal::new("longer than a hundred years"))?;
+        let sum = number
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(millis));
+        let sum = sum
+            .and_then(|part| total.checked_add(part))
+            .filter(|sum| *sum <= LONGEST);
+        total = sum.ok_or_else(|| ValueError::new("longer than a hundred years"))?;
         rest = after.trim_start();
     }
     Ok(Duration::from_millis(total))
 }
 
 /// The next number and its unit, and what comes after.
-fn part(text: &str) -> Result<(&str, &str, &str), Refusal> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+fn part(text: &str) -> Result<(&str, &str, &str), ValueError> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     if number.is_empty() {
         return Err(match text.as_bytes()[0] {
-            b'-' => Refusal::new("a duration is never negative"),
-            _ => Refusal::new("not a duration")
+            b'-' => ValueError::new("a duration is never negative"),
+            _ => ValueError::new("not a duration")
                 .help("write a number and its unit, such as \"30s\" or \"1d 12h\"".to_owned()),
         });
     }
     if rest.starts_with(['.', ',']) {
-        return Err(
-            Refusal::new("not a whole number").help("write \"1h 30m\" instead of \"1.5h\"".to_owned())
-        );
+        return Err(ValueError::new("not a whole number")
+            .help("write \"1h 30m\" instead of \"1.5h\"".to_owned()));
     }
-    let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+    let letters = rest
+        .find(|c: char| !c.is_alphabetic())
+        .unwrap_or(rest.len());
     let (unit, after) = rest.split_at(letters);
     Ok((number, unit, after))
 }
 
-fn known_unit(number: &str, unit: &str) -> Result<(&'static str, u64), Refusal> {
+fn known_unit(number: &str, unit: &str) -> Result<(&'static str, u64), ValueError> {
     if let Some(known) = UNITS.into_iter().find(|(name, _)| *name == unit) {
         return Ok(known);
     }
     if unit.is_empty() {
         let help = "put the unit right after the number: ms, s, m, h, d or w".to_owned();
-        return Err(Refusal::new("a number without its unit").help(help));
+        return Err(ValueError::new("a number without its unit").help(help));
     }
     let lower = unit.to_lowercase();
-    let meant = UNITS.iter().map(|(name, _)| *name).find(|name| *name == lower).or_else(|| {
-        let named = |(_, names): &&(&str, &[&str])| names.contains(&lower.as_str());
-        OTHER_NAMES.iter().find(named).map(|(name, _)| *name)
-    });
+    let meant = UNITS
+        .iter()
+        .map(|(name, _)| *name)
+        .find(|name| *name == lower)
+        .or_else(|| {
+            let named = |(_, names): &&(&str, &[&str])| names.contains(&lower.as_str());
+            OTHER_NAMES.iter().find(named).map(|(name, _)| *name)
+        });
     let help = match meant {
         Some(name) if number.len() <= 20 => format!("did you mean `{number}{name}`?"),
         Some(_) | None => "the units are ms, s, m, h, d and w".to_owned(),
     };
-    Err(Refusal::new(format!("unknown unit {}", super::quoted(unit))).help(help))
+    Err(ValueError::new(format!("unknown unit {}", super::quoted(unit))).help(help))
 }
 
 #[cfg(test)]
@@ -171,7 +206,11 @@ mod tests {
             ("5m", 300.0),
             ("36525d", 3_155_760_000.0),
         ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs_f64(seconds)),
+                "{text}"
+            );
         }
     }
 

@@ -3,28 +3,32 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use url::{Host, Url};
 
-use super::{Kind, Refusal, kind};
+use super::{ValueError, ValueKind, kind};
 
 /// Where RingCX answers.
-pub(in crate::policy) const BASE_URL: Kind<Url> =
-    kind("an address such as \"https://ringcx.ringcentral.com\"", |text| {
+pub(in crate::policy) const BASE_URL: ValueKind<Url> = kind(
+    "an address such as \"https://ringcx.ringcentral.com\"",
+    |text| {
         let url = web_address(text)?;
         match url.query() {
-            Some(_) => {
-                Err(Refusal::new("the address has a query")
-                    .help(Some("leave out what follows the ?".to_owned())))
-            }
+            Some(_) => Err(ValueError::new("the address has a query")
+                .help(Some("leave out what follows the ?".to_owned()))),
             None => Ok(url),
         }
-    });
+    },
+);
 
 /// Where RingEX answers.
-pub(in crate::policy) const RINGEX_URL: Kind<Url> =
-    kind("an address such as \"https://platform.ringcentral.com\"", |text| (BASE_URL.parse)(text));
+pub(in crate::policy) const RINGEX_URL: ValueKind<Url> = kind(
+    "an address such as \"https://platform.ringcentral.com\"",
+    |text| (BASE_URL.parse)(text),
+);
 
 /// Where a webhook is posted to.
-pub(in crate::policy) const WEBHOOK_URL: Kind<Url> =
-    kind("an address such as \"https://example.com/hook\"", web_address);
+pub(in crate::policy) const WEBHOOK_URL: ValueKind<Url> = kind(
+    "an address such as \"https://example.com/hook\"",
+    web_address,
+);
 
 /// Headers the daemon sets itself, or that belong to the connection.
 const OURS: [&str; 12] = [
@@ -42,16 +46,23 @@ const OURS: [&str; 12] = [
     "expect",
 ];
 
-fn web_address(text: &str) -> Result<Url, Refusal> {
-    let refuse = |message: &str, help: &str| Err(Refusal::new(message).help(Some(help.to_owned())));
+fn web_address(text: &str) -> Result<Url, ValueError> {
+    let refuse =
+        |message: &str, help: &str| Err(ValueError::new(message).help(Some(help.to_owned())));
     let Ok(url) = Url::parse(text) else {
-        return refuse("not an address", "write all of it, such as `https://example.com`");
+        return refuse(
+            "not an address",
+            "write all of it, such as `https://example.com`",
+        );
     };
     let Some(host) = url.host() else {
         return refuse("the address has no host", "write `https://` and a host");
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("the address has a user or a password", "leave out what stands before the @");
+        return refuse(
+            "the address has a user or a password",
+            "leave out what stands before the @",
+        );
     }
     if url.fragment().is_some() {
         return refuse("the address has a fragment", "leave out what follows the #");
@@ -59,8 +70,14 @@ fn web_address(text: &str) -> Result<Url, Refusal> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&host.to_owned()) => Ok(url),
-        "http" => refuse("plain http to another machine", "use https:// (http:// is only for loopback)"),
-        _ => refuse("not an address of the web", "use https:// (or http:// on loopback)"),
+        "http" => refuse(
+            "plain http to another machine",
+            "use https:// (http:// is only for loopback)",
+        ),
+        _ => refuse(
+            "not an address of the web",
+            "use https:// (or http:// on loopback)",
+        ),
     }
 }
 
@@ -74,11 +91,12 @@ pub(in crate::policy) fn is_loopback(host: &Host) -> bool {
 }
 
 /// A machine, by name or address.
-pub(in crate::policy) const HOST: Kind<(String, Host)> =
+pub(in crate::policy) const HOST: ValueKind<(String, Host)> =
     kind("a host such as \"smtp.example.com\"", |text| {
         let refuse = || {
-            Refusal::new("not a host")
-                .help(Some("write its name or address alone, without scheme, user or port".to_owned()))
+            ValueError::new("not a host").help(Some(
+                "write its name or address alone, without scheme, user or port".to_owned(),
+            ))
         };
         let plain = |c: char| c.is_alphanumeric() || ".-:[]_".contains(c);
         if !text.chars().all(plain) {
@@ -99,26 +117,27 @@ pub(in crate::policy) const HOST: Kind<(String, Host)> =
     });
 
 /// The name of a header that the policy may add, in lower case.
-pub(in crate::policy) fn header_name(text: &str) -> Result<String, Refusal> {
+pub(in crate::policy) fn header_name(text: &str) -> Result<String, ValueError> {
     let Ok(name) = HeaderName::try_from(text) else {
-        return Err(Refusal::new("not the name of a header"));
+        return Err(ValueError::new("not the name of a header"));
     };
     let ours = name.as_str().starts_with("webhook-") || OURS.contains(&name.as_str());
     if ours {
         let help = "content-type, webhook-* and what belongs to the connection are not the policy's to set";
-        return Err(Refusal::new("this header is set by the daemon").help(Some(help.to_owned())));
+        return Err(ValueError::new("this header is set by the daemon").help(Some(help.to_owned())));
     }
     Ok(name.as_str().to_owned())
 }
 
 /// A header's value.
-pub(in crate::policy) fn header_value(text: &str) -> Result<String, Refusal> {
+pub(in crate::policy) fn header_value(text: &str) -> Result<String, ValueError> {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     if printable && HeaderValue::try_from(text).is_ok() && text.trim() == text {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new("not the value of a header")
-        .help(Some("it is one line of printable ASCII, without blanks around it".to_owned())))
+    Err(ValueError::new("not the value of a header").help(Some(
+        "it is one line of printable ASCII, without blanks around it".to_owned(),
+    )))
 }
 
 #[cfg(test)]
@@ -177,7 +196,11 @@ mod tests {
             ("[::1]", "::1", true),
         ] {
             let (got, host) = (HOST.parse)(text).unwrap();
-            assert_eq!((got.as_str(), is_loopback(&host)), (name, loopback), "{text}");
+            assert_eq!(
+                (got.as_str(), is_loopback(&host)),
+                (name, loopback),
+                "{text}"
+            );
         }
         for bad in ["", "smtp://h", "h:587", "u@h", "a b", "h/x"] {
             assert!((HOST.parse)(bad).is_err(), "{bad}");
@@ -188,12 +211,26 @@ mod tests {
     fn our_own_headers_are_not_the_policys_to_set() {
         assert_eq!(header_name("X-Tenant").unwrap(), "x-tenant");
         assert_eq!(header_name("Authorization").unwrap(), "authorization");
-        for bad in ["Content-Type", "webhook-id", "WEBHOOK-SIGNATURE", "host", "", "a b", "a:", "ä"] {
+        for bad in [
+            "Content-Type",
+            "webhook-id",
+            "WEBHOOK-SIGNATURE",
+            "host",
+            "",
+            "a b",
+            "a:",
+            "ä",
+        ] {
             assert!(header_name(bad).is_err(), "{bad}");
         }
-        for (value, good) in
-            [("sales", true), ("a b", true), ("", true), ("a\r\nb: c", false), ("ä", false), (" a", false)]
-        {
+        for (value, good) in [
+            ("sales", true),
+            ("a b", true),
+            ("", true),
+            ("a\r\nb: c", false),
+            ("ä", false),
+            (" a", false),
+        ] {
             assert_eq!(header_value(value).is_ok(), good, "{value:?}");
         }
     }

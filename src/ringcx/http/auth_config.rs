@@ -4,20 +4,35 @@ use reqwest::{Method, header};
 
 use super::{HttpApi, MAX_BODY, MAX_LIST, exposed};
 use crate::ringcx::Auth;
-use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigs, Place};
+use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigId, AuthConfigs};
 use crate::secret::Token;
 
 /// The path of an account's auth configs; segments, so that no id can lead elsewhere.
 fn configs(account_id: &str) -> [&str; 8] {
-    ["voice", "api", "v1", "admin", "accounts", account_id, "external", "authConfigs"]
+    [
+        "voice",
+        "api",
+        "v1",
+        "admin",
+        "accounts",
+        account_id,
+        "external",
+        "authConfigs",
+    ]
 }
 
 impl AuthConfigs for HttpApi {
-    fn auth_config<'a>(&'a self, auth: Auth<'a>, place: Place<'a>) -> Answering<'a, AuthConfig> {
+    fn auth_config<'a>(
+        &'a self,
+        auth: Auth<'a>,
+        place: AuthConfigId<'a>,
+    ) -> Answering<'a, AuthConfig> {
         Box::pin(async move {
             let segments = [&configs(place.account_id)[..], &[place.config_id]].concat();
             let request = self.request_as(auth, Method::GET, &segments)?;
-            let answer = self.send("config-read", request, MAX_BODY, &[exposed(auth)]).await?;
+            let answer = self
+                .send("config-read", request, MAX_BODY, &[exposed(auth)])
+                .await?;
             answer.read(auth_config::one(&answer.body))
         })
     }
@@ -25,7 +40,7 @@ impl AuthConfigs for HttpApi {
     fn set_api_key<'a>(
         &'a self,
         auth: Auth<'a>,
-        place: Place<'a>,
+        place: AuthConfigId<'a>,
         was: &'a AuthConfig,
         key: &'a Token,
     ) -> Answering<'a, AuthConfig> {
@@ -33,16 +48,31 @@ impl AuthConfigs for HttpApi {
             let segments = [&configs(place.account_id)[..], &[place.config_id, "apiKey"]].concat();
             let body = auth_config::change(was, key).to_string();
             let request = self.request_as(auth, Method::PATCH, &segments)?;
-            let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-            let answer = self.send("config-write", request, MAX_BODY, &[exposed(auth), key.expose()]).await?;
+            let request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body);
+            let answer = self
+                .send(
+                    "config-write",
+                    request,
+                    MAX_BODY,
+                    &[exposed(auth), key.expose()],
+                )
+                .await?;
             answer.read(auth_config::one(&answer.body))
         })
     }
 
-    fn auth_configs<'a>(&'a self, auth: Auth<'a>, account_id: &'a str) -> Answering<'a, Vec<AuthConfig>> {
+    fn auth_configs<'a>(
+        &'a self,
+        auth: Auth<'a>,
+        account_id: &'a str,
+    ) -> Answering<'a, Vec<AuthConfig>> {
         Box::pin(async move {
             let request = self.request_as(auth, Method::GET, &configs(account_id))?;
-            let answer = self.send("config-list", request, MAX_LIST, &[exposed(auth)]).await?;
+            let answer = self
+                .send("config-list", request, MAX_LIST, &[exposed(auth)])
+                .await?;
             answer.read::<Vec<AuthConfig>>(auth_config::many(&answer.body))
         })
     }

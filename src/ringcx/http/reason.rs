@@ -1,30 +1,40 @@
 //! Why a request failed, in a few words for an operator.
 //!
-//! reqwest's own error text carries the URL, and with it the login's password or a token: so it is never
-//! shown. What is shown is the innermost cause, said in our words where it is a usual one, and scrubbed
-//! where it is not.
+//! reqwest's own error text carries the URL, and with it the login's password or a token: so it is
+//! never shown. What is shown is the innermost cause, said in our words where it is a usual one,
+//! and scrubbed where it is not.
 
 use std::error::Error;
 use std::io;
 
 use rustls::CertificateError;
 
-use crate::ringcx::scrub;
+use crate::ringcx::redact;
 
 /// Why no answer came, or no client could be made.
 pub fn of(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        let during = if error.is_connect() { "while connecting" } else { "while waiting for an answer" };
+        let during = if error.is_connect() {
+            "while connecting"
+        } else {
+            "while waiting for an answer"
+        };
         return format!("timed out {during}");
     }
     let causes = causes(error);
-    if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
+    {
         return of_tls(tls);
     }
     if error.is_dns() {
         return "name does not resolve".to_owned();
     }
-    let io = causes.iter().rev().find_map(|cause| cause.downcast_ref::<io::Error>());
+    let io = causes
+        .iter()
+        .rev()
+        .find_map(|cause| cause.downcast_ref::<io::Error>());
     if let Some(why) = io.and_then(|io| of_io(io.kind())) {
         return why.to_owned();
     }
@@ -33,25 +43,31 @@ pub fn of(error: &reqwest::Error) -> String {
         Some(text) if text == "connection closed before message completed" => {
             "connection closed before an answer".to_owned()
         }
-        Some(text) => scrub::line(&text, &[]),
+        Some(text) => redact::line(&text, &[]),
         None => "the request could not be made".to_owned(),
     }
 }
 
 /// Why an answer that had begun did not end.
 pub fn of_cut_body(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "timed out in the midst of the answer" } else { "the answer was cut short" }
-        .to_owned()
+    if error.is_timeout() {
+        "timed out in the midst of the answer"
+    } else {
+        "the answer was cut short"
+    }
+    .to_owned()
 }
 
 fn of_io(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "connection refused",
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            "connection reset"
-        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => "connection reset",
         io::ErrorKind::HostUnreachable => "no route to the host",
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => "the network is unreachable",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            "the network is unreachable"
+        }
         io::ErrorKind::TimedOut => "timed out while connecting",
         io::ErrorKind::UnexpectedEof => "connection closed before an answer",
         _ => return None,
@@ -60,11 +76,13 @@ fn of_io(kind: io::ErrorKind) -> Option<&'static str> {
 
 fn of_tls(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(why) = error else {
-        return format!("TLS failed: {}", scrub::line(&error.to_string(), &[]));
+        return format!("TLS failed: {}", redact::line(&error.to_string(), &[]));
     };
     let why = match why {
         CertificateError::UnknownIssuer => "its issuer is unknown".to_owned(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".to_owned()
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet".to_owned()
         }
@@ -73,7 +91,7 @@ fn of_tls(error: &rustls::Error) -> String {
         }
         CertificateError::BadSignature => "it is not signed by the issuer it names".to_owned(),
         CertificateError::Revoked => "it was revoked".to_owned(),
-        other => scrub::line(&other.to_string(), &[]),
+        other => redact::line(&other.to_string(), &[]),
     };
     format!("certificate not trusted: {why}")
 }
@@ -85,7 +103,9 @@ fn causes(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
     let mut next = error.source();
     while let Some(cause) = next {
         causes.push(cause);
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
             None => cause.source(),

@@ -1,5 +1,5 @@
-//! The two calls of a login by RingEX: one to RingEX, for an access token of its own, and one to RingCX with
-//! that.
+//! The two calls of a login by RingEX: one to RingEX, for an access token of its own, and one to
+//! RingCX with that.
 //!
 //! They go to two hosts that share nothing: neither is ever sent what belongs to the other.
 
@@ -12,14 +12,15 @@ use reqwest::{Client, Method, Url};
 
 use super::{HttpApi, MAX_BODY, fields, form, host_and_port};
 use crate::policy::RingcxPolicy;
-use crate::ringcx::{ApiError, Login, RingexAccess, RingexCredentials, wire};
+use crate::ringcx::{ApiError, LoginTokens, RingexAccess, RingexCredentials, wire};
 use crate::secret::Secret;
 
-/// What RFC 6749, section 5.2, calls a refusal of the client or of its grant: sent again it would be refused again.
+/// What RFC 6749, section 5.2, calls a refusal of the client or of its grant: sent again it would
+/// be refused again.
 const REFUSALS: [&str; 3] = ["invalid_client", "invalid_grant", "unauthorized_client"];
 
 /// RingEX at its own URL.
-pub struct Ringex {
+pub struct RingexClient {
     url: Url,
     pub(super) host: String,
     policy: RingcxPolicy,
@@ -27,22 +28,33 @@ pub struct Ringex {
     client: OnceLock<Result<Client, String>>,
 }
 
-impl Ringex {
+impl RingexClient {
     pub(super) fn new(policy: &RingcxPolicy) -> Self {
         let url = policy.ringex_url.clone();
-        Self { host: host_and_port(&url), url, policy: policy.clone(), client: OnceLock::new() }
+        Self {
+            host: host_and_port(&url),
+            url,
+            policy: policy.clone(),
+            client: OnceLock::new(),
+        }
     }
 
     fn client(&self) -> Result<&Client, ApiError> {
-        let made = self
-            .client
-            .get_or_init(|| super::client(&self.policy, &self.url).map_err(|error| error.to_string()));
-        made.as_ref().map_err(|why| ApiError::Unreachable { host: self.host.clone(), why: why.clone() })
+        let made = self.client.get_or_init(|| {
+            super::client(&self.policy, &self.url).map_err(|error| error.to_string())
+        });
+        made.as_ref().map_err(|why| ApiError::Unreachable {
+            host: self.host.clone(),
+            why: why.clone(),
+        })
     }
 }
 
 impl HttpApi {
-    pub(super) async fn ask_ringex(&self, who: RingexCredentials<'_>) -> Result<RingexAccess, ApiError> {
+    pub(super) async fn ask_ringex(
+        &self,
+        who: RingexCredentials<'_>,
+    ) -> Result<RingexAccess, ApiError> {
         let mut url = self.ringex.url.clone();
         url.path_segments_mut()
             .expect("the policy takes only http and https, whose URLs have a path")
@@ -52,8 +64,11 @@ impl HttpApi {
         let mut authorization =
             HeaderValue::from_str(&format!("Basic {basic}")).expect("base64 can stand in a header");
         authorization.set_sensitive(true);
-        let request =
-            self.ringex.client()?.request(Method::POST, url).header(header::AUTHORIZATION, authorization);
+        let request = self
+            .ringex
+            .client()?
+            .request(Method::POST, url)
+            .header(header::AUTHORIZATION, authorization);
         let request = form(
             request,
             fields(&[
@@ -62,18 +77,31 @@ impl HttpApi {
             ]),
         );
         let secrets = [who.client_secret.expose(), who.jwt.expose(), &basic];
-        let answer = self.send_to(&self.ringex.host, "ringex-token", request, MAX_BODY, &secrets).await;
+        let answer = self
+            .send_to(
+                &self.ringex.host,
+                "ringex-token",
+                request,
+                MAX_BODY,
+                &secrets,
+            )
+            .await;
         answer.map_err(refused)?.read_with(wire::ringex_access)
     }
 
-    pub(super) async fn log_in_with(&self, access: &Secret) -> Result<Login, ApiError> {
+    pub(super) async fn log_in_with(&self, access: &Secret) -> Result<LoginTokens, ApiError> {
         let mut url = self.url(&["api", "auth", "login", "rc", "accesstoken"]);
         url.set_query(Some("includeRefresh=true"));
         let request = form(
             self.client.post(url),
-            fields(&[("rcAccessToken", access.expose()), ("rcTokenType", "Bearer")]),
+            fields(&[
+                ("rcAccessToken", access.expose()),
+                ("rcTokenType", "Bearer"),
+            ]),
         );
-        let answer = self.send("ringex-login", request, MAX_BODY, &[access.expose()]).await?;
+        let answer = self
+            .send("ringex-login", request, MAX_BODY, &[access.expose()])
+            .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
 }
@@ -82,7 +110,9 @@ impl HttpApi {
 fn refused(error: ApiError) -> ApiError {
     match error {
         ApiError::Status { status: 400, said }
-            if REFUSALS.iter().any(|code| said.split(':').next() == Some(code)) =>
+            if REFUSALS
+                .iter()
+                .any(|code| said.split(':').next() == Some(code)) =>
         {
             ApiError::Denied { status: 400, said }
         }

@@ -1,5 +1,5 @@
-//! The client against small servers that speak raw bytes, so that each test shows exactly what is sent
-//! and what comes back, good and bad.
+//! The client against small servers that speak raw bytes, so that each test shows exactly what is
+//! sent and what comes back, good and bad.
 
 use std::future::Future;
 use std::io;
@@ -58,10 +58,14 @@ fn token(text: &str) -> Token {
     Token::try_new(text).unwrap()
 }
 
-async fn login(api: &HttpApi) -> Result<Login, ApiError> {
+async fn login(api: &HttpApi) -> Result<LoginTokens, ApiError> {
     let password = Secret::new(PASSWORD);
-    api.login(Credentials { username: "ivr+bot@example.com", password: &password, platform_id: "aws80" })
-        .await
+    api.login(Credentials {
+        username: "ivr+bot@example.com",
+        password: &password,
+        platform_id: "aws80",
+    })
+    .await
 }
 
 async fn mint(api: &HttpApi) -> Result<Token, ApiError> {
@@ -73,7 +77,10 @@ async fn list(api: &HttpApi) -> Result<Listing, ApiError> {
 }
 
 fn response(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// A server on loopback, and every request that reached it.
@@ -123,7 +130,7 @@ impl Server {
 
 type Act = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// One request, its head and the body that `Content-Length` announces.
+/// One request, its head and the body that `Content-StreamSize` announces.
 async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut bytes = Vec::new();
     loop {
@@ -134,7 +141,9 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Strin
         }
     }
     let head = String::from_utf8_lossy(&bytes).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await?;
     bytes.extend(body);

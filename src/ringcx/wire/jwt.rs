@@ -1,8 +1,8 @@
 //! What a JWT's own claims tell: how long an access token lives, and whom a login's JWT names.
 //!
-//! The signature is not verified: the token came over TLS from the server that made it, and the only
-//! thing believed here is when to ask for another. The local clock is never asked: `exp` is the
-//! server's time, and is compared with the server's time.
+//! The signature is not verified: the token came over TLS from the server that made it, and the
+//! only thing believed here is when to ask for another. The local clock is never asked: `exp` is
+//! the server's time, and is compared with the server's time.
 
 use std::time::Duration;
 
@@ -17,16 +17,22 @@ const USUAL: Duration = Duration::from_secs(5 * 60);
 /// Believing in more would only put off finding out.
 const MOST: Duration = Duration::from_secs(60 * 60);
 
-/// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot be
-/// told; never more than an hour.
+/// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot
+/// be told; never more than an hour.
 pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
-    let Some(claims) = claims(access) else { return USUAL };
+    let Some(claims) = claims(access) else {
+        return USUAL;
+    };
     let seconds = |name| claims.get(name).and_then(seconds);
-    let start = server_time.map(|at| at.timestamp()).or_else(|| seconds("iat"));
+    let start = server_time
+        .map(|at| at.timestamp())
+        .or_else(|| seconds("iat"));
     match (seconds("exp"), start) {
         (Some(end), Some(start)) => {
             let lifetime = end.saturating_sub(start);
-            u64::try_from(lifetime).map_or(Duration::ZERO, Duration::from_secs).min(MOST)
+            u64::try_from(lifetime)
+                .map_or(Duration::ZERO, Duration::from_secs)
+                .min(MOST)
         }
         (Some(_), None) | (None, Some(_)) | (None, None) => USUAL,
     }
@@ -50,5 +56,7 @@ fn claims(access: &str) -> Option<Value> {
 
 /// A NumericDate may have a fraction (RFC 7519, section 2).
 fn seconds(claim: &Value) -> Option<i64> {
-    claim.as_i64().or_else(|| claim.as_f64().map(|seconds| seconds as i64))
+    claim
+        .as_i64()
+        .or_else(|| claim.as_f64().map(|seconds| seconds as i64))
 }

@@ -15,23 +15,37 @@ fn server_time() -> DateTime<Utc> {
 }
 
 fn jwt(claims: &str) -> String {
-    format!("{}.{}.sig", URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#), URL_SAFE_NO_PAD.encode(claims))
+    format!(
+        "{}.{}.sig",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#),
+        URL_SAFE_NO_PAD.encode(claims)
+    )
 }
 
 #[track_caller]
 fn mints(body: &[u8], token: &str) {
-    assert_eq!(minted(body).map(|token| token.expose().to_owned()), Ok(token.to_owned()));
+    assert_eq!(
+        minted(body).map(|token| token.expose().to_owned()),
+        Ok(token.to_owned())
+    );
 }
 
 #[track_caller]
 fn mints_nothing(body: &[u8], why: &str) {
-    assert_eq!(minted(body).err().map(|why| why.to_string()).as_deref(), Some(why));
+    assert_eq!(
+        minted(body).err().map(|why| why.to_string()).as_deref(),
+        Some(why)
+    );
 }
 
 #[track_caller]
 fn lists(body: &str, tokens: &[&str]) {
     let listed = listed(body.as_bytes());
-    let mut listed: Vec<String> = listed.expect(body).iter().map(|token| token.expose().to_owned()).collect();
+    let mut listed: Vec<String> = listed
+        .expect(body)
+        .iter()
+        .map(|token| token.expose().to_owned())
+        .collect();
     listed.sort();
     let mut tokens = tokens.to_vec();
     tokens.sort_unstable();
@@ -40,7 +54,10 @@ fn lists(body: &str, tokens: &[&str]) {
 
 #[track_caller]
 fn lists_nothing(body: &[u8], why: &str) {
-    assert_eq!(listed(body).err().map(|why| why.to_string()).as_deref(), Some(why));
+    assert_eq!(
+        listed(body).err().map(|why| why.to_string()).as_deref(),
+        Some(why)
+    );
 }
 
 #[track_caller]
@@ -55,7 +72,11 @@ fn lives(access: &str, server_time: Option<DateTime<Utc>>, seconds: u64) {
 
 #[track_caller]
 fn waits(value: &str, seconds: Option<u64>) {
-    assert_eq!(retry_after(value, server_time()), seconds.map(Duration::from_secs), "{value}");
+    assert_eq!(
+        retry_after(value, server_time()),
+        seconds.map(Duration::from_secs),
+        "{value}"
+    );
 }
 
 #[test]
@@ -72,7 +93,10 @@ fn a_minted_body_of_any_other_form_is_nonsense() {
     mints_nothing(b" \r\n ", "the body is empty");
     mints_nothing(b"<html>502 Bad Gateway</html>", "the body is an HTML page");
     mints_nothing(b"aws80:\xff\xff\xff\xff\xff", "the body is not text");
-    mints_nothing(b"\"\"", "the body is not a token: a token has 8 to 256 characters, this has 0");
+    mints_nothing(
+        b"\"\"",
+        "the body is not a token: a token has 8 to 256 characters, this has 0",
+    );
     for body in [
         format!("{ONE} {TWO}"),
         format!("{ONE}\n{TWO}"),
@@ -83,7 +107,10 @@ fn a_minted_body_of_any_other_form_is_nonsense() {
         "Too many requests, slow down".to_owned(),
     ] {
         let why = minted(body.as_bytes()).err().expect(&body);
-        assert!(matches!(why, BodyError::NotToken(TokenFormError::Character { .. })), "{body}: {why}");
+        assert!(
+            matches!(why, BodyError::NotToken(TokenFormError::Character { .. })),
+            "{body}: {why}"
+        );
     }
     assert!(minted("a".repeat(257).as_bytes()).is_err());
 }
@@ -126,7 +153,10 @@ fn a_list_half_understood_is_no_list() {
     }
     let odd = "an element of the list is not a token: a token has 8 to 256 characters, this has 5";
     lists_nothing(format!("[\"{ONE}\",\"short\"]").as_bytes(), odd);
-    assert!(matches!(listed(b"[\"two words\"]"), Err(BodyError::ListedNotToken(_))));
+    assert!(matches!(
+        listed(b"[\"two words\"]"),
+        Err(BodyError::ListedNotToken(_))
+    ));
 }
 
 #[test]
@@ -135,8 +165,14 @@ fn a_list_may_have_ten_thousand_tokens_and_no_more() {
         let tokens: Vec<String> = (0..count).map(|n| format!("\"aws80:{n:08}\"")).collect();
         format!("[{}]", tokens.join(","))
     };
-    assert_eq!(listed(list(MAX_TOKENS).as_bytes()).unwrap().len(), MAX_TOKENS);
-    lists_nothing(list(MAX_TOKENS + 1).as_bytes(), "the list has more than 10000 elements");
+    assert_eq!(
+        listed(list(MAX_TOKENS).as_bytes()).unwrap().len(),
+        MAX_TOKENS
+    );
+    lists_nothing(
+        list(MAX_TOKENS + 1).as_bytes(),
+        "the list has more than 10000 elements",
+    );
 }
 
 #[test]
@@ -162,7 +198,8 @@ fn a_login_needs_nothing_but_an_access_token() {
 
 #[test]
 fn a_login_gives_its_refresh_token_and_tells_of_a_password_reset() {
-    let body = br#"{"accessToken":"a","refreshToken":"r","adminPasswordReset":true,"agentDetails":null}"#;
+    let body =
+        br#"{"accessToken":"a","refreshToken":"r","adminPasswordReset":true,"agentDetails":null}"#;
     let login = login(body, None).unwrap();
     assert_eq!(login.refresh.unwrap().expose(), "r");
     assert!(login.password_reset);
@@ -183,13 +220,22 @@ fn a_login_without_a_usable_access_token_is_nonsense() {
         assert_eq!(why(body), BodyError::NoAccessToken, "{body}");
     }
     let long = format!(r#"{{"accessToken":"{}"}}"#, "a".repeat(16 * 1024 + 1));
-    for body in
-        [r#"{"accessToken":""}"#, r#"{"accessToken":"a\r\nX-Evil: 1"}"#, r#"{"accessToken":"é"}"#, &long]
-    {
+    for body in [
+        r#"{"accessToken":""}"#,
+        r#"{"accessToken":"a\r\nX-Evil: 1"}"#,
+        r#"{"accessToken":"é"}"#,
+        &long,
+    ] {
         assert_eq!(why(body), BodyError::AccessTokenForm, "{body}");
     }
     for body in ["[]", "nope", "{\"accessToken\":\"a\""] {
-        assert_eq!(why(body), BodyError::NotThat { expected: "a JSON object" }, "{body}");
+        assert_eq!(
+            why(body),
+            BodyError::NotThat {
+                expected: "a JSON object"
+            },
+            "{body}"
+        );
     }
 }
 
@@ -199,7 +245,11 @@ fn an_access_token_lives_until_its_exp_by_the_servers_clock() {
     let in_90_s = jwt(&format!(r#"{{"exp":{},"iat":1}}"#, now.timestamp() + 90));
     lives(&in_90_s, Some(now), 90);
     lives(&in_90_s, Some(now + TimeDelta::seconds(30)), 60);
-    lives(&jwt(&format!(r#"{{"exp":{}.75}}"#, now.timestamp() + 90)), Some(now), 90);
+    lives(
+        &jwt(&format!(r#"{{"exp":{}.75}}"#, now.timestamp() + 90)),
+        Some(now),
+        90,
+    );
 }
 
 #[test]
@@ -212,15 +262,34 @@ fn without_the_servers_time_an_access_token_lives_from_iat_to_exp() {
 fn a_lifetime_is_never_negative_nor_over_an_hour() {
     let now = server_time();
     lives(&jwt(r#"{"exp":1}"#), Some(now), 0);
-    lives(&jwt(&format!(r#"{{"exp":{}}}"#, now.timestamp() + 86_400)), Some(now), 3600);
+    lives(
+        &jwt(&format!(r#"{{"exp":{}}}"#, now.timestamp() + 86_400)),
+        Some(now),
+        3600,
+    );
     lives(&jwt(r#"{"exp":9223372036854775807}"#), Some(now), 3600);
-    lives(&jwt(r#"{"exp":1e300,"iat":-9223372036854775808}"#), None, 3600);
-    lives(&jwt(r#"{"exp":-9223372036854775808,"iat":9223372036854775807}"#), None, 0);
+    lives(
+        &jwt(r#"{"exp":1e300,"iat":-9223372036854775808}"#),
+        None,
+        3600,
+    );
+    lives(
+        &jwt(r#"{"exp":-9223372036854775808,"iat":9223372036854775807}"#),
+        None,
+        0,
+    );
 }
 
 #[test]
 fn an_access_token_that_tells_nothing_lives_five_minutes() {
-    for access in ["opaque", "a.b.c", "eyJ.eyJ.eyJ", &jwt("{}"), &jwt("[]"), &jwt(r#"{"exp":"soon"}"#)] {
+    for access in [
+        "opaque",
+        "a.b.c",
+        "eyJ.eyJ.eyJ",
+        &jwt("{}"),
+        &jwt("[]"),
+        &jwt(r#"{"exp":"soon"}"#),
+    ] {
         lives(access, Some(server_time()), 300);
     }
     lives(&jwt(r#"{"exp":1300}"#), None, 300);
@@ -228,16 +297,30 @@ fn an_access_token_that_tells_nothing_lives_five_minutes() {
 
 #[test]
 fn accounts_show_only_id_and_name_and_nothing_that_moves_a_cursor() {
-    let body = br#"[{"accountId":"150100","accountName":"  Sales\u001b[31m\n\u202eIVR ","secret":"s"},
+    let body =
+        br#"[{"accountId":"150100","accountName":"  Sales\u001b[31m\n\u202eIVR ","secret":"s"},
         {"accountId":150101},{"accountName":null}]"#;
-    let account = |id: &str, name: &str| VisibleAccount { id: id.to_owned(), name: name.to_owned() };
+    let account = |id: &str, name: &str| VisibleAccount {
+        id: id.to_owned(),
+        name: name.to_owned(),
+    };
     assert_eq!(
         accounts(body),
-        Ok(vec![account("150100", "Sales[31m IVR"), account("150101", ""), account("", "")])
+        Ok(vec![
+            account("150100", "Sales[31m IVR"),
+            account("150101", ""),
+            account("", "")
+        ])
     );
-    let long = format!(r#"[{{"accountId":"{0}","accountName":"{0}"}}]"#, "é".repeat(500));
+    let long = format!(
+        r#"[{{"accountId":"{0}","accountName":"{0}"}}]"#,
+        "é".repeat(500)
+    );
     let cut = &accounts(long.as_bytes()).unwrap()[0];
-    assert_eq!((cut.id.chars().count(), cut.name.chars().count()), (64, 128));
+    assert_eq!(
+        (cut.id.chars().count(), cut.name.chars().count()),
+        (64, 128)
+    );
 }
 
 #[test]
@@ -264,7 +347,10 @@ fn retry_after_is_seconds_or_a_date_and_at_most_a_day() {
 #[test]
 fn all_but_unreserved_characters_are_percent_encoded() {
     assert_eq!(percent_encode("aZ09-._~"), "aZ09-._~");
-    assert_eq!(percent_encode("p&s=w+r d%#?/é"), "p%26s%3Dw%2Br%20d%25%23%3F%2F%C3%A9");
+    assert_eq!(
+        percent_encode("p&s=w+r d%#?/é"),
+        "p%26s%3Dw%2Br%20d%25%23%3F%2F%C3%A9"
+    );
 }
 
 #[test]
@@ -284,9 +370,14 @@ fn what_ringex_gives_lives_as_long_as_it_says_and_at_most_a_day() {
     ] {
         assert_eq!(lives(expires), seconds, "{expires}");
     }
-    for body in
-        ["", "[]", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, r#"{"access_token":1}"#]
-    {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        r#"{"access_token":""}"#,
+        r#"{"access_token":"a b"}"#,
+        r#"{"access_token":1}"#,
+    ] {
         assert!(ringex_access(body.as_bytes()).is_err(), "{body}");
     }
 }
@@ -295,13 +386,28 @@ fn what_ringex_gives_lives_as_long_as_it_says_and_at_most_a_day() {
 fn a_jwt_names_its_user_and_one_that_cannot_be_read_stands_for_itself() {
     assert_eq!(ringex_user(&jwt(r#"{"sub":"6242"}"#)), "RingEX user 6242");
     assert_eq!(ringex_user(&jwt(r#"{"sub":6242}"#)), "RingEX user 6242");
-    for unreadable in ["a.b.c", "opaque", &jwt("{}"), &jwt(r#"{"sub":""}"#), &jwt(r#"{"sub":[1]}"#)] {
+    for unreadable in [
+        "a.b.c",
+        "opaque",
+        &jwt("{}"),
+        &jwt(r#"{"sub":""}"#),
+        &jwt(r#"{"sub":[1]}"#),
+    ] {
         let user = ringex_user(unreadable);
-        assert!(user.starts_with("RingEX JWT ") && !user.contains(unreadable), "{user}");
+        assert!(
+            user.starts_with("RingEX JWT ") && !user.contains(unreadable),
+            "{user}"
+        );
     }
     assert_ne!(ringex_user("one"), ringex_user("another"));
-    let long = ringex_user(&jwt(&format!(r#"{{"sub":"{}\u001b[31m"}}"#, "6".repeat(500))));
-    assert!(long.chars().count() < 90 && !long.chars().any(char::is_control), "{long:?}");
+    let long = ringex_user(&jwt(&format!(
+        r#"{{"sub":"{}\u001b[31m"}}"#,
+        "6".repeat(500)
+    )));
+    assert!(
+        long.chars().count() < 90 && !long.chars().any(char::is_control),
+        "{long:?}"
+    );
 }
 
 fn token() -> impl Strategy<Value = String> {

@@ -17,7 +17,8 @@ pub enum Times {
     Always,
 }
 
-/// A fault as a flag writes it: `mint=lost-answer`, `mint=lost-answer:2`, `list@demo=silence:always`.
+/// A fault as a flag writes it: `mint=lost-answer`, `mint=lost-answer:2`,
+/// `list@demo=silence:always`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultSpec {
     /// To which call.
@@ -65,7 +66,9 @@ impl FromStr for FaultSpec {
     type Err = FaultSpecError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (to, what) = text.split_once('=').ok_or_else(|| FaultSpecError::Form { got: text.to_owned() })?;
+        let (to, what) = text.split_once('=').ok_or_else(|| FaultSpecError::Form {
+            got: text.to_owned(),
+        })?;
         let (call, user) = match to.split_once('@') {
             Some((call, user)) => (call, Some(user.to_owned())),
             None => (to, None),
@@ -75,14 +78,23 @@ impl FromStr for FaultSpec {
             Some((fault, "always")) => (fault, Times::Always),
             Some((fault, number)) => match number.parse() {
                 Ok(number) if number > 0 => (fault, Times::N(number)),
-                Ok(_) | Err(_) => return Err(FaultSpecError::Times { got: number.to_owned() }),
+                Ok(_) | Err(_) => {
+                    return Err(FaultSpecError::Times {
+                        got: number.to_owned(),
+                    });
+                }
             },
         };
         let (call, fault) = (call.parse::<Call>()?, fault.parse::<Fault>()?);
         if !fault.fits(call) {
             return Err(FaultSpecError::DoesNotFit { call, fault });
         }
-        Ok(Self { call, user, fault, times })
+        Ok(Self {
+            call,
+            user,
+            fault,
+            times,
+        })
     }
 }
 
@@ -116,13 +128,16 @@ impl FaultPlan {
     /// The fault for this call, if one is due; the user's own come first.
     pub(in crate::simulate) fn take(&mut self, call: Call, user: Option<&str>) -> Option<Fault> {
         let own = user.and_then(|user| self.0.get_mut(&(call, Some(user.to_owned()))));
-        own.and_then(Queue::take).or_else(|| self.0.get_mut(&(call, None)).and_then(Queue::take))
+        own.and_then(Queue::take)
+            .or_else(|| self.0.get_mut(&(call, None)).and_then(Queue::take))
     }
 }
 
 impl Queue {
     fn take(&mut self) -> Option<Fault> {
-        let Some((fault, left)) = self.next.front_mut() else { return self.always };
+        let Some((fault, left)) = self.next.front_mut() else {
+            return self.always;
+        };
         let fault = *fault;
         *left -= 1;
         if *left == 0 {
@@ -138,7 +153,9 @@ mod tests {
 
     fn plan(specs: &[&str]) -> FaultPlan {
         let mut plan = FaultPlan::default();
-        specs.iter().for_each(|spec| plan.add(spec.parse().unwrap()));
+        specs
+            .iter()
+            .for_each(|spec| plan.add(spec.parse().unwrap()));
         plan
     }
 
@@ -146,7 +163,13 @@ mod tests {
     fn bounded_faults_come_in_order_and_before_the_standing_one() {
         let mut plan = plan(&["mint=empty:always", "mint=pass:2", "mint=silence"]);
         let taken: Vec<_> = (0..5).map(|_| plan.take(Call::Mint, None)).collect();
-        let expected = [Fault::Pass, Fault::Pass, Fault::Silence, Fault::Empty, Fault::Empty];
+        let expected = [
+            Fault::Pass,
+            Fault::Pass,
+            Fault::Silence,
+            Fault::Empty,
+            Fault::Empty,
+        ];
         assert_eq!(taken, expected.map(Some));
         assert_eq!(plan.take(Call::List, None), None);
     }

@@ -1,14 +1,14 @@
 //! A mail as it came, and read as a person would read it.
 //!
-//! Decodes what plain-text mails use: folded and encoded headers, quoted-printable and base64 bodies.
-//! Knows nothing of attachments.
+//! Decodes what plain-text mails use: folded and encoded headers, quoted-printable and base64
+//! bodies. Knows nothing of attachments.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// A mail that was taken.
 #[derive(Clone, Debug)]
-pub struct Mail {
+pub struct ReceivedMail {
     /// The envelope's sender.
     pub from: String,
     /// The envelope's recipients.
@@ -21,12 +21,14 @@ pub struct Mail {
     pub data: String,
 }
 
-impl Mail {
+impl ReceivedMail {
     /// A header, unfolded and decoded.
     pub fn header(&self, name: &str) -> Option<String> {
         let (head, _) = self.parts();
         let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
-        let mut headers = unfolded.split("\r\n").filter_map(|line| line.split_once(':'));
+        let mut headers = unfolded
+            .split("\r\n")
+            .filter_map(|line| line.split_once(':'));
         let (_, value) = headers.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         Some(decoded_words(value.trim()))
     }
@@ -39,12 +41,19 @@ impl Mail {
     /// The text, decoded, with `\n` as line end.
     pub fn text(&self) -> String {
         let (_, body) = self.parts();
-        let bytes =
-            match self.header("Content-Transfer-Encoding").map(|it| it.to_ascii_lowercase()).as_deref() {
-                Some("quoted-printable") => quoted_printable(&body.replace("=\r\n", ""), Underscore::Itself),
-                Some("base64") => STANDARD.decode(body.replace("\r\n", "")).unwrap_or_default(),
-                Some(_) | None => body.as_bytes().to_vec(),
-            };
+        let bytes = match self
+            .header("Content-Transfer-Encoding")
+            .map(|it| it.to_ascii_lowercase())
+            .as_deref()
+        {
+            Some("quoted-printable") => {
+                quoted_printable(&body.replace("=\r\n", ""), Underscore::Itself)
+            }
+            Some("base64") => STANDARD
+                .decode(body.replace("\r\n", ""))
+                .unwrap_or_default(),
+            Some(_) | None => body.as_bytes().to_vec(),
+        };
         String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
     }
 
@@ -76,7 +85,8 @@ fn quoted_printable(text: &str, underscore: Underscore) -> Vec<u8> {
     decoded
 }
 
-/// Decodes `=?utf-8?b?…?=` and `=?utf-8?q?…?=`; the space between two of them is not part of the text.
+/// Decodes `=?utf-8?b?…?=` and `=?utf-8?q?…?=`; the space between two of them is not part of the
+/// text.
 fn decoded_words(value: &str) -> String {
     let mut text = String::new();
     let mut after_encoded = false;
@@ -112,8 +122,13 @@ mod tests {
     fn a_mail_reads_as_it_was_written() {
         let data = "Subject: [x] =?utf-8?b?Z3LDvMOf?= =?utf-8?q?e_da?=\r\n (FIRING)\r\n\
                     Content-Transfer-Encoding: quoted-printable\r\n\r\naws80:=E2=80=A6a0a9 =\r\nend=3D_\r\n";
-        let mail =
-            Mail { from: String::new(), to: Vec::new(), user: None, encrypted: false, data: data.to_owned() };
+        let mail = ReceivedMail {
+            from: String::new(),
+            to: Vec::new(),
+            user: None,
+            encrypted: false,
+            data: data.to_owned(),
+        };
         assert_eq!(mail.subject(), "[x] grüße da (FIRING)");
         assert_eq!(mail.text(), "aws80:…a0a9 end=_\n");
     }

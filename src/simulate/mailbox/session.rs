@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Mail, MailManner, Post, Security};
+use super::{MailBehavior, MailStore, ReceivedMail, Security};
 
 const LONGEST_LINE: usize = 8 * 1024;
 const LARGEST_MAIL: usize = 4 * 1024 * 1024;
@@ -21,25 +21,39 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves one connection to its end.
-pub(super) async fn serve(post: Arc<Post>, stream: TcpStream) {
+pub(super) async fn serve(post: Arc<MailStore>, stream: TcpStream) {
     post.lock().sessions += 1;
     post.changed.send_replace(());
-    if post.manner() == MailManner::Hang {
+    if post.manner() == MailBehavior::Hang {
         return wait_for_the_end(stream).await;
     }
     match post.security.clone() {
         // However a session ends, the client is the one to complain.
-        Security::Plain => drop(Session::new(&post, stream, Protection::None).run(Greeting::Due).await),
+        Security::Plain => drop(
+            SmtpConnection::new(&post, stream, Protection::None)
+                .run(Greeting::Due)
+                .await,
+        ),
         Security::Implicit(authority) => {
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
-                drop(Session::new(&post, stream, Protection::Tls).run(Greeting::Due).await);
+                drop(
+                    SmtpConnection::new(&post, stream, Protection::Tls)
+                        .run(Greeting::Due)
+                        .await,
+                );
             }
         }
         Security::StartTls(authority) => {
-            let session = Session::new(&post, stream, Protection::Offered);
-            let Ok(End::Upgrade(stream)) = session.run(Greeting::Due).await else { return };
+            let session = SmtpConnection::new(&post, stream, Protection::Offered);
+            let Ok(ConnectionEnd::Upgrade(stream)) = session.run(Greeting::Due).await else {
+                return;
+            };
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
-                drop(Session::new(&post, stream, Protection::Tls).run(Greeting::Done).await);
+                drop(
+                    SmtpConnection::new(&post, stream, Protection::Tls)
+                        .run(Greeting::Done)
+                        .await,
+                );
             }
         }
     }
@@ -64,21 +78,21 @@ enum Greeting {
 }
 
 /// How a session ended without an error.
-enum End<S> {
+enum ConnectionEnd<S> {
     Closed,
     Upgrade(S),
 }
 
 /// What one command leads to.
-enum Next {
+enum CommandReply {
     Say(&'static str),
     Upgrade,
     Close,
     Data,
 }
 
-struct Session<'a, S> {
-    post: &'a Post,
+struct SmtpConnection<'a, S> {
+    post: &'a MailStore,
     stream: S,
     buffer: Vec<u8>,
     protection: Protection,
@@ -87,12 +101,20 @@ struct Session<'a, S> {
     to: Vec<String>,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
-    fn new(post: &'a Post, stream: S, protection: Protection) -> Self {
-        Self { post, stream, buffer: Vec::new(), protection, user: None, from: None, to: Vec::new() }
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
+    fn new(post: &'a MailStore, stream: S, protection: Protection) -> Self {
+        Self {
+            post,
+            stream,
+            buffer: Vec::new(),
+            protection,
+            user: None,
+            from: None,
+            to: Vec::new(),
+        }
     }
 
-    async fn run(mut self, greeting: Greeting) -> std::io::Result<End<S>> {
+    async fn run(mut self, greeting: Greeting) -> std::io::Result<ConnectionEnd<S>> {
         if greeting == Greeting::Due {
             self.say("220 localhost stand-in ESMTP").await?;
         }
@@ -101,76 +123,87 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
             let next = match verb.to_ascii_uppercase().as_str() {
                 "EHLO" => self.extensions(),
-                "HELO" | "NOOP" => Next::Say("250 localhost"),
-                "STARTTLS" if self.protection == Protection::Offered => Next::Upgrade,
+                "HELO" | "NOOP" => CommandReply::Say("250 localhost"),
+                "STARTTLS" if self.protection == Protection::Offered => CommandReply::Upgrade,
                 "AUTH" => self.authenticate(rest).await?,
                 "MAIL" => self.mail_from(rest),
                 "RCPT" => self.recipient(rest),
-                "DATA" if self.to.is_empty() => Next::Say("503 no recipients yet"),
-                "DATA" => Next::Data,
+                "DATA" if self.to.is_empty() => CommandReply::Say("503 no recipients yet"),
+                "DATA" => CommandReply::Data,
                 "RSET" => {
                     self.reset();
-                    Next::Say("250 forgotten")
+                    CommandReply::Say("250 forgotten")
                 }
                 "QUIT" => {
                     self.say("221 goodbye").await?;
-                    Next::Close
+                    CommandReply::Close
                 }
-                _ => Next::Say("502 not known here"),
+                _ => CommandReply::Say("502 not known here"),
             };
             match next {
-                Next::Say(text) => self.say(text).await?,
-                Next::Data => {
+                CommandReply::Say(text) => self.say(text).await?,
+                CommandReply::Data => {
                     if self.data().await?.is_break() {
-                        return Ok(End::Closed);
+                        return Ok(ConnectionEnd::Closed);
                     }
                 }
-                Next::Close => return Ok(End::Closed),
-                Next::Upgrade => {
+                CommandReply::Close => return Ok(ConnectionEnd::Closed),
+                CommandReply::Upgrade => {
                     self.say("220 go ahead").await?;
-                    // Whatever was sent in clear after STARTTLS is not to be believed; it is dropped.
-                    return Ok(End::Upgrade(self.stream));
+                    // Whatever was sent in clear after STARTTLS is not to be believed; it is
+                    // dropped.
+                    return Ok(ConnectionEnd::Upgrade(self.stream));
                 }
             }
         }
     }
 
-    fn extensions(&self) -> Next {
+    fn extensions(&self) -> CommandReply {
         match (self.protection, self.post.lock().credentials.is_some()) {
-            (Protection::Offered, _) => Next::Say("250-localhost\r\n250-8BITMIME\r\n250 STARTTLS"),
-            (_, true) => Next::Say("250-localhost\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
-            (_, false) => Next::Say("250-localhost\r\n250 8BITMIME"),
+            (Protection::Offered, _) => {
+                CommandReply::Say("250-localhost\r\n250-8BITMIME\r\n250 STARTTLS")
+            }
+            (_, true) => CommandReply::Say("250-localhost\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
+            (_, false) => CommandReply::Say("250-localhost\r\n250 8BITMIME"),
         }
     }
 
-    async fn authenticate(&mut self, rest: &str) -> std::io::Result<Next> {
+    async fn authenticate(&mut self, rest: &str) -> std::io::Result<CommandReply> {
         if self.protection == Protection::Offered {
-            return Ok(Next::Say("530 must issue a STARTTLS command first"));
+            return Ok(CommandReply::Say("530 must issue a STARTTLS command first"));
         }
         let (mechanism, initial) = rest.split_once(' ').unwrap_or((rest, ""));
         let pair = match mechanism.to_ascii_uppercase().as_str() {
             "PLAIN" => {
                 let answer = self.asked("334 ", initial).await?;
                 let mut parts = answer.split('\0').skip(1).map(str::to_owned);
-                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+                (
+                    parts.next().unwrap_or_default(),
+                    parts.next().unwrap_or_default(),
+                )
             }
             "LOGIN" => {
                 let user = self.asked("334 VXNlcm5hbWU6", initial).await?;
                 (user, self.asked("334 UGFzc3dvcmQ6", "").await?)
             }
-            _ => return Ok(Next::Say("504 no such mechanism")),
+            _ => return Ok(CommandReply::Say("504 no such mechanism")),
         };
         let mut state = self.post.lock();
-        if state.credentials.as_ref().is_none_or(|wanted| *wanted == pair) {
+        if state
+            .credentials
+            .as_ref()
+            .is_none_or(|wanted| *wanted == pair)
+        {
             self.user = Some(pair.0);
-            Ok(Next::Say("235 welcome"))
+            Ok(CommandReply::Say("235 welcome"))
         } else {
             state.rejected_logins += 1;
-            Ok(Next::Say("535 authentication credentials invalid"))
+            Ok(CommandReply::Say("535 authentication credentials invalid"))
         }
     }
 
-    /// What the client gave at once, or else answers to the challenge; what cannot be read is empty.
+    /// What the client gave at once, or else answers to the challenge; what cannot be read is
+    /// empty.
     async fn asked(&mut self, challenge: &str, initial: &str) -> std::io::Result<String> {
         let encoded = if initial.is_empty() {
             self.say(challenge).await?;
@@ -178,43 +211,46 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         } else {
             initial.to_owned()
         };
-        let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = STANDARD
+            .decode(encoded)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(decoded.unwrap_or_default())
     }
 
-    fn mail_from(&mut self, rest: &str) -> Next {
+    fn mail_from(&mut self, rest: &str) -> CommandReply {
         if self.protection == Protection::Offered {
-            return Next::Say("530 must issue a STARTTLS command first");
+            return CommandReply::Say("530 must issue a STARTTLS command first");
         }
         if self.user.is_none() && self.post.lock().credentials.is_some() {
-            return Next::Say("530 authentication required");
+            return CommandReply::Say("530 authentication required");
         }
         match self.post.manner() {
-            MailManner::RefuseForNow => return Next::Say("451 not now"),
-            MailManner::RefuseForGood => return Next::Say("550 not from you"),
-            MailManner::Accept
-            | MailManner::RefuseRecipients
-            | MailManner::RefuseAfterData
-            | MailManner::Hang
-            | MailManner::LostAnswer => {}
+            MailBehavior::RefuseForNow => return CommandReply::Say("451 not now"),
+            MailBehavior::RefuseForGood => return CommandReply::Say("550 not from you"),
+            MailBehavior::Accept
+            | MailBehavior::RefuseRecipients
+            | MailBehavior::RefuseAfterData
+            | MailBehavior::Hang
+            | MailBehavior::LostAnswer => {}
         }
         self.reset();
         self.from = Some(path(rest));
-        Next::Say("250 sender ok")
+        CommandReply::Say("250 sender ok")
     }
 
-    fn recipient(&mut self, rest: &str) -> Next {
+    fn recipient(&mut self, rest: &str) -> CommandReply {
         if self.from.is_none() {
-            return Next::Say("503 no sender yet");
+            return CommandReply::Say("503 no sender yet");
         }
-        if self.post.manner() == MailManner::RefuseRecipients {
-            return Next::Say("550 nobody of that name");
+        if self.post.manner() == MailBehavior::RefuseRecipients {
+            return CommandReply::Say("550 nobody of that name");
         }
         if self.to.len() == MOST_RECIPIENTS {
-            return Next::Say("452 too many recipients");
+            return CommandReply::Say("452 too many recipients");
         }
         self.to.push(path(rest));
-        Next::Say("250 recipient ok")
+        CommandReply::Say("250 recipient ok")
     }
 
     /// Takes one mail in; breaks where the session ends with it.
@@ -234,7 +270,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             data.push_str(line.strip_prefix('.').unwrap_or(&line));
             data.push_str("\r\n");
         }
-        let mail = Mail {
+        let mail = ReceivedMail {
             from: self.from.take().unwrap_or_default(),
             to: std::mem::take(&mut self.to),
             user: self.user.clone(),
@@ -242,19 +278,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             data,
         };
         match self.post.manner() {
-            MailManner::RefuseAfterData => {
+            MailBehavior::RefuseAfterData => {
                 self.say("452 no room").await?;
                 Ok(ControlFlow::Continue(()))
             }
-            MailManner::LostAnswer => {
+            MailBehavior::LostAnswer => {
                 self.post.keep(mail);
                 Ok(ControlFlow::Break(()))
             }
-            MailManner::Accept
-            | MailManner::RefuseForNow
-            | MailManner::RefuseForGood
-            | MailManner::RefuseRecipients
-            | MailManner::Hang => {
+            MailBehavior::Accept
+            | MailBehavior::RefuseForNow
+            | MailBehavior::RefuseForGood
+            | MailBehavior::RefuseRecipients
+            | MailBehavior::Hang => {
                 self.post.keep(mail);
                 self.say("250 kept").await?;
                 Ok(ControlFlow::Continue(()))
@@ -268,7 +304,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     async fn say(&mut self, text: &str) -> std::io::Result<()> {
-        self.stream.write_all(format!("{text}\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("{text}\r\n").as_bytes())
+            .await?;
         self.stream.flush().await
     }
 
@@ -293,6 +331,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
 /// The address in `FROM:<a@b> SIZE=1`.
 fn path(rest: &str) -> String {
-    let inner = rest.split_once('<').and_then(|(_, tail)| tail.split_once('>'));
+    let inner = rest
+        .split_once('<')
+        .and_then(|(_, tail)| tail.split_once('>'));
     inner.map_or(String::new(), |(address, _)| address.to_owned())
 }

@@ -12,8 +12,8 @@ use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
 
 use super::*;
-use crate::simulate::mailbox::{MailManner, Mailbox, MailboxSetup, Security};
-use crate::simulate::receiver::{Manner, Receiver, ReceiverSetup, Signature};
+use crate::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup, Security};
+use crate::simulate::receiver::{Behavior, Receiver, ReceiverSetup, Signature};
 
 const BODY: &str = r#"{"data":{"token":"aws80:one-token"}}"#;
 
@@ -24,20 +24,34 @@ fn signed(receiver: &Receiver, key: &[u8], timestamp: i64, body: &str) -> Reques
         .post(receiver.url())
         .header("webhook-id", "msg-1")
         .header("webhook-timestamp", timestamp)
-        .header("webhook-signature", format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+        .header(
+            "webhook-signature",
+            format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())),
+        )
         .body(BODY)
 }
 
 #[tokio::test]
 async fn a_receiver_believes_only_what_is_signed_with_its_secret_now() {
     let secret = Some(format!("whsec_{}", STANDARD.encode("the key")));
-    let receiver = Receiver::start(ReceiverSetup { secret, ..ReceiverSetup::default() }).await.unwrap();
+    let receiver = Receiver::start(ReceiverSetup {
+        secret,
+        ..ReceiverSetup::default()
+    })
+    .await
+    .unwrap();
     let now = Clock::system().now().timestamp();
     for (request, expected) in [
         (signed(&receiver, b"the key", now, BODY), Signature::Valid),
         (signed(&receiver, b"another", now, BODY), Signature::Invalid),
-        (signed(&receiver, b"the key", now, "other text"), Signature::Invalid),
-        (signed(&receiver, b"the key", now - 3600, BODY), Signature::Stale),
+        (
+            signed(&receiver, b"the key", now, "other text"),
+            Signature::Invalid,
+        ),
+        (
+            signed(&receiver, b"the key", now - 3600, BODY),
+            Signature::Stale,
+        ),
         (client().post(receiver.url()).body(BODY), Signature::Invalid),
     ] {
         let answer = read(request).await;
@@ -45,7 +59,10 @@ async fn a_receiver_believes_only_what_is_signed_with_its_secret_now() {
         assert_eq!(answer.json()["fingerprint"], fingerprint);
         let delivery = receiver.deliveries().pop().unwrap();
         assert_eq!(delivery.signature, expected);
-        assert_eq!((delivery.token().as_deref(), delivery.status), (Some("aws80:one-token"), Some(200)));
+        assert_eq!(
+            (delivery.token().as_deref(), delivery.status),
+            (Some("aws80:one-token"), Some(200))
+        );
     }
     assert_eq!(receiver.deliveries()[0].id(), Some("msg-1"));
     assert_eq!(receiver.held_token().as_deref(), Some("aws80:one-token"));
@@ -55,18 +72,33 @@ async fn a_receiver_believes_only_what_is_signed_with_its_secret_now() {
 async fn a_receiver_answers_as_told() {
     let receiver = Receiver::start(ReceiverSetup::default()).await.unwrap();
     let post = || client().post(receiver.url()).body(BODY);
-    receiver.answer_next([Manner::Status(410), Manner::Busy(503, 7), Manner::WrongReceipt, Manner::Redirect]);
+    receiver.answer_next([
+        Behavior::Status(410),
+        Behavior::Busy(503, 7),
+        Behavior::WrongReceipt,
+        Behavior::Redirect,
+    ]);
     assert_eq!(read(post()).await.status, 410);
     assert_eq!(read(post()).await.header("retry-after"), Some("7"));
-    assert_ne!(read(post()).await.json()["fingerprint"], Fingerprint::of(b"aws80:one-token").to_string());
+    assert_ne!(
+        read(post()).await.json()["fingerprint"],
+        Fingerprint::of(b"aws80:one-token").to_string()
+    );
     assert_eq!(read(post()).await.header("location"), Some("/elsewhere"));
     assert_eq!(read(post()).await.status, 200, "then as before");
-    receiver.answer(Manner::Hang);
-    assert!(post().timeout(Duration::from_millis(100)).send().await.unwrap_err().is_timeout());
-    receiver.answer(Manner::LostAnswer);
+    receiver.answer(Behavior::Hang);
+    assert!(
+        post()
+            .timeout(Duration::from_millis(100))
+            .send()
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    receiver.answer(Behavior::LostAnswer);
     assert!(post().send().await.is_err());
     assert_eq!(receiver.deliveries().len(), 7);
-    receiver.answer(Manner::CutBefore);
+    receiver.answer(Behavior::CutBefore);
     assert!(post().send().await.is_err());
     assert_eq!(receiver.deliveries().len(), 7, "as if it had never come");
 }
@@ -90,13 +122,20 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn send(&self, mailbox: &Mailbox, wrapped: Wrapped) -> impl Future<Output = Result<(), Error>> + use<> {
+    fn send(
+        &self,
+        mailbox: &Mailbox,
+        wrapped: Wrapped,
+    ) -> impl Future<Output = Result<(), Error>> + use<> {
         // Whichever test comes first installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = self.authority.map_or(Tls::None, |authority| {
             let root = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
             wrapped(
-                TlsParameters::builder("localhost".to_owned()).add_root_certificate(root).build().unwrap(),
+                TlsParameters::builder("localhost".to_owned())
+                    .add_root_certificate(root)
+                    .build()
+                    .unwrap(),
             )
         });
         let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("localhost")
@@ -104,23 +143,36 @@ impl Sender<'_> {
             .tls(tls)
             .timeout(Some(Duration::from_secs(10)));
         if let Some((user, password)) = self.login {
-            transport = transport.credentials(Credentials::new(user.to_owned(), password.to_owned()));
+            transport =
+                transport.credentials(Credentials::new(user.to_owned(), password.to_owned()));
         }
         let transport = transport.build();
         async move { transport.send(message()).await.map(drop) }
     }
 }
 
-const IN_CLEAR: Sender<'_> = Sender { authority: None, login: None };
+const IN_CLEAR: Sender<'_> = Sender {
+    authority: None,
+    login: None,
+};
 
 #[tokio::test]
 async fn a_mail_is_kept_as_it_was_written() {
     let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
     IN_CLEAR.send(&mailbox, Tls::Required).await.unwrap();
     let mail = mailbox.mails().pop().unwrap();
-    assert_eq!((mail.from.as_str(), mail.to[0].as_str()), ("rotator@example.com", "oncall@example.com"));
-    assert_eq!(mail.subject(), "[ringcx-rotator] grüße: sink crm failed (FIRING)");
-    assert_eq!(mail.text().trim_end(), "What failed: …\n.a line that begins with a dot");
+    assert_eq!(
+        (mail.from.as_str(), mail.to[0].as_str()),
+        ("rotator@example.com", "oncall@example.com")
+    );
+    assert_eq!(
+        mail.subject(),
+        "[ringcx-rotator] grüße: sink crm failed (FIRING)"
+    );
+    assert_eq!(
+        mail.text().trim_end(),
+        "What failed: …\n.a line that begins with a dot"
+    );
     assert!(!mail.encrypted);
 }
 
@@ -133,26 +185,54 @@ async fn mail_under_tls_needs_the_authority_and_the_password() {
     ];
     for (security, wrapped) in ways {
         let credentials = Some(("mailer".to_owned(), "pw".to_owned()));
-        let setup = MailboxSetup { security, credentials, ..MailboxSetup::default() };
+        let setup = MailboxSetup {
+            security,
+            credentials,
+            ..MailboxSetup::default()
+        };
         let mailbox = Mailbox::start(setup).await.unwrap();
         let stranger = Authority::generate();
         let right = Some(("mailer", "pw"));
-        for (authority, login) in
-            [(&stranger, right), (&authority, None), (&authority, Some(("mailer", "no")))]
-        {
-            assert!(Sender { authority: Some(authority), login }.send(&mailbox, wrapped).await.is_err());
+        for (authority, login) in [
+            (&stranger, right),
+            (&authority, None),
+            (&authority, Some(("mailer", "no"))),
+        ] {
+            assert!(
+                Sender {
+                    authority: Some(authority),
+                    login
+                }
+                .send(&mailbox, wrapped)
+                .await
+                .is_err()
+            );
         }
         assert_eq!((mailbox.mails().len(), mailbox.rejected_logins()), (0, 1));
-        Sender { authority: Some(&authority), login: right }.send(&mailbox, wrapped).await.unwrap();
+        Sender {
+            authority: Some(&authority),
+            login: right,
+        }
+        .send(&mailbox, wrapped)
+        .await
+        .unwrap();
         let mail = mailbox.mails().pop().unwrap();
-        assert_eq!((mail.encrypted, mail.user.as_deref()), (true, Some("mailer")));
+        assert_eq!(
+            (mail.encrypted, mail.user.as_deref()),
+            (true, Some("mailer"))
+        );
     }
 }
 
 #[tokio::test]
 async fn a_mailbox_that_wants_starttls_takes_nothing_in_clear() {
     let security = Security::StartTls(Authority::generate());
-    let mailbox = Mailbox::start(MailboxSetup { security, ..MailboxSetup::default() }).await.unwrap();
+    let mailbox = Mailbox::start(MailboxSetup {
+        security,
+        ..MailboxSetup::default()
+    })
+    .await
+    .unwrap();
     let error = IN_CLEAR.send(&mailbox, Tls::Required).await.unwrap_err();
     assert_eq!(error.status().map(u16::from), Some(530));
     assert_eq!(mailbox.mails().len(), 0);
@@ -162,18 +242,25 @@ async fn a_mailbox_that_wants_starttls_takes_nothing_in_clear() {
 async fn a_mailbox_refuses_as_told() {
     let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
     for (manner, code) in [
-        (MailManner::RefuseForNow, 451),
-        (MailManner::RefuseForGood, 550),
-        (MailManner::RefuseRecipients, 550),
-        (MailManner::RefuseAfterData, 452),
+        (MailBehavior::RefuseForNow, 451),
+        (MailBehavior::RefuseForGood, 550),
+        (MailBehavior::RefuseRecipients, 550),
+        (MailBehavior::RefuseAfterData, 452),
     ] {
         mailbox.answer(manner);
         let error = IN_CLEAR.send(&mailbox, Tls::Required).await.unwrap_err();
         assert_eq!(error.status().map(u16::from), Some(code), "{manner:?}");
     }
     assert_eq!(mailbox.mails().len(), 0);
-    mailbox.answer(MailManner::LostAnswer);
-    assert!(IN_CLEAR.send(&mailbox, Tls::Required).await.unwrap_err().status().is_none());
+    mailbox.answer(MailBehavior::LostAnswer);
+    assert!(
+        IN_CLEAR
+            .send(&mailbox, Tls::Required)
+            .await
+            .unwrap_err()
+            .status()
+            .is_none()
+    );
     assert_eq!(mailbox.mails().len(), 1);
 }
 
@@ -194,9 +281,12 @@ async fn a_mailbox_that_was_down_is_up_again_with_its_mails() {
 async fn a_mailbox_that_hangs_greets_nobody() {
     use tokio::io::AsyncReadExt as _;
     let mailbox = Mailbox::start(MailboxSetup::default()).await.unwrap();
-    mailbox.answer(MailManner::Hang);
-    let mut stream = tokio::net::TcpStream::connect(mailbox.address()).await.unwrap();
-    let greeting = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut [0; 16])).await;
+    mailbox.answer(MailBehavior::Hang);
+    let mut stream = tokio::net::TcpStream::connect(mailbox.address())
+        .await
+        .unwrap();
+    let greeting =
+        tokio::time::timeout(Duration::from_millis(100), stream.read(&mut [0; 16])).await;
     assert!(greeting.is_err(), "{greeting:?}");
     mailbox.stop().await;
     assert!(matches!(stream.read(&mut [0; 16]).await, Ok(0) | Err(_)));

@@ -14,8 +14,8 @@ use crate::clock;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Holds the lock until it is dropped; a process that dies lets go too. The lock is on the directory,
-/// because the file itself is replaced by each edit.
+/// Holds the lock until it is dropped; a process that dies lets go too. The lock is on the
+/// directory, because the file itself is replaced by each edit.
 pub struct DirectoryLock {
     _held: File,
 }

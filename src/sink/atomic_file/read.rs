@@ -14,40 +14,46 @@ use secrecy::zeroize::Zeroizing;
 use super::{SinkError, Stamp, io_error, target};
 
 /// What is at a path.
-pub enum Seen {
+pub enum FileRead {
     /// Nothing.
     Absent,
     /// More bytes than were allowed for.
     TooLarge,
     /// A regular file.
-    File(Found),
+    File(FileContent),
 }
 
 /// A regular file and what is in it.
-pub struct Found {
+pub struct FileContent {
     /// All of it; wiped when dropped, for a token may be in it.
     pub bytes: Zeroizing<Vec<u8>>,
     /// Of the very file that was read.
     pub metadata: Metadata,
 }
 
-impl Found {
+impl FileContent {
     /// Tells this state of the file from any later one.
     pub fn stamp(&self) -> Stamp {
         Stamp::of(&self.metadata)
     }
 }
 
-/// Reads at most `limit` bytes; a longer file is [`Seen::TooLarge`]. Blocks, but on the disk only.
-pub fn read(path: &Path, limit: u64) -> Result<Seen, SinkError> {
-    // Looked at before it is opened, for opening a device can do something. The flags cover the race.
+/// Reads at most `limit` bytes; a longer file is [`FileRead::TooLarge`]. Blocks, but on the disk
+/// only.
+pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
+    // Looked at before it is opened, for opening a device can do something. The flags cover the
+    // race.
     if target::regular(path)?.is_none() {
-        return Ok(Seen::Absent);
+        return Ok(FileRead::Absent);
     }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = match OpenOptions::new().read(true).custom_flags(flags as i32).open(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(flags as i32)
+        .open(path)
+    {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::Absent),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileRead::Absent),
         Err(source) => return Err(io_error(path, "open", source)),
     };
     let failed = |source| io_error(path, "read", source);
@@ -56,10 +62,16 @@ pub fn read(path: &Path, limit: u64) -> Result<Seen, SinkError> {
         return Err(io_error(path, "read", ErrorKind::InvalidInput.into()));
     }
     if metadata.len() > limit {
-        return Ok(Seen::TooLarge);
+        return Ok(FileRead::TooLarge);
     }
     // Room for all of it at once: a buffer that grows leaves copies of what it held.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit { Ok(Seen::TooLarge) } else { Ok(Seen::File(Found { bytes, metadata })) }
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        Ok(FileRead::TooLarge)
+    } else {
+        Ok(FileRead::File(FileContent { bytes, metadata }))
+    }
 }

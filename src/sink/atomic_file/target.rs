@@ -24,23 +24,33 @@ pub(super) fn regular(path: &Path) -> Result<Option<Metadata>, SinkError> {
         Err(source) => return Err(io_error(path, "look at it", source)),
     };
     match irregular(&metadata) {
-        Some((what, help)) => Err(SinkError::Target { path: path.to_owned(), what, help }),
+        Some((what, help)) => Err(SinkError::Target {
+            path: path.to_owned(),
+            what,
+            help,
+        }),
         None => Ok(Some(metadata)),
     }
 }
 
 /// As [`regular`], and nothing forbids renaming another file over it.
 pub(super) fn replaceable(path: &Path, access: &FileAccess) -> Result<Option<Metadata>, SinkError> {
-    let Some(metadata) = regular(path)? else { return Ok(None) };
+    let Some(metadata) = regular(path)? else {
+        return Ok(None);
+    };
     match pinned(path).or(foreign(path, &metadata, access)) {
-        Some((what, help)) => Err(SinkError::Target { path: path.to_owned(), what, help }),
+        Some((what, help)) => Err(SinkError::Target {
+            path: path.to_owned(),
+            what,
+            help,
+        }),
         None => Ok(Some(metadata)),
     }
 }
 
-type Refusal = (&'static str, &'static str);
+type TargetRefusal = (&'static str, &'static str);
 
-fn irregular(metadata: &Metadata) -> Option<Refusal> {
+fn irregular(metadata: &Metadata) -> Option<TargetRefusal> {
     const FREE: &str = "remove it, or name another path";
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -59,17 +69,19 @@ fn irregular(metadata: &Metadata) -> Option<Refusal> {
 }
 
 /// What keeps even root from renaming over a file.
-fn pinned(path: &Path) -> Option<Refusal> {
-    const MOUNTED: Refusal =
-        ("a mount point", "it cannot be replaced as a whole: mount its directory instead of the file");
+fn pinned(path: &Path) -> Option<TargetRefusal> {
+    const MOUNTED: TargetRefusal = (
+        "a mount point",
+        "it cannot be replaced as a whole: mount its directory instead of the file",
+    );
     let attributes = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
         .map(|found| found.stx_attributes & found.stx_attributes_mask)
         .unwrap_or(StatxAttributes::empty());
     if attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
         return Some(("marked immutable or append-only", "run `chattr -ia` on it"));
     }
-    // Kernels before 5.8 do not know the attribute. Comparing `st_dev` with the directory's would miss
-    // bind mounts within a file system and accuse every file of an overlay.
+    // Kernels before 5.8 do not know the attribute. Comparing `st_dev` with the directory's would
+    // miss bind mounts within a file system and accuse every file of an overlay.
     if attributes.contains(StatxAttributes::MOUNT_ROOT) || listed_as_mounted(path) {
         return Some(MOUNTED);
     }
@@ -77,12 +89,15 @@ fn pinned(path: &Path) -> Option<Refusal> {
 }
 
 fn listed_as_mounted(path: &Path) -> bool {
-    let (Ok(mounts), Ok(directory)) =
-        (fs::read("/proc/self/mountinfo"), fs::canonicalize(directory_of(path)))
-    else {
+    let (Ok(mounts), Ok(directory)) = (
+        fs::read("/proc/self/mountinfo"),
+        fs::canonicalize(directory_of(path)),
+    ) else {
         return false;
     };
-    let Some(name) = path.file_name() else { return false };
+    let Some(name) = path.file_name() else {
+        return false;
+    };
     lists(&mounts, &directory.join(name))
 }
 
@@ -103,7 +118,7 @@ pub(super) fn lists(mounts: &[u8], path: &Path) -> bool {
 }
 
 /// Another user's file, where that user could have put it there or keeps us from replacing it.
-fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<Refusal> {
+fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<TargetRefusal> {
     let directory = fs::metadata(directory_of(path)).ok()?;
     let us = uzers::get_effective_uid();
     let trusted = [0, us, directory.uid()].contains(&metadata.uid());

@@ -25,7 +25,9 @@ fn mode(path: &Path) -> u32 {
 /// What is in the directory; nothing if it is none.
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 fn silent() -> FileAccess {
@@ -33,7 +35,10 @@ fn silent() -> FileAccess {
 }
 
 fn with_mode(mode: u32) -> FileAccess {
-    FileAccess { mode: Some(mode), ..silent() }
+    FileAccess {
+        mode: Some(mode),
+        ..silent()
+    }
 }
 
 fn is_root() -> bool {
@@ -50,7 +55,10 @@ impl Mount {
         match done {
             Ok(done) if done.status.success() => Some(Self(at.to_owned())),
             Ok(done) => {
-                eprintln!("skipped: cannot mount: {}", String::from_utf8_lossy(&done.stderr));
+                eprintln!(
+                    "skipped: cannot mount: {}",
+                    String::from_utf8_lossy(&done.stderr)
+                );
                 None
             }
             Err(error) => {
@@ -71,10 +79,16 @@ impl Drop for Mount {
 #[track_caller]
 fn refused(path: &Path, access: &FileAccess, words: &[&str]) {
     let before = names(directory_of(path));
-    let content = fs::symlink_metadata(path).ok().filter(Metadata::is_file).map(|_| fs::read(path).unwrap());
+    let content = fs::symlink_metadata(path)
+        .ok()
+        .filter(Metadata::is_file)
+        .map(|_| fs::read(path).unwrap());
     for (what, result) in [
         ("preflight", preflight(path, access)),
-        ("replace", replace(path, &vec![b'n'; 300 * 1024], access, Expect::Any)),
+        (
+            "replace",
+            replace(path, &vec![b'n'; 300 * 1024], access, Expect::Any),
+        ),
     ] {
         let text = result.expect_err(what).to_string();
         for word in words {
@@ -82,14 +96,22 @@ fn refused(path: &Path, access: &FileAccess, words: &[&str]) {
         }
     }
     assert_eq!(names(directory_of(path)), before, "something was left over");
-    let now = fs::symlink_metadata(path).ok().filter(Metadata::is_file).map(|_| fs::read(path).unwrap());
+    let now = fs::symlink_metadata(path)
+        .ok()
+        .filter(Metadata::is_file)
+        .map(|_| fs::read(path).unwrap());
     assert_eq!(now, content, "the old bytes are gone");
 }
 
 #[test]
 fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
     let memory = Path::new("/dev/shm");
-    let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let home = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+    .unwrap();
     let path = home.path().join("token");
     let contents = [b"a".repeat(40), b"b".repeat(40_000)];
     let access = with_mode(0o640);
@@ -100,8 +122,14 @@ fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
         let by_path = scope.spawn(|| {
             let mut seen = BTreeSet::new();
             while !done.load(Ordering::Relaxed) {
-                let Seen::File(found) = read(&path, 1 << 20).unwrap() else { panic!("the file was gone") };
-                assert!(contents.contains(&found.bytes), "torn: {} bytes", found.bytes.len());
+                let FileRead::File(found) = read(&path, 1 << 20).unwrap() else {
+                    panic!("the file was gone")
+                };
+                assert!(
+                    contents.contains(&found.bytes),
+                    "torn: {} bytes",
+                    found.bytes.len()
+                );
                 assert_eq!(found.metadata.mode() & 0o7777, 0o640);
                 seen.insert(found.bytes.len());
             }
@@ -111,8 +139,15 @@ fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
             let mut temps = 0;
             while !done.load(Ordering::Relaxed) {
                 for entry in fs::read_dir(home.path()).unwrap().flatten() {
-                    let Ok(metadata) = entry.metadata() else { continue };
-                    assert_eq!(metadata.mode() & 0o7777 & !0o640, 0, "{:?}", entry.file_name());
+                    let Ok(metadata) = entry.metadata() else {
+                        continue;
+                    };
+                    assert_eq!(
+                        metadata.mode() & 0o7777 & !0o640,
+                        0,
+                        "{:?}",
+                        entry.file_name()
+                    );
                     temps += usize::from(entry.file_name() != "token");
                 }
             }
@@ -122,8 +157,15 @@ fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
             replace(&path, &contents[round % 2], &access, Expect::Any).unwrap();
         }
         done.store(true, Ordering::Relaxed);
-        assert_eq!(by_path.join().unwrap().len(), 2, "the reader never saw a change");
-        assert!(by_listing.join().unwrap() > 0, "the watcher never saw a temporary file");
+        assert_eq!(
+            by_path.join().unwrap().len(),
+            2,
+            "the reader never saw a change"
+        );
+        assert!(
+            by_listing.join().unwrap() > 0,
+            "the watcher never saw a temporary file"
+        );
     });
     assert_eq!(names(home.path()), BTreeSet::from(["token".to_owned()]));
 }
@@ -134,11 +176,23 @@ fn what_the_policy_leaves_open_is_kept_and_a_new_file_is_private() {
     let path = home.path().join("x.env");
     replace(&path, b"1", &silent(), Expect::Absent).unwrap();
     assert_eq!(mode(&path), 0o600);
-    for (had, policy, has) in
-        [(0o644, None, 0o644), (0o444, None, 0o444), (0o666, Some(0o640), 0o640), (0o600, Some(0o444), 0o444)]
-    {
+    for (had, policy, has) in [
+        (0o644, None, 0o644),
+        (0o444, None, 0o444),
+        (0o666, Some(0o640), 0o640),
+        (0o600, Some(0o444), 0o444),
+    ] {
         chmod(&path, had);
-        replace(&path, b"2", &FileAccess { mode: policy, ..silent() }, Expect::Any).unwrap();
+        replace(
+            &path,
+            b"2",
+            &FileAccess {
+                mode: policy,
+                ..silent()
+            },
+            Expect::Any,
+        )
+        .unwrap();
         assert_eq!(mode(&path), has, "from {had:o} under {policy:?}");
     }
     if !is_root() {
@@ -146,10 +200,18 @@ fn what_the_policy_leaves_open_is_kept_and_a_new_file_is_private() {
     }
     std::os::unix::fs::chown(&path, Some(12345), Some(54321)).unwrap();
     chmod(&path, 0o6750);
-    let owner = |path: &Path| fs::metadata(path).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+    let owner = |path: &Path| {
+        fs::metadata(path)
+            .map(|metadata| (metadata.uid(), metadata.gid()))
+            .unwrap()
+    };
     replace(&path, b"3", &silent(), Expect::Any).unwrap();
     assert_eq!((owner(&path), mode(&path)), ((12345, 54321), 0o6750));
-    let access = FileAccess { owner: Some("root".to_owned()), group: Some("777".to_owned()), ..silent() };
+    let access = FileAccess {
+        owner: Some("root".to_owned()),
+        group: Some("777".to_owned()),
+        ..silent()
+    };
     replace(&path, b"4", &access, Expect::Any).unwrap();
     assert_eq!(owner(&path), (0, 777));
 }
@@ -163,10 +225,19 @@ fn only_a_plain_file_is_replaced() {
     symlink(at("nowhere"), at("dangling")).unwrap();
     fs::create_dir(at("dir")).unwrap();
     let _socket = UnixListener::bind(at("socket")).unwrap();
-    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
 
     for (name, words) in [
-        ("link", ["a symbolic link", "name the file that it points to"]),
+        (
+            "link",
+            ["a symbolic link", "name the file that it points to"],
+        ),
         ("dangling", ["a symbolic link", "name the file"]),
         ("dir", ["a directory", "name a file in it"]),
         ("socket", ["a socket", "name another path"]),
@@ -174,11 +245,18 @@ fn only_a_plain_file_is_replaced() {
     ] {
         refused(&at(name), &silent(), &words);
         // Must come back at all: opening a pipe for reading waits for a writer.
-        assert!(matches!(read(&at(name), 99), Err(SinkError::Target { .. })), "{name} was read");
+        assert!(
+            matches!(read(&at(name), 99), Err(SinkError::Target { .. })),
+            "{name} was read"
+        );
     }
     refused(Path::new("/dev/null"), &silent(), &["a device"]);
     assert_eq!(fs::read(at("plain")).unwrap(), b"old");
-    refused(&at("missing").join("token"), &silent(), &["missing", "No such file"]);
+    refused(
+        &at("missing").join("token"),
+        &silent(),
+        &["missing", "No such file"],
+    );
     refused(&at("plain").join("token"), &silent(), &["ot a directory"]);
 }
 
@@ -199,9 +277,14 @@ fn a_bind_mounted_file_is_refused() {
     let (source, path) = (home.path().join("source"), home.path().join("to ken"));
     put(&source, "old");
     put(&path, "hidden");
-    let Some(_mount) = Mount::try_new(&["--bind", source.to_str().unwrap()], &path) else { return };
+    let Some(_mount) = Mount::try_new(&["--bind", source.to_str().unwrap()], &path) else {
+        return;
+    };
     refused(&path, &silent(), &["a mount point", "mount its directory"]);
-    assert!(target::lists(&fs::read("/proc/self/mountinfo").unwrap(), &path), "not found for older kernels");
+    assert!(
+        target::lists(&fs::read("/proc/self/mountinfo").unwrap(), &path),
+        "not found for older kernels"
+    );
 }
 
 #[test]
@@ -225,12 +308,18 @@ fn an_immutable_file_is_refused_before_anything_is_minted() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("token");
     put(&path, "old");
-    let set =
-        |flag: &str| Command::new("chattr").arg(flag).arg(&path).output().is_ok_and(|o| o.status.success());
+    let set = |flag: &str| {
+        Command::new("chattr")
+            .arg(flag)
+            .arg(&path)
+            .output()
+            .is_ok_and(|o| o.status.success())
+    };
     if !set("+i") {
         return eprintln!("skipped: chattr does not work here");
     }
-    let result = std::panic::catch_unwind(|| refused(&path, &silent(), &["immutable", "chattr -ia"]));
+    let result =
+        std::panic::catch_unwind(|| refused(&path, &silent(), &["immutable", "chattr -ia"]));
     assert!(set("-i"));
     result.unwrap();
 }
@@ -238,28 +327,44 @@ fn an_immutable_file_is_refused_before_anything_is_minted() {
 #[test]
 fn a_read_only_mount_is_reported_as_such() {
     let home = tempfile::tempdir().unwrap();
-    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "ro", "none"], home.path()) else { return };
-    refused(&home.path().join("token"), &silent(), &["create a file in it", "Read-only file system"]);
+    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "ro", "none"], home.path()) else {
+        return;
+    };
+    refused(
+        &home.path().join("token"),
+        &silent(),
+        &["create a file in it", "Read-only file system"],
+    );
 }
 
 #[test]
 fn a_full_disk_leaves_the_old_bytes() {
     let home = tempfile::tempdir().unwrap();
-    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "size=64k", "none"], home.path()) else {
+    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "size=64k", "none"], home.path())
+    else {
         return;
     };
     put(&home.path().join("token"), "old");
-    refused(&home.path().join("token"), &silent(), &["cannot write", "No space left"]);
+    refused(
+        &home.path().join("token"),
+        &silent(),
+        &["cannot write", "No space left"],
+    );
 }
 
 #[test]
 fn a_disk_without_inodes_is_full_too() {
     let home = tempfile::tempdir().unwrap();
-    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "nr_inodes=2", "none"], home.path()) else {
+    let Some(_mount) = Mount::try_new(&["-t", "tmpfs", "-o", "nr_inodes=2", "none"], home.path())
+    else {
         return;
     };
     put(&home.path().join("token"), "old");
-    refused(&home.path().join("token"), &silent(), &["create a file in it", "No space left"]);
+    refused(
+        &home.path().join("token"),
+        &silent(),
+        &["create a file in it", "No space left"],
+    );
 }
 
 #[test]
@@ -271,7 +376,11 @@ fn a_directory_we_may_not_write_to_is_reported() {
     let path = home.path().join("token");
     put(&path, "old");
     chmod(home.path(), 0o500);
-    refused(&path, &silent(), &["create a file in it", "Permission denied"]);
+    refused(
+        &path,
+        &silent(),
+        &["create a file in it", "Permission denied"],
+    );
     chmod(home.path(), 0o700);
 }
 
@@ -280,17 +389,35 @@ fn owners_and_groups_are_known_and_ours_to_give() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("token");
     put(&path, "old");
-    let owned = |owner: &str| FileAccess { owner: Some(owner.to_owned()), ..silent() };
-    let grouped = |group: &str| FileAccess { group: Some(group.to_owned()), ..silent() };
-    refused(&path, &owned("no-such-user"), &["no user `no-such-user` on this machine"]);
-    refused(&path, &grouped("no-such-group"), &["no group `no-such-group` on this machine"]);
+    let owned = |owner: &str| FileAccess {
+        owner: Some(owner.to_owned()),
+        ..silent()
+    };
+    let grouped = |group: &str| FileAccess {
+        group: Some(group.to_owned()),
+        ..silent()
+    };
+    refused(
+        &path,
+        &owned("no-such-user"),
+        &["no user `no-such-user` on this machine"],
+    );
+    refused(
+        &path,
+        &grouped("no-such-group"),
+        &["no group `no-such-group` on this machine"],
+    );
     refused(&path, &owned("4294967295"), &["no user"]);
     refused(&path, &grouped("-1"), &["no group"]);
     if is_root() {
         preflight(&path, &owned("12345")).unwrap();
     } else {
         refused(&path, &owned("root"), &["set its owner", "only root may"]);
-        refused(&path, &grouped("root"), &["set its group", "member of that group"]);
+        refused(
+            &path,
+            &grouped("root"),
+            &["set its group", "member of that group"],
+        );
     }
     preflight(&path, &grouped(&uzers::get_effective_gid().to_string())).unwrap();
 }
@@ -307,7 +434,14 @@ fn a_file_planted_by_another_user_does_not_keep_its_owner() {
     preflight(&path, &silent()).unwrap();
     chmod(home.path(), 0o1777);
     refused(&path, &silent(), &["another user's file", "set `owner`"]);
-    preflight(&path, &FileAccess { owner: Some("12345".to_owned()), ..silent() }).unwrap();
+    preflight(
+        &path,
+        &FileAccess {
+            owner: Some("12345".to_owned()),
+            ..silent()
+        },
+    )
+    .unwrap();
 }
 
 #[test]
@@ -315,9 +449,13 @@ fn preflight_changes_nothing() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("token");
     put(&path, "old");
-    let Seen::File(before) = read(&path, 99).unwrap() else { panic!("absent") };
+    let FileRead::File(before) = read(&path, 99).unwrap() else {
+        panic!("absent")
+    };
     preflight(&path, &with_mode(0o640)).unwrap();
-    let Seen::File(after) = read(&path, 99).unwrap() else { panic!("absent") };
+    let FileRead::File(after) = read(&path, 99).unwrap() else {
+        panic!("absent")
+    };
     assert_eq!(before.stamp(), after.stamp());
     assert_eq!(names(home.path()).len(), 1);
 }
@@ -327,7 +465,9 @@ fn a_change_by_another_since_the_reading_is_not_overwritten() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("x.env");
     put(&path, "old");
-    let Seen::File(found) = read(&path, 99).unwrap() else { panic!("absent") };
+    let FileRead::File(found) = read(&path, 99).unwrap() else {
+        panic!("absent")
+    };
     put(&path, "by another");
     for expect in [Expect::Unchanged(found.stamp()), Expect::Absent] {
         let error = replace(&path, b"ours", &silent(), expect).expect_err("changed");
@@ -355,9 +495,16 @@ fn left_over_temporary_files_of_ours_go_and_nothing_else() {
         put(&home.path().join(name), "x");
     }
     fs::create_dir(home.path().join(".token.ringcx-rotator.aDirectory00")).unwrap();
-    symlink(&path, home.path().join(".token.ringcx-rotator.aSymlink0000")).unwrap();
+    symlink(
+        &path,
+        home.path().join(".token.ringcx-rotator.aSymlink0000"),
+    )
+    .unwrap();
     let before = names(home.path());
-    put(&home.path().join(".token.ringcx-rotator.Ab3dEf6hIj1k"), "aws80:left-by-a-crash");
+    put(
+        &home.path().join(".token.ringcx-rotator.Ab3dEf6hIj1k"),
+        "aws80:left-by-a-crash",
+    );
     // Named by the very code that names them, and left as by a crash.
     let crashed = tempfile::Builder::new()
         .prefix(&temp_prefix(&path))
@@ -383,7 +530,13 @@ fn only_files_of_ours_or_of_the_owner_to_be_are_left_overs() {
     std::os::unix::fs::chown(&temp, Some(12345), None).unwrap();
     clean_up(&home.path().join("token"), &silent());
     assert!(temp.exists());
-    clean_up(&home.path().join("token"), &FileAccess { owner: Some("12345".to_owned()), ..silent() });
+    clean_up(
+        &home.path().join("token"),
+        &FileAccess {
+            owner: Some("12345".to_owned()),
+            ..silent()
+        },
+    );
     assert!(!temp.exists());
 }
 
@@ -399,12 +552,15 @@ fn long_names_leave_room_for_that_of_the_temporary_file() {
 fn no_more_is_read_than_allowed() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("token");
-    assert!(matches!(read(&path, 8), Ok(Seen::Absent)));
+    assert!(matches!(read(&path, 8), Ok(FileRead::Absent)));
     put(&path, "12345678");
-    assert!(matches!(read(&path, 8), Ok(Seen::File(_))));
-    assert!(matches!(read(&path, 7), Ok(Seen::TooLarge)));
+    assert!(matches!(read(&path, 8), Ok(FileRead::File(_))));
+    assert!(matches!(read(&path, 7), Ok(FileRead::TooLarge)));
     // Says that it is empty and never ends.
-    assert!(matches!(read(Path::new("/proc/self/mountinfo"), 8), Ok(Seen::TooLarge)));
+    assert!(matches!(
+        read(Path::new("/proc/self/mountinfo"), 8),
+        Ok(FileRead::TooLarge)
+    ));
 }
 
 #[test]

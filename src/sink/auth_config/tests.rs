@@ -5,7 +5,9 @@ use crate::clock::Clock;
 use crate::event::GenerationNo;
 use crate::ringcx::auth_config::AuthConfigs as _;
 use crate::ringcx::http::HttpApi;
-use crate::simulate::{Call, ConfigAccess, Effect, Fault, KeyForm, RetryAfter, Setup, Simulator, Times};
+use crate::simulate::{
+    Call, ConfigAccess, Effect, Fault, KeyForm, RetryAfter, Setup, Simulator, Times,
+};
 
 const GENERATION: GenerationNo = GenerationNo(7);
 
@@ -13,7 +15,7 @@ struct Bench {
     ringcx: Simulator,
     api: HttpApi,
     token: Token,
-    sink: AuthConfig,
+    sink: AuthConfigTarget,
 }
 
 impl Bench {
@@ -27,15 +29,26 @@ impl Bench {
         let policy = crate::ringcx::http::tests::policy(&ringcx.base_url());
         let api = HttpApi::try_new(&policy, Clock::system()).ok().unwrap();
         let token = Token::try_new(&ringcx.mint_foreign("ann")).unwrap();
-        Self { ringcx, api, token, sink: sink("21170002", "ivr") }
+        Self {
+            ringcx,
+            api,
+            token,
+            sink: sink("21170002", "ivr"),
+        }
     }
 
-    fn around(&self) -> Around<'_> {
-        let ringcx = Some(Asking { api: &self.api, auth: Auth::Token(&self.token) });
-        Around { ringcx, ..Around::default() }
+    fn around(&self) -> SinkContext<'_> {
+        let ringcx = Some(RingcxAccess {
+            api: &self.api,
+            auth: Auth::Token(&self.token),
+        });
+        SinkContext {
+            ringcx,
+            ..SinkContext::default()
+        }
     }
 
-    async fn deliver(&self) -> Result<Taken, SinkError> {
+    async fn deliver(&self) -> Result<DeliveryReceipt, SinkError> {
         let at = chrono::DateTime::UNIX_EPOCH;
         let delivery = Delivery {
             account: "ivr",
@@ -48,8 +61,11 @@ impl Bench {
         self.sink.deliver(&delivery, self.around()).await
     }
 
-    async fn look(&self, last: &Taken) -> String {
-        let around = Around { last: Some((GENERATION, last)), ..self.around() };
+    async fn look(&self, last: &DeliveryReceipt) -> String {
+        let around = SinkContext {
+            last: Some((GENERATION, last)),
+            ..self.around()
+        };
         match self.sink.read_back(around).await {
             ReadBack::Holds(token) if token.fingerprint() == self.token.fingerprint() => {
                 "holds it".to_owned()
@@ -64,8 +80,8 @@ impl Bench {
     }
 }
 
-fn sink(account_id: &str, auth_config_id: &str) -> AuthConfig {
-    AuthConfig::new(AuthConfigSink {
+fn sink(account_id: &str, auth_config_id: &str) -> AuthConfigTarget {
+    AuthConfigTarget::new(AuthConfigSink {
         account_id: account_id.to_owned(),
         auth_config_id: auth_config_id.to_owned(),
     })
@@ -75,9 +91,24 @@ fn sink(account_id: &str, auth_config_id: &str) -> AuthConfig {
 async fn a_token_is_put_there_and_proved_however_the_key_is_shown() {
     for (form, proof, seen, changed) in [
         (KeyForm::Whole, "the whole key", "holds it", "holds another"),
-        (KeyForm::Masked, "the change's answer, and an updatedTime that moved", "as delivered", "other: "),
-        (KeyForm::Hidden, "the change's answer, and an updatedTime that moved", "as delivered", "other: "),
-        (KeyForm::Absent, "the change's answer, and an updatedTime that moved", "as delivered", "other: "),
+        (
+            KeyForm::Masked,
+            "the change's answer, and an updatedTime that moved",
+            "as delivered",
+            "other: ",
+        ),
+        (
+            KeyForm::Hidden,
+            "the change's answer, and an updatedTime that moved",
+            "as delivered",
+            "other: ",
+        ),
+        (
+            KeyForm::Absent,
+            "the change's answer, and an updatedTime that moved",
+            "as delivered",
+            "other: ",
+        ),
     ] {
         let bench = Bench::new(form).await;
         let before = bench.ringcx.record().config("ivr").unwrap();
@@ -85,9 +116,17 @@ async fn a_token_is_put_there_and_proved_however_the_key_is_shown() {
         assert_eq!(taken.proof.as_deref(), Some(proof), "{form:?}");
         let config = bench.ringcx.record().config("ivr").unwrap();
         assert_eq!(config.key, bench.token.expose());
-        assert_eq!((config.provider, config.description), (before.provider, before.description));
+        assert_eq!(
+            (config.provider, config.description),
+            (before.provider, before.description)
+        );
         assert_eq!(bench.look(&taken).await, seen, "{form:?}");
-        assert!(!bench.look(&Taken::default()).await.contains("as delivered"));
+        assert!(
+            !bench
+                .look(&DeliveryReceipt::default())
+                .await
+                .contains("as delivered")
+        );
 
         bench.ringcx.paste_foreign("ann", "ivr");
         let now = bench.look(&taken).await;
@@ -110,9 +149,20 @@ async fn a_delivery_costs_three_calls_and_a_look_one() {
 #[tokio::test]
 async fn what_is_not_shown_to_have_changed_is_not_taken_for_done() {
     let bench = Bench::new(KeyForm::Absent).await;
-    // A gateway answers from what it remembers: the change is answered well, and nothing is changed.
-    let shown = bench.api.auth_config(Auth::Token(&bench.token), bench.sink.place()).await.ok().unwrap();
-    let again = bench.api.auth_config(Auth::Token(&bench.token), bench.sink.place()).await.ok().unwrap();
+    // A gateway answers from what it remembers: the change is answered well, and nothing is
+    // changed.
+    let shown = bench
+        .api
+        .auth_config(Auth::Token(&bench.token), bench.sink.place())
+        .await
+        .ok()
+        .unwrap();
+    let again = bench
+        .api
+        .auth_config(Auth::Token(&bench.token), bench.sink.place())
+        .await
+        .ok()
+        .unwrap();
     let error = bench.sink.proof(&shown, &again, &bench.token).unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert_eq!(
@@ -121,8 +171,17 @@ async fn what_is_not_shown_to_have_changed_is_not_taken_for_done() {
     );
     for form in [KeyForm::Whole, KeyForm::Masked] {
         bench.ringcx.adjust(|settings| settings.key_form = form);
-        let again = bench.api.auth_config(Auth::Token(&bench.token), bench.sink.place()).await.ok().unwrap();
-        let error = bench.sink.proof(&shown, &again, &bench.token).unwrap_err().to_string();
+        let again = bench
+            .api
+            .auth_config(Auth::Token(&bench.token), bench.sink.place())
+            .await
+            .ok()
+            .unwrap();
+        let error = bench
+            .sink
+            .proof(&shown, &again, &bench.token)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("it shows another key"), "{form:?}: {error}");
     }
 }
@@ -131,7 +190,12 @@ async fn what_is_not_shown_to_have_changed_is_not_taken_for_done() {
 async fn the_same_key_set_again_is_known_by_its_end_where_the_time_stands_still() {
     let bench = Bench::new(KeyForm::Masked).await;
     bench.deliver().await.unwrap();
-    let shown = bench.api.auth_config(Auth::Token(&bench.token), bench.sink.place()).await.ok().unwrap();
+    let shown = bench
+        .api
+        .auth_config(Auth::Token(&bench.token), bench.sink.place())
+        .await
+        .ok()
+        .unwrap();
     let proof = bench.sink.proof(&shown, &shown, &bench.token).unwrap();
     assert_eq!(proof, "the change's answer, and the end of the key");
 }
@@ -139,14 +203,34 @@ async fn the_same_key_set_again_is_known_by_its_end_where_the_time_stands_still(
 #[tokio::test]
 async fn without_the_permission_it_says_which_one_and_before_a_mint() {
     let bench = Bench::new(KeyForm::Whole).await;
-    bench.ringcx.adjust(|settings| settings.config_access = ConfigAccess::None);
-    let error = bench.sink.preflight(bench.around()).await.unwrap_err().to_string();
-    assert!(error.starts_with("auth config ivr cannot be read: answered 403"), "{error}");
-    assert!(error.ends_with("give the account's user READ and UPDATE on External Auth Config"), "{error}");
-    bench.ringcx.adjust(|settings| settings.config_access = ConfigAccess::Read);
+    bench
+        .ringcx
+        .adjust(|settings| settings.config_access = ConfigAccess::None);
+    let error = bench
+        .sink
+        .preflight(bench.around())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("auth config ivr cannot be read: answered 403"),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("give the account's user READ and UPDATE on External Auth Config"),
+        "{error}"
+    );
+    bench
+        .ringcx
+        .adjust(|settings| settings.config_access = ConfigAccess::Read);
     bench.sink.preflight(bench.around()).await.unwrap();
     let error = bench.deliver().await.unwrap_err();
-    assert!(error.to_string().ends_with("UPDATE on External Auth Config"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("UPDATE on External Auth Config"),
+        "{error}"
+    );
     // A gateway may answer 403 for what was done behind it.
     assert_eq!(error.outcome(), Outcome::Unknown);
 }
@@ -157,18 +241,31 @@ async fn one_that_is_not_there_or_holds_no_key_is_refused_and_not_touched() {
     for (account, config, why) in [
         ("21170001", "ivr", "answered 404"),
         ("21170009", "ivr", "answered 404"),
-        ("21170001", "other", "is of type OAUTH, not APIKEY: choose one of type APIKEY"),
+        (
+            "21170001",
+            "other",
+            "is of type OAUTH, not APIKEY: choose one of type APIKEY",
+        ),
     ] {
-        let bench = Bench { sink: sink(account, config), ..Bench::new(KeyForm::Whole).await };
-        for error in
-            [bench.sink.preflight(bench.around()).await.unwrap_err(), bench.deliver().await.unwrap_err()]
-        {
+        let bench = Bench {
+            sink: sink(account, config),
+            ..Bench::new(KeyForm::Whole).await
+        };
+        for error in [
+            bench.sink.preflight(bench.around()).await.unwrap_err(),
+            bench.deliver().await.unwrap_err(),
+        ] {
             assert!(error.to_string().contains(why), "{error}");
             assert_eq!(error.outcome(), Outcome::NotDone);
         }
         assert_eq!(bench.ringcx.record().count(Call::ConfigWrite), 0);
     }
-    assert!(sink("21170001", "other").read_back(bench.around()).await.is_other());
+    assert!(
+        sink("21170001", "other")
+            .read_back(bench.around())
+            .await
+            .is_other()
+    );
 }
 
 #[tokio::test]
@@ -177,25 +274,41 @@ async fn a_change_whose_answer_is_lost_may_have_been_made() {
         (Call::ConfigRead, Fault::LostAnswer, Outcome::NotDone),
         (Call::ConfigWrite, Fault::LostAnswer, Outcome::Unknown),
         (Call::ConfigWrite, Fault::Garbage, Outcome::Unknown),
-        (Call::ConfigWrite, Fault::Status(503, RetryAfter::Seconds(2), Effect::Done), Outcome::Unknown),
+        (
+            Call::ConfigWrite,
+            Fault::Status(503, RetryAfter::Seconds(2), Effect::Done),
+            Outcome::Unknown,
+        ),
     ] {
         let bench = Bench::new(KeyForm::Masked).await;
         bench.ringcx.inject(call, fault, Times::Once);
         let error = bench.deliver().await.unwrap_err();
         assert_eq!(error.outcome(), outcome, "{call}={fault}: {error}");
-        assert_eq!(error.retry_after().is_some(), matches!(fault, Fault::Status(503, ..)));
+        assert_eq!(
+            error.retry_after().is_some(),
+            matches!(fault, Fault::Status(503, ..))
+        );
         assert!(!error.to_string().contains(bench.token.expose()));
         // Doing it again is the same as doing it once.
         bench.deliver().await.unwrap();
-        assert_eq!(bench.ringcx.record().config("ivr").unwrap().key, bench.token.expose());
+        assert_eq!(
+            bench.ringcx.record().config("ivr").unwrap().key,
+            bench.token.expose()
+        );
     }
 }
 
 #[tokio::test]
 async fn without_a_way_to_ask_nothing_is_claimed() {
     let sink = sink("1", "c");
-    assert!(matches!(sink.preflight(Around::default()).await, Err(SinkError::NotAsked)));
-    assert!(matches!(sink.read_back(Around::default()).await, ReadBack::Unreadable(SinkError::NotAsked)));
+    assert!(matches!(
+        sink.preflight(SinkContext::default()).await,
+        Err(SinkError::NotAsked)
+    ));
+    assert!(matches!(
+        sink.read_back(SinkContext::default()).await,
+        ReadBack::Unreadable(SinkError::NotAsked)
+    ));
 }
 
 impl ReadBack {

@@ -26,7 +26,10 @@ impl Bench {
         crate::sink::atomic_file::replace(
             &program,
             format!("#!/bin/sh\ncd {}\n{script}\n", dir.path().display()).as_bytes(),
-            &crate::policy::FileAccess { mode: Some(0o700), ..Default::default() },
+            &crate::policy::FileAccess {
+                mode: Some(0o700),
+                ..Default::default()
+            },
             crate::sink::atomic_file::Expect::Absent,
         )
         .unwrap();
@@ -45,11 +48,11 @@ impl Bench {
         self
     }
 
-    fn sink(&self) -> Command {
-        Command::new("push".to_owned(), self.policy.clone())
+    fn sink(&self) -> CommandTarget {
+        CommandTarget::new("push".to_owned(), self.policy.clone())
     }
 
-    async fn deliver(&self) -> Result<Taken, SinkError> {
+    async fn deliver(&self) -> Result<DeliveryReceipt, SinkError> {
         let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let token = Token::try_new(TOKEN).unwrap();
         let delivery = Delivery {
@@ -60,12 +63,14 @@ impl Bench {
             previous: None,
             now: at,
         };
-        // A file that was written a moment ago may still be open for writing in a child that another test
-        // is just starting: then the system is asked again.
+        // A file that was written a moment ago may still be open for writing in a child that
+        // another test is just starting: then the system is asked again.
         loop {
-            match self.sink().deliver(&delivery, Around::default()).await {
-                Err(SinkError::NotRun { source: ChildError::Start { source, .. }, .. })
-                    if source.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+            match self.sink().deliver(&delivery, SinkContext::default()).await {
+                Err(SinkError::NotRun {
+                    source: ProcessError::Start { source, .. },
+                    ..
+                }) if source.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
                 outcome => return outcome,
             }
         }
@@ -76,7 +81,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn refused(outcome: Result<Taken, SinkError>) -> (String, Outcome, Option<String>) {
+    fn refused(outcome: Result<DeliveryReceipt, SinkError>) -> (String, Outcome, Option<String>) {
         let error = outcome.expect_err("it is not taken");
         (error.to_string(), error.outcome(), error.note())
     }
@@ -89,15 +94,21 @@ async fn a_program_gets_the_webhooks_json_and_its_end_is_the_receipt() {
     assert_eq!(taken.note.as_deref(), Some("took it"));
     let got: serde_json::Value = serde_json::from_str(&bench.read("got")).unwrap();
     assert_eq!(got["type"], "ringcx.token.rotated");
-    assert_eq!((&got["data"]["account"], &got["data"]["sink"]), (&"ivr".into(), &"push".into()));
-    assert_eq!((&got["data"]["token"], &got["data"]["generation"]), (&TOKEN.into(), &7.into()));
+    assert_eq!(
+        (&got["data"]["account"], &got["data"]["sink"]),
+        (&"ivr".into(), &"push".into())
+    );
+    assert_eq!(
+        (&got["data"]["token"], &got["data"]["generation"]),
+        (&TOKEN.into(), &7.into())
+    );
     assert_eq!(bench.read("argument"), "an argument");
 }
 
 #[tokio::test]
 async fn a_program_that_wants_the_token_alone_gets_its_bytes_and_nothing_else() {
     let bench = Bench::new("cat > got").with(|it| it.stdin = CommandInput::Token);
-    assert_eq!(bench.deliver().await.unwrap(), Taken::default());
+    assert_eq!(bench.deliver().await.unwrap(), DeliveryReceipt::default());
     assert_eq!(bench.read("got"), TOKEN);
 }
 
@@ -105,8 +116,14 @@ async fn a_program_that_wants_the_token_alone_gets_its_bytes_and_nothing_else() 
 async fn a_program_that_fails_may_have_taken_it_all_the_same() {
     let bench = Bench::new("cat > /dev/null; echo the disk is full >&2; exit 3");
     let (error, outcome, note) = Bench::refused(bench.deliver().await);
-    assert!(error.ends_with("/take ended with exit code 3: the disk is full"), "{error}");
-    assert_eq!((outcome, note.as_deref()), (Outcome::Unknown, Some("the disk is full")));
+    assert!(
+        error.ends_with("/take ended with exit code 3: the disk is full"),
+        "{error}"
+    );
+    assert_eq!(
+        (outcome, note.as_deref()),
+        (Outcome::Unknown, Some("the disk is full"))
+    );
 }
 
 #[tokio::test]
@@ -114,8 +131,14 @@ async fn a_program_that_takes_too_long_is_ended_and_may_have_taken_it() {
     let bench = Bench::new("cat > /dev/null; echo begun >&2; sleep 60")
         .with(|it| it.timeout = Duration::from_millis(300));
     let (error, outcome, note) = Bench::refused(bench.deliver().await);
-    assert!(error.contains("took longer than 300ms and was ended"), "{error}");
-    assert_eq!((outcome, note.as_deref()), (Outcome::Unknown, Some("begun")));
+    assert!(
+        error.contains("took longer than 300ms and was ended"),
+        "{error}"
+    );
+    assert_eq!(
+        (outcome, note.as_deref()),
+        (Outcome::Unknown, Some("begun"))
+    );
 }
 
 #[tokio::test]
@@ -131,14 +154,29 @@ async fn a_fingerprint_asked_for_is_read_from_what_it_prints() {
     let fingerprint = Token::try_new(TOKEN).unwrap().fingerprint();
     for (printed, why) in [
         (format!("{fingerprint}"), None),
-        (format!("{{\"stored\":true,\"fingerprint\":\"{fingerprint}\"}}"), None),
-        (format!("{}", Fingerprint::of(b"another")), Some("it printed another fingerprint")),
-        (format!("{{\"fingerprint\":\"{}\"}}", Fingerprint::of(b"another")), Some("another fingerprint")),
-        ("ok".to_owned(), Some("did not print the token's fingerprint")),
+        (
+            format!("{{\"stored\":true,\"fingerprint\":\"{fingerprint}\"}}"),
+            None,
+        ),
+        (
+            format!("{}", Fingerprint::of(b"another")),
+            Some("it printed another fingerprint"),
+        ),
+        (
+            format!("{{\"fingerprint\":\"{}\"}}", Fingerprint::of(b"another")),
+            Some("another fingerprint"),
+        ),
+        (
+            "ok".to_owned(),
+            Some("did not print the token's fingerprint"),
+        ),
         (String::new(), Some("did not print the token's fingerprint")),
     ] {
         let bench = Bench::new(&format!("cat > /dev/null; echo '{printed}'"));
-        let outcome = bench.with(|it| it.receipt = Receipt::Fingerprint).deliver().await;
+        let outcome = bench
+            .with(|it| it.receipt = Receipt::Fingerprint)
+            .deliver()
+            .await;
         match why {
             None => assert!(outcome.is_ok(), "{printed}"),
             Some(why) => {
@@ -156,12 +194,16 @@ async fn what_it_prints_is_kept_without_secrets_and_short() {
                  printf '%s' \"$t\" | od -An -v -tx1 | tr -d ' \\n'; echo \" $KEY\" >&2; echo \"$t\" >&2; \
                  head -c 100000 /dev/zero | tr '\\0' x";
     for end in ["exit 0", "exit 1"] {
-        let bench = Bench::new(&format!("{spell}; {end}")).with(|it| it.stdin = CommandInput::Token);
+        let bench =
+            Bench::new(&format!("{spell}; {end}")).with(|it| it.stdin = CommandInput::Token);
         let (told, note) = match bench.deliver().await {
             Ok(taken) => (String::new(), taken.note.unwrap()),
             Err(error) => (error.to_string(), error.note().unwrap()),
         };
-        assert!(note.contains("[redacted]") && note.chars().count() < 500, "{note}");
+        assert!(
+            note.contains("[redacted]") && note.chars().count() < 500,
+            "{note}"
+        );
         let hex: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect();
         for secret in [TOKEN, VALUE, &STANDARD.encode(TOKEN), &hex] {
             assert!(!note.contains(secret) && !told.contains(secret), "{note}");
@@ -176,25 +218,55 @@ async fn the_token_is_in_neither_its_arguments_nor_its_environment() {
     let bench = Bench::new(look);
     bench.deliver().await.unwrap();
     let (cmdline, environ) = (bench.read("cmdline"), bench.read("environ"));
-    assert!(cmdline.contains("an argument") && environ.contains(VALUE), "{cmdline}\n{environ}");
-    assert!(![cmdline, environ].iter().any(|text| text.contains("c2353445")));
+    assert!(
+        cmdline.contains("an argument") && environ.contains(VALUE),
+        "{cmdline}\n{environ}"
+    );
+    assert!(
+        ![cmdline, environ]
+            .iter()
+            .any(|text| text.contains("c2353445"))
+    );
 }
 
 #[tokio::test]
 async fn before_a_mint_it_is_seen_whether_the_program_can_be_run() {
     let bench = Bench::new("");
-    bench.sink().preflight(Around::default()).await.unwrap();
+    bench
+        .sink()
+        .preflight(SinkContext::default())
+        .await
+        .unwrap();
     let program = std::path::PathBuf::from(&bench.policy.argv[0]);
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o600)).unwrap();
     let directory = bench.dir.path().display().to_string();
-    for unfit in [program.display().to_string(), format!("{}x", program.display()), directory] {
-        let sink = Bench::new("").with(|it| it.argv[0].clone_from(&unfit)).sink();
-        let error = sink.preflight(Around::default()).await.unwrap_err().to_string();
-        assert_eq!(error, format!("{unfit}: no such program, or it may not be run"));
+    for unfit in [
+        program.display().to_string(),
+        format!("{}x", program.display()),
+        directory,
+    ] {
+        let sink = Bench::new("")
+            .with(|it| it.argv[0].clone_from(&unfit))
+            .sink();
+        let error = sink
+            .preflight(SinkContext::default())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            format!("{unfit}: no such program, or it may not be run")
+        );
     }
 }
 
 #[tokio::test]
 async fn it_cannot_be_looked_at() {
-    assert!(matches!(Bench::new("").sink().read_back(Around::default()).await, ReadBack::Opaque));
+    assert!(matches!(
+        Bench::new("")
+            .sink()
+            .read_back(SinkContext::default())
+            .await,
+        ReadBack::Opaque
+    ));
 }

@@ -11,11 +11,15 @@ use crate::policy::FileAccess;
 
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
-fn sink(path: &Path, key: &str) -> EnvFile {
-    EnvFile::new(EnvFileSink { path: path.to_owned(), key: key.to_owned(), access: FileAccess::default() })
+fn sink(path: &Path, key: &str) -> EnvFileTarget {
+    EnvFileTarget::new(EnvFileSink {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        access: FileAccess::default(),
+    })
 }
 
-async fn deliver(sink: &EnvFile, token: &str) -> Result<(), SinkError> {
+async fn deliver(sink: &EnvFileTarget, token: &str) -> Result<(), SinkError> {
     let token = Token::try_new(token).unwrap();
     let delivery = Delivery {
         account: "sales-ivr",
@@ -25,7 +29,9 @@ async fn deliver(sink: &EnvFile, token: &str) -> Result<(), SinkError> {
         previous: None,
         now: DateTime::UNIX_EPOCH,
     };
-    sink.deliver(&delivery, Around::default()).await.map(drop)
+    sink.deliver(&delivery, SinkContext::default())
+        .await
+        .map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "puts a file in place for a test")]
@@ -51,12 +57,18 @@ async fn a_delivery_changes_the_value_and_keeps_the_mode() {
     let sink = sink(&path, "RINGCX_API_TOKEN");
     put(&path, "# dialer\r\nRINGCX_API_TOKEN=old\r\nPORT=1");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-    sink.preflight(Around::default()).await.unwrap();
+    sink.preflight(SinkContext::default()).await.unwrap();
     deliver(&sink, TOKEN).await.unwrap();
     let content = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(content, format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\r\nPORT=1"));
+    assert_eq!(
+        content,
+        format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\r\nPORT=1")
+    );
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
-    assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {TOKEN}"));
+    assert_eq!(
+        words(sink.read_back(SinkContext::default()).await),
+        format!("holds {TOKEN}")
+    );
 }
 
 #[tokio::test]
@@ -64,11 +76,17 @@ async fn a_missing_file_is_made_and_private() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dialer.env");
     let sink = sink(&path, "KEY");
-    sink.preflight(Around::default()).await.unwrap();
-    assert_eq!(words(sink.read_back(Around::default()).await), "absent");
+    sink.preflight(SinkContext::default()).await.unwrap();
+    assert_eq!(
+        words(sink.read_back(SinkContext::default()).await),
+        "absent"
+    );
     assert!(!path.exists(), "preflight or reading made it");
     deliver(&sink, TOKEN).await.unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("KEY={TOKEN}\n"));
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        format!("KEY={TOKEN}\n")
+    );
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
 }
 
@@ -77,22 +95,41 @@ async fn what_the_file_holds_is_told_apart() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dialer.env");
     let with_mode = |mode| {
-        let access = FileAccess { mode: Some(mode), ..FileAccess::default() };
-        EnvFile::new(EnvFileSink { path: path.clone(), key: "KEY".to_owned(), access })
+        let access = FileAccess {
+            mode: Some(mode),
+            ..FileAccess::default()
+        };
+        EnvFileTarget::new(EnvFileSink {
+            path: path.clone(),
+            key: "KEY".to_owned(),
+            access,
+        })
     };
     for (content, seen) in [
         ("A=1\n".to_owned(), "absent"),
         ("KEY=\n".to_owned(), "other: KEY is set to nothing"),
-        (format!("KEY={TOKEN}\n"), "other: its mode is 0600, the policy says 0644"),
+        (
+            format!("KEY={TOKEN}\n"),
+            "other: its mode is 0600, the policy says 0644",
+        ),
     ] {
         put(&path, &content);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        assert_eq!(words(with_mode(0o644).read_back(Around::default()).await), seen);
+        assert_eq!(
+            words(with_mode(0o644).read_back(SinkContext::default()).await),
+            seen
+        );
     }
-    assert_eq!(words(with_mode(0o600).read_back(Around::default()).await), format!("holds {TOKEN}"));
+    assert_eq!(
+        words(with_mode(0o600).read_back(SinkContext::default()).await),
+        format!("holds {TOKEN}")
+    );
     put(&path, "KEY='aws80:canary\n");
-    let seen = words(with_mode(0o600).read_back(Around::default()).await);
-    assert!(seen.starts_with("unreadable: ") && seen.contains("line 1"), "{seen}");
+    let seen = words(with_mode(0o600).read_back(SinkContext::default()).await);
+    assert!(
+        seen.starts_with("unreadable: ") && seen.contains("line 1"),
+        "{seen}"
+    );
     assert!(!seen.contains("canary"), "{seen}");
 }
 
@@ -101,12 +138,16 @@ async fn a_file_that_cannot_be_edited_is_refused_before_anything_is_minted() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dialer.env");
     let large = "#".repeat(text::LARGEST + 1);
-    for (content, why) in
-        [("KEY=old # canary\n", "something follows the value"), (large.as_str(), "larger than 1 MiB")]
-    {
+    for (content, why) in [
+        ("KEY=old # canary\n", "something follows the value"),
+        (large.as_str(), "larger than 1 MiB"),
+    ] {
         put(&path, content);
         let sink = sink(&path, "KEY");
-        for result in [sink.preflight(Around::default()).await, deliver(&sink, TOKEN).await] {
+        for result in [
+            sink.preflight(SinkContext::default()).await,
+            deliver(&sink, TOKEN).await,
+        ] {
             let error = result.expect_err("unfit").to_string();
             assert!(error.contains(why) && !error.contains("canary"), "{error}");
         }
@@ -127,7 +168,10 @@ async fn two_accounts_in_one_file_lose_nothing() {
             for round in 0..100 {
                 let token = format!("aws80:{key}-{round:03}");
                 deliver(&sink, &token).await.unwrap();
-                assert_eq!(words(sink.read_back(Around::default()).await), format!("holds {token}"));
+                assert_eq!(
+                    words(sink.read_back(SinkContext::default()).await),
+                    format!("holds {token}")
+                );
                 sink.clean_up().await;
             }
         })

@@ -1,12 +1,12 @@
 //! Changes one value in the text of an env-file, and nothing else.
 //!
-//! Pure: bytes in, bytes out. Where the assignments are, [`scan`] finds out; this file decides what is
-//! written there so that a shell and systemd both read exactly the token:
+//! Pure: bytes in, bytes out. Where the assignments are, [`scan`] finds out; this file decides what
+//! is written there so that a shell and systemd both read exactly the token:
 //!
 //! - a value in one pair of quotes keeps its quotes, any other becomes the bare token;
 //! - but `~`, which a shell expands at the start and after `:`, never stands bare;
-//! - what is more than one plain word (`KEY=old # note`, `KEY=a; b`) is refused: to the shell it is a
-//!   comment or a command, to systemd a part of the value, and no edit would suit both.
+//! - what is more than one plain word (`KEY=old # note`, `KEY=a; b`) is refused: to the shell it is
+//!   a comment or a command, to systemd a part of the value, and no edit would suit both.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::secret::Token;
 
-mod scan;
+mod lexer;
 #[cfg(test)]
 mod tests;
 
@@ -55,10 +55,10 @@ pub enum Value {
 
 /// Sets `key` to the token in each of its assignments, or in a new last line if there is none.
 ///
-/// The new line ends as the last one does: with `\r\n` or `\n`, or with nothing where the file lacked a
-/// final line end.
+/// The new line ends as the last one does: with `\r\n` or `\n`, or with nothing where the file
+/// lacked a final line end.
 pub fn edit(text: &[u8], key: &str, token: &Token) -> Result<Zeroizing<Vec<u8>>, TextError> {
-    let values = scan::values(text, key)?;
+    let values = lexer::values(text, key)?;
     // Room for all of it at once: a buffer that grows leaves copies of what it held.
     let room = text.len() + key.len() + (values.len() + 1) * (token.expose().len() + 8);
     let mut edited = Zeroizing::new(Vec::with_capacity(room));
@@ -79,12 +79,15 @@ pub fn edit(text: &[u8], key: &str, token: &Token) -> Result<Zeroizing<Vec<u8>>,
 /// What `key` is set to.
 pub fn read(text: &[u8], key: &str) -> Result<Value, TextError> {
     let mut agreed: Option<Token> = None;
-    for range in scan::values(text, key)? {
+    for range in lexer::values(text, key)? {
         let token = match single(&text[range]) {
             Ok(token) => token,
             Err(why) => return Ok(Value::Odd(why)),
         };
-        if agreed.as_ref().is_some_and(|agreed| agreed.expose() != token.expose()) {
+        if agreed
+            .as_ref()
+            .is_some_and(|agreed| agreed.expose() != token.expose())
+        {
             return Ok(Value::Odd("is set to different values"));
         }
         agreed = Some(token);
@@ -105,7 +108,9 @@ impl Quotes {
     fn around(value: &[u8]) -> Self {
         match value {
             [b'\'', inner @ .., b'\''] if !inner.contains(&b'\'') => Self::Single,
-            [b'"', inner @ .., b'"'] if !inner.iter().any(|byte| b"\"\\".contains(byte)) => Self::Double,
+            [b'"', inner @ .., b'"'] if !inner.iter().any(|byte| b"\"\\".contains(byte)) => {
+                Self::Double
+            }
             _ => Self::None,
         }
     }
@@ -120,7 +125,9 @@ fn single(value: &[u8]) -> Result<Token, &'static str> {
     if bare.is_empty() {
         return Err("is set to nothing");
     }
-    let token = std::str::from_utf8(bare).ok().and_then(|text| Token::try_new(text).ok());
+    let token = std::str::from_utf8(bare)
+        .ok()
+        .and_then(|text| Token::try_new(text).ok());
     match token {
         Some(token) if quotes == Quotes::None && token.expose().contains('~') => {
             Err("has a `~` without quotes, which a shell may expand")

@@ -14,16 +14,17 @@ use crate::template;
 
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 const OTHER: &str = "aws80:0ff1ce00-bc74-af1a-2850-1d55a371beef";
-const SOURCE: &str = "{\n  \"ivr\": {{ token|json }},\n  \"crm\": {{ accounts.crm.token|json }}\n}\n";
+const SOURCE: &str =
+    "{\n  \"ivr\": {{ token|json }},\n  \"crm\": {{ accounts.crm.token|json }}\n}\n";
 
 struct Bench {
     dir: TempDir,
-    peers: BTreeMap<String, Shown>,
-    sink: Template,
+    peers: BTreeMap<String, RenderedToken>,
+    sink: TemplateTarget,
 }
 
-fn shown(token: &str, generation: u64) -> Shown {
-    Shown {
+fn shown(token: &str, generation: u64) -> RenderedToken {
+    RenderedToken {
         token: Token::try_new(token).unwrap(),
         generation: GenerationNo(generation),
         minted_at: DateTime::UNIX_EPOCH,
@@ -33,16 +34,23 @@ fn shown(token: &str, generation: u64) -> Shown {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sink = Template::new(TemplateSink {
+        let sink = TemplateTarget::new(TemplateSink {
             path: dir.path().join("tokens.json"),
-            access: FileAccess { mode: Some(0o640), ..FileAccess::default() },
+            access: FileAccess {
+                mode: Some(0o640),
+                ..FileAccess::default()
+            },
             template: template::Template::try_new(SOURCE.to_owned()).unwrap(),
             accounts: vec!["crm".to_owned()],
         });
-        Self { dir, peers: [("crm".to_owned(), shown(OTHER, 3))].into(), sink }
+        Self {
+            dir,
+            peers: [("crm".to_owned(), shown(OTHER, 3))].into(),
+            sink,
+        }
     }
 
-    async fn deliver(&self) -> Result<Taken, SinkError> {
+    async fn deliver(&self) -> Result<DeliveryReceipt, SinkError> {
         let token = Token::try_new(TOKEN).unwrap();
         let delivery = Delivery {
             account: "ivr",
@@ -52,11 +60,22 @@ impl Bench {
             previous: None,
             now: DateTime::UNIX_EPOCH,
         };
-        self.sink.deliver(&delivery, Around { peers: &self.peers, ..Around::default() }).await
+        self.sink
+            .deliver(
+                &delivery,
+                SinkContext {
+                    peers: &self.peers,
+                    ..SinkContext::default()
+                },
+            )
+            .await
     }
 
-    async fn look(&self, taken: &Taken) -> String {
-        let around = Around { last: Some((GenerationNo(7), taken)), ..Around::default() };
+    async fn look(&self, taken: &DeliveryReceipt) -> String {
+        let around = SinkContext {
+            last: Some((GenerationNo(7), taken)),
+            ..SinkContext::default()
+        };
         match self.sink.read_back(around).await {
             ReadBack::AsDelivered => "as delivered".to_owned(),
             ReadBack::Absent => "absent".to_owned(),
@@ -74,29 +93,58 @@ impl Bench {
 #[tokio::test]
 async fn a_file_is_rendered_whole_and_known_again_by_its_bytes() {
     let bench = Bench::new();
-    assert_eq!(bench.look(&Taken::default()).await, "absent");
+    assert_eq!(bench.look(&DeliveryReceipt::default()).await, "absent");
     let taken = bench.deliver().await.unwrap();
     let text = std::fs::read_to_string(bench.path()).unwrap();
-    assert_eq!(text, format!("{{\n  \"ivr\": \"{TOKEN}\",\n  \"crm\": \"{OTHER}\"\n}}\n"));
-    assert_eq!(std::fs::metadata(bench.path()).unwrap().permissions().mode() & 0o777, 0o640);
-    assert_eq!(taken.version.as_deref(), Some(Fingerprint::of(text.as_bytes()).to_string().as_str()));
-    let peer = PeerToken { generation: GenerationNo(3), fingerprint: Fingerprint::of(OTHER.as_bytes()) };
+    assert_eq!(
+        text,
+        format!("{{\n  \"ivr\": \"{TOKEN}\",\n  \"crm\": \"{OTHER}\"\n}}\n")
+    );
+    assert_eq!(
+        std::fs::metadata(bench.path())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o640
+    );
+    assert_eq!(
+        taken.version.as_deref(),
+        Some(Fingerprint::of(text.as_bytes()).to_string().as_str())
+    );
+    let peer = PeerToken {
+        generation: GenerationNo(3),
+        fingerprint: Fingerprint::of(OTHER.as_bytes()),
+    };
     assert_eq!(taken.peers, [("crm".to_owned(), peer)].into());
     assert_eq!(bench.look(&taken).await, "as delivered");
-    assert_eq!(bench.look(&Taken::default()).await, "a file that is not as it was rendered last");
+    assert_eq!(
+        bench.look(&DeliveryReceipt::default()).await,
+        "a file that is not as it was rendered last"
+    );
 }
 
 #[tokio::test]
 async fn a_file_changed_by_another_is_not_taken_for_ours() {
     let bench = Bench::new();
     let taken = bench.deliver().await.unwrap();
-    let file = std::fs::OpenOptions::new().append(true).open(bench.path()).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(bench.path())
+        .unwrap();
     std::io::Write::write_all(&mut &file, b"\n").unwrap();
-    assert_eq!(bench.look(&taken).await, "a file that is not as it was rendered last");
+    assert_eq!(
+        bench.look(&taken).await,
+        "a file that is not as it was rendered last"
+    );
     bench.deliver().await.unwrap();
     assert_eq!(bench.look(&taken).await, "as delivered");
     std::fs::set_permissions(bench.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(bench.look(&taken).await.contains("mode"), "{}", bench.look(&taken).await);
+    assert!(
+        bench.look(&taken).await.contains("mode"),
+        "{}",
+        bench.look(&taken).await
+    );
 }
 
 #[tokio::test]

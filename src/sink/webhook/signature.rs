@@ -38,13 +38,21 @@ impl Key {
         let Some(encoded) = secret.expose().strip_prefix(PREFIX) else {
             return Ok(Self(Zeroizing::new(secret.expose().as_bytes().to_vec())));
         };
-        let key = LENIENT.decode(encoded).map(Zeroizing::new).map_err(|_| KeyError::NotBase64)?;
-        if key.is_empty() { Err(KeyError::Empty) } else { Ok(Self(key)) }
+        let key = LENIENT
+            .decode(encoded)
+            .map(Zeroizing::new)
+            .map_err(|_| KeyError::NotBase64)?;
+        if key.is_empty() {
+            Err(KeyError::Empty)
+        } else {
+            Ok(Self(key))
+        }
     }
 
     /// The header's value: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
     pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
         }
@@ -59,7 +67,11 @@ mod tests {
     #[test]
     fn the_published_example_is_signed_as_published() {
         let key = Key::try_new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
-        let signature = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
+        let signature = key.sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "1614265330",
+            br#"{"test": 2432232314}"#,
+        );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
@@ -75,7 +87,13 @@ mod tests {
             ("whsec_canary!", Err(KeyError::NotBase64)),
         ] {
             let got = Key::try_new(&Secret::new(secret));
-            assert_eq!(got.as_ref().map(|got| got.0.as_slice()).map_err(|error| *error), key, "{secret:?}");
+            assert_eq!(
+                got.as_ref()
+                    .map(|got| got.0.as_slice())
+                    .map_err(|error| *error),
+                key,
+                "{secret:?}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What stands on the stage beside files and webhooks: a program, an auth config with a flow, a file with the
-//! tokens of two accounts, and a consumer that is told and that says what it uses.
+//! What stands on the stage beside files and webhooks: a program, an auth config with a flow, a
+//! file with the tokens of two accounts, and a consumer that is told and that says what it uses.
 //!
 //! Knows of each only what its reader sees of it.
 
@@ -11,14 +11,15 @@ use ringcx_rotator::event::{Event, GenerationNo};
 use ringcx_rotator::simulate::{Call, KeyForm, Record};
 
 use super::stage::{OTHER, Scenario};
-use crate::rig::{House, USER};
-use crate::truth::{Place, Story};
+use crate::env::{TestEnv, USER};
+use crate::oracle::{Place, Story};
 
 const CONFIG: &str = "ivr-config";
-/// Keeps the token that it reads in the file that it is told. One whose daemon died may still be at it when
-/// the next one runs.
+/// Keeps the token that it reads in the file that it is told. One whose daemon died may still be at
+/// it when the next one runs.
 const TAKE: &str = "#!/bin/sh\nset -e\numask 077\ncat > \"$1.$$\"\nmv \"$1.$$\" \"$1\"\n";
-/// Takes the token from its file and uses it from then on, says so, and writes down which files it saw.
+/// Takes the token from its file and uses it from then on, says so, and writes down which files it
+/// saw.
 const CONSUME: &str = "set -e\numask 077\n\
     seen=$(stat -c %.9Z token env page | tr '\\n' ' ')\n\
     cat token > uses.$$\nmv uses.$$ uses\n\
@@ -28,25 +29,48 @@ const CONSUME: &str = "set -e\numask 077\n\
 const WATCHED: [&str; 3] = ["token", "env", "page"];
 
 /// Puts up what the scenario needs, and says where tokens will be.
-pub fn put_up(scenario: Scenario, house: &House) -> Vec<Place> {
-    let file = |name: &str| Place::File { path: house.path(name), user: USER.to_owned() };
+pub fn put_up(scenario: Scenario, house: &TestEnv) -> Vec<Place> {
+    let file = |name: &str| Place::File {
+        path: house.path(name),
+        user: USER.to_owned(),
+    };
     match scenario {
         Scenario::OtherSinks => {
-            house.ringcx.adjust(|settings| settings.key_form = KeyForm::Masked);
-            house.ringcx.add_auth_config(format!("21170001/{CONFIG}").parse().unwrap());
+            house
+                .ringcx
+                .adjust(|settings| settings.key_form = KeyForm::Masked);
+            house
+                .ringcx
+                .add_auth_config(format!("21170001/{CONFIG}").parse().unwrap());
             house.ringcx.start_flow(CONFIG, Duration::from_millis(4));
             script(house, "take", TAKE);
             let users = vec![USER.to_owned(), OTHER.to_owned()];
             vec![
-                Place::Rendered { path: house.path("both"), users },
-                Place::Config { id: CONFIG.to_owned(), user: USER.to_owned() },
+                Place::Rendered {
+                    path: house.path("both"),
+                    users,
+                },
+                Place::Config {
+                    id: CONFIG.to_owned(),
+                    user: USER.to_owned(),
+                },
                 file("kept"),
             ]
         }
         Scenario::Consumers => {
-            script(house, "consume", &format!("#!/bin/sh\ncd {}\n{CONSUME}", house.dir.path().display()));
+            script(
+                house,
+                "consume",
+                &format!("#!/bin/sh\ncd {}\n{CONSUME}", house.dir.path().display()),
+            );
             let users = vec![USER.to_owned()];
-            vec![Place::Rendered { path: house.path("page"), users }, file("uses")]
+            vec![
+                Place::Rendered {
+                    path: house.path("page"),
+                    users,
+                },
+                file("uses"),
+            ]
         }
         Scenario::FirstRotation
         | Scenario::Rotation
@@ -59,13 +83,13 @@ pub fn put_up(scenario: Scenario, house: &House) -> Vec<Place> {
     }
 }
 
-fn script(house: &House, name: &str, text: &str) {
+fn script(house: &TestEnv, name: &str, text: &str) {
     house.write(name, text);
     std::fs::set_permissions(house.path(name), std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 /// The sinks that only this scenario has.
-pub fn sinks(scenario: Scenario, house: &House) -> Vec<String> {
+pub fn sinks(scenario: Scenario, house: &TestEnv) -> Vec<String> {
     let path = |name: &str| house.path(name).display().to_string();
     let options = match scenario {
         Scenario::OtherSinks => vec![
@@ -98,11 +122,14 @@ pub fn sinks(scenario: Scenario, house: &House) -> Vec<String> {
         | Scenario::Reload
         | Scenario::RingexLogin => Vec::new(),
     };
-    options.into_iter().map(|options| format!("[[account.sink]]\n{options}")).collect()
+    options
+        .into_iter()
+        .map(|options| format!("[[account.sink]]\n{options}"))
+        .collect()
 }
 
 /// Has the consumer told of these sinks too, and has it say which token of the file it uses.
-pub fn tell_consumers(scenario: Scenario, house: &House, sinks: &mut [String]) {
+pub fn notify_consumers(scenario: Scenario, house: &TestEnv, sinks: &mut [String]) {
     if scenario != Scenario::Consumers {
         return;
     }
@@ -110,17 +137,23 @@ pub fn tell_consumers(scenario: Scenario, house: &House, sinks: &mut [String]) {
         sink.push_str(&notify(house));
         if sink.contains("\"token\"") {
             let says = house.path("says");
-            sink.push_str(&format!("acknowledge = {{ path = \"{}\", within = \"1h\" }}\n", says.display()));
+            sink.push_str(&format!(
+                "acknowledge = {{ path = \"{}\", within = \"1h\" }}\n",
+                says.display()
+            ));
         }
     }
 }
 
-fn notify(house: &House) -> String {
-    format!("notify = {{ argv = [\"{}\"], timeout = \"60s\" }}\n", house.path("consume").display())
+fn notify(house: &TestEnv) -> String {
+    format!(
+        "notify = {{ argv = [\"{}\"], timeout = \"60s\" }}\n",
+        house.path("consume").display()
+    )
 }
 
 /// What must be so whenever a process is dead: what is written down of a consumer is what it did.
-pub fn at_any_moment(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<String> {
+pub fn at_any_moment(scenario: Scenario, house: &TestEnv, stories: &[Story]) -> Vec<String> {
     if scenario == Scenario::RingexLogin {
         return unannounced_logins(&house.record(), stories);
     }
@@ -137,8 +170,13 @@ pub fn at_any_moment(scenario: Scenario, house: &House, stories: &[Story]) -> Ve
                 _ => continue,
             };
             let token = token_of(story, &record, *generation);
-            if !told.iter().any(|it| token.as_deref() == it.rsplit(' ').next()) {
-                wrong.push(format!("the consumer is written down as {what} {generation}, and never was"));
+            if !told
+                .iter()
+                .any(|it| token.as_deref() == it.rsplit(' ').next())
+            {
+                wrong.push(format!(
+                    "the consumer is written down as {what} {generation}, and never was"
+                ));
             }
         }
     }
@@ -150,17 +188,25 @@ fn unannounced_logins(record: &Record, stories: &[Story]) -> Vec<String> {
     let events = stories.iter().flat_map(|story| &story.events);
     let written = |asks: fn(&Event) -> bool| events.clone().filter(|event| asks(event)).count();
     let hosts = [
-        (Call::RingexToken, written(|event| matches!(event, Event::RingexAttempted { .. }))),
-        (Call::RingexLogin, written(|event| matches!(event, Event::LoginAttempted))),
+        (
+            Call::RingexToken,
+            written(|event| matches!(event, Event::RingexAttempted { .. })),
+        ),
+        (
+            Call::RingexLogin,
+            written(|event| matches!(event, Event::LoginAttempted)),
+        ),
     ];
-    let more = hosts.into_iter().map(|(call, written)| (call, record.count(call), written));
+    let more = hosts
+        .into_iter()
+        .map(|(call, written)| (call, record.count(call), written));
     more.filter(|(_, sent, written)| sent > written)
         .map(|(call, sent, written)| format!("{sent} {call} were sent, {written} are written down"))
         .collect()
 }
 
 /// What must be so once all is done.
-pub fn at_rest(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<String> {
+pub fn at_rest(scenario: Scenario, house: &TestEnv, stories: &[Story]) -> Vec<String> {
     match scenario {
         Scenario::OtherSinks => others_at_rest(house, stories),
         Scenario::Consumers => consumers_at_rest(house, stories),
@@ -176,24 +222,36 @@ pub fn at_rest(scenario: Scenario, house: &House, stories: &[Story]) -> Vec<Stri
 }
 
 /// Everywhere is the current token, and the flow never called in vain.
-fn others_at_rest(house: &House, stories: &[Story]) -> Vec<String> {
+fn others_at_rest(house: &TestEnv, stories: &[Story]) -> Vec<String> {
     let record = house.record();
     let current = |story: &Story| {
-        let current = story.state.current().and_then(|it| record.token(it.fingerprint));
+        let current = story
+            .state
+            .current()
+            .and_then(|it| record.token(it.fingerprint));
         current.map(|it| it.token).unwrap_or_default()
     };
     let [ivr, other] = [current(&stories[0]), current(&stories[1])];
     let flow = record.flow(CONFIG);
     found(&[
         (house.read("kept") != ivr, "the program keeps another token"),
-        (record.config(CONFIG).is_none_or(|it| it.key != ivr), "the auth config holds another token"),
-        (house.read("both") != format!("{ivr}\n{other}\n"), "the rendered file holds other tokens"),
-        (flow.is_none_or(|it| it.failed > 0), "never-zero: a flow called in vain"),
+        (
+            record.config(CONFIG).is_none_or(|it| it.key != ivr),
+            "the auth config holds another token",
+        ),
+        (
+            house.read("both") != format!("{ivr}\n{other}\n"),
+            "the rendered file holds other tokens",
+        ),
+        (
+            flow.is_none_or(|it| it.failed > 0),
+            "never-zero: a flow called in vain",
+        ),
     ])
 }
 
 /// It was told of each rotation, and once more after whatever was written last.
-fn consumers_at_rest(house: &House, stories: &[Story]) -> Vec<String> {
+fn consumers_at_rest(house: &TestEnv, stories: &[Story]) -> Vec<String> {
     let (told, record, story) = (told(house), house.record(), &stories[0]);
     let promoted = story.events.iter().filter_map(|event| match event {
         Event::Promoted { generation } => token_of(story, &record, *generation),
@@ -206,17 +264,23 @@ fn consumers_at_rest(house: &House, stories: &[Story]) -> Vec<String> {
     });
     let last = told.last().map(String::as_str).unwrap_or_default();
     found(&[
-        (promoted.into_iter().any(|token| !of.contains(&*token)), "a rotation was not told of"),
+        (
+            promoted.into_iter().any(|token| !of.contains(&*token)),
+            "a rotation was not told of",
+        ),
         (
             last != format!("{} {}", written.join(" "), house.read("token")),
             "it was not told of what was written last",
         ),
-        (house.read("uses") != house.read("token"), "the consumer uses another token"),
+        (
+            house.read("uses") != house.read("token"),
+            "the consumer uses another token",
+        ),
     ])
 }
 
 /// What the consumer saw each time it was told: when its files were written, and the token.
-fn told(house: &House) -> Vec<String> {
+fn told(house: &TestEnv) -> Vec<String> {
     let told = std::fs::read_to_string(house.path("told")).unwrap_or_default();
     told.lines().map(str::to_owned).collect()
 }
@@ -227,5 +291,9 @@ fn token_of(story: &Story, record: &Record, generation: GenerationNo) -> Option<
 }
 
 fn found(faults: &[(bool, &str)]) -> Vec<String> {
-    faults.iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, what)| (*what).to_owned()).collect()
+    faults
+        .iter()
+        .filter(|(is_wrong, _)| *is_wrong)
+        .map(|(_, what)| (*what).to_owned())
+        .collect()
 }

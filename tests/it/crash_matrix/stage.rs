@@ -13,9 +13,9 @@ use ringcx_rotator::simulate::{Call, Fault, MintedBy, RingexSetup, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
-use super::{Death, props};
-use crate::rig::{House, Kill, PASSWORD, USER, by_ringex, user};
-use crate::truth::{self, Account, AllTheTime, KEPT, Place, Post, Readers, Story};
+use super::{KillPoint, props};
+use crate::env::{Kill, PASSWORD, TestEnv, USER, by_ringex, user};
+use crate::oracle::{self, Account, AllTheTime, KEPT, MailStore, Place, Readers, Story};
 
 pub const OTHER: &str = "other-bot@example.com";
 /// Only a failsafe.
@@ -95,15 +95,26 @@ impl Scenario {
 
     /// Whether both sides of each effect are played without being asked for.
     pub fn is_played_whole(self) -> bool {
-        matches!(self, Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Consumers)
+        matches!(
+            self,
+            Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Consumers
+        )
     }
 
-    /// How many tokens each account mints in all, at most. A crash is no reason for another: the mint that
-    /// it cut short is found on the list, or was never sent.
+    /// How many tokens each account mints in all, at most. A crash is no reason for another: the
+    /// mint that it cut short is found on the list, or was never sent.
     fn mints(self) -> usize {
         match self {
-            Self::FirstRotation | Self::Drift | Self::SharedEnvFile | Self::Reload | Self::RingexLogin => 1,
-            Self::Rotation | Self::Retirement | Self::LostMint | Self::OtherSinks | Self::Consumers => 2,
+            Self::FirstRotation
+            | Self::Drift
+            | Self::SharedEnvFile
+            | Self::Reload
+            | Self::RingexLogin => 1,
+            Self::Rotation
+            | Self::Retirement
+            | Self::LostMint
+            | Self::OtherSinks
+            | Self::Consumers => 2,
         }
     }
 
@@ -131,9 +142,11 @@ impl Scenario {
             Self::SharedEnvFile | Self::OtherSinks | Self::RingexLogin => &["env"],
             Self::Reload => &["token", "hook"],
             Self::Consumers => &["token", "env"],
-            Self::FirstRotation | Self::Rotation | Self::Retirement | Self::Drift | Self::LostMint => {
-                &["token", "env", "hook"]
-            }
+            Self::FirstRotation
+            | Self::Rotation
+            | Self::Retirement
+            | Self::Drift
+            | Self::LostMint => &["token", "env", "hook"],
         }
     }
 }
@@ -142,39 +155,74 @@ impl Scenario {
 pub struct Stage {
     scenario: Scenario,
     runtime: Handle,
-    house: House,
+    house: TestEnv,
     receiver: Arc<Receiver>,
     mailbox: Mailbox,
     foreign: Vec<String>,
     readers: AllTheTime,
-    post: Post,
+    post: MailStore,
 }
 
 impl Stage {
     /// Sets up a world and brings it to where the scenario begins.
     pub fn set(scenario: Scenario, runtime: Handle) -> Result<Self, String> {
-        let users = scenario.accounts().iter().map(|(_, name)| user(name, PASSWORD)).collect();
-        let house = runtime.block_on(House::in_memory(users, RingexSetup::default()));
-        let receiver = Arc::new(runtime.block_on(Receiver::start(ReceiverSetup::default())).unwrap());
-        let mailbox = runtime.block_on(Mailbox::start(MailboxSetup::default())).unwrap();
-        let foreign = scenario.accounts().iter().map(|(_, user)| house.ringcx.mint_foreign(user)).collect();
+        let users = scenario
+            .accounts()
+            .iter()
+            .map(|(_, name)| user(name, PASSWORD))
+            .collect();
+        let house = runtime.block_on(TestEnv::in_memory(users, RingexSetup::default()));
+        let receiver = Arc::new(
+            runtime
+                .block_on(Receiver::start(ReceiverSetup::default()))
+                .unwrap(),
+        );
+        let mailbox = runtime
+            .block_on(Mailbox::start(MailboxSetup::default()))
+            .unwrap();
+        let foreign = scenario
+            .accounts()
+            .iter()
+            .map(|(_, user)| house.ringcx.mint_foreign(user))
+            .collect();
         house.write("secret", "a secret for webhooks");
         house.write("jwt", house.ringcx.make_jwt(USER));
         house.write("env", KEPT);
-        let keys = scenario.accounts().iter().map(|(name, user)| (key(name), (*user).to_owned()));
-        let mut places = vec![Place::Env { path: house.path("env"), keys: keys.collect() }];
+        let keys = scenario
+            .accounts()
+            .iter()
+            .map(|(name, user)| (key(name), (*user).to_owned()));
+        let mut places = vec![Place::Env {
+            path: house.path("env"),
+            keys: keys.collect(),
+        }];
         let _runtime = runtime.enter();
         places.extend(props::put_up(scenario, &house));
         if scenario.sinks().contains(&"token") {
-            places.push(Place::File { path: house.path("token"), user: USER.to_owned() });
+            places.push(Place::File {
+                path: house.path("token"),
+                user: USER.to_owned(),
+            });
         }
         if scenario.sinks().contains(&"hook") {
-            places.push(Place::Hook { receiver: Arc::clone(&receiver), user: USER.to_owned() });
+            places.push(Place::Hook {
+                receiver: Arc::clone(&receiver),
+                user: USER.to_owned(),
+            });
         }
         let readers = AllTheTime::start(Readers::new(house.record(), places));
-        let post = Post::default();
+        let post = MailStore::default();
         let runtime = runtime.clone();
-        let stage = Self { scenario, runtime, house, receiver, mailbox, foreign, readers, post };
+        let stage = Self {
+            scenario,
+            runtime,
+            house,
+            receiver,
+            mailbox,
+            foreign,
+            readers,
+            post,
+        };
         stage.prepare()?;
         Ok(stage)
     }
@@ -186,7 +234,10 @@ impl Stage {
             ran => Err(format!("{act:?} of the preparation: {}", ran.err)),
         };
         match self.scenario {
-            Scenario::FirstRotation | Scenario::SharedEnvFile | Scenario::Reload | Scenario::RingexLogin => {}
+            Scenario::FirstRotation
+            | Scenario::SharedEnvFile
+            | Scenario::Reload
+            | Scenario::RingexLogin => {}
             Scenario::Rotation => first(&["run", "--once"])?,
             Scenario::OtherSinks | Scenario::Consumers => {
                 first(&["run", "--once"])?;
@@ -201,12 +252,17 @@ impl Stage {
                 first(&["run", "--once"])?;
                 self.readers.with(|readers| {
                     readers.plant(&self.house.path("token"), None);
-                    readers.plant(&self.house.path("env"), Some(&format!("{KEPT}TOKEN_IVR=theirs\n")));
+                    readers.plant(
+                        &self.house.path("env"),
+                        Some(&format!("{KEPT}TOKEN_IVR=theirs\n")),
+                    );
                 });
             }
             Scenario::LostMint => {
                 first(&["run", "--once"])?;
-                self.house.ringcx.inject(Call::Mint, Fault::LostAnswer, Times::Once);
+                self.house
+                    .ringcx
+                    .inject(Call::Mint, Fault::LostAnswer, Times::Once);
             }
         }
         Ok(())
@@ -220,22 +276,29 @@ impl Stage {
         let house = &self.house;
         let mut accounts = String::new();
         for (name, user) in self.scenario.accounts() {
-            let mut sinks: Vec<String> =
-                sinks.iter().map(|sink| self.sink(name, sink, hook_required)).collect();
+            let mut sinks: Vec<String> = sinks
+                .iter()
+                .map(|sink| self.sink(name, sink, hook_required))
+                .collect();
             if *name == "ivr" {
-                props::tell_consumers(self.scenario, house, &mut sinks);
+                props::notify_consumers(self.scenario, house, &mut sinks);
                 sinks.extend(props::sinks(self.scenario, house));
             }
             let account = house.account(name, &sinks).replace(USER, user);
             let ringex = self.scenario == Scenario::RingexLogin;
-            accounts.push_str(&if ringex { by_ringex(&account, "app", "secret", "jwt") } else { account });
+            accounts.push_str(&if ringex {
+                by_ringex(&account, "app", "secret", "jwt")
+            } else {
+                account
+            });
         }
         let defaults = format!(
             "{retention}\nretry = {{ initial = \"20ms\", max = \"100ms\", rejected-login = \"100ms\" }}\n\
              verify-within = \"5s\""
         );
         let policy = house.policy(&defaults, &accounts);
-        let limits = "requests-per-minute = 6000\nlogins-per-minute = 1000\nringex-logins-per-minute = 1000";
+        let limits =
+            "requests-per-minute = 6000\nlogins-per-minute = 1000\nringex-logins-per-minute = 1000";
         format!(
             "{}[alerts.email]\nfrom = \"rotator@example.com\"\nto = [\"oncall@example.com\"]\n\
              host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",
@@ -261,8 +324,9 @@ impl Stage {
         format!("[[account.sink]]\nname = \"{name}\"\n{options}")
     }
 
-    /// Does this act and dies in it, if told so and if it comes that far. Gives the names of the effects.
-    pub fn act(&self, act: Act, death: Option<&Death>) -> (ExitStatus, Vec<String>) {
+    /// Does this act and dies in it, if told so and if it comes that far. Gives the names of the
+    /// effects.
+    pub fn act(&self, act: Act, death: Option<&KillPoint>) -> (ExitStatus, Vec<String>) {
         self.wait_out_holds();
         let watched = self.house.path("effects");
         self.house.write("effects", "");
@@ -295,7 +359,11 @@ impl Stage {
         let path = self.house.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PAUSE)).unwrap();
-        command.arg("run").env("NOTIFY_SOCKET", &path).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("run")
+            .env("NOTIFY_SOCKET", &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut child = Kill(command.spawn().unwrap());
         let pid = Pid::from_child(&child.0);
         let mut buffer = [0; 4096];
@@ -303,7 +371,9 @@ impl Stage {
             if let Some(status) = child.0.try_wait().unwrap() {
                 return status;
             }
-            let told = socket.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]));
+            let told = socket
+                .recv(&mut buffer)
+                .map(|length| String::from_utf8_lossy(&buffer[..length]));
             if told.is_ok_and(|told| told.contains("READY=1")) {
                 break;
             }
@@ -316,8 +386,9 @@ impl Stage {
             if let Some(status) = child.0.try_wait().unwrap() {
                 return status;
             }
-            let at_rest =
-                self.stories().is_ok_and(|it| it[0].state.sinks.len() == 3 && self.unwell(&it).is_empty());
+            let at_rest = self
+                .stories()
+                .is_ok_and(|it| it[0].state.sinks.len() == 3 && self.unwell(&it).is_empty());
             if at_rest || since.elapsed() > LONGEST {
                 let _dead = kill_process(pid, Signal::TERM);
                 return child.wait();
@@ -351,19 +422,36 @@ impl Stage {
     }
 
     fn accounts(&self) -> Vec<Account<'_>> {
-        let hook = self.scenario.sinks().contains(&"hook").then_some(("hook", &*self.receiver));
+        let hook = self
+            .scenario
+            .sinks()
+            .contains(&"hook")
+            .then_some(("hook", &*self.receiver));
         let required = self.scenario.sinks();
-        let account = |&(name, user)| Account { name, user, hook, required };
+        let account = |&(name, user)| Account {
+            name,
+            user,
+            hook,
+            required,
+        };
         self.scenario.accounts().iter().map(account).collect()
     }
 
     fn stories(&self) -> Result<Vec<Story>, String> {
-        self.runtime.block_on(truth::stories(&self.house.path("state"), &self.accounts()))
+        self.runtime
+            .block_on(oracle::stories(&self.house.path("state"), &self.accounts()))
     }
 
     fn unwell(&self, stories: &[Story]) -> Vec<String> {
-        let mut unwell: Vec<String> = stories.iter().flat_map(|story| truth::unwell(&story.state)).collect();
-        if self.scenario.retires() && stories.iter().any(|it| it.state.previous().next().is_some()) {
+        let mut unwell: Vec<String> = stories
+            .iter()
+            .flat_map(|story| oracle::unwell(&story.state))
+            .collect();
+        if self.scenario.retires()
+            && stories
+                .iter()
+                .any(|it| it.state.previous().next().is_some())
+        {
             unwell.push("a token to be deleted".to_owned());
         }
         unwell
@@ -379,14 +467,21 @@ impl Stage {
         let record = self.house.record();
         let mut wrong = Vec::new();
         for (account, story) in self.accounts().iter().zip(&stories) {
-            wrong.extend(truth::at_any_moment(account, story, &record));
+            wrong.extend(oracle::at_any_moment(account, story, &record));
             // What others put there says nothing of us.
             if self.scenario != Scenario::Drift {
-                wrong.extend(truth::as_written_down(story, &record, &self.held(account.name)));
+                wrong.extend(oracle::as_written_down(
+                    story,
+                    &record,
+                    &self.held(account.name),
+                ));
             }
         }
         wrong.extend(props::at_any_moment(self.scenario, &self.house, &stories));
-        match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
+        match self
+            .runtime
+            .block_on(oracle::alerts(&self.house.path("state")))
+        {
             Ok((alerts, sent)) => wrong.extend(self.post.at_death(&alerts, &sent, &self.mailbox)),
             Err(error) => wrong.push(error),
         }
@@ -419,18 +514,26 @@ impl Stage {
         let stories = self.stories().unwrap_or_default();
         let record = self.house.record();
         for (account, story) in self.accounts().iter().zip(&stories) {
-            wrong.extend(truth::leaked(account, story, &record));
+            wrong.extend(oracle::leaked(account, story, &record));
             let minted = record.tokens();
-            let minted = minted.iter().filter(|it| it.user == account.user && it.minted_by == MintedBy::Api);
+            let minted = minted
+                .iter()
+                .filter(|it| it.user == account.user && it.minted_by == MintedBy::Api);
             let (minted, most) = (minted.count(), self.scenario.mints());
             if minted > most {
-                wrong.push(format!("no-blind-mint: {minted} tokens were minted for {most}"));
+                wrong.push(format!(
+                    "no-blind-mint: {minted} tokens were minted for {most}"
+                ));
             }
             let current = story.state.current().map(|it| it.fingerprint);
-            let current = current.and_then(|current| record.token(current)).map(|it| it.token);
+            let current = current
+                .and_then(|current| record.token(current))
+                .map(|it| it.token);
             let held = self.held(account.name);
             let hook = account.hook.map(|(_, receiver)| receiver.held_token());
-            if held.values().any(|it| Some(it) != current.as_ref()) || hook.is_some_and(|it| it != current) {
+            if held.values().any(|it| Some(it) != current.as_ref())
+                || hook.is_some_and(|it| it != current)
+            {
                 wrong.push("a sink does not hold the current token".to_owned());
             }
             if !held.contains_key("env") {
@@ -441,27 +544,44 @@ impl Stage {
         if self.foreign.iter().any(|token| !record.is_alive(token)) {
             wrong.push("own-only: a foreign token is gone".to_owned());
         }
-        wrong
-            .extend(truth::left_over(self.house.dir.path()).into_iter().map(|it| format!("left over: {it}")));
-        wrong.extend(truth::ids(&self.receiver));
+        wrong.extend(
+            oracle::left_over(self.house.dir.path())
+                .into_iter()
+                .map(|it| format!("left over: {it}")),
+        );
+        wrong.extend(oracle::ids(&self.receiver));
         let twice = self.judge_mails(&mut wrong);
-        self.readers.with(|readers| wrong.append(&mut readers.wrong));
+        self.readers
+            .with(|readers| wrong.append(&mut readers.wrong));
         (wrong, twice)
     }
 
-    /// One mail for each time that an incident opened, and the same again only where a crash hid from us
-    /// that the server had taken it.
+    /// One mail for each time that an incident opened, and the same again only where a crash hid
+    /// from us that the server had taken it.
     fn judge_mails(&self, wrong: &mut Vec<String>) -> usize {
-        match self.runtime.block_on(truth::alerts(&self.house.path("state"))) {
+        match self
+            .runtime
+            .block_on(oracle::alerts(&self.house.path("state")))
+        {
             Ok((alerts, _))
-                if alerts.outbox.is_empty() && alerts.open.is_empty() && alerts.ended.is_empty() => {}
+                if alerts.outbox.is_empty()
+                    && alerts.open.is_empty()
+                    && alerts.ended.is_empty() => {}
             Ok(_) => wrong.push("told-once: someone is still to be told".to_owned()),
             Err(error) => wrong.push(error),
         }
         let mut firing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for mail in self.mailbox.mails().iter().filter(|it| it.subject().ends_with("(FIRING)")) {
+        for mail in self
+            .mailbox
+            .mails()
+            .iter()
+            .filter(|it| it.subject().ends_with("(FIRING)"))
+        {
             let of = |name| mail.header(name).unwrap_or_default();
-            firing.entry(of("X-RingCX-Rotator-Incident")).or_default().insert(of("Message-ID"));
+            firing
+                .entry(of("X-RingCX-Rotator-Incident"))
+                .or_default()
+                .insert(of("Message-ID"));
         }
         for (incident, mails) in firing.iter().filter(|(_, mails)| mails.len() > 1) {
             wrong.push(format!("told-once: {} mails of {incident}", mails.len()));

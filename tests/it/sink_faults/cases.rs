@@ -7,7 +7,7 @@ use ringcx_rotator::secret::Fingerprint;
 use ringcx_rotator::simulate::{ConfigAccess, KeyForm};
 use serde_json::Value;
 
-use crate::rig::House;
+use crate::env::TestEnv;
 
 const CONFIG: &str = "ivr-config";
 /// Keeps the token and proves it.
@@ -29,8 +29,8 @@ pub enum Kind {
 pub struct Case {
     pub kind: Kind,
     name: &'static str,
-    pub put: fn(&House),
-    pub mend: fn(&House),
+    pub put: fn(&TestEnv),
+    pub mend: fn(&TestEnv),
     /// What tells of it.
     pub incident: &'static str,
     /// What is said of it, there or in the plan.
@@ -54,7 +54,7 @@ impl fmt::Display for Case {
 
 impl Kind {
     /// Puts up what the sink needs, and gives its table.
-    pub fn set_up(self, house: &House) -> String {
+    pub fn set_up(self, house: &TestEnv) -> String {
         let path = |name: &str| house.path(name).display().to_string();
         let options = match self {
             Self::Command => {
@@ -96,7 +96,7 @@ impl Kind {
     }
 
     /// What its reader uses.
-    pub fn held(self, house: &House) -> Option<String> {
+    pub fn held(self, house: &TestEnv) -> Option<String> {
         let read = |name: &str| std::fs::read_to_string(house.path(name)).ok();
         match self {
             Self::Command | Self::Notify => read("kept"),
@@ -108,64 +108,134 @@ impl Kind {
 
     /// What its consumer says has not reached the journal.
     pub fn is_unheard(self, status: &Value) -> bool {
-        self == Self::Acknowledge && status["sinks"][1]["acknowledged"] != status["current"]["generation"]
+        self == Self::Acknowledge
+            && status["sinks"][1]["acknowledged"] != status["current"]["generation"]
     }
 
     /// Does what a consumer does that is well.
-    pub fn settle(self, house: &House) {
+    pub fn settle(self, house: &TestEnv) {
         if let (Self::Acknowledge, Some(token)) = (self, self.held(house)) {
             house.write("says", Fingerprint::of(token.as_bytes()).to_string());
         }
     }
 }
 
-fn program(house: &House, script: &str) {
-    house.write("program.new", format!("#!/bin/sh\ncd {} || exit 9\n{script}\n", house.dir.path().display()));
+fn program(house: &TestEnv, script: &str) {
+    house.write(
+        "program.new",
+        format!(
+            "#!/bin/sh\ncd {} || exit 9\n{script}\n",
+            house.dir.path().display()
+        ),
+    );
     replace(house);
 }
 
 /// One that is at work is not written over.
-fn replace(house: &House) {
-    std::fs::set_permissions(house.path("program.new"), std::fs::Permissions::from_mode(0o700)).unwrap();
+fn replace(house: &TestEnv) {
+    std::fs::set_permissions(
+        house.path("program.new"),
+        std::fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
     std::fs::rename(house.path("program.new"), house.path("program")).unwrap();
 }
 
-fn add_config(house: &House) {
-    house.ringcx.add_auth_config(format!("21170002/{CONFIG}").parse().unwrap());
+fn add_config(house: &TestEnv) {
+    house
+        .ringcx
+        .add_auth_config(format!("21170002/{CONFIG}").parse().unwrap());
 }
 
-fn access(house: &House, access: ConfigAccess) {
-    house.ringcx.adjust(|settings| settings.config_access = access);
+fn access(house: &TestEnv, access: ConfigAccess) {
+    house
+        .ringcx
+        .adjust(|settings| settings.config_access = access);
 }
 
-fn says(house: &House, bytes: &[u8]) {
+fn says(house: &TestEnv, bytes: &[u8]) {
     house.write("says", bytes);
 }
 
-fn nobody_says(house: &House) {
+fn nobody_says(house: &TestEnv) {
     std::fs::remove_file(house.path("says")).unwrap();
 }
 
-const fn command(name: &'static str, put: fn(&House), says: &'static str) -> Case {
-    let mend = |house: &House| program(house, TAKE);
-    Case { kind: Kind::Command, name, put, mend, incident: "sink-failed", says, mints: true }
+const fn command(name: &'static str, put: fn(&TestEnv), says: &'static str) -> Case {
+    let mend = |house: &TestEnv| program(house, TAKE);
+    Case {
+        kind: Kind::Command,
+        name,
+        put,
+        mend,
+        incident: "sink-failed",
+        says,
+        mints: true,
+    }
 }
 
-const fn notify(name: &'static str, put: fn(&House), says: &'static str) -> Case {
-    let mend = |house: &House| program(house, USE);
-    Case { kind: Kind::Notify, name, put, mend, incident: "notify-failed", says, mints: true }
+const fn notify(name: &'static str, put: fn(&TestEnv), says: &'static str) -> Case {
+    let mend = |house: &TestEnv| program(house, USE);
+    Case {
+        kind: Kind::Notify,
+        name,
+        put,
+        mend,
+        incident: "notify-failed",
+        says,
+        mints: true,
+    }
 }
 
-const fn acknowledge(name: &'static str, put: fn(&House), mend: fn(&House), says: &'static str) -> Case {
-    Case { kind: Kind::Acknowledge, name, put, mend, incident: "acknowledgement-late", says, mints: true }
+const fn acknowledge(
+    name: &'static str,
+    put: fn(&TestEnv),
+    mend: fn(&TestEnv),
+    says: &'static str,
+) -> Case {
+    Case {
+        kind: Kind::Acknowledge,
+        name,
+        put,
+        mend,
+        incident: "acknowledgement-late",
+        says,
+        mints: true,
+    }
 }
 
-const fn config(name: &'static str, put: fn(&House), mend: fn(&House), says: &'static str) -> Case {
-    Case { kind: Kind::AuthConfig, name, put, mend, incident: "sink-failed", says, mints: true }
+const fn config(
+    name: &'static str,
+    put: fn(&TestEnv),
+    mend: fn(&TestEnv),
+    says: &'static str,
+) -> Case {
+    Case {
+        kind: Kind::AuthConfig,
+        name,
+        put,
+        mend,
+        incident: "sink-failed",
+        says,
+        mints: true,
+    }
 }
 
-const fn template(name: &'static str, put: fn(&House), mend: fn(&House), says: &'static str) -> Case {
-    Case { kind: Kind::Template, name, put, mend, incident: "sink-failed", says, mints: false }
+const fn template(
+    name: &'static str,
+    put: fn(&TestEnv),
+    mend: fn(&TestEnv),
+    says: &'static str,
+) -> Case {
+    Case {
+        kind: Kind::Template,
+        name,
+        put,
+        mend,
+        incident: "sink-failed",
+        says,
+        mints: false,
+    }
 }
 
 /// Seen before anything is minted; in one that can be looked at, as its own failure.
@@ -174,7 +244,11 @@ const fn before(case: Case) -> Case {
         Kind::Command => "preflight-failed",
         Kind::AuthConfig | Kind::Template | Kind::Notify | Kind::Acknowledge => case.incident,
     };
-    Case { incident, mints: false, ..case }
+    Case {
+        incident,
+        mints: false,
+        ..case
+    }
 }
 
 /// What it was given, in every form in which a program might print it.
@@ -188,14 +262,31 @@ pub const CASES: [Case; 38] = [
         "exit code 1: no room",
     ),
     command("ends with 78", |it| program(it, "exit 78"), "exit code 78"),
-    command("dies by a signal", |it| program(it, "cat > kept.$$; kill -9 $$"), "signal 9"),
-    command("hangs", |it| program(it, "trap '' TERM; cat > /dev/null; sleep 600"), "took longer than 3s"),
+    command(
+        "dies by a signal",
+        |it| program(it, "cat > kept.$$; kill -9 $$"),
+        "signal 9",
+    ),
+    command(
+        "hangs",
+        |it| program(it, "trap '' TERM; cat > /dev/null; sleep 600"),
+        "took longer than 3s",
+    ),
     command(
         "prints without end",
-        |it| program(it, "cat > /dev/null; head -c 9000000 /dev/zero | tr '\\0' x; exit 4"),
+        |it| {
+            program(
+                it,
+                "cat > /dev/null; head -c 9000000 /dev/zero | tr '\\0' x; exit 4",
+            )
+        },
         "exit code 4",
     ),
-    command("prints without end in time", |it| program(it, "exec yes"), "took longer than 3s"),
+    command(
+        "prints without end in time",
+        |it| program(it, "exec yes"),
+        "took longer than 3s",
+    ),
     command(
         "prints its token",
         |it| program(it, &format!("t=$(cat); {BLURTS}")),
@@ -225,14 +316,26 @@ pub const CASES: [Case; 38] = [
         "cannot run",
     ),
     before(command("may not be run", not_to_be_run, "program")),
-    before(command("is missing", |it| std::fs::remove_file(it.path("program")).unwrap(), "program")),
+    before(command(
+        "is missing",
+        |it| std::fs::remove_file(it.path("program")).unwrap(),
+        "program",
+    )),
     before(config(
         "of another type",
-        |it| it.ringcx.add_auth_config(format!("21170002/{CONFIG}=BASIC").parse().unwrap()),
+        |it| {
+            it.ringcx
+                .add_auth_config(format!("21170002/{CONFIG}=BASIC").parse().unwrap())
+        },
         add_config,
         "BASIC",
     )),
-    before(config("vanished", |it| it.ringcx.remove_auth_config(CONFIG), add_config, "404")),
+    before(config(
+        "vanished",
+        |it| it.ringcx.remove_auth_config(CONFIG),
+        add_config,
+        "404",
+    )),
     before(config(
         "may not be read",
         |it| access(it, ConfigAccess::None),
@@ -293,25 +396,57 @@ pub const CASES: [Case; 38] = [
         |it| std::fs::rename(it.path("away"), it.path("pages")).unwrap(),
         "No such file or directory",
     ),
-    notify("ends with 3", |it| program(it, "echo 'no such unit' >&2; exit 3"), "exit code 3: no such unit"),
-    notify("dies by a signal", |it| program(it, "kill -9 $$"), "signal 9"),
-    notify("hangs", |it| program(it, "trap '' TERM; sleep 600"), "took longer than 3s"),
+    notify(
+        "ends with 3",
+        |it| program(it, "echo 'no such unit' >&2; exit 3"),
+        "exit code 3: no such unit",
+    ),
+    notify(
+        "dies by a signal",
+        |it| program(it, "kill -9 $$"),
+        "signal 9",
+    ),
+    notify(
+        "hangs",
+        |it| program(it, "trap '' TERM; sleep 600"),
+        "took longer than 3s",
+    ),
     notify(
         "prints the token",
         |it| program(it, &format!("t=$(cat odd); {BLURTS}")),
         "exit code 5: it is [redacted]",
     ),
     notify("is missing", |it| remove(it, "program"), "cannot run"),
-    acknowledge("says nothing new", |_| (), |_| (), "it says that it uses generation 1"),
-    acknowledge("says nothing any more", nobody_says, |_| (), "it says that it uses generation 1"),
-    acknowledge("says nonsense", |it| says(it, b"seven\n"), |_| (), "neither a fingerprint nor a generation"),
+    acknowledge(
+        "says nothing new",
+        |_| (),
+        |_| (),
+        "it says that it uses generation 1",
+    ),
+    acknowledge(
+        "says nothing any more",
+        nobody_says,
+        |_| (),
+        "it says that it uses generation 1",
+    ),
+    acknowledge(
+        "says nonsense",
+        |it| says(it, b"seven\n"),
+        |_| (),
+        "neither a fingerprint nor a generation",
+    ),
     acknowledge(
         "says bytes that are no text",
         |it| says(it, b"\xff\xfe\0"),
         |_| (),
         "neither a fingerprint nor a generation",
     ),
-    acknowledge("says too much", |it| says(it, &vec![b'1'; 5_000_000]), |_| (), "more than 1024 bytes"),
+    acknowledge(
+        "says too much",
+        |it| says(it, &vec![b'1'; 5_000_000]),
+        |_| (),
+        "more than 1024 bytes",
+    ),
     acknowledge(
         "says a generation there is not",
         |it| says(it, b"99\n"),
@@ -353,19 +488,23 @@ pub const CASES: [Case; 38] = [
     ),
 ];
 
-fn pipe(house: &House) {
+fn pipe(house: &TestEnv) {
     let mode = rustix::fs::Mode::from(0o600);
     rustix::fs::mkfifoat(rustix::fs::CWD, house.path("says"), mode).unwrap();
 }
 
-fn shown(house: &House, form: KeyForm) {
+fn shown(house: &TestEnv, form: KeyForm) {
     house.ringcx.adjust(|settings| settings.key_form = form);
 }
 
-fn not_to_be_run(house: &House) {
-    std::fs::set_permissions(house.path("program"), std::fs::Permissions::from_mode(0o600)).unwrap();
+fn not_to_be_run(house: &TestEnv) {
+    std::fs::set_permissions(
+        house.path("program"),
+        std::fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
 }
 
-fn remove(house: &House, name: &str) {
+fn remove(house: &TestEnv, name: &str) {
     std::fs::remove_file(house.path(name)).unwrap();
 }

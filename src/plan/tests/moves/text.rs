@@ -16,11 +16,19 @@ const REFUSALS: [(&str, Refusal); 5] = [
     ("lies", Refusal::Lies),
 ];
 
-const SAID: [(&str, Said); 4] =
-    [("held", Said::Held), ("oldest", Said::Oldest), ("odd", Said::Odd), ("nothing", Said::Nothing)];
+const SAID: [(&str, Said); 4] = [
+    ("held", Said::Held),
+    ("oldest", Said::Oldest),
+    ("odd", Said::Odd),
+    ("nothing", Said::Nothing),
+];
 
-const FLOWS: [(&str, Flow); 4] =
-    [("pasted", Flow::Pasted), ("mended", Flow::Mended), ("hidden", Flow::Hidden), ("shown", Flow::Shown)];
+const FLOWS: [(&str, Flow); 4] = [
+    ("pasted", Flow::Pasted),
+    ("mended", Flow::Mended),
+    ("hidden", Flow::Hidden),
+    ("shown", Flow::Shown),
+];
 
 const FAULTS: [(&str, Fault); 6] = [
     ("before", Fault::Before),
@@ -41,18 +49,27 @@ pub(in crate::plan::tests) fn to_span(text: &str) -> Result<Duration, String> {
 }
 
 fn word_of<T: PartialEq>(words: &[(&'static str, T)], wanted: &T) -> &'static str {
-    words.iter().find(|(_, it)| it == wanted).map_or("?", |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, it)| it == wanted)
+        .map_or("?", |(word, _)| word)
 }
 
 fn by_word<T: Copy>(words: &[(&str, T)], wanted: &str) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| *word == wanted);
-    found
-        .map(|(_, it)| *it)
-        .ok_or_else(|| format!("`{wanted}` is none of {:?}", words.iter().map(|it| it.0).collect::<Vec<_>>()))
+    found.map(|(_, it)| *it).ok_or_else(|| {
+        format!(
+            "`{wanted}` is none of {:?}",
+            words.iter().map(|it| it.0).collect::<Vec<_>>()
+        )
+    })
 }
 
 fn sink(name: &str) -> Result<&'static str, String> {
-    SINKS.into_iter().find(|it| *it == name).ok_or_else(|| format!("`{name}` is none of {SINKS:?}"))
+    SINKS
+        .into_iter()
+        .find(|it| *it == name)
+        .ok_or_else(|| format!("`{name}` is none of {SINKS:?}"))
 }
 
 impl fmt::Display for Move {
@@ -66,7 +83,9 @@ impl fmt::Display for Move {
             Self::Next => write!(f, "next"),
             Self::Wait(time) => write!(f, "wait {}", span(*time)),
             Self::Crash => write!(f, "crash"),
-            Self::Refuse(sink, refusal) => write!(f, "refuse {sink} {}", word_of(&REFUSALS, refusal)),
+            Self::Refuse(sink, refusal) => {
+                write!(f, "refuse {sink} {}", word_of(&REFUSALS, refusal))
+            }
             Self::Accept(sink) => write!(f, "accept {sink}"),
             Self::Hide(sink) => write!(f, "hide {sink}"),
             Self::Show(sink) => write!(f, "show {sink}"),
@@ -76,7 +95,9 @@ impl fmt::Display for Move {
             Self::Touch(sink) => write!(f, "touch {sink}"),
             Self::Deafen(sink) => write!(f, "deafen {sink}"),
             Self::Hear(sink) => write!(f, "hear {sink}"),
-            Self::Acknowledge(sink, said) => write!(f, "acknowledge {sink} {}", word_of(&SAID, said)),
+            Self::Acknowledge(sink, said) => {
+                write!(f, "acknowledge {sink} {}", word_of(&SAID, said))
+            }
             Self::MintForeign => write!(f, "mint-foreign"),
             Self::Flow(flow) => write!(f, "flow {}", word_of(&FLOWS, flow)),
             Self::Adopt => write!(f, "adopt"),
@@ -152,12 +173,18 @@ impl FromStr for Move {
                 ["user"] => Change::User,
                 ["max-age", time] => Change::MaxAge(to_span(time)?),
                 ["overlap", time] => Change::Overlap(to_span(time)?),
-                ["max-live", count] => {
-                    Change::MaxLive(count.parse().map_err(|_| format!("`{count}` is no number"))?)
-                }
+                ["max-live", count] => Change::MaxLive(
+                    count
+                        .parse()
+                        .map_err(|_| format!("`{count}` is no number"))?,
+                ),
                 ["foreign", "keep"] => Change::Foreign(Foreign::Keep),
                 ["foreign", "adopt"] => Change::Foreign(Foreign::Adopt),
-                _ => return Err(format!("`{line}` is no change of the policy: see moves/text.rs")),
+                _ => {
+                    return Err(format!(
+                        "`{line}` is no change of the policy: see moves/text.rs"
+                    ));
+                }
             }),
             _ => return Err(format!("`{line}` is no move: see moves/text.rs")),
         })

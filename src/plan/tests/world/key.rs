@@ -1,5 +1,6 @@
-//! What two worlds must have in common to have the same future: a digest of all that counts, with times
-//! as they are from now. Left out are the journal, the trail, words, and times that nothing is reckoned from.
+//! What two worlds must have in common to have the same future: a digest of all that counts, with
+//! times as they are from now. Left out are the journal, the trail, words, and times that nothing
+//! is reckoned from.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
@@ -11,7 +12,7 @@ use crate::account::{
     AccountState, Adoption, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord,
 };
 use crate::event::Outcome;
-use crate::plan::seen::{Claim, Held, ListedBy, Searched, Seen, SeenList};
+use crate::plan::evidence::{ConsumerAck, Evidence, FileScan, ListedBy, SinkContent, TokenList};
 use crate::plan::tests::scene::user_of;
 use crate::policy::AccountPolicy;
 
@@ -59,7 +60,10 @@ impl World {
             salt.hash(&mut hasher);
             hasher
         };
-        let mut digest = Digest { now: self.out.now, both: [salted(1), salted(2)] };
+        let mut digest = Digest {
+            now: self.out.now,
+            both: [salted(1), salted(2)],
+        };
         let Self {
             out,
             policy,
@@ -95,8 +99,21 @@ impl World {
 
 impl Digest {
     fn outside(&mut self, out: &Outside) {
-        let Outside { now: _, skew, server, places, flow } = out;
-        let Server { users, late, made, revoked, down, password } = server;
+        let Outside {
+            now: _,
+            skew,
+            server,
+            places,
+            flow,
+        } = out;
+        let Server {
+            users,
+            late,
+            made,
+            revoked,
+            down,
+            password,
+        } = server;
         self.put((skew.num_seconds(), users, made, down, password));
         for (at, user, token) in late {
             self.time(*at);
@@ -104,19 +121,39 @@ impl Digest {
         }
         // Only of those that a sink still holds it matters who deleted them.
         for (target, place) in places {
-            // How often it was changed says nothing; whether it was since is put with the policy's sinks.
-            let Place { holds, refuses, unreadable, version: _, deaf, untold, says } = place;
+            // How often it was changed says nothing; whether it was since is put with the policy's
+            // sinks.
+            let Place {
+                holds,
+                refuses,
+                unreadable,
+                version: _,
+                deaf,
+                untold,
+                says,
+            } = place;
             self.put((target, holds, refuses, unreadable, deaf, untold, says));
             self.put(place.holds.is_some_and(|token| revoked.contains(&token)));
         }
-        let Flow { holds, unreadable, had: _ } = flow;
+        let Flow {
+            holds,
+            unreadable,
+            had: _,
+        } = flow;
         self.put((holds, unreadable));
     }
 
     /// What a reload may change in a made-up world.
     fn policy(&mut self, policy: &AccountPolicy) {
-        self.put((user_of(policy), policy.retention.max_age, policy.retention.overlap));
-        self.put((policy.retention.max_live, discriminant(&policy.retention.foreign)));
+        self.put((
+            user_of(policy),
+            policy.retention.max_age,
+            policy.retention.overlap,
+        ));
+        self.put((
+            policy.retention.max_live,
+            discriminant(&policy.retention.foreign),
+        ));
         self.put(discriminant(&policy.retention.lost_mint));
         for sink in &policy.sinks {
             self.put((&sink.name, sink.required, sink.kind.target()));
@@ -146,13 +183,34 @@ impl Digest {
             open_delete,
         } = state;
         // Of whom there are two, and who was in use last, is what counts.
-        self.put((lines.len(), lines.last().map(|line| &line.username), last_generation, open_delete));
+        self.put((
+            lines.len(),
+            lines.last().map(|line| &line.username),
+            last_generation,
+            open_delete,
+        ));
         for generation in generations.values() {
             self.generation(generation);
         }
-        for (token, ForeignToken { first_seen_at, superseded_at, delete_sent, adoption }) in foreign {
+        for (
+            token,
+            ForeignToken {
+                first_seen_at,
+                superseded_at,
+                delete_sent,
+                adoption,
+            },
+        ) in foreign
+        {
             self.put((token, delete_sent));
-            if let Some(Adoption { at, length: _, files, held_by, left_at }) = adoption {
+            if let Some(Adoption {
+                at,
+                length: _,
+                files,
+                held_by,
+                left_at,
+            }) = adoption
+            {
                 self.put((files, held_by));
                 self.time(*at);
                 self.maybe(*left_at);
@@ -160,7 +218,12 @@ impl Digest {
             self.time(*first_seen_at);
             self.maybe(*superseded_at);
         }
-        if let Some(OpenMint { generation, at, baseline }) = open_mint {
+        if let Some(OpenMint {
+            generation,
+            at,
+            baseline,
+        }) = open_mint
+        {
             self.put((generation, baseline));
             self.time(*at);
         }
@@ -176,13 +239,30 @@ impl Digest {
             self.sink(name, record);
         }
         for (lane, failure) in lanes {
-            let Failure { since: _, last, incident, error: _, count, next_attempt_at, rejected } = failure;
-            self.put((lane, incident, (*count).min(MOST_FAILURES), rejected.map(|tag| format!("{tag:?}"))));
+            let Failure {
+                since: _,
+                last,
+                incident,
+                error: _,
+                count,
+                next_attempt_at,
+                rejected,
+            } = failure;
+            self.put((
+                lane,
+                incident,
+                (*count).min(MOST_FAILURES),
+                rejected.map(|tag| format!("{tag:?}")),
+            ));
             self.until(Some(*next_attempt_at));
             // A failure that is yet to come, as the clock was set back, holds nothing back.
             self.until(Some(*last));
         }
-        self.put((asked_at.is_some(), clock.is_some(), token_lost.as_ref().map(|loss| loss.generation)));
+        self.put((
+            asked_at.is_some(),
+            clock.is_some(),
+            token_lost.as_ref().map(|loss| loss.generation),
+        ));
         let minute = chrono::TimeDelta::minutes(1);
         let now = self.now;
         for login in logins.iter().filter(|at| (now - **at).abs() < minute) {
@@ -206,7 +286,12 @@ impl Digest {
             lost_at,
         } = generation;
         self.put((number, fingerprint, line, discriminant(learnt), delete_sent));
-        self.put((verified_at.is_some(), set_aside.is_some(), retired.is_some(), lost_at.is_some()));
+        self.put((
+            verified_at.is_some(),
+            set_aside.is_some(),
+            retired.is_some(),
+            lost_at.is_some(),
+        ));
         self.put((promoted_at.is_some(), superseded_at.is_some()));
         if generation.is_alive() || lost_at.is_some() {
             self.time(*minted_at);
@@ -230,7 +315,14 @@ impl Digest {
             notify_owed,
             acknowledged,
         } = record;
-        self.put((name, target, intended, parked, drifted.is_some(), awaits_proof));
+        self.put((
+            name,
+            target,
+            intended,
+            parked,
+            drifted.is_some(),
+            awaits_proof,
+        ));
         self.put(proved.map(|(generation, _)| generation));
         self.put(taken.as_ref().map(|(generation, _)| generation));
         self.put((notify_owed, acknowledged.map(|(generation, _)| generation)));
@@ -243,8 +335,8 @@ impl Digest {
         });
     }
 
-    fn seen(&mut self, seen: &Seen, in_pass: bool) {
-        let Seen {
+    fn seen(&mut self, seen: &Evidence, in_pass: bool) {
+        let Evidence {
             sinks,
             claims,
             files,
@@ -256,10 +348,10 @@ impl Digest {
             last_listed_at,
             values,
             secret_tag,
-            quiet_until,
+            backoff_until,
         } = seen;
         self.maybe(*last_listed_at);
-        self.until(*quiet_until);
+        self.until(*backoff_until);
         // The rest is forgotten when the next pass begins.
         if !in_pass {
             return;
@@ -268,11 +360,17 @@ impl Digest {
         self.put((values, released.len(), sinks.is_some(), list.is_some()));
         for (name, held) in sinks.iter().flatten() {
             self.put((name, discriminant(held)));
-            if let Held::Token(token) = held {
+            if let SinkContent::Token(token) = held {
                 self.put(token);
             }
         }
-        if let Some(SeenList { at, tokens, by, skew }) = list {
+        if let Some(TokenList {
+            at,
+            tokens,
+            by,
+            skew,
+        }) = list
+        {
             self.time(*at);
             self.put((tokens, skew.map(|skew| skew.num_seconds())));
             match by {
@@ -282,28 +380,39 @@ impl Digest {
         }
         for found in files.values() {
             match found {
-                Searched::Holds(found) => self.put(found),
-                Searched::Unknown(_) => self.put(0),
+                FileScan::Holds(found) => self.put(found),
+                FileScan::Unknown(_) => self.put(0),
             }
         }
         for (name, claim) in claims {
             self.put(name);
             match claim {
-                Claim::Uses(token) => self.put(token),
-                Claim::UsesGeneration(number) => self.put(number),
-                Claim::Odd(_) => self.put(0),
+                ConsumerAck::Uses(token) => self.put(token),
+                ConsumerAck::UsesGeneration(number) => self.put(number),
+                ConsumerAck::Odd(_) => self.put(0),
             }
         }
-        self.put(preflight.as_ref().map(|unfit| unfit.keys().collect::<Vec<_>>()));
+        self.put(
+            preflight
+                .as_ref()
+                .map(|unfit| unfit.keys().collect::<Vec<_>>()),
+        );
         for (token, doubt) in doubts {
-            let crate::plan::seen::Doubt {
+            let crate::plan::evidence::Doubt {
                 missing_by_login,
                 missing_by_token,
                 refused,
                 refused_in_a_sink,
                 contradicted,
             } = doubt;
-            self.put((token, missing_by_login, missing_by_token, refused, refused_in_a_sink, contradicted));
+            self.put((
+                token,
+                missing_by_login,
+                missing_by_token,
+                refused,
+                refused_in_a_sink,
+                contradicted,
+            ));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the journal of a made-up world says so far, kept apart from the fold that is under test: what
-//! the invariants compare the state and the steps with.
+//! What the journal of a made-up world says so far, kept apart from the fold that is under test:
+//! what the invariants compare the state and the steps with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,8 @@ pub(super) struct Ledger {
     pub retired: BTreeSet<Fingerprint>,
     /// The tokens whose deletion was announced.
     pub deletes: BTreeSet<Fingerprint>,
-    /// The tokens that an operator put under the policy, and whether the flow was named as holding them.
+    /// The tokens that an operator put under the policy, and whether the flow was named as holding
+    /// them.
     pub adopted: BTreeMap<Fingerprint, bool>,
 }
 
@@ -56,7 +57,9 @@ impl Ledger {
                 self.open_mint.take_if(|open| open == generation);
             }
             Event::Verified { generation } => _ = self.verified.insert(*generation),
-            Event::SinkBound { sink, .. } => _ = self.sinks.insert(sink.clone(), SinkEntry::default()),
+            Event::SinkBound { sink, .. } => {
+                _ = self.sinks.insert(sink.clone(), SinkEntry::default())
+            }
             Event::SinkReleased { sink } => _ = self.sinks.remove(sink),
             Event::DeliveryIntended { sink, generation } => {
                 self.published.insert(*generation);
@@ -81,12 +84,15 @@ impl Ledger {
             Event::Promoted { generation } => self.promoted = self.promoted.max(Some(*generation)),
             Event::DeleteIntended { fingerprint, .. } => _ = self.deletes.insert(*fingerprint),
             Event::Retired { fingerprint, .. } => _ = self.retired.insert(*fingerprint),
-            Event::Adopted { fingerprint, files, .. } => {
+            Event::Adopted {
+                fingerprint, files, ..
+            } => {
                 self.adopted.insert(*fingerprint, !files.is_empty());
             }
             Event::Disowned { fingerprint } => _ = self.adopted.remove(fingerprint),
             Event::ForeignGone { fingerprints } => {
-                self.adopted.retain(|fingerprint, _| !fingerprints.contains(fingerprint));
+                self.adopted
+                    .retain(|fingerprint, _| !fingerprints.contains(fingerprint));
             }
             Event::RotationAsked
             | Event::RingexAttempted { .. }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::super::scene::user_of;
 use super::sinks::{Given, Inside, Shows, shows};
 use super::{Broken, Fault, Maker, Refusal, Stop, World};
-use crate::event::{Event, GenerationNo, IncidentKind, Lane, Learnt, Taken};
-use crate::plan::backoff::{Trouble, failed};
-use crate::plan::seen::{Held, ListedBy, SeenList};
+use crate::event::{BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource};
+use crate::plan::backoff::{FailureReport, failed};
+use crate::plan::evidence::{ListedBy, SinkContent, TokenList};
 use crate::plan::{Look, Step, notifications_owed};
 use crate::secret::Fingerprint;
 
@@ -15,11 +15,17 @@ impl World {
     pub(super) fn perform(&mut self, step: Step, fault: Fault) -> Result<(), Stop> {
         match step {
             Step::Look(look) => self.look(look, fault),
-            Step::Mint { generation, baseline } => {
+            Step::Mint {
+                generation,
+                baseline,
+            } => {
                 if !self.logged_in && !self.log_in()? {
                     return Ok(());
                 }
-                self.record(vec![Event::MintIntended { generation, baseline }])?;
+                self.record(vec![Event::MintIntended {
+                    generation,
+                    baseline,
+                }])?;
                 self.mint(generation, fault)
             }
             Step::Verify(minted) => self.verify(minted.generation(), minted.fingerprint(), fault),
@@ -32,20 +38,30 @@ impl World {
             Step::Notify { sinks } => self.notify(&sinks, fault),
             Step::Promote(proved) => {
                 self.die_if(fault, Fault::CrashBefore)?;
-                self.record(vec![Event::Promoted { generation: proved.generation() }])?;
+                self.record(vec![Event::Promoted {
+                    generation: proved.generation(),
+                }])?;
                 self.die_if(fault, Fault::CrashAfter)
             }
             Step::Delete(victim) => {
                 let because = victim.because().to_owned();
                 let (fingerprint, generation) = (victim.fingerprint(), victim.generation());
-                self.record(vec![Event::DeleteIntended { fingerprint, generation, because }])?;
+                self.record(vec![Event::DeleteIntended {
+                    fingerprint,
+                    generation,
+                    because,
+                }])?;
                 self.delete(fingerprint, fault)
             }
         }
     }
 
     fn die_if(&self, fault: Fault, deadly: Fault) -> Result<(), Stop> {
-        if fault == deadly { Err(Stop::Crashed) } else { Ok(()) }
+        if fault == deadly {
+            Err(Stop::Crashed)
+        } else {
+            Ok(())
+        }
     }
 
     fn look(&mut self, look: Look, fault: Fault) -> Result<(), Stop> {
@@ -95,10 +111,14 @@ impl World {
 
     /// Whether a sink is inside RingCX, among those that are meant.
     fn has_inside(&self, is_meant: impl Fn(&String) -> bool) -> bool {
-        self.policy.sinks.iter().any(|sink| shows(sink) == Shows::Version && is_meant(&sink.name))
+        self.policy
+            .sinks
+            .iter()
+            .any(|sink| shows(sink) == Shows::Version && is_meant(&sink.name))
     }
 
-    /// As whom RingCX can be asked what is in it: as a token in use whose text is at hand, or as the login.
+    /// As whom RingCX can be asked what is in it: as a token in use whose text is at hand, or as
+    /// the login.
     fn asker(&mut self) -> Result<Inside, Stop> {
         if !self.has_inside(|_| true) || self.state.in_use().is_empty() {
             return Ok(Inside::Nobody);
@@ -107,7 +127,10 @@ impl World {
         match self.login_allowed() {
             Ok(()) => {}
             Err(Stop::NotBefore(_)) => {
-                let may_ask = self.state.held_until(&Lane::Server, self.out.now).is_none();
+                let may_ask = self
+                    .state
+                    .held_until(&BackoffKey::Server, self.out.now)
+                    .is_none();
                 if at_hand.is_none() || !may_ask {
                     return Ok(Inside::Nobody);
                 }
@@ -140,7 +163,10 @@ impl World {
     }
 
     fn token_at_hand(&self) -> Option<Fingerprint> {
-        self.seen.askers(&self.state).map(|it| it.fingerprint).find(|token| self.texts.contains(token))
+        self.seen
+            .askers(&self.state)
+            .map(|it| it.fingerprint)
+            .find(|token| self.texts.contains(token))
     }
 
     fn look_at_sinks(&mut self) -> Result<(), Stop> {
@@ -149,7 +175,7 @@ impl World {
         let in_use = self.state.in_use();
         for sink in self.policy.sinks.clone() {
             let found = self.read_back(&sink, inside);
-            if let (Held::Token(token), Shows::Token) = (&found, shows(&sink))
+            if let (SinkContent::Token(token), Shows::Token) = (&found, shows(&sink))
                 && in_use.contains(token)
             {
                 self.texts.insert(*token);
@@ -157,10 +183,17 @@ impl World {
             held.insert(sink.name, found);
         }
         let files = |sink_type: &str| ["file", "env-file"].contains(&sink_type);
-        let released = self.state.released_sinks.iter().filter(|(_, record)| files(&record.sink_type));
+        let released = self
+            .state
+            .released_sinks
+            .iter()
+            .filter(|(_, record)| files(&record.sink_type));
         let place = |target: &String| self.out.places.get(target).and_then(|place| place.holds);
-        let released = released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
-        self.seen.released = released.map(|(name, token)| (name, Held::Token(token))).collect();
+        let released =
+            released.filter_map(|(name, record)| Some((name.clone(), place(&record.target)?)));
+        self.seen.released = released
+            .map(|(name, token)| (name, SinkContent::Token(token)))
+            .collect();
         self.hear_consumers();
         self.look_at_flow();
         self.seen.sinks = Some(held);
@@ -168,13 +201,13 @@ impl World {
         Ok(())
     }
 
-    fn trouble(&mut self, lane: Lane, incident: IncidentKind) -> Result<(), Broken> {
-        let trouble = Trouble::new(lane, incident, "it did not work");
+    fn trouble(&mut self, lane: BackoffKey, incident: IncidentKind) -> Result<(), Broken> {
+        let trouble = FailureReport::new(lane, incident, "it did not work");
         let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
         self.record(vec![event])
     }
 
-    fn clear(&mut self, lane: Lane) -> Result<(), Broken> {
+    fn clear(&mut self, lane: BackoffKey) -> Result<(), Broken> {
         match self.state.lanes.contains_key(&lane) {
             true => self.record(vec![Event::LaneCleared { lane }]),
             false => Ok(()),
@@ -182,8 +215,12 @@ impl World {
     }
 
     fn login_allowed(&self) -> Result<(), Stop> {
-        let held = [Lane::Login, Lane::Server];
-        match held.iter().filter_map(|lane| self.state.held_until(lane, self.out.now)).max() {
+        let held = [BackoffKey::Login, BackoffKey::Server];
+        match held
+            .iter()
+            .filter_map(|lane| self.state.held_until(lane, self.out.now))
+            .max()
+        {
             Some(until) => Err(Stop::NotBefore(until)),
             None => Ok(()),
         }
@@ -192,18 +229,21 @@ impl World {
     /// `false`: it failed, and that is recorded.
     fn log_in(&mut self) -> Result<bool, Stop> {
         if self.state.recent_logins(self.out.now) >= 5 {
-            return Err(Stop::NotBefore(self.out.now + chrono::TimeDelta::seconds(60)));
+            return Err(Stop::NotBefore(
+                self.out.now + chrono::TimeDelta::seconds(60),
+            ));
         }
         self.record(vec![Event::LoginAttempted])?;
         if self.out.server.down {
-            self.trouble(Lane::Login, IncidentKind::LoginFailed)?;
+            self.trouble(BackoffKey::Login, IncidentKind::LoginFailed)?;
         } else if self.password != self.out.server.password {
-            let mut trouble = Trouble::new(Lane::Login, IncidentKind::LoginRejected, "401");
+            let mut trouble =
+                FailureReport::new(BackoffKey::Login, IncidentKind::LoginRejected, "401");
             trouble.rejected = Some(self.tag());
             let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
             self.record(vec![event])?;
         } else {
-            self.clear(Lane::Login)?;
+            self.clear(BackoffKey::Login)?;
             self.logged_in = true;
         }
         Ok(self.logged_in)
@@ -213,19 +253,23 @@ impl World {
         if !self.logged_in && !self.log_in()? {
             return Ok(());
         }
-        if self.out.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
-            self.trouble(Lane::Server, IncidentKind::LoginFailed)?;
+        if self.out.server.down
+            || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect)
+        {
+            self.trouble(BackoffKey::Server, IncidentKind::LoginFailed)?;
             return Ok(());
         }
         self.take_listing(ListedBy::Login);
-        self.clear(Lane::Server)?;
+        self.clear(BackoffKey::Server)?;
         Ok(())
     }
 
     /// Lists with a token. `false`: there is no list.
     fn list_with(&mut self, token: Fingerprint, fault: Fault) -> Result<bool, Broken> {
-        if self.out.server.down || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect) {
-            self.trouble(Lane::Server, IncidentKind::LoginFailed)?;
+        if self.out.server.down
+            || matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect)
+        {
+            self.trouble(BackoffKey::Server, IncidentKind::LoginFailed)?;
             return Ok(false);
         }
         // Some nodes refuse a token that others take.
@@ -234,23 +278,35 @@ impl World {
             return Ok(false);
         }
         self.take_listing(ListedBy::Token(token));
-        self.clear(Lane::Server)?;
+        self.clear(BackoffKey::Server)?;
         Ok(true)
     }
 
     fn take_listing(&mut self, by: ListedBy) {
         let true_now = self.out.now - self.out.skew;
         let server = &mut self.out.server;
-        let (due, late) = std::mem::take(&mut server.late).into_iter().partition(|it| it.0 <= true_now);
+        let (due, late) = std::mem::take(&mut server.late)
+            .into_iter()
+            .partition(|it| it.0 <= true_now);
         server.late = late;
         for (_, user, token) in due {
             server.users.entry(user).or_default().insert(token);
         }
-        let tokens = server.users.get(user_of(&self.policy)).cloned().unwrap_or_default();
+        let tokens = server
+            .users
+            .get(user_of(&self.policy))
+            .cloned()
+            .unwrap_or_default();
         self.ledger.looked_since_mint |= by == ListedBy::Login;
         let watched = self.state.in_use();
-        self.texts.extend(watched.iter().filter(|token| tokens.contains(token)));
-        let list = SeenList { at: self.out.now, tokens, by, skew: Some(self.out.skew) };
+        self.texts
+            .extend(watched.iter().filter(|token| tokens.contains(token)));
+        let list = TokenList {
+            at: self.out.now,
+            tokens,
+            by,
+            skew: Some(self.out.skew),
+        };
         self.seen.saw_list(list, watched);
         self.note_texts();
     }
@@ -258,8 +314,15 @@ impl World {
     fn mint(&mut self, generation: GenerationNo, fault: Fault) -> Result<(), Stop> {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
-        let fault = if self.out.server.down { Fault::Before } else { fault };
-        let (user, true_now) = (user_of(&self.policy).to_owned(), self.out.now - self.out.skew);
+        let fault = if self.out.server.down {
+            Fault::Before
+        } else {
+            fault
+        };
+        let (user, true_now) = (
+            user_of(&self.policy).to_owned(),
+            self.out.now - self.out.skew,
+        );
         let server = &mut self.out.server;
         let mut minted = None;
         match fault {
@@ -279,13 +342,17 @@ impl World {
         if let (Some(token), Fault::None) = (minted, fault) {
             self.texts.insert(token);
             self.note_texts();
-            self.record(vec![Event::Minted { generation, fingerprint: token, how: Learnt::Answered }])?;
+            self.record(vec![Event::Minted {
+                generation,
+                fingerprint: token,
+                how: MintSource::Answered,
+            }])?;
         } else {
             self.record(vec![match fault == Fault::Before {
                 true => Event::MintFailed { generation, error },
                 false => Event::MintUnknown { generation, error },
             }])?;
-            self.trouble(Lane::Rotation, IncidentKind::MintFailed)?;
+            self.trouble(BackoffKey::Rotation, IncidentKind::MintFailed)?;
         }
         Ok(())
     }
@@ -300,11 +367,19 @@ impl World {
     }
 
     fn abandon(&mut self, generation: GenerationNo) -> Result<(), Broken> {
-        self.trouble(Lane::Rotation, IncidentKind::VerifyFailed)?;
-        self.record(vec![Event::Abandoned { generation, reason: "it does not work".to_owned() }])
+        self.trouble(BackoffKey::Rotation, IncidentKind::VerifyFailed)?;
+        self.record(vec![Event::Abandoned {
+            generation,
+            reason: "it does not work".to_owned(),
+        }])
     }
 
-    fn verify(&mut self, number: GenerationNo, token: Fingerprint, fault: Fault) -> Result<(), Stop> {
+    fn verify(
+        &mut self,
+        number: GenerationNo,
+        token: Fingerprint,
+        fault: Fault,
+    ) -> Result<(), Stop> {
         if !self.text_of(token)? {
             if self.seen.list.is_some() {
                 self.abandon(number)?;
@@ -314,13 +389,13 @@ impl World {
         self.die_if(fault, Fault::CrashBefore)?;
         let unclear = matches!(fault, Fault::Before | Fault::NoAnswer | Fault::NoEffect);
         if self.out.server.down || unclear {
-            self.trouble(Lane::Rotation, IncidentKind::VerifyFailed)?;
+            self.trouble(BackoffKey::Rotation, IncidentKind::VerifyFailed)?;
         } else if !self.list_with(token, fault)? {
             self.abandon(number)?;
         } else {
             self.die_if(fault, Fault::CrashAfter)?;
             self.record(vec![Event::Verified { generation: number }])?;
-            self.clear(Lane::Rotation)?;
+            self.clear(BackoffKey::Rotation)?;
         }
         Ok(())
     }
@@ -336,7 +411,10 @@ impl World {
             return Ok(());
         }
         self.check_handed_on(&token)?;
-        let intents = sinks.iter().map(|sink| Event::DeliveryIntended { sink: sink.clone(), generation });
+        let intents = sinks.iter().map(|sink| Event::DeliveryIntended {
+            sink: sink.clone(),
+            generation,
+        });
         let owed = notifications_owed(&self.policy, &self.state, sinks, generation);
         self.record(intents.chain(owed).collect())?;
         self.seen.sinks_changed();
@@ -356,10 +434,14 @@ impl World {
             match failed {
                 None => {
                     let taken = self.taken(&sink);
-                    self.record(vec![Event::Delivered { sink, generation, taken }])?;
+                    self.record(vec![Event::Delivered {
+                        sink,
+                        generation,
+                        taken,
+                    }])?;
                 }
                 Some(outcome) => {
-                    let lane = Lane::Sink(sink.clone());
+                    let lane = BackoffKey::Sink(sink.clone());
                     self.record(vec![Event::DeliveryFailed {
                         sink,
                         generation,
@@ -387,17 +469,26 @@ impl World {
             inside = self.ask_inside(token);
         }
         let (mut proved, mut read) = (Vec::new(), Vec::new());
-        for sink in self.policy.sinks.clone().into_iter().filter(|it| sinks.contains(&it.name)) {
+        for sink in self
+            .policy
+            .sinks
+            .clone()
+            .into_iter()
+            .filter(|it| sinks.contains(&it.name))
+        {
             match self.read_back(&sink, inside) {
-                Held::Token(found) if found == token => {
+                SinkContent::Token(found) if found == token => {
                     if shows(&sink) == Shows::Token {
                         self.texts.insert(token);
                     }
                     read.push(sink.name);
                 }
-                Held::Opaque => proved.push(sink.name),
-                Held::Token(_) | Held::Absent | Held::Other(_) | Held::Unreadable(_) => {
-                    self.trouble(Lane::Sink(sink.name), IncidentKind::SinkFailed)?;
+                SinkContent::Opaque => proved.push(sink.name),
+                SinkContent::Token(_)
+                | SinkContent::Absent
+                | SinkContent::Other(_)
+                | SinkContent::Unreadable(_) => {
+                    self.trouble(BackoffKey::Sink(sink.name), IncidentKind::SinkFailed)?;
                 }
             }
         }
@@ -409,7 +500,7 @@ impl World {
         }
         self.die_if(fault, Fault::CrashAfter)?;
         for sink in proved {
-            self.clear(Lane::Sink(sink.clone()))?;
+            self.clear(BackoffKey::Sink(sink.clone()))?;
             self.record(vec![Event::Proved { sink, generation }])?;
         }
         self.seen.sinks_changed();
@@ -417,13 +508,21 @@ impl World {
     }
 
     /// What the sink says of a delivery it took.
-    fn taken(&mut self, sink: &str) -> Taken {
-        let kind = self.policy.sinks.iter().find(|it| it.name == sink).map(shows);
+    fn taken(&mut self, sink: &str) -> DeliveryReceipt {
+        let kind = self
+            .policy
+            .sinks
+            .iter()
+            .find(|it| it.name == sink)
+            .map(shows);
         let version = match kind {
             Some(Shows::Version) => Some(self.place(sink).version.to_string()),
             Some(Shows::Token | Shows::Nothing) | None => None,
         };
-        Taken { version, ..Taken::default() }
+        DeliveryReceipt {
+            version,
+            ..DeliveryReceipt::default()
+        }
     }
 
     /// It is one and the same for all of them, so it works for all or for none.
@@ -435,14 +534,23 @@ impl World {
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => false,
         };
         if heard {
-            sinks.iter().for_each(|sink| self.place(sink).untold = false);
+            sinks
+                .iter()
+                .for_each(|sink| self.place(sink).untold = false);
         }
         self.die_if(fault, Fault::CrashAfter)?;
         for sink in sinks {
-            let (lane, owed) = (Lane::Notify(sink.clone()), self.state.sinks[sink].notify_owed);
+            let (lane, owed) = (
+                BackoffKey::Notify(sink.clone()),
+                self.state.sinks[sink].notify_owed,
+            );
             match (heard && fault == Fault::None, owed) {
                 (true, Some(generation)) => {
-                    self.record(vec![Event::Notified { sink: sink.clone(), generation, note: None }])?;
+                    self.record(vec![Event::Notified {
+                        sink: sink.clone(),
+                        generation,
+                        note: None,
+                    }])?;
                     self.clear(lane)?;
                 }
                 (true, None) | (false, _) => self.trouble(lane, IncidentKind::NotifyFailed)?,
@@ -458,25 +566,30 @@ impl World {
         let current = self.state.current().map(|it| it.fingerprint);
         let hand = current.map_or(ListedBy::Login, ListedBy::Token);
         let refused = self.out.server.down || current.is_some_and(|it| !self.alive().contains(&it));
-        let fault = if refused && fault != Fault::CrashAfter { Fault::Before } else { fault };
+        let fault = if refused && fault != Fault::CrashAfter {
+            Fault::Before
+        } else {
+            fault
+        };
         match fault {
             Fault::CrashAfter if refused => {}
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
             Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
                 // Of this login's tokens, that is: another's it does not know.
                 let own = self.out.server.users.get_mut(user_of(&self.policy));
-                own.into_iter().for_each(|tokens| _ = tokens.remove(&victim));
+                own.into_iter()
+                    .for_each(|tokens| _ = tokens.remove(&victim));
             }
         }
         self.die_if(fault, Fault::CrashAfter)?;
         if refused || fault == Fault::NoAnswer {
-            self.trouble(Lane::Retirement, IncidentKind::RetireFailed)?;
+            self.trouble(BackoffKey::Retirement, IncidentKind::RetireFailed)?;
             return Ok(());
         }
         self.take_listing(hand);
         match self.alive().contains(&victim) {
-            true => self.trouble(Lane::Retirement, IncidentKind::RetireFailed)?,
-            false => self.clear(Lane::Retirement)?,
+            true => self.trouble(BackoffKey::Retirement, IncidentKind::RetireFailed)?,
+            false => self.clear(BackoffKey::Retirement)?,
         }
         Ok(())
     }

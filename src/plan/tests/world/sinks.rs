@@ -1,9 +1,9 @@
-//! The sinks of a made-up world: what is true of each, what a look shows of it, what becomes of a delivery,
-//! and those who read it.
+//! The sinks of a made-up world: what is true of each, what a look shows of it, what becomes of a
+//! delivery, and those who read it.
 
 use super::World;
 use crate::event::Outcome;
-use crate::plan::seen::{Claim, Held};
+use crate::plan::evidence::{ConsumerAck, SinkContent};
 use crate::policy::{SinkKind, SinkPolicy};
 use crate::secret::Fingerprint;
 
@@ -81,7 +81,12 @@ pub(super) struct Given {
 impl World {
     /// What is true of a sink of the policy.
     pub fn place(&mut self, sink: &str) -> &mut Place {
-        let sink = self.policy.sinks.iter().find(|it| it.name == sink).expect("the policy has this sink");
+        let sink = self
+            .policy
+            .sinks
+            .iter()
+            .find(|it| it.name == sink)
+            .expect("the policy has this sink");
         self.out.places.entry(sink.kind.target()).or_default()
     }
 
@@ -92,7 +97,12 @@ impl World {
 
     /// The sink of this name, and, where it is a key of a file, the other keys of that file.
     pub fn places_beside(&mut self, name: &str) -> Vec<&mut Place> {
-        let sink = self.policy.sinks.iter().find(|it| it.name == name).expect("the policy has this sink");
+        let sink = self
+            .policy
+            .sinks
+            .iter()
+            .find(|it| it.name == name)
+            .expect("the policy has this sink");
         let target = sink.kind.target();
         let file = match &sink.kind {
             SinkKind::EnvFile(file) => Some(format!("{} ", file.path.display())),
@@ -103,8 +113,15 @@ impl World {
             | SinkKind::Template(_) => None,
         };
         self.out.places.entry(target.clone()).or_default();
-        let beside = |at: &str| file.as_ref().is_some_and(|file| at.starts_with(file.as_str()));
-        let all = self.out.places.iter_mut().filter(|(at, _)| **at == target || beside(at));
+        let beside = |at: &str| {
+            file.as_ref()
+                .is_some_and(|file| at.starts_with(file.as_str()))
+        };
+        let all = self
+            .out
+            .places
+            .iter_mut()
+            .filter(|(at, _)| **at == target || beside(at));
         all.map(|(_, place)| place).collect()
     }
 
@@ -114,8 +131,8 @@ impl World {
         self.place_of(sink)?.holds
     }
 
-    /// A sink gets back our oldest token that works. Whoever does that wakes the daemon: a look that was had
-    /// already tells nothing of it.
+    /// A sink gets back our oldest token that works. Whoever does that wakes the daemon: a look
+    /// that was had already tells nothing of it.
     pub fn restore(&mut self, sink: &str) {
         if let Some(oldest) = self.oldest_alive() {
             self.place(sink).put(Some(oldest));
@@ -126,7 +143,10 @@ impl World {
     /// Our oldest token that works.
     pub fn oldest_alive(&self) -> Option<Fingerprint> {
         let alive = self.alive();
-        self.state.own().map(|it| it.fingerprint).find(|token| alive.contains(token))
+        self.state
+            .own()
+            .map(|it| it.fingerprint)
+            .find(|token| alive.contains(token))
     }
 
     pub(super) fn is_readable(sink: &SinkPolicy) -> bool {
@@ -135,7 +155,11 @@ impl World {
 
     /// Whether nothing was changed there since the delivery that the journal has.
     pub(super) fn is_as_delivered(&self, sink: &SinkPolicy) -> bool {
-        let taken = self.state.sinks.get(&sink.name).and_then(|record| record.taken.as_ref());
+        let taken = self
+            .state
+            .sinks
+            .get(&sink.name)
+            .and_then(|record| record.taken.as_ref());
         let version = taken.and_then(|(_, taken)| taken.version.as_ref());
         let now = self.place_of(sink).map(|place| place.version.to_string());
         version.is_some() && version == now.as_ref()
@@ -152,42 +176,58 @@ impl World {
     }
 
     /// What a look shows; `inside`: somebody is there whom RingCX answers.
-    pub(super) fn read_back(&mut self, sink: &SinkPolicy, inside: Inside) -> Held {
+    pub(super) fn read_back(&mut self, sink: &SinkPolicy, inside: Inside) -> SinkContent {
         let (unreadable, holds) = {
             let place = self.place(&sink.name);
             (place.unreadable, place.holds)
         };
         match (shows(sink), holds) {
-            (Shows::Nothing, _) => Held::Opaque,
+            (Shows::Nothing, _) => SinkContent::Opaque,
             (Shows::Token | Shows::Version, _) if unreadable => {
-                Held::Unreadable("permission denied".to_owned())
+                SinkContent::Unreadable("permission denied".to_owned())
             }
-            (Shows::Token, Some(token)) => Held::Token(token),
-            (Shows::Token, None) => Held::Absent,
+            (Shows::Token, Some(token)) => SinkContent::Token(token),
+            (Shows::Token, None) => SinkContent::Absent,
             (Shows::Version, _) if inside == Inside::Nobody || self.out.server.down => {
-                Held::Unreadable("RingCX was not asked".to_owned())
+                SinkContent::Unreadable("RingCX was not asked".to_owned())
             }
             (Shows::Version, _) if self.is_as_delivered(sink) => {
-                let taken = self.state.sinks.get(&sink.name).and_then(|record| record.taken.as_ref());
+                let taken = self
+                    .state
+                    .sinks
+                    .get(&sink.name)
+                    .and_then(|record| record.taken.as_ref());
                 let generation = taken.and_then(|(number, _)| self.state.generations.get(number));
                 generation.map_or_else(
-                    || Held::Other("what was delivered long ago".to_owned()),
-                    |generation| Held::Token(generation.fingerprint),
+                    || SinkContent::Other("what was delivered long ago".to_owned()),
+                    |generation| SinkContent::Token(generation.fingerprint),
                 )
             }
-            (Shows::Version, _) => Held::Other("it was changed since".to_owned()),
+            (Shows::Version, _) => SinkContent::Other("it was changed since".to_owned()),
         }
     }
 
     /// One delivery: what it does, and what is answered.
-    pub(super) fn give(&mut self, name: &str, token: Fingerprint, refusal: Option<Refusal>) -> Given {
+    pub(super) fn give(
+        &mut self,
+        name: &str,
+        token: Fingerprint,
+        refusal: Option<Refusal>,
+    ) -> Given {
         let Some(sink) = self.policy.sinks.iter().find(|it| it.name == name).cloned() else {
-            return Given { failed: Some(Outcome::NotDone), parked: false };
+            return Given {
+                failed: Some(Outcome::NotDone),
+                parked: false,
+            };
         };
         let shows = shows(&sink);
         // It is asked as this token.
         let shut = shows == Shows::Version && self.ask_inside(token) == Inside::Nobody;
-        let refusal = if shut { Some(Refusal::NotDone) } else { refusal };
+        let refusal = if shut {
+            Some(Refusal::NotDone)
+        } else {
+            refusal
+        };
         let place = self.place(name);
         match refusal {
             None | Some(Refusal::NoAnswer) => {
@@ -197,7 +237,8 @@ impl World {
             Some(Refusal::NotDone | Refusal::Silent | Refusal::Gone | Refusal::Lies) => {}
         }
         let failed = match (refusal, shows) {
-            // Only a file can be caught lying later; an auth config is looked at, and a receipt is all there is.
+            // Only a file can be caught lying later; an auth config is looked at, and a receipt is
+            // all there is.
             (None, _) | (Some(Refusal::Lies), Shows::Token) => None,
             (Some(Refusal::Lies), Shows::Version) => Some(Outcome::Unknown),
             (Some(Refusal::NotDone | Refusal::Gone), _) | (Some(Refusal::Lies), Shows::Nothing) => {
@@ -209,18 +250,26 @@ impl World {
                 Some(Outcome::Unknown)
             }
         };
-        Given { failed, parked: refusal == Some(Refusal::Gone) && shows == Shows::Nothing }
+        Given {
+            failed,
+            parked: refusal == Some(Refusal::Gone) && shows == Shows::Nothing,
+        }
     }
 
     /// What the consumers of sinks say.
     pub(super) fn hear_consumers(&mut self) {
-        let heard = self.policy.sinks.iter().filter(|sink| sink.acknowledge.is_some()).filter_map(|sink| {
-            let claim = match self.place_of(sink)?.says? {
-                Says::Uses(token) => Claim::Uses(token),
-                Says::Odd => Claim::Odd("says nothing that makes sense".to_owned()),
-            };
-            Some((sink.name.clone(), claim))
-        });
+        let heard = self
+            .policy
+            .sinks
+            .iter()
+            .filter(|sink| sink.acknowledge.is_some())
+            .filter_map(|sink| {
+                let claim = match self.place_of(sink)?.says? {
+                    Says::Uses(token) => ConsumerAck::Uses(token),
+                    Says::Odd => ConsumerAck::Odd("says nothing that makes sense".to_owned()),
+                };
+                Some((sink.name.clone(), claim))
+            });
         self.seen.claims = heard.collect();
     }
 }

@@ -4,13 +4,17 @@ use super::*;
 
 #[track_caller]
 fn was_not_sent(error: &ApiError, expected: &str) {
-    let ApiError::Unreachable { why, .. } = error else { panic!("{error:?} is not Unreachable") };
+    let ApiError::Unreachable { why, .. } = error else {
+        panic!("{error:?} is not Unreachable")
+    };
     assert_eq!(why, expected);
 }
 
 #[track_caller]
 fn may_have_been_done(error: &ApiError, expected: &str) {
-    let ApiError::NoAnswer { why, .. } = error else { panic!("{error:?} is not NoAnswer") };
+    let ApiError::NoAnswer { why, .. } = error else {
+        panic!("{error:?} is not NoAnswer")
+    };
     assert_eq!(why, expected);
 }
 
@@ -42,18 +46,32 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = login(&api(&policy(&format!("http://{address}")))).await.err().unwrap();
+    let error = login(&api(&policy(&format!("http://{address}"))))
+        .await
+        .err()
+        .unwrap();
     was_not_sent(&error, "connection refused");
-    assert_eq!(error.to_string(), format!("cannot reach {address}: connection refused"));
+    assert_eq!(
+        error.to_string(),
+        format!("cannot reach {address}: connection refused")
+    );
     assert_eq!(error.outcome(), crate::event::Outcome::NotDone);
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_proves_that_nothing_was_sent() {
     // RFC 6761: this name resolves nowhere.
-    let error = mint(&api(&policy("http://ringcx.invalid"))).await.err().unwrap();
+    let error = mint(&api(&policy("http://ringcx.invalid")))
+        .await
+        .err()
+        .unwrap();
     was_not_sent(&error, "name does not resolve");
-    assert!(error.to_string().starts_with("cannot reach ringcx.invalid:80: "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot reach ringcx.invalid:80: "),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -68,27 +86,44 @@ async fn a_connection_closed_before_an_answer_may_have_minted_and_is_not_tried_a
 #[tokio::test]
 async fn an_answer_cut_in_its_head_or_body_may_have_been_done() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Le").await;
-    may_have_been_done(&mint(&server.api()).await.err().unwrap(), "connection closed before an answer");
+    may_have_been_done(
+        &mint(&server.api()).await.err().unwrap(),
+        "connection closed before an answer",
+    );
     let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{ONE}");
     let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2a\r\n{ONE}\r\n");
     for cut in [announced, chunked] {
         let server = Server::answering(cut).await;
-        may_have_been_done(&mint(&server.api()).await.err().unwrap(), "the answer was cut short");
+        may_have_been_done(
+            &mint(&server.api()).await.err().unwrap(),
+            "the answer was cut short",
+        );
     }
 }
 
 #[tokio::test]
 async fn a_refusal_whose_body_is_cut_is_still_a_refusal() {
-    let server = Server::answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nJwt is ex").await;
+    let server =
+        Server::answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nJwt is ex")
+            .await;
     let error = list(&server.api()).await.err();
-    assert_eq!(error, Some(ApiError::Denied { status: 401, said: "Jwt is ex".to_owned() }));
+    assert_eq!(
+        error,
+        Some(ApiError::Denied {
+            status: 401,
+            said: "Jwt is ex".to_owned()
+        })
+    );
 }
 
 #[tokio::test]
 async fn silence_ends_with_the_request_timeout() {
     for (said, during) in [
         ("", "while waiting for an answer"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\naws80:", "in the midst of the answer"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\naws80:",
+            "in the midst of the answer",
+        ),
     ] {
         let server = Server::doing(move |mut stream, _| {
             Box::pin(async move {
@@ -97,7 +132,10 @@ async fn silence_ends_with_the_request_timeout() {
             })
         })
         .await;
-        let policy = RingcxPolicy { request_timeout: Duration::from_millis(500), ..policy(&server.base_url) };
+        let policy = RingcxPolicy {
+            request_timeout: Duration::from_millis(500),
+            ..policy(&server.base_url)
+        };
         let error = mint(&api(&policy)).await.err().unwrap();
         may_have_been_done(&error, &format!("timed out {during}"));
     }
@@ -115,17 +153,26 @@ async fn what_is_no_http_is_no_answer() {
 async fn no_more_of_a_body_is_taken_than_makes_sense() {
     let (server, mut sent) = endless("HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n").await;
     let error = mint(&server.api()).await.err().unwrap();
-    assert_eq!(error.to_string(), "answered 200, but the body is larger than 64 KiB");
+    assert_eq!(
+        error.to_string(),
+        "answered 200, but the body is larger than 64 KiB"
+    );
     assert!(sent.recv().await.unwrap() < ENDLESS);
 
     let (server, mut sent) = endless("HTTP/1.1 200 OK\r\n\r\n").await;
     let error = list(&server.api()).await.err().unwrap();
-    assert_eq!(error.to_string(), "answered 200, but the body is larger than 1024 KiB");
+    assert_eq!(
+        error.to_string(),
+        "answered 200, but the body is larger than 1024 KiB"
+    );
     assert!(sent.recv().await.unwrap() < ENDLESS);
 
     let (server, mut sent) = endless("HTTP/1.1 500 Oops\r\n\r\n").await;
     let error = list(&server.api()).await.err().unwrap();
-    assert!(matches!(error, ApiError::Status { status: 500, .. }), "{error:?}");
+    assert!(
+        matches!(error, ApiError::Status { status: 500, .. }),
+        "{error:?}"
+    );
     assert!(sent.recv().await.unwrap() < ENDLESS);
 }
 
@@ -143,7 +190,10 @@ async fn a_body_that_drips_without_end_is_given_up_at_the_time_out() {
     })
     .await;
     let timeout = Duration::from_millis(400);
-    let policy = RingcxPolicy { request_timeout: timeout, ..policy(&server.base_url) };
+    let policy = RingcxPolicy {
+        request_timeout: timeout,
+        ..policy(&server.base_url)
+    };
     let since = monotonic();
     let error = mint(&api(&policy)).await.err().unwrap();
     assert!(matches!(error, ApiError::NoAnswer { .. }), "{error:?}");
@@ -152,15 +202,25 @@ async fn a_body_that_drips_without_end_is_given_up_at_the_time_out() {
 
 #[tokio::test]
 async fn a_list_of_a_hundred_thousand_tokens_is_refused() {
-    let tokens: Vec<String> = (0..100_000).map(|n| format!("\"aws80:{n:08}-1d55a371c0a9\"")).collect();
-    let server = Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
+    let tokens: Vec<String> = (0..100_000)
+        .map(|n| format!("\"aws80:{n:08}-1d55a371c0a9\""))
+        .collect();
+    let server =
+        Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
     let error = list(&server.api()).await.err().unwrap();
-    assert_eq!(error.to_string(), "answered 200, but the body is larger than 1024 KiB");
+    assert_eq!(
+        error.to_string(),
+        "answered 200, but the body is larger than 1024 KiB"
+    );
     // Short ones fit into the body, and are too many all the same.
     let tokens: Vec<String> = (0..50_000).map(|n| format!("\"t:{n:08}\"")).collect();
-    let server = Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
+    let server =
+        Server::answering(response("200 OK", "", &format!("[{}]", tokens.join(",")))).await;
     let error = list(&server.api()).await.err().unwrap();
-    assert_eq!(error.to_string(), "answered 200, but the list has more than 10000 elements");
+    assert_eq!(
+        error.to_string(),
+        "answered 200, but the list has more than 10000 elements"
+    );
 }
 
 #[tokio::test]
@@ -169,7 +229,10 @@ async fn a_body_of_just_the_largest_size_is_taken_whole() {
     let server = Server::answering(response("200 OK", "", &padded)).await;
     assert_eq!(mint(&server.api()).await.unwrap().expose(), ONE);
     let server = Server::answering(response("200 OK", "", &format!("{padded} "))).await;
-    assert!(matches!(mint(&server.api()).await, Err(ApiError::Nonsense { .. })));
+    assert!(matches!(
+        mint(&server.api()).await,
+        Err(ApiError::Nonsense { .. })
+    ));
 }
 
 #[tokio::test]
@@ -188,7 +251,12 @@ async fn no_error_of_the_library_shows_the_password_or_the_path() {
 #[tokio::test]
 async fn an_access_token_that_would_break_the_header_is_not_sent() {
     let mut server = Server::answering(response("200 OK", "", ONE)).await;
-    let error = server.api().mint(&Secret::new("a\r\nX-Evil: 1")).await.err().unwrap();
+    let error = server
+        .api()
+        .mint(&Secret::new("a\r\nX-Evil: 1"))
+        .await
+        .err()
+        .unwrap();
     was_not_sent(&error, "the access token cannot stand in a header");
     assert!(server.requests.try_recv().is_err());
 }

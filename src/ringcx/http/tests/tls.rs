@@ -49,7 +49,10 @@ impl Authority {
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let base_url = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
@@ -60,13 +63,18 @@ impl Authority {
     }
 
     fn trusted_by(&self, base_url: &str) -> RingcxPolicy {
-        RingcxPolicy { ca_file: Some(self.file.path().to_owned()), ..policy(base_url) }
+        RingcxPolicy {
+            ca_file: Some(self.file.path().to_owned()),
+            ..policy(base_url)
+        }
     }
 }
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     read_request(&mut stream).await?;
-    stream.write_all(response("200 OK", "", "[]").as_bytes()).await?;
+    stream
+        .write_all(response("200 OK", "", "[]").as_bytes())
+        .await?;
     stream.shutdown().await
 }
 
@@ -91,9 +99,15 @@ async fn a_certificate_of_any_other_authority_is_not_trusted() {
     let authority = Authority::new();
     let base_url = authority.server_for("localhost").await;
     let unknown = "certificate not trusted: its issuer is unknown";
-    assert_eq!(listed(&Authority::named("another").trusted_by(&base_url)).await, Err(unknown.to_owned()));
+    assert_eq!(
+        listed(&Authority::named("another").trusted_by(&base_url)).await,
+        Err(unknown.to_owned())
+    );
     let of_the_same_name = "certificate not trusted: it is not signed by the issuer it names";
-    assert_eq!(listed(&Authority::new().trusted_by(&base_url)).await, Err(of_the_same_name.to_owned()));
+    assert_eq!(
+        listed(&Authority::new().trusted_by(&base_url)).await,
+        Err(of_the_same_name.to_owned())
+    );
 }
 
 #[tokio::test]
@@ -101,20 +115,28 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     let authority = Authority::new();
     let base_url = authority.server_for("example.com").await;
     let why = "certificate not trusted: it is for another name";
-    assert_eq!(listed(&authority.trusted_by(&base_url)).await, Err(why.to_owned()));
+    assert_eq!(
+        listed(&authority.trusted_by(&base_url)).await,
+        Err(why.to_owned())
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_speak_tls_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let base_url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             let _ = stream.read_to_end(&mut Vec::new()).await;
         }
     });
-    let why = listed(&Authority::new().trusted_by(&base_url)).await.unwrap_err();
+    let why = listed(&Authority::new().trusted_by(&base_url))
+        .await
+        .unwrap_err();
     assert!(why.starts_with("TLS failed: "), "{why}");
 }
 
@@ -123,11 +145,16 @@ fn a_ca_file_that_is_missing_or_holds_no_certificate_is_told_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let missing = file.path().with_extension("missing");
     let try_with = |path: &Path| {
-        let policy = RingcxPolicy { ca_file: Some(path.to_owned()), ..policy("https://localhost") };
+        let policy = RingcxPolicy {
+            ca_file: Some(path.to_owned()),
+            ..policy("https://localhost")
+        };
         try_api(&policy, DateTime::UNIX_EPOCH).err().unwrap()
     };
     assert!(matches!(try_with(&missing), HttpSetupError::CaFile { path, .. } if path == missing));
-    assert!(matches!(try_with(file.path()), HttpSetupError::CaFileContent { path } if path == file.path()));
+    assert!(
+        matches!(try_with(file.path()), HttpSetupError::CaFileContent { path } if path == file.path())
+    );
     for garbage in [
         "hello",
         "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
@@ -136,18 +163,22 @@ fn a_ca_file_that_is_missing_or_holds_no_certificate_is_told_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         io::Write::write_all(&mut file.as_file(), garbage.as_bytes()).unwrap();
         let error = try_with(file.path());
-        assert!(matches!(error, HttpSetupError::CaFileContent { .. }), "{garbage}: {error}");
+        assert!(
+            matches!(error, HttpSetupError::CaFileContent { .. }),
+            "{garbage}: {error}"
+        );
     }
 }
 
 const WITHOUT_STORE: &str = "RINGCX_ROTATOR_TEST_WITHOUT_STORE";
 
-/// The store is found through the environment, which no test may change: so the test runs once more, in
-/// a process of its own.
+/// The store is found through the environment, which no test may change: so the test runs once
+/// more, in a process of its own.
 #[tokio::test]
 async fn without_a_system_store_loopback_and_a_ca_file_still_work() {
     if std::env::var_os(WITHOUT_STORE).is_none() {
-        let name = "ringcx::http::tests::tls::without_a_system_store_loopback_and_a_ca_file_still_work";
+        let name =
+            "ringcx::http::tests::tls::without_a_system_store_loopback_and_a_ca_file_still_work";
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(WITHOUT_STORE, "1")
@@ -156,10 +187,15 @@ async fn without_a_system_store_loopback_and_a_ca_file_still_work() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stdout);
-        assert!(child.status.success() && said.contains("1 passed"), "{said}");
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
         return;
     }
-    let error = try_api(&policy("https://localhost"), DateTime::UNIX_EPOCH).err().unwrap();
+    let error = try_api(&policy("https://localhost"), DateTime::UNIX_EPOCH)
+        .err()
+        .unwrap();
     assert!(matches!(error, HttpSetupError::Tls { .. }), "{error:?}");
     assert!(error.to_string().contains("No CA certificates"), "{error}");
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hostile::env_file;
-use crate::hostile::tests::env_file::shells;
+use crate::fuzz_properties::env_file;
+use crate::fuzz_properties::tests::env_file::shells;
 
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
@@ -23,12 +23,22 @@ fn edited(text: impl AsRef<[u8]>, new: &str) -> Vec<u8> {
 fn becomes(text: &str, expected: &str) {
     let got = edited(text, "t0ken:new");
     assert_eq!(String::from_utf8_lossy(&got), expected, "from {text:?}");
-    assert_eq!(edited(&got, "t0ken:new"), got, "not the same when done twice");
+    assert_eq!(
+        edited(&got, "t0ken:new"),
+        got,
+        "not the same when done twice"
+    );
     match read(&got, "KEY") {
         Ok(Value::Token(token)) => assert_eq!(token.expose(), "t0ken:new"),
-        Ok(Value::Absent | Value::Odd(_)) | Err(_) => panic!("{expected:?} does not read as the token"),
+        Ok(Value::Absent | Value::Odd(_)) | Err(_) => {
+            panic!("{expected:?} does not read as the token")
+        }
     }
-    assert_eq!(systemd(&got).get(&b"KEY"[..]).map(Vec::as_slice), Some(&b"t0ken:new"[..]), "to systemd");
+    assert_eq!(
+        systemd(&got).get(&b"KEY"[..]).map(Vec::as_slice),
+        Some(&b"t0ken:new"[..]),
+        "to systemd"
+    );
 }
 
 #[test]
@@ -37,8 +47,14 @@ fn only_the_value_changes() {
         ("KEY=old\n", "KEY=t0ken:new\n"),
         ("KEY=\n", "KEY=t0ken:new\n"),
         ("KEY=old", "KEY=t0ken:new"),
-        ("# a\n\nA=1\nKEY=old\nB=2\n", "# a\n\nA=1\nKEY=t0ken:new\nB=2\n"),
-        ("A=1\r\nKEY=old\r\nB=2\r\n", "A=1\r\nKEY=t0ken:new\r\nB=2\r\n"),
+        (
+            "# a\n\nA=1\nKEY=old\nB=2\n",
+            "# a\n\nA=1\nKEY=t0ken:new\nB=2\n",
+        ),
+        (
+            "A=1\r\nKEY=old\r\nB=2\r\n",
+            "A=1\r\nKEY=t0ken:new\r\nB=2\r\n",
+        ),
         ("  \tKEY=old  \t\nB=2", "  \tKEY=t0ken:new  \t\nB=2"),
         ("KEY= \t old\n", "KEY=t0ken:new\n"),
         ("KEY=\"old\"\n", "KEY=\"t0ken:new\"\n"),
@@ -51,14 +67,32 @@ fn only_the_value_changes() {
         ("KEY=$OTHER\n", "KEY=t0ken:new\n"),
         ("KEY=#old\n", "KEY=t0ken:new\n"),
         ("KEY=a\nA=1\nKEY=b\n", "KEY=t0ken:new\nA=1\nKEY=t0ken:new\n"),
-        ("#KEY=no\n;KEY=no\n  # KEY=no\nKEY=a\n", "#KEY=no\n;KEY=no\n  # KEY=no\nKEY=t0ken:new\n"),
-        ("KEYS=1\nMY_KEY=2\nkey=3\nKEY=4\n", "KEYS=1\nMY_KEY=2\nkey=3\nKEY=t0ken:new\n"),
+        (
+            "#KEY=no\n;KEY=no\n  # KEY=no\nKEY=a\n",
+            "#KEY=no\n;KEY=no\n  # KEY=no\nKEY=t0ken:new\n",
+        ),
+        (
+            "KEYS=1\nMY_KEY=2\nkey=3\nKEY=4\n",
+            "KEYS=1\nMY_KEY=2\nkey=3\nKEY=t0ken:new\n",
+        ),
         ("A='\nKEY=no\n'\nKEY=a\n", "A='\nKEY=no\n'\nKEY=t0ken:new\n"),
-        ("A=\"\nKEY=no \\\" \n\"\nKEY=a\n", "A=\"\nKEY=no \\\" \n\"\nKEY=t0ken:new\n"),
+        (
+            "A=\"\nKEY=no \\\" \n\"\nKEY=a\n",
+            "A=\"\nKEY=no \\\" \n\"\nKEY=t0ken:new\n",
+        ),
         ("A=x\\\nKEY=no\nKEY=a\n", "A=x\\\nKEY=no\nKEY=t0ken:new\n"),
-        ("A=x?KEY=no\nB=x # KEY=no\nKEY=a\n", "A=x?KEY=no\nB=x # KEY=no\nKEY=t0ken:new\n"),
-        ("A=it\"'\"s\nB=x # it's\nKEY=a\n", "A=it\"'\"s\nB=x # it's\nKEY=t0ken:new\n"),
-        ("set -a\nA=`x` B=$(y)\nKEY=a\n", "set -a\nA=`x` B=$(y)\nKEY=t0ken:new\n"),
+        (
+            "A=x?KEY=no\nB=x # KEY=no\nKEY=a\n",
+            "A=x?KEY=no\nB=x # KEY=no\nKEY=t0ken:new\n",
+        ),
+        (
+            "A=it\"'\"s\nB=x # it's\nKEY=a\n",
+            "A=it\"'\"s\nB=x # it's\nKEY=t0ken:new\n",
+        ),
+        (
+            "set -a\nA=`x` B=$(y)\nKEY=a\n",
+            "set -a\nA=`x` B=$(y)\nKEY=t0ken:new\n",
+        ),
         ("KEY =old\n", "KEY =t0ken:new\n"),
     ] {
         becomes(text, expected);
@@ -71,11 +105,18 @@ fn an_exported_key_is_the_same_key() {
     for (text, expected) in [
         ("export KEY=old\n", "export KEY=t0ken:new\n"),
         ("export\t KEY='old'\n", "export\t KEY='t0ken:new'\n"),
-        ("export A=1\n export KEY=\nKEY=b", "export A=1\n export KEY=t0ken:new\nKEY=t0ken:new"),
+        (
+            "export A=1\n export KEY=\nKEY=b",
+            "export A=1\n export KEY=t0ken:new\nKEY=t0ken:new",
+        ),
         ("exportKEY=1\n", "exportKEY=1\nKEY=t0ken:new\n"),
         ("export\nKEY=old\n", "export\nKEY=t0ken:new\n"),
     ] {
-        assert_eq!(String::from_utf8_lossy(&edited(text, "t0ken:new")), expected, "from {text:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&edited(text, "t0ken:new")),
+            expected,
+            "from {text:?}"
+        );
     }
 }
 
@@ -96,9 +137,11 @@ fn an_absent_key_is_appended_in_the_manner_of_the_file() {
 
 #[test]
 fn a_tilde_never_stands_bare() {
-    for (text, expected) in
-        [("", "KEY=\"a:~root:b\"\n"), ("KEY=x\n", "KEY=\"a:~root:b\"\n"), ("KEY='x'\n", "KEY='a:~root:b'\n")]
-    {
+    for (text, expected) in [
+        ("", "KEY=\"a:~root:b\"\n"),
+        ("KEY=x\n", "KEY=\"a:~root:b\"\n"),
+        ("KEY='x'\n", "KEY='a:~root:b'\n"),
+    ] {
         let got = edited(text, "a:~root:b");
         assert_eq!(String::from_utf8_lossy(&got), expected);
         assert_eq!(shell(&got), Some(b"a:~root:b".to_vec()));
@@ -108,7 +151,10 @@ fn a_tilde_never_stands_bare() {
 
 #[test]
 fn bytes_that_are_no_text_survive() {
-    assert_eq!(edited(b"A=\xff\xfe\nKEY=\x80\n#\xc3\n", "t0ken:new"), b"A=\xff\xfe\nKEY=t0ken:new\n#\xc3\n");
+    assert_eq!(
+        edited(b"A=\xff\xfe\nKEY=\x80\n#\xc3\n", "t0ken:new"),
+        b"A=\xff\xfe\nKEY=t0ken:new\n#\xc3\n"
+    );
 }
 
 #[test]
@@ -147,15 +193,23 @@ fn what_a_shell_and_systemd_would_read_differently_is_refused() {
         ("A=`x\nKEY=2\n`\n", 1, "backtick"),
         ("cat <<E\nKEY=2\nE\n", 1, "here-document"),
     ] {
-        let error = edit(text.as_bytes(), "KEY", &token(TOKEN)).err().unwrap_or_else(|| panic!("{text:?}"));
-        assert!(matches!(error, TextError::Unclear { line: at, .. } if at == line), "{text:?}: {error}");
+        let error = edit(text.as_bytes(), "KEY", &token(TOKEN))
+            .err()
+            .unwrap_or_else(|| panic!("{text:?}"));
+        assert!(
+            matches!(error, TextError::Unclear { line: at, .. } if at == line),
+            "{text:?}: {error}"
+        );
         assert!(error.to_string().contains(why), "{text:?}: {error}");
         assert_eq!(read(text.as_bytes(), "KEY").err(), Some(error), "{text:?}");
     }
     let nul = edit(b"A=1\nB=\0\n", "KEY", &token(TOKEN)).err();
     assert_eq!(nul, Some(TextError::Nul { line: 2 }));
     let large = vec![b'\n'; LARGEST + 1];
-    assert_eq!(edit(&large, "KEY", &token(TOKEN)).err(), Some(TextError::TooLarge));
+    assert_eq!(
+        edit(&large, "KEY", &token(TOKEN)).err(),
+        Some(TextError::TooLarge)
+    );
     assert!(edit(&large[1..], "KEY", &token(TOKEN)).is_ok());
 }
 
@@ -173,9 +227,18 @@ fn a_value_is_read_only_where_all_readers_agree_on_it() {
         (format!("export KEY='{TOKEN}' \nKEY={TOKEN}"), TOKEN),
         ("KEY=\n".to_owned(), "is set to nothing"),
         ("KEY=''\n".to_owned(), "is set to nothing"),
-        (format!("KEY= {TOKEN}\n"), "is set to something that is no token"),
-        (format!("KEY='{TOKEN}'x\n"), "is set to something that is no token"),
-        (format!("KEY={TOKEN}\nKEY={TOKEN}0\n"), "is set to different values"),
+        (
+            format!("KEY= {TOKEN}\n"),
+            "is set to something that is no token",
+        ),
+        (
+            format!("KEY='{TOKEN}'x\n"),
+            "is set to something that is no token",
+        ),
+        (
+            format!("KEY={TOKEN}\nKEY={TOKEN}0\n"),
+            "is set to different values",
+        ),
         (format!("KEY={TOKEN}\nKEY=\n"), "is set to nothing"),
     ] {
         assert_eq!(words(&text), expected, "{text:?}");
@@ -187,20 +250,32 @@ fn a_value_is_read_only_where_all_readers_agree_on_it() {
 fn shell(text: &[u8]) -> Option<Vec<u8>> {
     let mut read: Vec<Option<Vec<u8>>> = shells(text).into_iter().map(|(_, value)| value).collect();
     read.dedup();
-    assert_eq!(read.len(), 1, "shells differ about {:?}", String::from_utf8_lossy(text));
+    assert_eq!(
+        read.len(),
+        1,
+        "shells differ about {:?}",
+        String::from_utf8_lossy(text)
+    );
     read.remove(0)
 }
 
 /// What systemd finds. Values by key as written, the last wins.
 fn systemd(text: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    env_file::systemd(text).into_iter().map(|it| (it.name, it.value)).collect()
+    env_file::systemd(text)
+        .into_iter()
+        .map(|it| (it.name, it.value))
+        .collect()
 }
 
 /// A file as its parts: what must stay, and the values of KEY.
 #[derive(Clone, Debug)]
 enum Part {
     Stays(String),
-    Assigns { before: &'static str, value: String, after: String },
+    Assigns {
+        before: &'static str,
+        value: String,
+        after: String,
+    },
 }
 
 fn any_token() -> impl Strategy<Value = String> {
@@ -215,12 +290,20 @@ fn any_part() -> impl Strategy<Value = Part> {
         "\"[ !#-&(-;=-\\[\\]^a-z\n]{0,30}\"",
         "[a-z]{1,8}\\\\\n[a-z]{1,8}",
     ]
-    .prop_filter("an expansion is another matter", |old| !old.contains(['$', '`']));
-    let before = prop_oneof![Just("KEY="), Just("  KEY="), Just("export KEY="), Just("\texport  KEY=")];
+    .prop_filter("an expansion is another matter", |old| {
+        !old.contains(['$', '`'])
+    });
+    let before = prop_oneof![
+        Just("KEY="),
+        Just("  KEY="),
+        Just("export KEY="),
+        Just("\texport  KEY=")
+    ];
     prop_oneof![
         "#[ -\\[\\]^a-z]{0,30}\n".prop_map(Part::Stays),
         "#? {0,3}\n".prop_map(Part::Stays),
-        "(export )?[A-DF-J]{1,5}=[a-zA-Z0-9._:/-]{0,20}( #[ a-z'\"=]{0,9})?\n".prop_map(Part::Stays),
+        "(export )?[A-DF-J]{1,5}=[a-zA-Z0-9._:/-]{0,20}( #[ a-z'\"=]{0,9})?\n"
+            .prop_map(Part::Stays),
         "[A-J]{1,5}='[ -&(-~\n]{0,40}'\n".prop_map(Part::Stays),
         "[A-J]{1,5}='[ a-z\n]{0,5}\nKEY=[ a-z\n]{0,9}'\n".prop_map(Part::Stays),
         "[A-J]{1,5}=\"([ a-z=\n]|\\\\\"|\\\\\\\\){0,20}\"\n".prop_map(Part::Stays),
@@ -245,7 +328,11 @@ fn joined(parts: &[Part], new: Option<&str>) -> String {
         .iter()
         .map(|part| match part {
             Part::Stays(text) => text.clone(),
-            Part::Assigns { before, value, after } => {
+            Part::Assigns {
+                before,
+                value,
+                after,
+            } => {
                 let value = new.map_or(value.clone(), |new| written(value, new));
                 format!("{before}{value}{after}")
             }
@@ -312,8 +399,8 @@ proptest! {
         prop_assert_eq!(shell(&got), Some(new.into_bytes()), "{}", String::from_utf8_lossy(&got));
     }
 
-    /// Texts that nobody would write: where the shell gets through at all, it must not end with another
-    /// value than the token. `KEY =` is for systemd only, and CRLF no line end to a shell.
+    /// Texts that nobody would write: where the shell gets through at all, it must not end with
+    /// another value than the token. `KEY =` is for systemd only, and CRLF no line end to a shell.
     #[test]
     fn a_shell_reads_the_token_or_nothing_from_any_text_that_was_edited(
         text in "(KEY=|export |A=|a|'|\"|\\\\|#| |\n|=|\\$\\{|\\}|B=|&|KEY|\\+=|\nKEY=){0,14}",

@@ -1,0 +1,328 @@
+//! Runs another program once: no shell, a process group of its own, a limited time, an answer of
+//! limited size.
+//!
+//! What is given to it goes through standard input; nothing secret belongs into `argv` or
+//! `environment`, which others can read. When the time is up the whole group is ended, and whatever
+//! it left in the background goes with it. Does not know what its output means, nor what in it is
+//! secret: whoever shows it blots it first.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use secrecy::zeroize::Zeroizing;
+
+use crate::clock::monotonic;
+use crate::failpoint;
+
+#[cfg(test)]
+mod tests;
+
+/// Of each of its outputs no more is kept; the rest is read and thrown away.
+pub const LARGEST_OUTPUT: usize = 64 * 1024;
+
+/// What a program that was asked to end gets before it is ended.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long outputs may stay open once the program itself has ended.
+const LINGER: Duration = Duration::from_secs(1);
+/// What a pipe holds at least, even for a user who has many.
+const AT_ONCE: usize = 4096;
+const SHORTEST_NAP: Duration = Duration::from_millis(1);
+const LONGEST_NAP: Duration = Duration::from_millis(25);
+
+/// Where programs are looked for when the daemon has no `PATH` of its own.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is to be run.
+pub struct Program<'a> {
+    /// The program and its arguments; at least one.
+    pub argv: &'a [String],
+    /// Set beside `PATH`, `HOME` and `LANG`: nothing else is passed on.
+    pub environment: &'a [(String, String)],
+    /// What it reads; nothing is an empty input.
+    pub stdin: Zeroizing<Vec<u8>>,
+    /// How long it may take, from start to end.
+    pub timeout: Duration,
+}
+
+/// A program that came to its own end.
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// Its first 64 KiB.
+    pub stdout: Zeroizing<Vec<u8>>,
+    /// Its first 64 KiB.
+    pub stderr: Zeroizing<Vec<u8>>,
+}
+
+/// Why a program did not come to its own end.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// There is nothing to run.
+    #[error("no program is named")]
+    Nothing,
+    /// It was never started: mend the policy, or install it.
+    #[error("cannot run {program}: {source}")]
+    Start {
+        /// As in the policy.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was started, and its end was not seen.
+    #[error("{program}: {source}")]
+    Lost {
+        /// As in the policy.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its time was up; it and all it had started were ended.
+    #[error("{program} took longer than {timeout:?} and was ended")]
+    TimedOut {
+        /// As in the policy.
+        program: String,
+        /// How long it had.
+        timeout: Duration,
+        /// What it had written by then to its standard error: the first 64 KiB.
+        stderr: Zeroizing<Vec<u8>>,
+    },
+}
+
+impl ProcessError {
+    /// Whether it may have done something all the same.
+    pub fn was_started(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Start { .. } => false,
+            Self::Lost { .. } | Self::TimedOut { .. } => true,
+        }
+    }
+}
+
+/// How a program ended, in words.
+pub fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "an unknown end".to_owned(),
+    }
+}
+
+/// Where a program of this name is, as [`run`] would find it: a path as it is, a name through
+/// `PATH`. `None`: nothing that can be run.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let can_be_run = |path: &Path| {
+        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    if program.contains('/') {
+        let path = PathBuf::from(program);
+        return can_be_run(&path).then_some(path);
+    }
+    std::env::split_paths(&search_path())
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(program))
+        .find(|path| can_be_run(path))
+}
+
+/// Runs it to its end. Blocks. Whatever comes back, none of its group is left running.
+pub fn run(program: Program<'_>) -> Result<Ended, ProcessError> {
+    failpoint::around("run-program", || run_to_completion(program))
+}
+
+fn run_to_completion(program: Program<'_>) -> Result<Ended, ProcessError> {
+    let deadline = monotonic() + program.timeout;
+    let [name, arguments @ ..] = program.argv else {
+        return Err(ProcessError::Nothing);
+    };
+    let found = find(name).ok_or_else(|| ProcessError::Start {
+        program: name.clone(),
+        source: io::Error::new(
+            io::ErrorKind::NotFound,
+            "no such program, or it may not be run",
+        ),
+    })?;
+    let mut command = Command::new(found);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", search_path())
+        .env("LANG", "C.UTF-8");
+    if let Some(home) = std::env::var_os("HOME") {
+        command.env("HOME", home);
+    }
+    command
+        .envs(
+            program
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
+        .process_group(0);
+    let not_started = |source| ProcessError::Start {
+        program: name.clone(),
+        source,
+    };
+    let (stdin, rest) = standard_input(program.stdin).map_err(not_started)?;
+    command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().map_err(not_started)?;
+    // The command has the reading end of its input too, which must not outlive the program's own.
+    drop(command);
+    let mut group = Group { child };
+
+    let (stdin, stdout, stderr) = (
+        group.child.stdin.take(),
+        group.child.stdout.take(),
+        group.child.stderr.take(),
+    );
+    let lost = |source| ProcessError::Lost {
+        program: name.clone(),
+        source,
+    };
+    if let (Some(stdin), Some(rest)) = (stdin, rest) {
+        feed(stdin, rest).map_err(lost)?;
+    }
+    let stdout = collect(stdout).map_err(lost)?;
+    let stderr = collect(stderr).map_err(lost)?;
+
+    let in_time = group.wait(deadline).map_err(lost)?;
+    // What it left behind is ended too, so that its outputs close.
+    let status = group.end().map_err(lost)?;
+    let (stdout, stderr) = (received(&stdout), received(&stderr));
+    if in_time {
+        Ok(Ended {
+            status,
+            stdout,
+            stderr,
+        })
+    } else {
+        Err(ProcessError::TimedOut {
+            program: name.clone(),
+            timeout: program.timeout,
+            stderr,
+        })
+    }
+}
+
+fn search_path() -> OsString {
+    std::env::var_os("PATH")
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| USUAL_PATH.into())
+}
+
+/// A child and all that it started. None of it outlives this.
+struct Group {
+    child: Child,
+}
+
+impl Group {
+    /// Waits for the child to end and leaves it to be reaped, so that its group keeps its number.
+    /// Whether it did so in time.
+    fn wait(&self, deadline: Instant) -> io::Result<bool> {
+        let mut nap = SHORTEST_NAP;
+        while !self.has_ended()? {
+            let left = deadline.saturating_duration_since(monotonic());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(nap.min(left));
+            nap = (nap * 2).min(LONGEST_NAP);
+        }
+        Ok(true)
+    }
+
+    fn has_ended(&self) -> io::Result<bool> {
+        let Some(pid) = self.pid() else {
+            return Ok(true);
+        };
+        let only_look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(pid), only_look)?.is_some())
+    }
+
+    /// Asks the child to end if it has not, then ends the whole group and reaps the child.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Ok(false) = self.has_ended() {
+            self.signal(Signal::TERM);
+            let _asked = self.wait(monotonic() + GRACE);
+        }
+        self.signal(Signal::KILL);
+        self.child.wait()
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.pid() {
+            let _gone = kill_process_group(group, signal);
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Once reaped it has no number any more that could be signalled.
+        if let Ok(None) = self.child.try_wait() {
+            let _ended = self.end();
+        }
+    }
+}
+
+/// An input that every pipe takes at once is in it before the program starts, so that it has all of
+/// it even if this process dies meanwhile: one that was cut short would be taken for the whole. A
+/// longer one, which no token makes, is left to be fed.
+fn standard_input(input: Zeroizing<Vec<u8>>) -> io::Result<(Stdio, Option<Zeroizing<Vec<u8>>>)> {
+    if input.len() > AT_ONCE {
+        return Ok((Stdio::piped(), Some(input)));
+    }
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(&input)?;
+    Ok((reader.into(), None))
+}
+
+/// Writes its input beside everything else: a program that does not read must not hold us up.
+fn feed(mut stdin: ChildStdin, input: Zeroizing<Vec<u8>>) -> io::Result<()> {
+    spawn_blocking_thread("child-stdin", move || {
+        // One that ends without reading is judged by how it ends.
+        let _closed = stdin.write_all(&input);
+    })
+}
+
+/// Reads an output to its end, keeping what may be kept.
+fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Zeroizing<Vec<u8>>>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    if let Some(mut output) = output {
+        spawn_blocking_thread("child-output", move || {
+            let mut kept = Zeroizing::new(Vec::with_capacity(LARGEST_OUTPUT));
+            let whole = (&mut output)
+                .take(LARGEST_OUTPUT as u64)
+                .read_to_end(&mut kept);
+            if whole.is_ok() {
+                let _rest = io::copy(&mut output, &mut io::sink());
+            }
+            // Whoever asked has given up on it.
+            let _gone = sender.send(kept);
+        })?;
+    }
+    Ok(receiver)
+}
+
+/// What was collected; nothing, where somebody outside of the group holds the output open.
+fn received(output: &Receiver<Zeroizing<Vec<u8>>>) -> Zeroizing<Vec<u8>> {
+    output.recv_timeout(LINGER).unwrap_or_default()
+}
+
+fn spawn_blocking_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+}

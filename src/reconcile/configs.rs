@@ -1,0 +1,98 @@
+//! Listing the external auth configs that an account's login can see. Nothing is changed, and no
+//! key is kept.
+
+use tokio_util::sync::CancellationToken;
+
+use super::list::ListError;
+use super::observe::RingcxCaller;
+use super::{Observer, Reconciler};
+use crate::event::BackoffKey;
+use crate::journal::Journal;
+use crate::ringcx::auth_config::AuthConfig;
+use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
+use crate::secret::redact;
+
+/// One auth config, without its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedConfig {
+    /// Its id.
+    pub id: String,
+    /// `APIKEY` or another.
+    pub auth_type: String,
+    /// Whose service it is for.
+    pub provider: String,
+    /// What it is for.
+    pub description: String,
+    /// When it was last changed, as RingCX writes it.
+    pub updated: String,
+}
+
+/// A RingCX account, and its auth configs or why they cannot be seen.
+#[derive(Debug)]
+pub struct ConfigsOfAccount {
+    /// The RingCX account.
+    pub account: VisibleAccount,
+    /// What it has.
+    pub configs: Result<Vec<ListedConfig>, ApiError>,
+}
+
+/// More of a provider's name or a description than this does not fit a table.
+const LONGEST_TEXT: usize = 80;
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Every auth config of every RingCX account that this login can see.
+    pub async fn list_auth_configs(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Vec<ConfigsOfAccount>, ListError> {
+        if self.token_at_hand().is_none() && self.session.bearer().is_none() {
+            self.login_allowed()?;
+            if !self.renew_access(stop).await? {
+                let failure = self.state.lanes.get(&BackoffKey::Login);
+                let why = failure.map_or_else(|| "cannot log in".to_owned(), |it| it.error.clone());
+                return Err(ListError::Failed { why });
+            }
+        }
+        let as_login = self.session.bearer().cloned().map(RingcxCaller::Login);
+        let asker = as_login.or_else(|| self.token_at_hand().cloned().map(RingcxCaller::Token));
+        let Some(asker) = asker else {
+            return Err(ListError::Failed {
+                why: "the access token has ended already".to_owned(),
+            });
+        };
+        self.pace(stop).await?;
+        let accounts = self.api.accounts(asker.auth()).await;
+        self.progress();
+        let accounts = accounts.map_err(|error| self.failed("accounts", &error))?;
+        let mut all = Vec::new();
+        for account in accounts {
+            self.pace(stop).await?;
+            let configs = self.api.auth_configs(asker.auth(), &account.id).await;
+            self.progress();
+            if let Err(error) = &configs {
+                self.back_off(error);
+            }
+            let configs = configs.map(|configs| configs.into_iter().map(listed).collect());
+            all.push(ConfigsOfAccount { account, configs });
+        }
+        Ok(all)
+    }
+
+    fn failed(&mut self, call: &str, error: &ApiError) -> ListError {
+        self.back_off(error);
+        ListError::Failed {
+            why: format!("{call}: {error}"),
+        }
+    }
+}
+
+fn listed(config: AuthConfig) -> ListedConfig {
+    let plain = |text: &str| redact::plain(text, LONGEST_TEXT);
+    ListedConfig {
+        provider: plain(&config.provider),
+        description: plain(config.description.as_deref().unwrap_or_default()),
+        updated: config.updated.unwrap_or_default(),
+        id: config.id,
+        auth_type: config.auth_type,
+    }
+}

@@ -1,0 +1,182 @@
+//! An account's stream as events: reading it, folding it, and replacing its oldest part when it is
+//! long.
+
+use chrono::{DateTime, Utc};
+
+use super::{Observer, Reconciler};
+use crate::account::AccountState;
+use crate::event::Event;
+use crate::journal::checkpoint::{self, StreamSize};
+use crate::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
+use crate::ringcx::TokenApi;
+
+/// A journal row that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A row is not an event this version knows.
+    #[error("journal stream `{stream}`, row {seq}: {source}")]
+    Unknown {
+        /// The account.
+        stream: String,
+        /// The row.
+        seq: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// An account's audit trail, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventHistory {
+    /// What came before, and is no longer there event by event.
+    pub compacted: Option<Compacted>,
+    /// The events.
+    pub events: Vec<Recorded>,
+}
+
+/// Events of which only what they came to is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// How many: those from 1 to this one.
+    pub rows: u64,
+    /// When the first of them happened.
+    pub since: DateTime<Utc>,
+    /// When the last of them happened.
+    pub until: DateTime<Utc>,
+}
+
+/// One event with its place in the audit trail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Its place in the account's stream.
+    pub seq: u64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An account's audit trail.
+pub async fn history(journal: &impl Journal, account: &str) -> Result<EventHistory, HistoryError> {
+    let stream = journal.load(account).await?;
+    let compacted = stream.checkpoint.as_ref().map(|it| Compacted {
+        rows: it.seq,
+        since: it.since,
+        until: it.until,
+    });
+    let events = stream
+        .rows
+        .iter()
+        .map(|row| read_row(account, row))
+        .collect::<Result<_, _>>()?;
+    Ok(EventHistory { compacted, events })
+}
+
+/// An account's state as the journal has it.
+pub async fn load_state(
+    journal: &impl Journal,
+    account: &str,
+) -> Result<AccountState, HistoryError> {
+    Ok(load(journal, account).await?.0)
+}
+
+/// An account's state, and how long its stream is.
+pub(super) async fn load(
+    journal: &impl Journal,
+    account: &str,
+) -> Result<(AccountState, StreamSize), HistoryError> {
+    let Stream { checkpoint, rows } = journal.load(account).await?;
+    let state = fold(account, begin(account, checkpoint.as_ref())?, &rows)?;
+    Ok((state, StreamSize::of(&rows)))
+}
+
+/// Where the rows go on from.
+fn begin(account: &str, checkpoint: Option<&Checkpoint>) -> Result<AccountState, HistoryError> {
+    let Some(checkpoint) = checkpoint else {
+        return Ok(AccountState::default());
+    };
+    let read = checkpoint::read(AccountState::FORM, &checkpoint.body);
+    let (stream, seq) = (account.to_owned(), checkpoint.seq);
+    Ok(read.map_err(|source| JournalError::Checkpoint {
+        stream,
+        seq,
+        source,
+    })?)
+}
+
+fn fold(
+    account: &str,
+    mut state: AccountState,
+    rows: &[Row],
+) -> Result<AccountState, HistoryError> {
+    for row in rows {
+        let Recorded { seq, at, event } = read_row(account, row)?;
+        state.apply(seq, at, &event);
+    }
+    Ok(state)
+}
+
+pub(crate) fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
+    let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
+        stream: account.to_owned(),
+        seq: row.seq,
+        source,
+    })?;
+    Ok(Recorded {
+        seq: row.seq,
+        at: row.entry.at,
+        event,
+    })
+}
+
+/// The journal entry of an event.
+pub(super) fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
+    let body = serde_json::to_value(event).expect("events are plain data");
+    let kind = body
+        .get("kind")
+        .and_then(|kind| kind.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    Entry {
+        at,
+        kind,
+        body: body.to_string(),
+    }
+}
+
+/// Replaces the oldest part of an account's stream by what it comes to, if the stream is long.
+/// Answers how long it is then.
+async fn compact(journal: &impl Journal, account: &str) -> Result<StreamSize, HistoryError> {
+    let Stream { checkpoint, rows } = journal.load(account).await?;
+    let (old, kept) = rows.split_at(checkpoint::cut(&rows));
+    if let Some(last) = old.last().filter(|_| StreamSize::of(&rows).is_long()) {
+        let state = fold(account, begin(account, checkpoint.as_ref())?, old)?;
+        let body = checkpoint::write(AccountState::FORM, &state);
+        journal.compact(account, last.seq, body).await?;
+        tracing::info!(name: "history-compacted", account, rows = old.len(), upto = last.seq, "Oldest history compacted");
+        return Ok(StreamSize::of(kept));
+    }
+    Ok(StreamSize::of(&rows))
+}
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Keeps the stream within bounds. Nothing depends on it: what fails is tried again after the
+    /// next pass.
+    pub(super) async fn compact_if_long(&mut self) {
+        if self.in_doubt || !self.length.is_long() {
+            return;
+        }
+        match compact(&self.journal, self.name()).await {
+            Ok(length) => self.length = length,
+            Err(error) => {
+                tracing::warn!(name: "history-not-compacted", account = self.name(), %error, "History not compacted, trying again")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

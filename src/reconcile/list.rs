@@ -1,0 +1,108 @@
+//! Listing the server's tokens for somebody who asks. Nothing is changed.
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::pass::Interrupt;
+use super::{Observer, Reconciler};
+use crate::event::BackoffKey;
+use crate::journal::{Journal, JournalError};
+use crate::plan::{Look, Step};
+use crate::ringcx::TokenApi;
+use crate::secret::Fingerprint;
+
+/// One token on the server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedToken {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// Its text, masked.
+    pub masked: String,
+    /// How many bytes it has.
+    pub length: usize,
+}
+
+/// Why nothing could be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The server could not be asked.
+    #[error("not listed: {why}")]
+    Failed {
+        /// In words.
+        why: String,
+    },
+    /// A limit of ours says not now.
+    #[error("not now: try again after {until}")]
+    NotBefore {
+        /// When.
+        until: DateTime<Utc>,
+    },
+    /// The process is stopping.
+    #[error("not listed: the daemon is stopping")]
+    Stopped,
+    /// The journal could not be written, so nothing was done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<Interrupt> for ListError {
+    fn from(halt: Interrupt) -> Self {
+        match halt {
+            Interrupt::Journal(error) => Self::Journal(error),
+            Interrupt::Stopped => Self::Stopped,
+            Interrupt::NotBefore(until) => Self::NotBefore { until },
+        }
+    }
+}
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Looks at the sinks and at the server's list, as `tokens` does.
+    pub async fn list_tokens(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Vec<ListedToken>, ListError> {
+        self.seen.begin_pass(self.clock.now());
+        self.perform(Step::Look(Look::Sinks), stop).await?;
+        self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
+        // Twice, as the first may only have told that it is another user's list.
+        for _ in 0..2 {
+            let lines = self.state.lines.len();
+            if self.seen.list.is_none() {
+                self.perform(Step::Look(Look::ListByLogin), stop).await?;
+            }
+            if self.state.lines.len() == lines {
+                break;
+            }
+        }
+        if self.seen.list.is_none() {
+            return Err(ListError::Failed {
+                why: self.last_error(),
+            });
+        }
+        let mut tokens: Vec<_> = self
+            .listing
+            .iter()
+            .map(|token| ListedToken {
+                fingerprint: token.fingerprint(),
+                masked: token.masked(),
+                length: token.expose().len(),
+            })
+            .collect();
+        tokens.sort();
+        Ok(tokens)
+    }
+
+    pub(super) fn last_error(&self) -> String {
+        let lanes = [
+            BackoffKey::Retirement,
+            BackoffKey::Login,
+            BackoffKey::Server,
+        ];
+        let failures = lanes.iter().filter_map(|lane| self.state.lanes.get(lane));
+        let latest = failures.max_by_key(|failure| failure.last);
+        latest.map_or_else(
+            || "the server did not answer with a list".to_owned(),
+            |it| it.error.clone(),
+        )
+    }
+}

@@ -1,0 +1,137 @@
+//! Logging in: with a refresh token where there is one, else with what the policy names.
+//!
+//! Every try is counted before it is made, and a rejected one is not made again before something
+//! has changed. What this file does not know: what the login is for.
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::pass::Interrupt;
+use super::session::Access;
+use super::{Observer, Reconciler};
+use crate::account::LOGIN_WINDOW;
+use crate::event::{BackoffKey, Event, IncidentKind};
+use crate::journal::Journal;
+use crate::plan::backoff::{FailureReport, failed};
+use crate::policy::{AdminLogin, LoginPolicy};
+use crate::ringcx::{Credentials, LoginTokens, TokenApi};
+use crate::secret::{Secret, SecretTag};
+
+mod ringex;
+pub use ringex::{RefusedBy, explain};
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Logs in. `false`: it failed, and that is recorded.
+    pub(super) async fn renew_access(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<bool, Interrupt> {
+        if let Some(refresh) = self.session.drop_access() {
+            self.pace(stop).await?;
+            let refreshed = self.api.refresh(&refresh).await;
+            self.progress();
+            match refreshed {
+                Ok(login) => return self.logged_in(login).await,
+                Err(error) => {
+                    tracing::debug!(account = self.name(), %error, "Refresh failed, logging in")
+                }
+            }
+        }
+        match self.assignment.account.login.clone() {
+            LoginPolicy::Admin(login) => self.login_as_admin(&login, stop).await,
+            LoginPolicy::RingEx(login) => self.login_by_ringex(&login, stop).await,
+        }
+    }
+
+    async fn login_as_admin(
+        &mut self,
+        login: &AdminLogin,
+        stop: &CancellationToken,
+    ) -> Result<bool, Interrupt> {
+        let password = match login.password.read_aside().await {
+            Ok(password) => password,
+            Err(error) => return self.login_failed(format!("password: {error}")).await,
+        };
+        self.check_login_rate()?;
+        self.pace(stop).await?;
+        self.record(vec![Event::LoginAttempted]).await?;
+        let who = Credentials {
+            username: &login.username,
+            password: &password,
+            platform_id: &login.platform_id,
+        };
+        let answer = self.api.login(who).await;
+        self.progress();
+        match answer {
+            Ok(login) => self.logged_in(login).await,
+            Err(error) => {
+                let rejected = error.is_denied();
+                let incident = if rejected {
+                    IncidentKind::LoginRejected
+                } else {
+                    IncidentKind::LoginFailed
+                };
+                let mut trouble =
+                    FailureReport::new(BackoffKey::Login, incident, format!("login: {error}"));
+                trouble.retry_after = error.retry_after();
+                trouble.rejected = rejected.then(|| self.tag_of_admin(login, &password));
+                self.back_off(&error);
+                let held = failed(
+                    &self.state,
+                    &self.assignment.account.retry,
+                    trouble,
+                    self.clock.now(),
+                );
+                self.record(vec![held]).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Refuses while `logins-per-minute` are used up.
+    fn check_login_rate(&self) -> Result<(), Interrupt> {
+        let now = self.clock.now();
+        if self.state.recent_logins(now) < self.session.logins_per_minute() {
+            return Ok(());
+        }
+        let oldest = self.state.logins.front().copied().unwrap_or(now);
+        Err(Interrupt::NotBefore(
+            (oldest + LOGIN_WINDOW).max(now + TimeDelta::seconds(1)),
+        ))
+    }
+
+    /// For want of a secret, say.
+    async fn login_failed(&mut self, error: String) -> Result<bool, Interrupt> {
+        let held = self.trouble(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
+        self.record(vec![held]).await?;
+        Ok(false)
+    }
+
+    async fn logged_in(&mut self, login: LoginTokens) -> Result<bool, Interrupt> {
+        let mut events: Vec<Event> = self.cleared(BackoffKey::Login).into_iter().collect();
+        if login.password_reset != self.state.password_reset_since.is_some() {
+            events.push(Event::PasswordReset {
+                required: login.password_reset,
+            });
+        }
+        self.session.keep_access(Access::new(login));
+        self.record(events).await?;
+        Ok(true)
+    }
+
+    /// The tag of the secrets that the policy names now.
+    pub(super) async fn tag_secrets(&self) -> Option<SecretTag> {
+        match &self.assignment.account.login {
+            LoginPolicy::Admin(login) => {
+                let password = login.password.read_aside().await.ok()?;
+                Some(self.tag_of_admin(login, &password))
+            }
+            LoginPolicy::RingEx(login) => self.tag_secrets_of(login).await,
+        }
+    }
+
+    fn tag_of_admin(&self, login: &AdminLogin, password: &Secret) -> SecretTag {
+        let salt = format!("{} {} {}", self.name(), login.username, login.platform_id);
+        SecretTag::of(&salt, password)
+    }
+}

@@ -1,0 +1,290 @@
+//! The login by RingEX: a JWT becomes a RingEX access token, and that a login to RingCX.
+//!
+//! The first is kept for as long as it lives: each further login takes one call. Two hosts can
+//! refuse, for different reasons, and each failure says which of them did and what can be done.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::after;
+use crate::event::{BackoffKey, Event, IncidentKind};
+use crate::journal::Journal;
+use crate::plan::backoff::{FailureReport, failed};
+use crate::policy::{LoginPolicy, RingExLogin, RingcxPolicy};
+use crate::reconcile::pass::Interrupt;
+use crate::reconcile::session::CachedAccess;
+use crate::reconcile::{Observer, Reconciler};
+use crate::ringcx::{ApiError, RingexAccess, RingexCredentials, TokenApi, ringex_user};
+use crate::secret::{Secret, SecretError, SecretTag};
+
+/// How long an app is left alone that was told so without a time: documented limits are per minute.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Which of the two refused or failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// RingEX: it is about the app or the JWT.
+    RingEx,
+    /// RingCX: it is about the user's access there.
+    RingCx,
+}
+
+/// What the policy's sources hold.
+struct RingexSecrets {
+    client_secret: Secret,
+    jwt: Secret,
+}
+
+/// Whether the login goes on.
+enum Turn<T> {
+    With(T),
+    /// What is to be known of it is recorded.
+    Over,
+}
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    pub(super) async fn login_by_ringex(
+        &mut self,
+        login: &RingExLogin,
+        stop: &CancellationToken,
+    ) -> Result<bool, Interrupt> {
+        loop {
+            self.check_login_rate()?;
+            let (access, reused) = match self.session.ringex() {
+                Some(access) => (access, true),
+                None => match self.ringex_access(login, stop).await? {
+                    Turn::With(access) => (access, false),
+                    Turn::Over => return Ok(false),
+                },
+            };
+            self.pace(stop).await?;
+            self.record(vec![Event::LoginAttempted]).await?;
+            let answer = self.api.login_with(&access).await;
+            self.progress();
+            match answer {
+                Ok(login) => return self.logged_in(login).await,
+                // It may have been revoked before its time. Another one shows whether it is that.
+                Err(error) if error.is_denied() && reused => self.session.drop_ringex(),
+                Err(error) => {
+                    self.back_off(&error);
+                    return self.refused_by(RefusedBy::RingCx, login, &error).await;
+                }
+            }
+        }
+    }
+
+    /// Asks RingEX for an access token, within what the app may ask for.
+    async fn ringex_access(
+        &mut self,
+        login: &RingExLogin,
+        stop: &CancellationToken,
+    ) -> Result<Turn<RingexAccess>, Interrupt> {
+        let secrets = match read(login).await {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                self.login_failed(error).await?;
+                return Ok(Turn::Over);
+            }
+        };
+        if self.note_user(&secrets.jwt).await? {
+            return Ok(Turn::Over);
+        }
+        let limit = self.assignment.ringcx.ringex_logins_per_minute as usize;
+        let claim = self
+            .apps
+            .claim(&login.client_id, self.name(), limit, self.clock.now());
+        claim.map_err(Interrupt::NotBefore)?;
+        if stop.is_cancelled() {
+            return Err(Interrupt::Stopped);
+        }
+        self.record(vec![Event::RingexAttempted {
+            client_id: login.client_id.clone(),
+        }])
+        .await?;
+        let who = RingexCredentials {
+            client_id: &login.client_id,
+            client_secret: &secrets.client_secret,
+            jwt: &secrets.jwt,
+        };
+        let answer = self.api.ringex_token(who).await;
+        self.progress();
+        let tag = self.tag_of_ringex(login, &secrets);
+        self.session.tried_with(tag);
+        match answer {
+            Ok(access) => {
+                self.session.keep_ringex(CachedAccess::new(access.clone()));
+                Ok(Turn::With(access))
+            }
+            Err(error) => {
+                self.spare_app(login, &error).await?;
+                self.refused_by(RefusedBy::RingEx, login, &error).await?;
+                Ok(Turn::Over)
+            }
+        }
+    }
+
+    /// An app that asks too often is left alone by all its accounts: a request meanwhile would
+    /// prolong it.
+    async fn spare_app(&mut self, login: &RingExLogin, error: &ApiError) -> Result<(), Interrupt> {
+        let ApiError::Busy {
+            status,
+            retry_after,
+            ..
+        } = error
+        else {
+            return Ok(());
+        };
+        let wait = match (retry_after, status) {
+            (Some(wait), _) => *wait,
+            (None, 429) => QUIET,
+            (None, _) => return Ok(()),
+        };
+        let until = after(self.clock.now(), wait);
+        self.apps.back_off(&login.client_id, until);
+        let client_id = login.client_id.clone();
+        Ok(self
+            .record(vec![Event::RingexQuiet { client_id, until }])
+            .await?)
+    }
+
+    /// Records that one of the hosts did not let us in. Always `false`.
+    async fn refused_by(
+        &mut self,
+        host: RefusedBy,
+        login: &RingExLogin,
+        error: &ApiError,
+    ) -> Result<bool, Interrupt> {
+        let rejected = error.is_denied();
+        let incident = if rejected {
+            IncidentKind::LoginRejected
+        } else {
+            IncidentKind::LoginFailed
+        };
+        let text = explain(host, &self.assignment.ringcx, error);
+        let mut trouble = FailureReport::new(BackoffKey::Login, incident, text);
+        trouble.retry_after = error.retry_after();
+        if rejected {
+            trouble.rejected = match self.session.tag() {
+                Some(tag) => Some(tag),
+                None => self.tag_secrets_of(login).await,
+            };
+        }
+        let held = failed(
+            &self.state,
+            &self.assignment.account.retry,
+            trouble,
+            self.clock.now(),
+        );
+        self.record(vec![held]).await?;
+        Ok(false)
+    }
+
+    /// Before the first login it is not known whose tokens they are: the JWT tells. What another
+    /// user had stays another's. Whether it was another user.
+    async fn note_user(&mut self, jwt: &Secret) -> Result<bool, Interrupt> {
+        let user = ringex_user(jwt);
+        let line = self.state.lines.last();
+        if line.is_some_and(|line| line.is_of_ringex() && line.username == user) {
+            return Ok(false);
+        }
+        self.session.forget();
+        self.seen.another_login();
+        self.listing = Vec::new();
+        self.record(vec![Event::LineStarted {
+            username: user,
+            platform_id: String::new(),
+        }])
+        .await?;
+        Ok(true)
+    }
+
+    /// Where the policy logs in by RingEX and the journal knows another way, or none: whom does the
+    /// JWT name? One that cannot be read is trouble only for a login.
+    pub(in crate::reconcile) async fn note_first_user(&mut self) -> Result<(), Interrupt> {
+        let LoginPolicy::RingEx(login) = &self.assignment.account.login else {
+            return Ok(());
+        };
+        if !self.state.login_differs(&self.assignment.account) {
+            return Ok(());
+        }
+        match login.jwt.clone().read_aside().await {
+            Ok(jwt) => self.note_user(&jwt).await.map(drop),
+            Err(error) => {
+                tracing::debug!(account = self.name(), %error, "JWT cannot be read yet");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn tag_secrets_of(&self, login: &RingExLogin) -> Option<SecretTag> {
+        let secrets = read(login).await.ok()?;
+        Some(self.tag_of_ringex(login, &secrets))
+    }
+
+    /// Over both: either may be the one that was wrong.
+    fn tag_of_ringex(&self, login: &RingExLogin, secrets: &RingexSecrets) -> SecretTag {
+        let salt = format!("{} {}", self.name(), login.client_id);
+        let both = format!(
+            "{}\0{}",
+            secrets.client_secret.expose(),
+            secrets.jwt.expose()
+        );
+        SecretTag::of(&salt, &Secret::new(both))
+    }
+}
+
+/// Both side by side: each may be a command.
+async fn read(login: &RingExLogin) -> Result<RingexSecrets, String> {
+    let (client_secret, jwt) =
+        futures_util::future::join(login.client_secret.read_aside(), login.jwt.read_aside()).await;
+    let named = |name: &str, error: SecretError| format!("{name}: {error}");
+    Ok(RingexSecrets {
+        client_secret: client_secret.map_err(|error| named("client-secret", error))?,
+        jwt: jwt.map_err(|error| named("jwt", error))?,
+    })
+}
+
+/// A failure in words: which host, what it said, and what can be done about it.
+pub fn explain(host: RefusedBy, ringcx: &RingcxPolicy, error: &ApiError) -> String {
+    let (name, url) = match host {
+        RefusedBy::RingEx => ("RingEX", &ringcx.ringex_url),
+        RefusedBy::RingCx => ("RingCX", &ringcx.base_url),
+    };
+    format!(
+        "login to {name} ({}): {error}{}",
+        url.host_str().unwrap_or_default(),
+        advice(host, error)
+    )
+}
+
+/// What can be done about it, as far as the answer tells.
+fn advice(host: RefusedBy, error: &ApiError) -> &'static str {
+    match (host, error) {
+        (RefusedBy::RingEx, ApiError::Denied { said, .. }) => match said.split(':').next() {
+            Some("invalid_client") => {
+                "; see to client-id and client-secret, and that the app is active"
+            }
+            Some("invalid_grant") => {
+                "; the JWT has expired, was revoked, or is not meant for this app: make another one in \
+                 RingCentral's developer console"
+            }
+            Some("unauthorized_client") => {
+                "; allow the app the JWT auth flow in RingCentral's developer console"
+            }
+            Some(_) | None => "; see to the app and its user in RingCentral's developer console",
+        },
+        (RefusedBy::RingCx, ApiError::Denied { .. }) => {
+            "; RingEX let the user in and RingCX did not: give it access to RingCX, with the rights of an admin"
+        }
+        (RefusedBy::RingEx, ApiError::Busy { status: 429, .. }) => {
+            "; all accounts that log in through this app share its limit"
+        }
+        (
+            RefusedBy::RingEx | RefusedBy::RingCx,
+            ApiError::Unreachable { .. }
+            | ApiError::NoAnswer { .. }
+            | ApiError::Busy { .. }
+            | ApiError::Status { .. }
+            | ApiError::Nonsense { .. },
+        ) => "",
+    }
+}

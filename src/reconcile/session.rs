@@ -1,0 +1,269 @@
+//! The login of one account: access token, limits, and the texts of the tokens in use.
+//!
+//! Everything here is in memory only. After a restart a token's text is had again from a sink that
+//! holds it, or by logging in and listing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::clock::monotonic;
+use crate::policy::RingcxPolicy;
+use crate::ringcx::{LoginTokens, RingexAccess};
+use crate::secret::{Fingerprint, Secret, SecretTag, Token};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An access token is renewed this much before its end, or a tenth of its life if that is shorter.
+const AHEAD: Duration = Duration::from_secs(30);
+
+/// What a login gave.
+pub struct Access {
+    /// For `Authorization: Bearer`.
+    pub bearer: Secret,
+    /// For renewing it without the password.
+    pub refresh: Option<Secret>,
+    good_until: Instant,
+}
+
+impl Access {
+    /// Takes what a login gave, just now.
+    pub fn new(login: LoginTokens) -> Self {
+        let ahead = AHEAD.min(login.lifetime / 10);
+        Self {
+            bearer: login.access,
+            refresh: login.refresh,
+            good_until: monotonic() + login.lifetime.saturating_sub(ahead),
+        }
+    }
+}
+
+/// What RingEX gave, for as long as it lives.
+pub struct CachedAccess {
+    access: RingexAccess,
+    good_until: Instant,
+}
+
+impl CachedAccess {
+    /// Takes what RingEX gave, just now.
+    pub fn new(access: RingexAccess) -> Self {
+        let ahead = AHEAD.min(access.lifetime / 10);
+        Self {
+            good_until: monotonic() + access.lifetime.saturating_sub(ahead),
+            access,
+        }
+    }
+}
+
+/// The login of one account.
+pub struct LoginSession {
+    ringex: Option<CachedAccess>,
+    /// Of the secrets that RingEX was asked with last.
+    tag: Option<SecretTag>,
+    access: Option<Access>,
+    texts: BTreeMap<Fingerprint, Token>,
+    requests: VecDeque<Instant>,
+    requests_per_minute: usize,
+    logins_per_minute: usize,
+}
+
+impl LoginSession {
+    /// Not logged in.
+    pub fn new(policy: &RingcxPolicy) -> Self {
+        let mut session = Self {
+            ringex: None,
+            tag: None,
+            access: None,
+            texts: BTreeMap::new(),
+            requests: VecDeque::new(),
+            requests_per_minute: 1,
+            logins_per_minute: 1,
+        };
+        session.limit_to(policy);
+        session
+    }
+
+    /// Takes the limits of a policy.
+    pub fn limit_to(&mut self, policy: &RingcxPolicy) {
+        self.requests_per_minute = policy.requests_per_minute.max(1) as usize;
+        self.logins_per_minute = policy.logins_per_minute.max(1) as usize;
+    }
+
+    /// How many logins a minute may be sent.
+    pub fn logins_per_minute(&self) -> usize {
+        self.logins_per_minute
+    }
+
+    /// The access token, as long as it lives.
+    pub fn bearer(&self) -> Option<&Secret> {
+        self.access
+            .as_ref()
+            .filter(|access| access.good_until > monotonic())
+            .map(|access| &access.bearer)
+    }
+
+    /// Keeps what a login gave.
+    pub fn keep_access(&mut self, access: Access) {
+        self.access = Some(access);
+    }
+
+    /// Gives up the access token; its refresh token, which is good for one use, is handed out.
+    pub fn drop_access(&mut self) -> Option<Secret> {
+        self.access.take().and_then(|access| access.refresh)
+    }
+
+    /// Uses the access token no more; its refresh token stays for the next renewal.
+    pub fn end_access(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.good_until = monotonic();
+        }
+    }
+
+    /// Forgets everything of this login.
+    pub fn forget(&mut self) {
+        self.ringex = None;
+        self.tag = None;
+        self.access = None;
+        self.texts.clear();
+    }
+
+    /// RingEX's access token, as long as it lives.
+    pub fn ringex(&self) -> Option<RingexAccess> {
+        self.ringex
+            .as_ref()
+            .filter(|kept| kept.good_until > monotonic())
+            .map(|kept| kept.access.clone())
+    }
+
+    /// Keeps what RingEX gave.
+    pub fn keep_ringex(&mut self, kept: CachedAccess) {
+        self.ringex = Some(kept);
+    }
+
+    /// Gives up RingEX's access token.
+    pub fn drop_ringex(&mut self) {
+        self.ringex = None;
+    }
+
+    /// Remembers with which secrets RingEX was asked.
+    pub fn tried_with(&mut self, tag: SecretTag) {
+        self.tag = Some(tag);
+    }
+
+    /// The tag of the secrets that RingEX was asked with last.
+    pub fn tag(&self) -> Option<SecretTag> {
+        self.tag
+    }
+
+    /// Keeps a token's text.
+    pub fn keep_text(&mut self, token: &Token) {
+        self.texts.insert(token.fingerprint(), token.clone());
+    }
+
+    /// The text of a token, if it is at hand.
+    pub fn text(&self, fingerprint: &Fingerprint) -> Option<&Token> {
+        self.texts.get(fingerprint)
+    }
+
+    /// The tokens whose text is at hand.
+    pub fn texts(&self) -> impl Iterator<Item = Fingerprint> {
+        self.texts.keys().copied()
+    }
+
+    /// Every secret of this login that is at hand, to be blotted out of what others say.
+    pub fn known_texts(&self) -> impl Iterator<Item = &str> {
+        let access = self
+            .access
+            .iter()
+            .flat_map(|it| [Some(&it.bearer), it.refresh.as_ref()])
+            .flatten();
+        let ringex = self.ringex.iter().map(|kept| &kept.access.bearer);
+        self.texts
+            .values()
+            .map(Token::expose)
+            .chain(access.chain(ringex).map(Secret::expose))
+    }
+
+    /// Drops every text but these.
+    pub fn keep_only(&mut self, wanted: &[Fingerprint]) {
+        self.texts
+            .retain(|fingerprint, _| wanted.contains(fingerprint));
+    }
+
+    /// How long to wait until the next request may be sent, and counts it as sent then.
+    pub fn claim_request(&mut self) -> Duration {
+        let now = monotonic();
+        while self.requests.front().is_some_and(|at| *at + MINUTE <= now) {
+            self.requests.pop_front();
+        }
+        let full = self.requests.len().checked_sub(self.requests_per_minute);
+        let at = full
+            .and_then(|index| self.requests.get(index))
+            .map_or(now, |at| (*at + MINUTE).max(now));
+        self.requests.push_back(at);
+        at - now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(requests_per_minute: usize) -> LoginSession {
+        LoginSession {
+            ringex: None,
+            tag: None,
+            access: None,
+            texts: BTreeMap::new(),
+            requests: VecDeque::new(),
+            requests_per_minute,
+            logins_per_minute: 5,
+        }
+    }
+
+    #[test]
+    fn requests_beyond_the_limit_wait_for_the_minute_to_pass() {
+        let mut session = session(3);
+        assert!((0..3).all(|_| session.claim_request() == Duration::ZERO));
+        let wait = session.claim_request();
+        assert!(
+            wait > MINUTE - Duration::from_secs(5) && wait <= MINUTE,
+            "{wait:?}"
+        );
+    }
+
+    #[test]
+    fn an_access_token_without_life_is_not_used() {
+        let mut session = session(3);
+        let login = |lifetime| LoginTokens {
+            access: Secret::new("jwt"),
+            refresh: None,
+            lifetime,
+            password_reset: false,
+        };
+        session.keep_access(Access::new(login(Duration::ZERO)));
+        assert!(session.bearer().is_none());
+        session.keep_access(Access::new(login(Duration::from_secs(300))));
+        assert!(session.bearer().is_some());
+    }
+
+    #[test]
+    fn what_ringex_gave_is_kept_for_its_life_and_no_longer() {
+        let mut session = session(3);
+        let kept = |lifetime| {
+            CachedAccess::new(RingexAccess {
+                bearer: Secret::new("ringex"),
+                lifetime,
+            })
+        };
+        session.keep_ringex(kept(Duration::ZERO));
+        assert!(session.ringex().is_none());
+        session.keep_ringex(kept(Duration::from_secs(3600)));
+        assert!(session.ringex().is_some());
+        assert!(
+            session.known_texts().any(|text| text == "ringex"),
+            "it is blotted out"
+        );
+        session.forget();
+        assert!(session.ringex().is_none(), "another user's");
+    }
+}
