@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::console::{self, ColorChoice, Exit};
+use clap::{Args, Parser, Subcommand};
 
 use crate::daemon::Mode;
-use crate::simulate::options::SimulateOptions;
 
 mod adopt;
 mod auth_configs;
@@ -18,19 +18,18 @@ mod generate;
 mod history;
 mod init;
 mod logging;
-mod output;
 mod plan;
 mod reload;
 mod revoke;
 mod rotate;
 mod run;
+#[cfg(feature = "simulate")]
+mod simulate;
 mod status;
 mod systemd_dropin;
 mod test_alert;
 mod tokens;
 mod unit;
-
-pub use output::{Exit, Palette, Tone};
 
 /// Where the policy is looked for.
 pub const DEFAULT_CONFIG: &str = "/etc/ringcx-rotator/config.toml";
@@ -65,17 +64,6 @@ struct Globals {
     /// Use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 /// For commands that print.
@@ -209,7 +197,7 @@ enum Command {
         json: bool,
     },
     /// Stand in for RingCX on loopback, with faults, for trying things out
-    Simulate(Box<SimulateOptions>),
+    Simulate(Box<simulate::SimulateOptions>),
     /// Show the whole story in under a minute: no account, no set-up
     Demo(crate::demo::DemoOptions),
     /// Print completions for a shell
@@ -230,7 +218,7 @@ pub fn main(cli: Cli) -> ExitCode {
     // One provider for everything that speaks TLS here. Fails only if one is installed already.
     let _installed_already = rustls::crypto::ring::default_provider().install_default();
     let Cli { globals, command } = cli;
-    let screen = output::Screen::new(globals.color);
+    let screen = console::Screen::new(globals.color);
     let exit = match command {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
@@ -347,14 +335,13 @@ pub fn main(cli: Cli) -> ExitCode {
             systemd_dropin::systemd_dropin(&globals.config, what, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
-        Command::Simulate(options) => output::block_on(crate::simulate::options::run(*options))
-            .map_or_else(
-                |error| {
-                    screen.error(&error);
-                    Exit::Failing
-                },
-                |()| Exit::Done,
-            ),
+        Command::Simulate(options) => console::block_on(simulate::run(*options)).map_or_else(
+            |error| {
+                screen.error(&error);
+                Exit::Failing
+            },
+            |()| Exit::Done,
+        ),
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
     };
     exit.into()

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rotator_core::time::delta;
 
 /// The wall clock, or a hand-set one for tests.
 #[derive(Clone)]
@@ -65,15 +66,4 @@ impl Clock {
 )]
 pub fn monotonic() -> Instant {
     Instant::now()
-}
-
-/// A policy's duration as a signed one; absurdly long ones become the longest there is.
-pub fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
-}
-
-/// `at + duration`, or the end of time where that overflows.
-pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
-    at.checked_add_signed(delta(duration))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::journal::JournalError;
-use crate::policy::{LogPolicy, Policy};
 use crate::reconcile::HistoryError;
 use crate::ringcx::http::HttpSetupError;
+use rotator_core::config::{LogPolicy, Policy};
+use rotator_core::journal::JournalError;
 
 pub mod alerts;
 pub mod control;

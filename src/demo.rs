@@ -14,8 +14,8 @@ use futures_util::StreamExt as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 
-use crate::cli::{Exit, Palette};
 use crate::clock::monotonic;
+use crate::console::{Exit, Palette};
 
 mod checks;
 mod facts;

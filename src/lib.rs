@@ -1,34 +1,28 @@
 //! Keeps one living RingCX API token in every place that needs it.
 //!
-//! The map, in reading order. Data flows one way: the policy and the journal's fold go into
-//! [`plan`], which decides; the [`driver`] performs one step and appends what came of it.
+//! Data flows one way: the policy and the journal's fold go into [`rotator_core::plan`], which
+//! decides; [`reconcile`] performs one step and appends what came of it. `ARCHITECTURE.md` has the
+//! map.
 
 pub mod clock;
 pub mod failpoint;
 pub mod process;
-pub mod secret;
 
-pub mod event;
-pub mod template;
-
-pub mod journal;
-pub mod policy;
+pub mod console;
+pub mod mail;
 pub mod ringcx;
-pub mod sink;
-
-pub mod account;
-
-pub mod alert;
-pub mod plan;
+pub mod secret_source;
+pub mod sinks;
+pub mod store;
 
 pub mod reconcile;
 
 pub mod daemon;
 
 pub mod cli;
+#[cfg(feature = "demo")]
 pub mod demo;
-pub mod simulate;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fuzz_properties;

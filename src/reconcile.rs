@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::account::AccountState;
-use crate::alert::Condition;
 use crate::clock::Clock;
-use crate::event::{BackoffKey, Event, PeerToken, ReleaseCause};
-use crate::journal::checkpoint::StreamSize;
-use crate::journal::{Entry, Journal, JournalError};
-use crate::plan::evidence::{Evidence, PeerEvidence, SinkContent};
-use crate::plan::{Decision, plan};
-use crate::policy::{AccountPolicy, AlertsPolicy, RingcxPolicy};
 use crate::ringcx::TokenApi;
-use crate::secret::Token;
-use crate::sink::AnySink;
-use crate::template::RenderedToken;
+use crate::sinks::AnySink;
+use rotator_core::account::AccountState;
+use rotator_core::config::{AccountPolicy, AlertsPolicy, RingcxPolicy};
+use rotator_core::event::{BackoffKey, Event, PeerToken, ReleaseCause};
+use rotator_core::incidents::Condition;
+use rotator_core::journal::checkpoint::StreamSize;
+use rotator_core::journal::{Entry, Journal, JournalError};
+use rotator_core::plan::evidence::{Evidence, PeerEvidence, SinkContent};
+use rotator_core::plan::{Decision, plan};
+use rotator_core::secret::Token;
+use rotator_core::template::RenderedToken;
 
 mod act;
 mod adopt;
@@ -213,7 +213,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     /// Left-over temporary files of ours are removed.
     pub async fn clean_up(&self) {
-        use crate::sink::Sink;
+        use crate::sinks::Sink;
         for sink in self.sinks.values() {
             sink.clean_up().await;
         }
@@ -282,7 +282,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     async fn tell_conditions(&mut self) {
         let now = self.clock.now();
-        let conditions = crate::alert::conditions(
+        let conditions = rotator_core::incidents::conditions(
             &self.assignment.account,
             &self.assignment.alerts,
             &self.state,

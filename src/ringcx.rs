@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::event::Outcome;
-use crate::secret::{Secret, Token};
+use rotator_core::event::Outcome;
+use rotator_core::secret::{Secret, Token};
 
 pub mod auth_config;
 pub mod http;

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ringcx_rotator::{cli, policy};
+use ringcx_rotator::cli;
 
 /// An account for those pieces of policy that have none.
 const ACCOUNT: &str = r#"
@@ -199,8 +199,11 @@ fn loads(text: &str, place: &str) {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    let loaded = policy::load(&path).unwrap_or_else(|errors| {
-        panic!("{place}:\n{}", errors.render(policy::Color::Never, None));
+    let loaded = rotator_policy::load(&path).unwrap_or_else(|errors| {
+        panic!(
+            "{place}:\n{}",
+            errors.render(rotator_policy::Color::Never, None)
+        );
     });
     assert!(loaded.warnings.is_empty(), "{place}: {:?}", loaded.warnings);
 }

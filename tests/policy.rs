@@ -7,8 +7,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ringcx_rotator::policy::{self, Color, Loaded, LoginPolicy, Policy, PolicyErrors, Severity};
-use ringcx_rotator::secret::SecretSource;
+use rotator_core::config::{LoginPolicy, Policy};
+
+use rotator_core::secret::SecretSource;
+use rotator_policy::{Color, Loaded, PolicyErrors, Severity};
 use tempfile::TempDir;
 
 #[path = "policy/faults.rs"]
@@ -60,13 +62,13 @@ impl Setup {
     }
 
     fn load(&self) -> Result<Loaded, PolicyErrors> {
-        policy::load(&self.path())
+        rotator_policy::load(&self.path())
     }
 
     /// The rendering, with the directory taken out.
     fn shown(&self) -> String {
         let text = match self.load() {
-            Ok(loaded) => policy::render(&loaded.warnings, Color::Never, None),
+            Ok(loaded) => rotator_policy::render(&loaded.warnings, Color::Never, None),
             Err(errors) => errors.render(Color::Never, None),
         };
         text.replace(
@@ -90,7 +92,8 @@ fn refused(text: &str) -> Vec<String> {
         .load()
         .map(|_| ())
         .expect_err("the policy should be refused");
-    let shown = |diagnostic: &policy::Diagnostic| match (diagnostic.line, diagnostic.column) {
+    let shown = |diagnostic: &rotator_policy::Diagnostic| match (diagnostic.line, diagnostic.column)
+    {
         (Some(line), Some(column)) => format!("{line}:{column} {}", diagnostic.message),
         _ => diagnostic.message.clone(),
     };
@@ -142,7 +145,7 @@ fn a_policy_is_found_beside_its_relative_paths() {
 
 #[test]
 fn an_account_overrides_key_by_key_and_every_drops_cron() {
-    use policy::Timing;
+    use rotator_core::config::Timing;
     use std::time::Duration;
     let text = |account: &str| {
         format!(
@@ -174,7 +177,7 @@ fn a_symlinked_policy_is_read_where_the_link_is() {
     let setup = Setup::new(ACCOUNT);
     let link = setup.directory.path().join("link.toml");
     std::os::unix::fs::symlink(setup.path(), &link).unwrap();
-    assert_eq!(policy::load(&link).unwrap().policy.path, link);
+    assert_eq!(rotator_policy::load(&link).unwrap().policy.path, link);
 }
 
 #[test]

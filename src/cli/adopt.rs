@@ -9,15 +9,17 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::context;
-use super::output::{Exit, Screen, Tone, block_on, stamp};
 use super::tokens::trim;
-use crate::clock::{Clock, after};
+use crate::clock::Clock;
+use crate::console::{Exit, Screen, Tone, block_on, stamp};
 use crate::daemon::control::AdoptRequest;
 use crate::daemon::view::{self, ForeignTokenView, ForeignView};
-use crate::policy::{AccountPolicy, Policy, SinkPolicy, format_duration};
-use crate::secret::Fingerprint;
-use crate::secret::find::Wanted;
-use crate::sink::search::search;
+use crate::sinks::search::search;
+use rotator_core::config::{AccountPolicy, Policy, SinkPolicy};
+use rotator_core::secret::Fingerprint;
+use rotator_core::secret::find::Wanted;
+use rotator_core::span::format_duration;
+use rotator_core::time::after;
 
 #[cfg(test)]
 mod tests;
@@ -281,7 +283,7 @@ fn table(account: &str, tokens: &[FoundToken]) -> String {
         return format!("{account}: no foreign tokens on the server");
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header([
         "#",
         "TOKEN",

@@ -5,8 +5,8 @@ use std::path::Path;
 use comfy_table::{Table, presets};
 
 use super::context;
-use super::output::{Exit, Screen, block_on};
 use super::tokens::trim;
+use crate::console::{Exit, Screen, block_on};
 use crate::daemon::view::{self, AuthConfigsView};
 
 pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
@@ -60,7 +60,7 @@ fn table(view: &AuthConfigsView) -> String {
         .iter()
         .flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header([
         "ACCOUNT-ID",
         "AUTH-CONFIG-ID",

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::{Exit, Palette, Screen, Tone, block_on};
 use super::unit::Unit;
 use super::unit::requirements::{Needs, RealHost};
 use super::{context, credentials};
-use crate::alert::email::Mailer;
 use crate::clock::Clock;
-use crate::policy::{AccountPolicy, Diagnostic, Loaded, Policy, load};
+use crate::console::{Exit, Palette, Screen, Tone, block_on};
+use crate::mail::Mailer;
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, TokenApi};
-use crate::secret::Secret;
-use crate::sink::{AnySink, RingcxAccess, Sink, SinkContext};
+use crate::sinks::{AnySink, RingcxAccess, Sink, SinkContext};
+use rotator_core::config::{AccountPolicy, Policy};
+use rotator_core::secret::Secret;
+use rotator_policy::{Diagnostic, Loaded, load};
 
 mod login;
 use login::LogIn;

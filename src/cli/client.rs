@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::daemon::control::ErrorBody;
-use crate::secret::redact;
+use rotator_core::secret::redact;
 
 /// No answer of the daemon's is larger.
 const LARGEST: usize = 64 * 1024 * 1024;

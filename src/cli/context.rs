@@ -7,18 +7,20 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, ClientError};
-use super::output::{Exit, Screen};
-use crate::account::AccountState;
-use crate::alert::Condition;
 use crate::clock::Clock;
+use crate::console::{Exit, Screen};
 use crate::daemon::DaemonError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
-use crate::journal::{JournalError, SqliteJournal};
-use crate::plan::evidence::Evidence;
-use crate::policy::{AccountPolicy, LogPolicy, Policy, control_socket_of, load};
 use crate::reconcile::{AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter};
 use crate::ringcx::http::HttpApi;
+use crate::store::SqliteJournal;
+use rotator_core::account::AccountState;
+use rotator_core::config::{AccountPolicy, LogPolicy, Policy};
+use rotator_core::incidents::Condition;
+use rotator_core::journal::JournalError;
+use rotator_core::plan::evidence::Evidence;
+use rotator_policy::{control_socket_of, load};
 
 /// The policy, or what to exit with.
 pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 
 use super::systemd_dropin::places;
 use super::unit::{Credential, Unit};
-use crate::policy::Policy;
-use crate::secret::SecretSource;
+use rotator_core::config::Policy;
+use rotator_core::secret::SecretSource;
 
 /// Where `LoadCredential=NAME` without a path looks.
 const STORES: [&str; 3] = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::output::Exit;
+use crate::console::Exit;
 
 pub fn completions(shell: clap_complete::Shell) -> Exit {
     let mut script = Vec::new();

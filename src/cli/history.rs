@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::context;
-use super::output::{Exit, Palette, Screen, Tone, block_on, stamp};
+use crate::console::{Exit, Palette, Screen, Tone, block_on, stamp};
 use crate::daemon::control::{Earlier, HistoryEntry, HistoryLine, lines};
 use crate::daemon::supervisor::read_history;
-use crate::journal::VerifiedStream;
+use crate::store::VerifiedStream;
 
 /// What was asked for.
 pub struct HistoryArgs {
@@ -66,7 +66,7 @@ async fn fetch(
 
 /// Looks at every stream, also behind one that is damaged.
 async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
-    use crate::journal::Journal;
+    use rotator_core::journal::Journal;
     let policy = context::policy(config, screen)?;
     let journal = context::read_journal(&policy, screen)?;
     let (mut told, mut failed) = (Vec::new(), None);

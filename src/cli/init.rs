@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::check;
-use super::output::{Exit, Screen};
 use super::systemd_dropin::{self, DropIn};
 use super::unit::requirements::RealHost;
-use crate::secret::Secret;
+use crate::console::{Exit, Screen};
+use crate::secret_source;
 use answers::{Answers, LoginAnswers, MailAnswers, SinkAnswers};
 use place::Placed;
+use rotator_core::secret::Secret;
 use terminal::Terminal;
 
 mod answers;
@@ -254,7 +255,7 @@ fn set_up(
     let held = place::hold_signals();
     let mut placed = Placed::default();
     let draft = placed.draft(config, &text)?;
-    let loaded = crate::policy::load(draft.path());
+    let loaded = rotator_policy::load(draft.path());
     let mut policy = match loaded {
         Ok(loaded) => loaded.policy,
         Err(errors) => {
@@ -549,7 +550,7 @@ impl Prompter<'_> {
 
 /// As the daemon would read it.
 fn secret_of(path: &Path, what: &str) -> Result<Secret, InitError> {
-    let read = crate::secret::SecretSource::File(path.to_owned()).read();
+    let read = secret_source::read(&rotator_core::secret::SecretSource::File(path.to_owned()));
     // The error names the file already.
     read.map_err(|error| InitError::Secret {
         place: what.to_owned(),

@@ -10,8 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::daemon::ReloadLogging;
-use crate::policy::{LogFormat, LogPolicy};
 use journald::Journald;
+use rotator_core::config::{LogFormat, LogPolicy};
 
 mod journald;
 mod kinds;

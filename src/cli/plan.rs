@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::context;
-use super::output::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::clock::Clock;
+use crate::console::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::daemon::view::{self, AccountPlanView, PlanView};
-use crate::plan::evidence::Evidence;
-use crate::policy::AccountPolicy;
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
+use rotator_core::config::AccountPolicy;
+use rotator_core::plan::evidence::Evidence;
 
 pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
     match block_on(fetch(config, accounts, screen)) {
@@ -51,7 +51,7 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
         };
         plans.push(view::plan(
             &account.name,
-            &crate::plan::plan(account, &state, &seen, now),
+            &rotator_core::plan::plan(account, &state, &seen, now),
         ));
     }
     Ok(PlanView { accounts: plans })

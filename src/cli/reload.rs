@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::client::{Client, ClientError};
 use super::context;
-use super::output::{Exit, Screen, block_on};
-use crate::policy::control_socket_of;
+use crate::console::{Exit, Screen, block_on};
+use rotator_policy::control_socket_of;
 
 /// The daemon reads and judges the policy; a wrong one is an incident there. So it is asked even
 /// when the file on disk would not load here.

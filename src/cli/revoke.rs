@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::context;
-use super::output::{Exit, Screen, Tone, block_on};
+use crate::console::{Exit, Screen, Tone, block_on};
 use crate::daemon::control::{RevokeRequest, Revoked};
 
 /// What was asked for.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::client::Client;
 use super::context;
-use super::output::{Exit, Screen, Tone, block_on};
+use crate::console::{Exit, Screen, Tone, block_on};
 use crate::daemon::control::{RotateOutcome, RotateRequest, told};
 use crate::daemon::worker::StartMode;
-use crate::policy::Policy;
+use rotator_core::config::Policy;
 
 /// What was asked for.
 pub struct RotateArgs {

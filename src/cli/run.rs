@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::output::{Exit, Screen};
 use super::{context, logging};
+use crate::console::{Exit, Screen};
 use crate::daemon::{self, Mode};
-use crate::policy::load;
+use rotator_policy::load;
 
 pub fn run(config: &Path, mode: Mode, screen: &Screen) -> Exit {
     let loaded = match load(config) {

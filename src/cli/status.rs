@@ -6,16 +6,16 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 
 use super::context;
-use super::output::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
 use super::tokens::trim;
-use crate::alert::{AlertState, Conditions, DAEMON};
 use crate::clock::Clock;
+use crate::console::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::daemon::supervisor::{of, unmanaged};
 use crate::daemon::view::{self, AccountView, DaemonView, GenerationView, StatusView};
-use crate::journal::{ALERTS, Journal};
-use crate::policy::{AccountPolicy, Policy};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
+use rotator_core::config::{AccountPolicy, Policy};
+use rotator_core::incidents::{AlertState, Conditions, DAEMON};
+use rotator_core::journal::{ALERTS, Journal};
 
 pub fn status(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
     let view = match block_on(fetch(config, accounts, screen)) {
@@ -147,7 +147,7 @@ impl Painter {
 
     fn table(&self, accounts: &[AccountView]) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_header([
             "ACCOUNT",
             "STATE",

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::context;
-use super::output::{Exit, Screen};
 use super::unit::requirements::{Host, Needs, RealHost, Requirement};
 use super::unit::{MissingPermission, Unit, words};
-use crate::policy::Policy;
+use crate::console::{Exit, Screen};
 use polkit::Rule;
+use rotator_core::config::Policy;
 
 mod polkit;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::output::{Exit, Screen, block_on};
 use super::{context, credentials};
-use crate::alert::email::Mailer;
 use crate::clock::Clock;
+use crate::console::{Exit, Screen, block_on};
+use crate::mail::Mailer;
 
 pub fn test_alert(config: &Path, screen: &Screen) -> Exit {
     match block_on(send(config, screen)) {
@@ -38,7 +38,7 @@ async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
     let _view = credentials::resolve_unit_credentials(&mut policy)
         .map_err(|error| context::failing(error, screen))?;
     let email = policy.alerts.email.as_ref().expect("looked at above");
-    let mail = crate::alert::test_mail(email, Clock::system().now());
+    let mail = rotator_core::incidents::test_mail(email, Clock::system().now());
     let receipt = Mailer::new(email.clone())
         .send(&mail)
         .await

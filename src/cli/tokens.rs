@@ -5,7 +5,7 @@ use std::path::Path;
 use comfy_table::{Table, presets};
 
 use super::context;
-use super::output::{Exit, Screen, block_on, stamp};
+use crate::console::{Exit, Screen, block_on, stamp};
 use crate::daemon::view::{self, TokensView};
 
 pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
@@ -36,7 +36,7 @@ fn table(view: &TokensView) -> String {
         return format!("{}: no tokens", view.account);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["TOKEN", "FINGERPRINT", "STAGE", "GEN", "SINCE", "HELD BY"]);
     for token in &view.tokens {
         let since = token.minted_at.or(token.first_seen_at);

@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::DEFAULT_CONFIG;
-use crate::sink::HOMES;
+use crate::sinks::HOMES;
 use requirements::{Host, Requirement};
 
 pub mod requirements;

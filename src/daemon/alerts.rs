@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::alert::email::{MailError, Mailer, SmtpReceipt};
-use crate::alert::{
+use crate::clock::Clock;
+use crate::mail::{MailError, Mailer, SmtpReceipt};
+use rotator_core::config::AlertsPolicy;
+use rotator_core::incidents::{
     self, AlertEvent, AlertState, Condition, Conditions, Flush, Incident, Mail, NextMail, Scope,
     Unreadable, Unsent,
 };
-use crate::clock::Clock;
-use crate::journal::checkpoint::{self, StreamSize};
-use crate::journal::{ALERTS, Entry, Journal, JournalError, Stream};
-use crate::policy::AlertsPolicy;
+use rotator_core::journal::checkpoint::{self, StreamSize};
+use rotator_core::journal::{ALERTS, Entry, Journal, JournalError, Stream};
 
 mod log;
 
@@ -71,7 +71,7 @@ enum AlertCommand {
 }
 
 impl AlertHandle {
-    /// Says everything that is wrong with an account, or with [`alert::DAEMON`]: an empty list says
+    /// Says everything that is wrong with an account, or with [`incidents::DAEMON`]: an empty list says
     /// that it is well. Returns once what follows from it is journaled, or the journal has refused
     /// it.
     pub async fn report(&self, account: &str, conditions: Vec<Condition>) {
@@ -258,7 +258,7 @@ impl<J: Journal + 'static> AlertTask<J> {
             return;
         }
         let now = self.clock.now();
-        let events = alert::assess(
+        let events = incidents::assess(
             &self.policy,
             &self.state,
             &self.conditions,
@@ -312,7 +312,7 @@ impl<J: Journal + 'static> AlertTask<J> {
         let mail_changed = policy.email != self.policy.email;
         self.policy = policy;
         self.conditions
-            .retain(|account, _| account == alert::DAEMON || managed.contains(account));
+            .retain(|account, _| account == incidents::DAEMON || managed.contains(account));
         self.managed = managed;
         if mail_changed
             && self
@@ -362,8 +362,12 @@ impl<J: Journal + 'static> AlertTask<J> {
                     .outbox
                     .iter()
                     .find(|unsent| unsent.mail.id == mail)?;
-                self.unrecorded
-                    .push(alert::mail_failed(unsent, scope, error, self.clock.now()));
+                self.unrecorded.push(incidents::mail_failed(
+                    unsent,
+                    scope,
+                    error,
+                    self.clock.now(),
+                ));
                 Some(scope)
             }
         }
@@ -404,7 +408,7 @@ impl<J: Journal + 'static> AlertTask<J> {
             let _gone = reply.send(Err(MailError::NotConfigured));
             return;
         };
-        let mail = alert::test_mail(&email, self.clock.now());
+        let mail = incidents::test_mail(&email, self.clock.now());
         tokio::spawn(async move { reply.send(Mailer::new(email).send(&mail).await) });
     }
 
@@ -423,7 +427,7 @@ impl<J: Journal + 'static> AlertTask<J> {
 
     fn nap(&self) -> Duration {
         let now = self.clock.now();
-        let due = alert::next_due(&self.policy, &self.state, now);
+        let due = incidents::next_due(&self.policy, &self.state, now);
         let nap = due.map_or(LONGEST_NAP, |due| (due - now).to_std().unwrap_or_default());
         let patient = self.sending.is_some() || self.journal_refuses;
         nap.clamp(

@@ -23,10 +23,10 @@ use tokio::task::JoinHandle;
 use super::DaemonError;
 use super::supervisor::{ReloadError, Supervisor, SupervisorError};
 use super::worker::RotationResult;
-use crate::event::GenerationNo;
-use crate::policy::Diagnostic;
 use crate::reconcile::{Adopt, Compacted, EventHistory, RevokeError};
-use crate::secret::Fingerprint;
+use rotator_core::event::GenerationNo;
+use rotator_core::secret::Fingerprint;
+use rotator_policy::Diagnostic;
 
 pub(crate) mod connection;
 
@@ -120,7 +120,7 @@ pub struct HistoryLine {
 #[serde(untagged)]
 pub enum HistoryEntry {
     /// One event, with its own fields.
-    Event(crate::event::Event),
+    Event(rotator_core::event::Event),
     /// What came before the first event that is still there.
     Earlier(Earlier),
 }
@@ -442,7 +442,7 @@ async fn reload(State(office): State<Arc<Supervisor>>) -> Response {
 }
 
 fn drawn(diagnostic: &Diagnostic) -> String {
-    diagnostic.render(crate::policy::Color::Never, None)
+    diagnostic.render(rotator_policy::Color::Never, None)
 }
 
 async fn adopt(

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::alerts::AlertHandle;
 use super::systemd::Systemd;
-use crate::account::AccountState;
-use crate::alert::Condition;
-use crate::plan::evidence::{Evidence, SinkContent};
 use crate::reconcile::Observer;
+use rotator_core::account::AccountState;
+use rotator_core::incidents::Condition;
+use rotator_core::plan::evidence::{Evidence, SinkContent};
 
 /// Whether an account is being worked on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,17 +21,19 @@ use super::waker::Waker;
 use super::worker::{RotationResult, StartMode, WorkerRequest, WorkerShared};
 use super::workers::Workers;
 use super::{DaemonError, Failing, ReloadLogging};
-use crate::alert::{Condition, DAEMON, Incident};
 use crate::clock::Clock;
-use crate::event::IncidentKind;
-use crate::journal::{ALERTS, Journal, SqliteJournal};
-use crate::policy::{AccountPolicy, Policy, PolicyErrors};
 use crate::reconcile::{
     self, AccountConfig, Adopt, AdoptError, EventHistory, HistoryError, ListError, ListedToken,
     RevokeError, RingexRateLimiter, TokenExchange,
 };
 use crate::ringcx::http::HttpApi;
-use crate::secret::Fingerprint;
+use crate::store::SqliteJournal;
+use rotator_core::config::{AccountPolicy, Policy};
+use rotator_core::event::IncidentKind;
+use rotator_core::incidents::{Condition, DAEMON, Incident};
+use rotator_core::journal::{ALERTS, Journal};
+use rotator_core::secret::Fingerprint;
+use rotator_policy::PolicyErrors;
 
 /// Everything the running process has.
 pub struct Supervisor {
@@ -226,7 +228,7 @@ impl Supervisor {
 
     async fn try_reload(&self) -> Result<(), ReloadError> {
         let old = self.policy().await;
-        let new = Arc::new(crate::policy::load(&old.path)?.policy);
+        let new = Arc::new(rotator_policy::load(&old.path)?.policy);
         if new.daemon.state_dir != old.daemon.state_dir
             || new.daemon.control_socket != old.daemon.control_socket
         {
@@ -555,7 +557,7 @@ impl Supervisor {
 pub async fn unmanaged(
     journal: &SqliteJournal,
     policy: &Policy,
-) -> Result<Vec<String>, crate::journal::JournalError> {
+) -> Result<Vec<String>, rotator_core::journal::JournalError> {
     let streams = journal.streams().await?;
     Ok(streams
         .into_iter()

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{AccountState, Generation, LastDelivery, SinkRecord};
-use crate::alert::Incident;
-use crate::event::{BackoffKey, GenerationNo, IncidentKind, Outcome};
-use crate::plan::evidence::SinkContent;
-use crate::plan::{Decision, adopted, adopted_retires_after, next_scheduled, retires_after};
-use crate::policy::{AccountPolicy, AuthConfigSink, SinkConfig, SinkKind, SinkPolicy};
 use crate::reconcile::{ConfigsOfAccount, ListedToken};
-use crate::secret::Fingerprint;
+use rotator_core::account::{AccountState, Generation, LastDelivery, SinkRecord};
+use rotator_core::config::{AccountPolicy, AuthConfigSink, SinkConfig, SinkKind, SinkPolicy};
+use rotator_core::event::{BackoffKey, GenerationNo, IncidentKind, Outcome};
+use rotator_core::incidents::Incident;
+use rotator_core::plan::evidence::SinkContent;
+use rotator_core::plan::{Decision, adopted, adopted_retires_after, next_scheduled, retires_after};
+use rotator_core::secret::Fingerprint;
 
 /// `status --json`
 #[derive(Clone, Debug, Serialize, Deserialize)]

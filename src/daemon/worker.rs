@@ -11,15 +11,15 @@ use super::status::{AlertObserver, StatusCache};
 use super::systemd::Systemd;
 use super::waker::Waker;
 use crate::clock::monotonic;
-use crate::event::GenerationNo;
-use crate::journal::{Journal, JournalError};
-use crate::plan::Decision;
 use crate::reconcile::{
     AccountConfig, Adopt, AdoptError, ConfigsOfAccount, ListError, ListedToken, PassOutcome,
     Reconciler, RevokeError, RingexRateLimiter, TokenExchange,
 };
 use crate::ringcx::TokenApi;
-use crate::secret::Fingerprint;
+use rotator_core::event::GenerationNo;
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::Decision;
+use rotator_core::secret::Fingerprint;
 
 /// How long the first try of a rotation that was asked for waits for other accounts.
 const LONGEST_WAIT_FOR_PEERS: Duration = Duration::from_secs(30);

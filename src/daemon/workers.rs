@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::status::AlertObserver;
 use super::worker::{AccountWorker, StartMode, WorkerRequest, WorkerShared};
 use crate::clock::Clock;
-use crate::journal::SqliteJournal;
 use crate::reconcile::{AccountConfig, HistoryError, Reconciler};
 use crate::ringcx::http::HttpApi;
+use crate::store::SqliteJournal;
 
 /// Orders that may wait for one account.
 const QUEUE: usize = 16;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::facts::{AccountFacts, DemoFacts};
 use super::stage::WEBHOOK;
-use crate::event::GenerationNo;
-use crate::secret::Fingerprint;
+use rotator_core::event::GenerationNo;
+use rotator_core::secret::Fingerprint;
 
 mod delivery;
 #[cfg(test)]

@@ -15,13 +15,14 @@ use super::stage::{
     env_text,
 };
 use super::story::Ending;
-use crate::account::AccountState;
-use crate::journal::{ALERTS, Journal, JournalError, SqliteJournal};
-use crate::policy::PolicyErrors;
 use crate::reconcile::{HistoryError, Recorded, history};
-use crate::secret::Fingerprint;
-use crate::simulate::receiver::ReceivedDelivery;
-use crate::simulate::{CallRecord, DeletedBy, FlowRecord, MintedBy};
+use crate::store::SqliteJournal;
+use rotator_core::account::AccountState;
+use rotator_core::journal::{ALERTS, Journal, JournalError};
+use rotator_core::secret::Fingerprint;
+use rotator_policy::PolicyErrors;
+use rotator_simulator::receiver::ReceivedDelivery;
+use rotator_simulator::{CallRecord, DeletedBy, FlowRecord, MintedBy};
 
 /// Everything the checks look at.
 #[derive(Clone)]
@@ -153,7 +154,7 @@ pub async fn gather(
             .map_err(|error| error.to_string());
         verified = verified.and_then(|sum| counted.map(|verified| sum + verified.rows));
     }
-    let policy = crate::policy::load(&stage.config())?.policy;
+    let policy = rotator_policy::load(&stage.config())?.policy;
     let overlap = policy
         .accounts
         .iter()
@@ -173,7 +174,7 @@ pub async fn gather(
         status: ending.status,
         stopping: ending.took,
         socket_gone: !stage.control_socket().exists(),
-        overlap: crate::clock::delta(overlap),
+        overlap: rotator_core::time::delta(overlap),
     })
 }
 

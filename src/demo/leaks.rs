@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::stage::DemoStage;
-use crate::simulate::PLANTED_SECRETS;
+use rotator_simulator::PLANTED_SECRETS;
 
 /// What the search came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! What the journal says, in words for people. Pure, but for asking the stand-in's record.
 
-use crate::account::AccountState;
-use crate::cli::Tone;
-use crate::event::{BackoffKey, Event, GenerationNo, MintSource, RetiredBy};
+use crate::console::Tone;
 use crate::reconcile::Recorded;
-use crate::secret::Fingerprint;
-use crate::simulate::Record;
+use rotator_core::account::AccountState;
+use rotator_core::event::{BackoffKey, Event, GenerationNo, MintSource, RetiredBy};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::Record;
 
 /// A sentence for an event, given the account's state just before it. Of many steps only the last
 /// is told.

@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::DemoStage;
-use crate::cli::{Exit, Palette};
+use crate::console::{Exit, Palette};
 
 /// Tells a child whose daemon it is to become: the demo's process id.
 const LEASH: &str = "RINGCX_ROTATOR_DEMO";

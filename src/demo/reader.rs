@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::monotonic;
-use crate::secret::Fingerprint;
-use crate::simulate::Record;
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::Record;
 
 /// Between two reads.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -109,7 +109,7 @@ fn read(file: &Path, record: &Record, tally: &Mutex<Tally>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::{Setup, Simulator};
+    use rotator_simulator::{Setup, Simulator};
     use std::io::Write as _;
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::Leftovers;
 use super::checks::Check;
 use super::stage::{ACCOUNTS, DemoStage};
 use super::timeline::Timeline;
-use crate::cli::{Exit, Tone};
+use crate::console::{Exit, Tone};
 
 /// Lines of the daemon's log that are shown where the story breaks off.
 const LOG_LINES: usize = 12;

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::Leftovers;
-use crate::secret::Fingerprint;
-use crate::simulate::mailbox::{Mailbox, MailboxSetup, Security};
-use crate::simulate::receiver::{Receiver, ReceiverSetup};
-use crate::simulate::{Authority, ConfigSpec, RingexSetup, Setup, Simulator, StartError, User};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::mailbox::{Mailbox, MailboxSetup, Security};
+use rotator_simulator::receiver::{Receiver, ReceiverSetup};
+use rotator_simulator::{Authority, ConfigSpec, RingexSetup, Setup, Simulator, StartError, User};
 
 mod policy;
 

@@ -16,12 +16,12 @@ use super::reader::{Reader, Tally};
 use super::stage::{Actor, CONFIG_PLACE, DemoStage, WEBHOOK};
 use super::timeline::{Timeline, TimelineEntry, grouped};
 use super::watch::JournalWatch;
-use crate::account::AccountState;
-use crate::cli::Tone;
 use crate::clock::monotonic;
-use crate::event::GenerationNo;
+use crate::console::Tone;
 use crate::reconcile::HistoryError;
-use crate::simulate::FlowRecord;
+use rotator_core::account::AccountState;
+use rotator_core::event::GenerationNo;
+use rotator_simulator::FlowRecord;
 
 mod acts;
 

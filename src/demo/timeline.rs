@@ -9,8 +9,8 @@ use std::io::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cli::{Palette, Tone};
 use crate::clock::Clock;
+use crate::console::{Palette, Tone};
 
 /// No line is wider, but for one that holds a longer word.
 const WIDTH: usize = 80;

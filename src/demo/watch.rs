@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::stage::ACCOUNTS;
-use crate::account::AccountState;
-use crate::event::GenerationNo;
-use crate::journal::SqliteJournal;
 use crate::reconcile::{HistoryError, Recorded, history};
+use crate::store::SqliteJournal;
+use rotator_core::account::AccountState;
+use rotator_core::event::GenerationNo;
 
 /// Follows the journal of a daemon.
 pub struct JournalWatch {

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::ringcx::auth_config::{self, Likeness, ShownKey};
 use crate::ringcx::redact;
 use crate::ringcx::wire::{self, BodyError};
-use crate::secret::redact::BLOT;
-use crate::secret::{Secret, Token};
+use rotator_core::secret::redact::BLOT;
+use rotator_core::secret::{Secret, Token};
 
 /// What a body may be said to be, digits taken out. Nothing of it can be in there.
 const SENTENCES: [&str; 17] = [

@@ -19,7 +19,6 @@ use crate::clock::Clock;
 use crate::daemon::control::{HistoryLine, Revoked, RotateOutcome, connection, routes};
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{PlanView, StatusView, TokensView};
-use crate::policy;
 
 const PASSWORD: &str = "canary of the password";
 const TOKEN: &str = "aws80:canary-5c1d-4c1f-8a1d-55a371c0a9";
@@ -106,9 +105,10 @@ impl Rig {
             token = path("token").display(),
         );
         put(&path("config.toml"), text);
-        let policy = policy::load(&path("config.toml"));
-        let policy =
-            policy.unwrap_or_else(|errors| panic!("{}", errors.render(policy::Color::Never, None)));
+        let policy = rotator_policy::load(&path("config.toml"));
+        let policy = policy.unwrap_or_else(|errors| {
+            panic!("{}", errors.render(rotator_policy::Color::Never, None))
+        });
 
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::secret::Token;
-use crate::sink::env_file::text::{self, Value};
+use crate::sinks::env_file::text::{self, Value};
+use rotator_core::secret::Token;
 
 /// What the seeds assign.
 pub const KEY: &str = "KEY";

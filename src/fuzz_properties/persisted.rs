@@ -3,12 +3,12 @@
 
 use chrono::DateTime;
 
-use crate::account::AccountState;
-use crate::alert::AlertEvent;
-use crate::journal::{Entry, Row};
-use crate::policy::{FileAccess, FileSink};
 use crate::reconcile;
-use crate::sink::file;
+use crate::sinks::file;
+use rotator_core::account::AccountState;
+use rotator_core::config::{FileAccess, FileSink};
+use rotator_core::incidents::AlertEvent;
+use rotator_core::journal::{Entry, Row};
 
 /// Each line a row's body; of `@alerts` too, with the word before it for a kind.
 pub fn journal(bytes: &[u8]) {

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::secret::Fingerprint;
-use crate::sink::message;
+use crate::sinks::message;
+use rotator_core::secret::Fingerprint;
 
 /// The token of the seeds, whose fingerprint is a receipt.
 pub const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";

@@ -8,16 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::list::ListError;
 use super::{Observer, Reconciler};
-use crate::account::Stage;
-use crate::event::{Event, GenerationNo};
-use crate::journal::{Journal, JournalError};
-use crate::plan::evidence::{FileScan, SinkContent};
-use crate::plan::{Next, plan};
 use crate::ringcx::TokenApi;
-use crate::secret::Fingerprint;
-use crate::secret::find::Wanted;
-use crate::sink::blocking;
-use crate::sink::search::search;
+use crate::sinks::blocking;
+use crate::sinks::search::search;
+use rotator_core::account::Stage;
+use rotator_core::event::{Event, GenerationNo};
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::evidence::{FileScan, SinkContent};
+use rotator_core::plan::{Next, plan};
+use rotator_core::secret::Fingerprint;
+use rotator_core::secret::find::Wanted;
 
 /// What an operator wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]

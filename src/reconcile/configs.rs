@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::list::ListError;
 use super::observe::RingcxCaller;
 use super::{Observer, Reconciler};
-use crate::event::BackoffKey;
-use crate::journal::Journal;
 use crate::ringcx::auth_config::AuthConfig;
 use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
-use crate::secret::redact;
+use rotator_core::event::BackoffKey;
+use rotator_core::journal::Journal;
+use rotator_core::secret::redact;
 
 /// One auth config, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]

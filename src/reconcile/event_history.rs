@@ -4,11 +4,11 @@
 use chrono::{DateTime, Utc};
 
 use super::{Observer, Reconciler};
-use crate::account::AccountState;
-use crate::event::Event;
-use crate::journal::checkpoint::{self, StreamSize};
-use crate::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
 use crate::ringcx::TokenApi;
+use rotator_core::account::AccountState;
+use rotator_core::event::Event;
+use rotator_core::journal::checkpoint::{self, StreamSize};
+use rotator_core::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
 
 /// A journal row that cannot be understood.
 #[derive(Debug, thiserror::Error)]

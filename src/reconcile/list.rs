@@ -5,11 +5,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::Interrupt;
 use super::{Observer, Reconciler};
-use crate::event::BackoffKey;
-use crate::journal::{Journal, JournalError};
-use crate::plan::{Look, Step};
 use crate::ringcx::TokenApi;
-use crate::secret::Fingerprint;
+use rotator_core::event::BackoffKey;
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::{Look, Step};
+use rotator_core::secret::Fingerprint;
 
 /// One token on the server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

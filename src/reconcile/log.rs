@@ -5,9 +5,9 @@
 
 use tracing::{debug, error, info, warn};
 
-use crate::account::AccountState;
-use crate::alert::IncidentKey;
-use crate::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::account::AccountState;
+use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::incidents::IncidentKey;
 
 /// Logs what was just recorded.
 pub fn event(account: &str, state: &AccountState, event: &Event) {

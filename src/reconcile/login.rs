@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::pass::Interrupt;
 use super::session::Access;
 use super::{Observer, Reconciler};
-use crate::account::LOGIN_WINDOW;
-use crate::event::{BackoffKey, Event, IncidentKind};
-use crate::journal::Journal;
-use crate::plan::backoff::{FailureReport, failed};
-use crate::policy::{AdminLogin, LoginPolicy};
 use crate::ringcx::{Credentials, LoginTokens, TokenApi};
-use crate::secret::{Secret, SecretTag};
+use crate::secret_source;
+use rotator_core::account::LOGIN_WINDOW;
+use rotator_core::config::{AdminLogin, LoginPolicy};
+use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::journal::Journal;
+use rotator_core::plan::backoff::{FailureReport, failed};
+use rotator_core::secret::{Secret, SecretTag};
 
 mod ringex;
 pub use ringex::{RefusedBy, explain};
@@ -48,7 +49,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         login: &AdminLogin,
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
-        let password = match login.password.read_aside().await {
+        let password = match secret_source::read_async(&login.password).await {
             Ok(password) => password,
             Err(error) => return self.login_failed(format!("password: {error}")).await,
         };
@@ -123,7 +124,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) async fn tag_secrets(&self) -> Option<SecretTag> {
         match &self.assignment.account.login {
             LoginPolicy::Admin(login) => {
-                let password = login.password.read_aside().await.ok()?;
+                let password = secret_source::read_async(&login.password).await.ok()?;
                 Some(self.tag_of_admin(login, &password))
             }
             LoginPolicy::RingEx(login) => self.tag_secrets_of(login).await,

@@ -6,14 +6,14 @@ use futures_util::future::join_all;
 
 use super::pass::Interrupt;
 use super::{Observer, Reconciler};
-use crate::event::{BackoffKey, Event, GenerationNo, IncidentKind};
-use crate::journal::Journal;
-use crate::plan::evidence::ConsumerAck;
-use crate::policy::{Notify, NotifyWhat, SinkPolicy};
 use crate::process::{self, Ended, ProcessError, Program};
 use crate::ringcx::{TokenApi, redact};
-use crate::secret::redact::encoded;
-use crate::sink::{atomic_file, blocking};
+use crate::sinks::{atomic_file, blocking};
+use rotator_core::config::{Notify, NotifyWhat, SinkPolicy};
+use rotator_core::event::{BackoffKey, Event, GenerationNo, IncidentKind};
+use rotator_core::journal::Journal;
+use rotator_core::plan::evidence::ConsumerAck;
+use rotator_core::secret::redact::encoded;
 
 /// A fingerprint, or a number, and what people put around it.
 const LARGEST_CLAIM: u64 = 1024;
@@ -150,7 +150,7 @@ fn advice(policy: &Notify, ended: &Ended) -> &'static str {
 }
 
 /// A file that anybody may have written.
-fn claim(found: Result<atomic_file::FileRead, crate::sink::SinkError>) -> Option<ConsumerAck> {
+fn claim(found: Result<atomic_file::FileRead, crate::sinks::SinkError>) -> Option<ConsumerAck> {
     let found = match found {
         Ok(atomic_file::FileRead::Absent) => return None,
         Ok(atomic_file::FileRead::File(found)) => found,
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_consumer_says_a_fingerprint_or_a_number_and_anything_else_is_told() {
-        let fingerprint = crate::secret::Fingerprint::of(b"token");
+        let fingerprint = rotator_core::secret::Fingerprint::of(b"token");
         assert_eq!(
             written(format!("{fingerprint}\n").as_bytes()),
             Some(ConsumerAck::Uses(fingerprint))
@@ -238,7 +238,7 @@ mod tests {
             what,
             timeout: std::time::Duration::from_secs(1),
         };
-        let action = crate::policy::UnitAction::Restart;
+        let action = rotator_core::config::UnitAction::Restart;
         let unit = notify(NotifyWhat::Unit {
             unit: "dialer.service".to_owned(),
             action,

@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::Interrupt;
 use super::{Observer, Reconciler};
-use crate::account::{AccountState, SinkRecord};
-use crate::event::{BackoffKey, GenerationNo};
-use crate::journal::Journal;
-use crate::plan::Look;
-use crate::plan::evidence::{ListedBy, SinkContent};
-use crate::policy::SinkPolicy;
 use crate::ringcx::{ApiError, Auth, TokenApi};
-use crate::secret::{Fingerprint, Secret, Token};
-use crate::sink::auth_config::CALLS_OF_A_LOOK;
-use crate::sink::{AnySink, ReadBack, RingcxAccess, Sink, SinkContext, SinkError};
+use crate::sinks::auth_config::CALLS_OF_A_LOOK;
+use crate::sinks::{AnySink, ReadBack, RingcxAccess, Sink, SinkContext, SinkError};
+use rotator_core::account::{AccountState, SinkRecord};
+use rotator_core::config::SinkPolicy;
+use rotator_core::event::{BackoffKey, GenerationNo};
+use rotator_core::journal::Journal;
+use rotator_core::plan::Look;
+use rotator_core::plan::evidence::{ListedBy, SinkContent};
+use rotator_core::secret::{Fingerprint, Secret, Token};
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) async fn look(

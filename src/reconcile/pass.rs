@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{HistoryError, Observer, Reconciler};
-use crate::event::BackoffKey;
-use crate::journal::{Journal, JournalError};
-use crate::plan::{Next, plan};
 use crate::ringcx::TokenApi;
-use crate::secret::SecretTag;
+use rotator_core::event::BackoffKey;
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::{Next, plan};
+use rotator_core::secret::SecretTag;
 
 /// No honest pass has more steps; one that does is going round in circles.
 const MOST_STEPS: usize = 500;
@@ -87,7 +87,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let wait = wait.min(retry.max).min(LONGEST_REFUSAL).max(retry.initial);
         self.refusals = self.refusals.saturating_add(1);
         PassReport {
-            wake_at: crate::clock::after(self.clock.now(), wait),
+            wake_at: rotator_core::time::after(self.clock.now(), wait),
             end: PassOutcome::Journal(error),
         }
     }
@@ -120,7 +120,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(halt) => return self.halted(halt, wake_at),
             }
         }
-        let wake_at = crate::clock::after(self.clock.now(), self.assignment.account.retry.max);
+        let wake_at =
+            rotator_core::time::after(self.clock.now(), self.assignment.account.retry.max);
         PassReport {
             wake_at,
             end: PassOutcome::Circling,
@@ -138,8 +139,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 end: PassOutcome::AtRest,
             },
             Interrupt::Journal(error) => {
-                let wake_at =
-                    crate::clock::after(self.clock.now(), self.assignment.account.retry.initial);
+                let wake_at = rotator_core::time::after(
+                    self.clock.now(),
+                    self.assignment.account.retry.initial,
+                );
                 PassReport {
                     wake_at,
                     end: PassOutcome::Journal(error.into()),

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 use super::list::ListError;
 use super::pass::Interrupt;
 use super::{Observer, Reconciler};
-use crate::journal::{Journal, JournalError};
-use crate::plan::{Blocked, Look, Step, check_for_operator};
 use crate::ringcx::TokenApi;
-use crate::secret::Fingerprint;
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::{Blocked, Look, Step, check_for_operator};
+use rotator_core::secret::Fingerprint;
 
 /// Why a token was not deleted.
 #[derive(Debug, thiserror::Error)]

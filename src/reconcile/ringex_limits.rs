@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event_history::load_state;
-use crate::account::{LOGIN_WINDOW, RingexUse};
-use crate::journal::{ALERTS, Journal};
-use crate::policy::{LoginPolicy, Policy};
+use rotator_core::account::{LOGIN_WINDOW, RingexUse};
+use rotator_core::config::{LoginPolicy, Policy};
+use rotator_core::journal::{ALERTS, Journal};
 
 /// Whoever does not come so long after its turn loses it.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);

@@ -6,13 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::Interrupt;
 use super::{Observer, Reconciler};
-use crate::clock::after;
-use crate::event::{BackoffKey, Event, IncidentKind};
-use crate::journal::Journal;
-use crate::plan::backoff::{FailureReport, failed};
-use crate::plan::evidence::{ListedBy, TokenList};
 use crate::ringcx::{ApiError, Auth, Listing, TokenApi};
-use crate::secret::Token;
+use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::journal::Journal;
+use rotator_core::plan::backoff::{FailureReport, failed};
+use rotator_core::plan::evidence::{ListedBy, TokenList};
+use rotator_core::secret::Token;
+use rotator_core::time::after;
 
 /// A long wait is made in stretches of this, so that it is seen to be one and not a hang.
 const STRETCH: Duration = Duration::from_secs(5);

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::clock::monotonic;
-use crate::policy::RingcxPolicy;
 use crate::ringcx::{LoginTokens, RingexAccess};
-use crate::secret::{Fingerprint, Secret, SecretTag, Token};
+use rotator_core::config::RingcxPolicy;
+use rotator_core::secret::{Fingerprint, Secret, SecretTag, Token};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

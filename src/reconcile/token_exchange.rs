@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 
-use crate::event::PeerToken;
-use crate::secret::Fingerprint;
-use crate::template::RenderedToken;
+use rotator_core::event::PeerToken;
+use rotator_core::secret::Fingerprint;
+use rotator_core::template::RenderedToken;
 
 /// The board on which accounts tell each other.
 #[derive(Clone, Default)]
@@ -228,8 +228,8 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::event::GenerationNo;
-    use crate::secret::Token;
+    use rotator_core::event::GenerationNo;
+    use rotator_core::secret::Token;
 
     fn token(generation: u64) -> PeerToken {
         let fingerprint = Fingerprint::of(format!("aws80:token-{generation}").as_bytes());

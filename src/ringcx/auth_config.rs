@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::wire::{BodyError, json, text};
 use super::{ApiError, Auth};
-use crate::secret::{Secret, Token, redact};
+use rotator_core::secret::{Secret, Token, redact};
 
 #[cfg(test)]
 mod tests;

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::clock::{Clock, monotonic};
 use crate::failpoint;
-use crate::policy::{LoginEncoding, RingcxPolicy};
-use crate::secret::{Secret, Token};
+use rotator_core::config::{LoginEncoding, RingcxPolicy};
+use rotator_core::secret::{Secret, Token};
 
 mod answer;
 mod auth_config;

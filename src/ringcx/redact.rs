@@ -6,8 +6,8 @@
 use serde_json::Value;
 
 #[cfg(test)]
-use crate::secret::redact::{BLOT, MAX_SAID};
-pub use crate::secret::redact::{line, plain};
+use rotator_core::secret::redact::{BLOT, MAX_SAID};
+pub use rotator_core::secret::redact::{line, plain};
 
 #[cfg(test)]
 mod tests;

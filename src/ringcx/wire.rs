@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
-use crate::secret::{Fingerprint, Secret, Token, TokenFormError};
+use rotator_core::secret::{Fingerprint, Secret, Token, TokenFormError};
 
 mod jwt;
 #[cfg(test)]

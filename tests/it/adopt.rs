@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::{Call, DeletedBy};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{Call, DeletedBy};
 use serde_json::{Value, json};
 
 use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded};

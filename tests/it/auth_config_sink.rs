@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::{Call, ConfigAccess, KeyForm};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{Call, ConfigAccess, KeyForm};
 
 use crate::env::{TestEnv, USER, eventually, recorded};
 

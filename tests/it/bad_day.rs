@@ -13,23 +13,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ringcx_rotator::account::AccountState;
-use ringcx_rotator::alert::{
-    self, AlertEvent, AlertState, Condition, Conditions, Flush, NextMail, Scope, assess,
-    mail_failed,
-};
 use ringcx_rotator::clock::{Clock, monotonic};
-use ringcx_rotator::journal::checkpoint::{self, StreamSize};
-use ringcx_rotator::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
-use ringcx_rotator::plan::evidence::Evidence;
-use ringcx_rotator::policy::{self, AlertsPolicy, Policy};
 use ringcx_rotator::reconcile::{AccountConfig, Observer, PassOutcome, Reconciler};
 use ringcx_rotator::ringcx::auth_config::{Answering, AuthConfig, AuthConfigId, AuthConfigs};
 use ringcx_rotator::ringcx::{
     ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
     TokenApi, VisibleAccount,
 };
-use ringcx_rotator::secret::{Secret, Token};
+use rotator_core::account::AccountState;
+use rotator_core::config::{AlertsPolicy, Policy};
+use rotator_core::incidents::{
+    self, AlertEvent, AlertState, Condition, Conditions, Flush, NextMail, Scope, assess,
+    mail_failed,
+};
+use rotator_core::journal::checkpoint::{self, StreamSize};
+use rotator_core::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
+use rotator_core::plan::evidence::Evidence;
+use rotator_core::secret::{Secret, Token};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -437,7 +437,7 @@ impl Desk {
     }
 
     fn look(&mut self, news: &Conditions, now: DateTime<Utc>) {
-        let due = alert::next_due(&self.policy, &self.state, now).is_some_and(|due| due <= now);
+        let due = incidents::next_due(&self.policy, &self.state, now).is_some_and(|due| due <= now);
         if news.is_empty() && !due {
             return;
         }
@@ -528,8 +528,8 @@ fn policy_of(dir: &Path) -> Policy {
     }
     let config = dir.join("config.toml");
     write(&config, text.as_bytes());
-    policy::load(&config)
-        .unwrap_or_else(|errors| panic!("{}", errors.render(policy::Color::Never, None)))
+    rotator_policy::load(&config)
+        .unwrap_or_else(|errors| panic!("{}", errors.render(rotator_policy::Color::Never, None)))
         .policy
 }
 

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ringcx_rotator::event::Event;
-use ringcx_rotator::journal::{Entry, Journal, SqliteJournal};
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::Call;
+use ringcx_rotator::store::SqliteJournal;
+use rotator_core::event::Event;
+use rotator_core::journal::{Entry, Journal};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::Call;
 use rusqlite::Connection;
 use serde_json::Value;
 

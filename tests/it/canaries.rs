@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::receiver::{Behavior, Receiver, ReceiverSetup, Signature};
-use ringcx_rotator::simulate::{
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::mailbox::{MailBehavior, Mailbox, MailboxSetup};
+use rotator_simulator::receiver::{Behavior, Receiver, ReceiverSetup, Signature};
+use rotator_simulator::{
     AuthKind, Call, CallRecord, Effect, Fault, PLANTED_SECRETS, RetryAfter, RingexSetup, Times,
 };
 
@@ -410,8 +410,8 @@ async fn provoke(
         Call::Refresh,
         Fault::Status(
             401,
-            ringcx_rotator::simulate::RetryAfter::Absent,
-            ringcx_rotator::simulate::Effect::None,
+            rotator_simulator::RetryAfter::Absent,
+            rotator_simulator::Effect::None,
         ),
         Times::Always,
     );

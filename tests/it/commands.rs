@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::{Call, Fault, Times};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::mailbox::{MailBehavior, Mailbox, MailboxSetup};
+use rotator_simulator::{Call, Fault, Times};
 use serde_json::Value;
 
 use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded};

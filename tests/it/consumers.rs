@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::Call;
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::Call;
 use serde_json::Value;
 
 use crate::env::{TestEnv, eventually, recorded};

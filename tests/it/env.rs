@@ -14,7 +14,7 @@ use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::simulate::{Call, Record, RingexSetup, Setup, Simulator, User};
+use rotator_simulator::{Call, Record, RingexSetup, Setup, Simulator, User};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;

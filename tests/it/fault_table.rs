@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringcx_rotator::account::AccountState;
-use ringcx_rotator::alert::{AlertEvent, Condition};
 use ringcx_rotator::clock::Clock;
 use ringcx_rotator::daemon::alerts::{AlertHandle, AlertTask};
-use ringcx_rotator::event::IncidentKind;
-use ringcx_rotator::journal::{ALERTS, Journal, SqliteJournal};
-use ringcx_rotator::plan::evidence::Evidence;
-use ringcx_rotator::policy::{self, Policy};
 use ringcx_rotator::reconcile::{AccountConfig, Observer, PassOutcome, Reconciler};
 use ringcx_rotator::ringcx::http::HttpApi;
-use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, Record, RingexSetup, Setup, Simulator, Times};
+use ringcx_rotator::store::SqliteJournal;
+use rotator_core::account::AccountState;
+use rotator_core::config::Policy;
+use rotator_core::event::IncidentKind;
+use rotator_core::incidents::{AlertEvent, Condition};
+use rotator_core::journal::{ALERTS, Journal};
+use rotator_core::plan::evidence::Evidence;
+use rotator_simulator::receiver::{Receiver, ReceiverSetup};
+use rotator_simulator::{Call, Fault, Record, RingexSetup, Setup, Simulator, Times};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -672,7 +673,7 @@ auth-config-id = "{CONFIG}"
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    policy::load(&path)
+    rotator_policy::load(&path)
         .unwrap_or_else(|errors| panic!("{errors}"))
         .policy
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use ringcx_rotator::simulate::receiver::{Behavior, Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, Times};
+use rotator_simulator::receiver::{Behavior, Receiver, ReceiverSetup};
+use rotator_simulator::{Call, Fault, Times};
 
 use crate::env::{PASSWORD, TestEnv, eventually, recorded, user};
 

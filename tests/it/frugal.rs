@@ -1,6 +1,6 @@
 //! What a rotation and a check cost, by the stand-in's own count.
 
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 
 use crate::env::{TestEnv, eventually};
 

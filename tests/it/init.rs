@@ -7,8 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ringcx_rotator::policy;
-use ringcx_rotator::simulate::{Call, RingexSetup};
+use rotator_simulator::{Call, RingexSetup};
 
 use crate::env::{PASSWORD, Ran, TestEnv, USER, eventually, user};
 
@@ -138,7 +137,7 @@ async fn flags_are_enough_and_the_password_rests_in_its_credential_alone() {
         );
     }
 
-    let loaded = policy::load(&config).unwrap();
+    let loaded = rotator_policy::load(&config).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let email = loaded.policy.alerts.email.unwrap();
     assert_eq!(

@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringcx_rotator::clock::{Clock, monotonic};
-use ringcx_rotator::event::Event;
-use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::receiver::{Behavior, Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Effect, Fault, MintedBy, RetryAfter, Times};
+use rotator_core::event::Event;
+use rotator_simulator::mailbox::{Mailbox, MailboxSetup};
+use rotator_simulator::receiver::{Behavior, Receiver, ReceiverSetup};
+use rotator_simulator::{Call, Effect, Fault, MintedBy, RetryAfter, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 use serde_json::Value;
 
 use crate::env::{TestEnv, eventually};

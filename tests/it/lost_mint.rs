@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, Times};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{Call, Effect, Fault, RetryAfter, Times};
 use serde_json::Value;
 
 use crate::env::{TestEnv, USER, eventually, recorded};

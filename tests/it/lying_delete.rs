@@ -1,7 +1,7 @@
 //! A delete that RingCX says is done and is not: the list is what counts, someone is told, and it
 //! is tried again after growing waits.
 
-use ringcx_rotator::simulate::{Call, DeleteForm};
+use rotator_simulator::{Call, DeleteForm};
 
 use crate::env::{TestEnv, eventually};
 

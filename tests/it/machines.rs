@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ringcx_rotator::clock::Clock;
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 
 use crate::env::{Daemon, TestEnv, eventually, user, write};
 

@@ -1,7 +1,7 @@
 //! A fault that lasts is told of once, and its end once, by a real mail server.
 
-use ringcx_rotator::simulate::mailbox::{MailBehavior, Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, Times};
+use rotator_simulator::mailbox::{MailBehavior, Mailbox, MailboxSetup};
+use rotator_simulator::{Call, Effect, Fault, RetryAfter, Times};
 
 use crate::env::{PATIENCE, TestEnv, eventually, recorded};
 

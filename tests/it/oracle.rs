@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ringcx_rotator::account::AccountState;
-use ringcx_rotator::alert::{AlertEvent, AlertState};
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::event::{Event, GenerationNo};
-use ringcx_rotator::journal::{ALERTS, Journal, SqliteJournal};
 use ringcx_rotator::reconcile;
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::mailbox::Mailbox;
-use ringcx_rotator::simulate::receiver::Receiver;
-use ringcx_rotator::simulate::{AuthKind, Call, DeletedBy, MintedBy, Record};
+use ringcx_rotator::store::SqliteJournal;
+use rotator_core::account::AccountState;
+use rotator_core::event::{Event, GenerationNo};
+use rotator_core::incidents::{AlertEvent, AlertState};
+use rotator_core::journal::{ALERTS, Journal};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::mailbox::Mailbox;
+use rotator_simulator::receiver::Receiver;
+use rotator_simulator::{AuthKind, Call, DeletedBy, MintedBy, Record};
 
 /// In the name of every temporary file of ours.
 pub const TEMP_INFIX: &str = ".ringcx-rotator.";
@@ -480,7 +481,7 @@ fn order(account: &Account<'_>, story: &Story, record: &Record) -> Vec<String> {
             } => {
                 if let Some((_, deliveries)) = deliveries.as_ref().filter(|(name, _)| name == sink)
                 {
-                    let of = |it: &ringcx_rotator::simulate::receiver::ReceivedDelivery| {
+                    let of = |it: &rotator_simulator::receiver::ReceivedDelivery| {
                         it.token().map(|token| Fingerprint::of(token.as_bytes()))
                     };
                     let came = deliveries

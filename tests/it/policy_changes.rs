@@ -1,8 +1,8 @@
 //! What a changed policy does, and what others do to our sinks and tokens.
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::Call;
-use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::Call;
+use rotator_simulator::mailbox::{Mailbox, MailboxSetup};
 use serde_json::Value;
 
 use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded, user};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::simulate::{Call, Record};
+use rotator_simulator::{Call, Record};
 
 use crate::env::{TestEnv, install_tls, recorded};
 

@@ -1,6 +1,6 @@
 //! A password that RingCX refuses is sent once: accounts lock.
 
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 
 use crate::env::{PASSWORD, TestEnv, eventually, recorded};
 

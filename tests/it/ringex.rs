@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ringcx_rotator::simulate::{Call, Effect, Fault, RetryAfter, RingexSetup, Times};
+use rotator_simulator::{Call, Effect, Fault, RetryAfter, RingexSetup, Times};
 
 use crate::broken_journal::sql;
 use crate::env::{PASSWORD, TestEnv, USER, by_ringex, eventually, recorded, user};

@@ -2,7 +2,7 @@
 //! only, and one that fails is an incident that says what the command said, and not what it
 //! printed.
 
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 
 use crate::env::{PASSWORD, TestEnv, USER, eventually, user};
 

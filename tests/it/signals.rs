@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringcx_rotator::simulate::{Call, Fault, Times};
+use rotator_simulator::{Call, Fault, Times};
 
 use crate::env::{TestEnv, eventually, recorded};
 

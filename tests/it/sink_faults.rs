@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::simulate::Call;
+use rotator_simulator::Call;
 use serde_json::Value;
 use tokio::runtime::Handle;
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringcx_rotator::clock::monotonic;
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::{Call, Record};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{Call, Record};
 
 use crate::env::{PASSWORD, TestEnv, USER, eventually, recorded, user};
 

@@ -1,7 +1,7 @@
 //! What is refused, what is doubted, and how that reads.
 
 use super::{ACCOUNT, Setup, accepted, check, refused};
-use ringcx_rotator::policy::{self, Color, Severity};
+use rotator_policy::{Color, Severity};
 
 /// The account with one more line in it, in the account's table.
 fn with(line: &str) -> String {
@@ -70,14 +70,14 @@ fn colours_are_had_only_when_asked_for() {
 #[test]
 fn a_file_that_cannot_be_read_says_so() {
     let setup = Setup::new("");
-    let missing = policy::load(&setup.directory.path().join("absent.toml")).unwrap_err();
+    let missing = rotator_policy::load(&setup.directory.path().join("absent.toml")).unwrap_err();
     let text = missing.render(Color::Never, None);
     assert!(
         text.contains("--config") && text.contains("RINGCX_ROTATOR_CONFIG"),
         "{text}"
     );
-    assert!(policy::load(setup.directory.path()).is_err());
-    assert!(policy::load(std::path::Path::new("")).is_err());
+    assert!(rotator_policy::load(setup.directory.path()).is_err());
+    assert!(rotator_policy::load(std::path::Path::new("")).is_err());
     check(
         &format!("# {}\n{ACCOUNT}", "x".repeat(1 << 20)),
         &["the file is larger than 1 MiB"],

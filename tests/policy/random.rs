@@ -3,14 +3,14 @@
 
 use super::{ACCOUNT, Setup};
 use proptest::prelude::*;
-use ringcx_rotator::policy::{self, Color};
+use rotator_policy::Color;
 
 /// Loads, renders, and looks for the canary in what is told.
 fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
     let setup = Setup::new("");
     setup.add("config.toml", bytes);
     let told = match setup.load() {
-        Ok(loaded) => policy::render(&loaded.warnings, Color::Never, Some(60)),
+        Ok(loaded) => rotator_policy::render(&loaded.warnings, Color::Never, Some(60)),
         Err(errors) => {
             prop_assert!(!errors.diagnostics().is_empty());
             errors.render(Color::Always, Some(60))

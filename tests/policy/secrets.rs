@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{ACCOUNT, Setup};
-use ringcx_rotator::policy::{Color, LoginPolicy};
-use ringcx_rotator::secret::SecretSource;
+use rotator_core::config::LoginPolicy;
+use rotator_core::secret::SecretSource;
+use rotator_policy::Color;
 
 /// Loads a faulty policy that holds the canary, and looks for it in everything that comes back.
 #[track_caller]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Setup, accepted, example};
-use ringcx_rotator::event::GenerationNo;
-use ringcx_rotator::policy::{self, SinkKind};
-use ringcx_rotator::secret::{SecretSource, Token};
-use ringcx_rotator::template::{RenderedToken, Values};
+use rotator_core::config::SinkKind;
+use rotator_core::event::GenerationNo;
+use rotator_core::secret::{SecretSource, Token};
+use rotator_core::template::{RenderedToken, Values};
 
 const SHIPPED: &str = include_str!("../../config/ringcx-rotator.toml");
 
@@ -27,7 +27,7 @@ pub fn uncommented(text: &str) -> String {
 }
 
 #[track_caller]
-fn load(text: &str) -> Result<policy::Loaded, policy::PolicyErrors> {
+fn load(text: &str) -> Result<rotator_policy::Loaded, rotator_policy::PolicyErrors> {
     let setup = Setup::new(text);
     std::fs::create_dir(setup.directory.path().join("accounts.d")).unwrap();
     let mut loaded = setup.load()?;
@@ -174,9 +174,10 @@ const EXAMPLES: [(&str, &str, &[&str]); 9] = [
 #[test]
 fn every_example_loads_without_a_warning_and_has_the_accounts_that_it_shows() {
     for (name, _, accounts) in EXAMPLES {
-        let loaded = policy::load(&example("examples").join(name)).unwrap_or_else(|errors| {
-            panic!("{}", errors.render(policy::Color::Never, None));
-        });
+        let loaded =
+            rotator_policy::load(&example("examples").join(name)).unwrap_or_else(|errors| {
+                panic!("{}", errors.render(rotator_policy::Color::Never, None));
+            });
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
         let names: Vec<&str> = loaded
             .policy
@@ -229,7 +230,7 @@ fn shown(account: &str, number: u64) -> RenderedToken {
 fn every_template_of_the_examples_makes_a_file_with_the_tokens_in_it() {
     let mut rendered = 0;
     for (name, ..) in EXAMPLES {
-        let policy = policy::load(&example("examples").join(name))
+        let policy = rotator_policy::load(&example("examples").join(name))
             .unwrap()
             .policy;
         for account in &policy.accounts {

@@ -1,7 +1,7 @@
 //! What is chosen, what is asked of the daemon, and what is said before.
 
 use super::*;
-use crate::plan::tests::scene::{days, hours, policy, start};
+use rotator_core::testing::{days, hours, policy, start};
 
 fn token(byte: u8) -> FoundToken {
     FoundToken {

@@ -2,13 +2,16 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use crate::account::LOGIN_WINDOW;
-use crate::cli::output::Screen;
 use crate::clock::Clock;
-use crate::journal::SqliteJournal;
-use crate::policy::{AccountPolicy, AdminLogin, LoginPolicy, Policy, RingExLogin, RingcxPolicy};
+use crate::console::Screen;
 use crate::reconcile::{RefusedBy, RingexRateLimiter, explain};
 use crate::ringcx::{Credentials, LoginTokens, RingexCredentials, TokenApi, ringex_user};
+use crate::secret_source;
+use crate::store::SqliteJournal;
+use rotator_core::account::LOGIN_WINDOW;
+use rotator_core::config::{
+    AccountPolicy, AdminLogin, LoginPolicy, Policy, RingExLogin, RingcxPolicy,
+};
 
 /// Logs in accounts one after the other; those that share a RingEX app wait for each other.
 pub struct LogIn<'a, A> {
@@ -49,9 +52,7 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
     }
 
     async fn as_admin(&self, login: &AdminLogin) -> Result<(LoginTokens, String), String> {
-        let password = login
-            .password
-            .read_aside()
+        let password = secret_source::read_async(&login.password)
             .await
             .map_err(|error| format!("password: {error}"))?;
         let username = &login.username;
@@ -73,14 +74,10 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
         account: &str,
         login: &RingExLogin,
     ) -> Result<(LoginTokens, String), String> {
-        let client_secret = login
-            .client_secret
-            .read_aside()
+        let client_secret = secret_source::read_async(&login.client_secret)
             .await
             .map_err(|error| format!("client-secret: {error}"))?;
-        let jwt = login
-            .jwt
-            .read_aside()
+        let jwt = secret_source::read_async(&login.jwt)
             .await
             .map_err(|error| format!("jwt: {error}"))?;
         self.await_turn(account, login).await?;

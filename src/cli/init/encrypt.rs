@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use secrecy::zeroize::Zeroizing;
 
 use super::Keep;
-use crate::secret::Secret;
+use rotator_core::secret::Secret;
 
 /// In which form.
 pub enum StoredSecret {

@@ -10,7 +10,7 @@ use rustix::termios::{
 use secrecy::zeroize::Zeroizing;
 
 use super::InitError;
-use crate::secret::Secret;
+use rotator_core::secret::Secret;
 
 const CTRL_C: u8 = 0x03;
 const CTRL_D: u8 = 0x04;

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::unit::requirements::{Needs, Requirement};
-use crate::policy::UnitAction;
+use rotator_core::config::UnitAction;
 
 /// Where the rule goes.
 pub const PLACE: &str = "/etc/polkit-1/rules.d/50-ringcx-rotator.rules";

@@ -35,8 +35,8 @@ fn policy(account: &str, rest: &str) -> (tempfile::TempDir, Policy) {
         ),
     )
     .unwrap();
-    let loaded = crate::policy::load(&path).unwrap_or_else(|errors| {
-        panic!("{}", errors.render(crate::policy::Color::Never, None));
+    let loaded = rotator_policy::load(&path).unwrap_or_else(|errors| {
+        panic!("{}", errors.render(rotator_policy::Color::Never, None));
     });
     let mut policy = loaded.policy;
     policy.path = crate::cli::DEFAULT_CONFIG.into();

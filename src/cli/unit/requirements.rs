@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::Capability;
 use crate::cli::DEFAULT_CONFIG;
-use crate::policy::{AccountPolicy, FileAccess, NotifyWhat, Policy, UnitAction};
-use crate::secret::SecretSource;
+use rotator_core::config::{AccountPolicy, FileAccess, NotifyWhat, Policy, UnitAction};
+use rotator_core::secret::SecretSource;
 
 /// One thing that the daemon must be able to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,9 @@
 
 use tracing::{error, info, warn};
 
-use crate::alert::{AlertEvent, AlertState, IncidentKey, Resolution};
-use crate::event::IncidentKind;
-use crate::journal::{ALERTS, JournalError};
+use rotator_core::event::IncidentKind;
+use rotator_core::incidents::{AlertEvent, AlertState, IncidentKey, Resolution};
+use rotator_core::journal::{ALERTS, JournalError};
 
 /// One line for each event that was journaled. `before` is the state without it.
 pub(super) fn event(event: &AlertEvent, before: &AlertState) {

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
-use crate::alert::DAEMON;
-use crate::alert::email::mailbox::{SmtpBehavior, SmtpServer};
-use crate::event::IncidentKind;
-use crate::journal::{Entry, SqliteJournal, Stream};
-use crate::policy::{EmailPolicy, SmtpTls};
+use crate::mail::mailbox::{SmtpBehavior, SmtpServer};
+use crate::store::SqliteJournal;
+use rotator_core::config::{EmailPolicy, SmtpTls};
+use rotator_core::event::IncidentKind;
+use rotator_core::incidents::DAEMON;
+use rotator_core::journal::{Entry, Stream};
 
 const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
 const RESOLVED: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (RESOLVED)\r\n";

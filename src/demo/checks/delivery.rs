@@ -7,10 +7,10 @@ use super::super::stage::WEBHOOK;
 use super::super::timeline::grouped;
 use super::tokens::promoted;
 use super::{Check, ROTATIONS, fingerprint};
-use crate::account::Generation;
-use crate::event::Event;
-use crate::secret::Fingerprint;
-use crate::simulate::receiver::{ReceivedDelivery, Signature};
+use rotator_core::account::Generation;
+use rotator_core::event::Event;
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::receiver::{ReceivedDelivery, Signature};
 
 pub(super) fn reads(facts: &DemoFacts) -> Check {
     let good: u64 = facts

@@ -13,10 +13,10 @@ use super::super::leaks::LeakReport;
 use super::super::reader::Tally;
 use super::super::stage::{ACCOUNTS, CONFIG, DemoLogin, ENV_FILE, SINKS};
 use super::*;
-use crate::event::{DeliveryReceipt, Event, MintSource, Outcome, RetiredBy};
 use crate::reconcile::Recorded;
-use crate::simulate::receiver::{ReceivedDelivery, Signature};
-use crate::simulate::{AuthKind, Call, CallRecord, DeletedBy, Fault, FlowRecord, MintedBy};
+use rotator_core::event::{DeliveryReceipt, Event, MintSource, Outcome, RetiredBy};
+use rotator_simulator::receiver::{ReceivedDelivery, Signature};
+use rotator_simulator::{AuthKind, Call, CallRecord, DeletedBy, Fault, FlowRecord, MintedBy};
 
 const GENERATIONS: u64 = 5;
 

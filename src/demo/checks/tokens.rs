@@ -8,10 +8,10 @@ use super::super::facts::{AccountFacts, DemoFacts, TokenFact};
 use super::super::stage::DemoLogin;
 use super::delivery::{carried, was_taken};
 use super::{Check, ROTATIONS, fingerprint, list};
-use crate::event::{Event, GenerationNo, MintSource, RetiredBy};
 use crate::reconcile::Recorded;
-use crate::secret::Fingerprint;
-use crate::simulate::{Call, DeletedBy, Fault};
+use rotator_core::event::{Event, GenerationNo, MintSource, RetiredBy};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{Call, DeletedBy, Fault};
 
 /// Of each account's promotions, those that every sink, and every witness beside the journal, knew
 /// first.

@@ -2,10 +2,10 @@
 
 use super::super::stage::{ACCOUNTS, Actor, ENV_FILE};
 use super::{QUIET, Story, StoryError};
-use crate::event::{Event, GenerationNo, MintSource};
-use crate::secret::Fingerprint;
-use crate::simulate::receiver::Behavior;
-use crate::simulate::{Call, Fault, Times};
+use rotator_core::event::{Event, GenerationNo, MintSource};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::receiver::Behavior;
+use rotator_simulator::{Call, Fault, Times};
 
 impl Story<'_> {
     /// From the first token to SIGTERM.

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::account::tests::any_events::events;
-use crate::event::{BackoffKey, GenerationNo, IncidentKind, MintSource, Outcome, RetiredBy};
-use crate::journal::SqliteJournal;
-use crate::plan::tests::scene::start;
-use crate::secret::{Fingerprint, Secret, SecretTag};
+use crate::store::SqliteJournal;
+use rotator_core::event::{BackoffKey, GenerationNo, IncidentKind, MintSource, Outcome, RetiredBy};
+use rotator_core::secret::{Fingerprint, Secret, SecretTag};
+use rotator_core::testing::events::events;
+use rotator_core::testing::start;
 
 fn rows(events: &[(DateTime<Utc>, Event)]) -> Vec<Row> {
     (1..)
@@ -179,7 +179,7 @@ fn full_life() -> Vec<Event> {
         Event::Delivered {
             sink: text("app"),
             generation: number(1),
-            taken: crate::event::DeliveryReceipt::default(),
+            taken: rotator_core::event::DeliveryReceipt::default(),
         },
         Event::Proved {
             sink: text("app"),

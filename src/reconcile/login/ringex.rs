@@ -5,16 +5,18 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::after;
-use crate::event::{BackoffKey, Event, IncidentKind};
-use crate::journal::Journal;
-use crate::plan::backoff::{FailureReport, failed};
-use crate::policy::{LoginPolicy, RingExLogin, RingcxPolicy};
 use crate::reconcile::pass::Interrupt;
 use crate::reconcile::session::CachedAccess;
 use crate::reconcile::{Observer, Reconciler};
 use crate::ringcx::{ApiError, RingexAccess, RingexCredentials, TokenApi, ringex_user};
-use crate::secret::{Secret, SecretError, SecretTag};
+use crate::secret_source;
+use crate::secret_source::SecretError;
+use rotator_core::config::{LoginPolicy, RingExLogin, RingcxPolicy};
+use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::journal::Journal;
+use rotator_core::plan::backoff::{FailureReport, failed};
+use rotator_core::secret::{Secret, SecretTag};
+use rotator_core::time::after;
 
 /// How long an app is left alone that was told so without a time: documented limits are per minute.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
@@ -206,7 +208,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if !self.state.login_differs(&self.assignment.account) {
             return Ok(());
         }
-        match login.jwt.clone().read_aside().await {
+        match secret_source::read_async(&login.jwt).await {
             Ok(jwt) => self.note_user(&jwt).await.map(drop),
             Err(error) => {
                 tracing::debug!(account = self.name(), %error, "JWT cannot be read yet");
@@ -234,8 +236,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
 /// Both side by side: each may be a command.
 async fn read(login: &RingExLogin) -> Result<RingexSecrets, String> {
-    let (client_secret, jwt) =
-        futures_util::future::join(login.client_secret.read_aside(), login.jwt.read_aside()).await;
+    let (client_secret, jwt) = futures_util::future::join(
+        secret_source::read_async(&login.client_secret),
+        secret_source::read_async(&login.jwt),
+    )
+    .await;
     let named = |name: &str, error: SecretError| format!("{name}: {error}");
     Ok(RingexSecrets {
         client_secret: client_secret.map_err(|error| named("client-secret", error))?,

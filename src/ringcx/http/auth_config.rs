@@ -5,7 +5,7 @@ use reqwest::{Method, header};
 use super::{HttpApi, MAX_BODY, MAX_LIST, exposed};
 use crate::ringcx::Auth;
 use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigId, AuthConfigs};
-use crate::secret::Token;
+use rotator_core::secret::Token;
 
 /// The path of an account's auth configs; segments, so that no id can lead elsewhere.
 fn configs(account_id: &str) -> [&str; 8] {

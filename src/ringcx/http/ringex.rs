@@ -11,9 +11,9 @@ use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, Method, Url};
 
 use super::{HttpApi, MAX_BODY, fields, form, host_and_port};
-use crate::policy::RingcxPolicy;
 use crate::ringcx::{ApiError, LoginTokens, RingexAccess, RingexCredentials, wire};
-use crate::secret::Secret;
+use rotator_core::config::RingcxPolicy;
+use rotator_core::secret::Secret;
 
 /// What RFC 6749, section 5.2, calls a refusal of the client or of its grant: sent again it would
 /// be refused again.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use ringcx_rotator::event::{Event, GenerationNo};
-use ringcx_rotator::simulate::{Call, KeyForm, Record};
+use rotator_core::event::{Event, GenerationNo};
+use rotator_simulator::{Call, KeyForm, Record};
 
 use super::stage::{OTHER, Scenario};
 use crate::env::{TestEnv, USER};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringcx_rotator::clock::{Clock, monotonic};
-use ringcx_rotator::simulate::mailbox::{Mailbox, MailboxSetup};
-use ringcx_rotator::simulate::receiver::{Receiver, ReceiverSetup};
-use ringcx_rotator::simulate::{Call, Fault, MintedBy, RingexSetup, Times};
+use rotator_simulator::mailbox::{Mailbox, MailboxSetup};
+use rotator_simulator::receiver::{Receiver, ReceiverSetup};
+use rotator_simulator::{Call, Fault, MintedBy, RingexSetup, Times};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 
-use ringcx_rotator::secret::Fingerprint;
-use ringcx_rotator::simulate::{ConfigAccess, KeyForm};
+use rotator_core::secret::Fingerprint;
+use rotator_simulator::{ConfigAccess, KeyForm};
 use serde_json::Value;
 
 use crate::env::TestEnv;

@@ -60,7 +60,7 @@ async fn a_success_with_a_senseless_body_may_have_been_done() {
         error.to_string(),
         "answered 200, but the body is an HTML page"
     );
-    assert_eq!(error.outcome(), crate::event::Outcome::Unknown);
+    assert_eq!(error.outcome(), rotator_core::event::Outcome::Unknown);
     assert!(matches!(
         login(&server.api()).await,
         Err(ApiError::Nonsense { status: 200, .. })

@@ -55,7 +55,7 @@ async fn a_refused_connection_proves_that_nothing_was_sent() {
         error.to_string(),
         format!("cannot reach {address}: connection refused")
     );
-    assert_eq!(error.outcome(), crate::event::Outcome::NotDone);
+    assert_eq!(error.outcome(), rotator_core::event::Outcome::NotDone);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_connection_closed_before_an_answer_may_have_minted_and_is_not_tried_a
     let server = Server::answering("").await;
     let error = mint(&server.api()).await.err().unwrap();
     may_have_been_done(&error, "connection closed before an answer");
-    assert_eq!(error.outcome(), crate::event::Outcome::Unknown);
+    assert_eq!(error.outcome(), rotator_core::event::Outcome::Unknown);
     server.only_request().await;
 }
 

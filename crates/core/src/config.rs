@@ -1,0 +1,417 @@
+//! What a valid policy says, defaults filled in.
+//!
+//! Plain data. Reading it from TOML, and every reason why a file is not a policy, is in the `policy`
+//! crate; a [`Policy`] that came from there needs no second check.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::SecretSource;
+
+mod consumer;
+mod kind;
+mod login;
+mod sinks;
+mod time_zone;
+
+pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
+pub use kind::{SinkConfig, SinkKind};
+pub use login::{AdminLogin, LoginPolicy, RingExLogin};
+pub use sinks::{AuthConfigSink, CommandInput, CommandSink, DEFAULT_MODE, PeerSink, TemplateSink};
+pub use time_zone::TimeZone;
+
+/// A whole, valid policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The main file, absolute.
+    pub path: PathBuf,
+    /// `[daemon]`
+    pub daemon: DaemonPolicy,
+    /// `[log]`
+    pub log: LogPolicy,
+    /// `[ringcx]`
+    pub ringcx: RingcxPolicy,
+    /// Every `[[account]]`, in the order of the file, then those of `accounts-dir` by file name.
+    pub accounts: Vec<AccountPolicy>,
+    /// `[alerts]`
+    pub alerts: AlertsPolicy,
+}
+
+/// `[daemon]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct DaemonPolicy {
+    /// Holds the journal and the lock.
+    pub state_dir: PathBuf,
+    /// Where `status`, `rotate` and the others reach the daemon.
+    pub control_socket: PathBuf,
+    /// Where more accounts are read from.
+    pub accounts_dir: Option<PathBuf>,
+    /// How many accounts are worked on at once.
+    pub max_concurrent_accounts: usize,
+    /// How long a step in flight may take after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogPolicy {
+    /// A `tracing` filter, known to parse.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `journald` under systemd, else `text`.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// Straight to the journal of systemd, with fields.
+    Journald,
+}
+
+/// `[ringcx]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct RingcxPolicy {
+    /// Scheme, host and port, and a path prefix if any; never a user, query or fragment.
+    pub base_url: url::Url,
+    /// Where RingEX answers, by the same rules.
+    pub ringex_url: url::Url,
+    /// An extra trust anchor, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// For the TCP and TLS handshakes.
+    pub connect_timeout: Duration,
+    /// For a whole call, body included.
+    pub request_timeout: Duration,
+    /// How the login's fields are sent.
+    pub login_encoding: LoginEncoding,
+    /// Per account.
+    pub logins_per_minute: u32,
+    /// Per RingEX app.
+    pub ringex_logins_per_minute: u32,
+    /// Per account.
+    pub requests_per_minute: u32,
+}
+
+/// How the login's fields are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginEncoding {
+    /// In the query string, as documented.
+    Query,
+    /// As a form body, as RingCX's own web app does.
+    Form,
+}
+
+/// One `[[account]]`, defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountPolicy {
+    /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
+    pub name: String,
+    /// How it logs in, and as whom.
+    pub login: LoginPolicy,
+    /// When to rotate.
+    pub schedule: Schedule,
+    /// What happens to old tokens.
+    pub retention: Retention,
+    /// How failures are tried again.
+    pub retry: Retry,
+    /// How often sinks and the token are looked at between rotations.
+    pub check_every: Duration,
+    /// How long a fresh token may take to work.
+    pub verify_within: Duration,
+    /// Whether verifying also calls `GET admin/accounts`.
+    pub smoke_test: bool,
+    /// Where tokens go.
+    pub sinks: Vec<SinkPolicy>,
+    /// Required template sinks of other accounts that hold a token of this one too.
+    pub peer_sinks: Vec<PeerSink>,
+}
+
+/// When to rotate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// A cron line or an interval.
+    pub timing: Timing,
+    /// In which the cron line is read.
+    pub timezone: TimeZone,
+    /// The widest spread of a run, drawn from account and occurrence.
+    pub jitter: Duration,
+}
+
+/// A cron line or an interval.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one an account, and it lives in its policy"
+)]
+pub enum Timing {
+    /// `cron = "…"`
+    Cron(CronExpr),
+    /// `every = "…"`: that long after the last rotation began.
+    Every(Duration),
+}
+
+/// A cron line known to parse, and to come due at some time.
+#[derive(Clone)]
+pub struct CronExpr {
+    /// As written in the policy.
+    pub text: String,
+    /// As understood.
+    pub cron: croner::Cron,
+}
+
+impl fmt::Debug for CronExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CronExpr({:?})", self.text)
+    }
+}
+
+impl PartialEq for CronExpr {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// What happens to old tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retention {
+    /// The age at which a token may go.
+    pub max_age: Duration,
+    /// How long a token stays after its successor was promoted.
+    pub overlap: Duration,
+    /// With so many of ours alive nothing is minted.
+    pub max_live: u32,
+    /// What to do with tokens that are not ours.
+    pub foreign: Foreign,
+    /// What to do with the one new token on the list after a mint whose answer was lost.
+    pub lost_mint: LostMintPolicy,
+}
+
+/// What to do with tokens that are not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// Counted, shown, never touched.
+    Keep,
+    /// They age from when they were first seen, and retire under the same rule.
+    Adopt,
+}
+
+/// What to do with the one new token on the list after a mint whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostMintPolicy {
+    /// It becomes the generation that was intended.
+    Recover,
+    /// It is left alone as foreign, with an incident.
+    Keep,
+}
+
+/// How failures are tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// The first wait.
+    pub initial: Duration,
+    /// The longest wait.
+    pub max: Duration,
+    /// The wait after a login answered 401 or 403.
+    pub rejected_login: Duration,
+}
+
+/// One `[[account.sink]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkPolicy {
+    /// Unique in its account, `[a-z0-9][a-z0-9-]{0,62}`.
+    pub name: String,
+    /// Whether promotion and retirement wait for it.
+    pub required: bool,
+    /// What it is.
+    pub kind: SinkKind,
+    /// What is run once its file is proved.
+    pub notify: Option<Notify>,
+    /// Where its consumer says which token it uses.
+    pub acknowledge: Option<Acknowledge>,
+}
+
+/// Who may read a file.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct FileAccess {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Name or id.
+    pub owner: Option<String>,
+    /// Name or id.
+    pub group: Option<String>,
+}
+
+/// `type = "file"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileSink {
+    /// Absolute.
+    pub path: PathBuf,
+    /// `mode` is 0600 where the policy is silent.
+    pub access: FileAccess,
+    /// Whether a `\n` ends the file.
+    pub trailing_newline: bool,
+}
+
+/// `type = "env-file"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvFileSink {
+    /// Absolute.
+    pub path: PathBuf,
+    /// `[A-Za-z_][A-Za-z0-9_]*`
+    pub key: String,
+    /// Kept as they are where the policy is silent; a new file is 0600.
+    pub access: FileAccess,
+}
+
+/// `type = "webhook"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookSink {
+    /// https, or http on loopback.
+    pub url: WebhookUrl,
+    /// The signing key: `whsec_<base64>`, or raw bytes.
+    pub secret: SecretSource,
+    /// Sent with every request. Values may be secret: never shown.
+    pub headers: Vec<(String, HeaderSecret)>,
+    /// For a whole try.
+    pub timeout: Duration,
+    /// What counts as having arrived.
+    pub receipt: Receipt,
+}
+
+/// A webhook's address. Path and query may be a secret, so it shows as scheme, host and port only.
+#[derive(Clone, PartialEq)]
+pub struct WebhookUrl(url::Url);
+
+impl WebhookUrl {
+    /// Takes an address that was checked.
+    pub fn new(url: url::Url) -> Self {
+        Self(url)
+    }
+
+    /// The whole address. Every call is a place to check for leaks.
+    pub fn expose(&self) -> &url::Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.origin().ascii_serialization())
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A header's value, which may be a secret.
+#[derive(Clone, PartialEq)]
+pub struct HeaderSecret(String);
+
+impl HeaderSecret {
+    /// Takes a value that was checked.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value. Every call is a place to check for leaks.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HeaderSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// What counts as a webhook having arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Any 2xx.
+    Status,
+    /// 2xx with JSON whose `fingerprint` is the token's.
+    Fingerprint,
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertsPolicy {
+    /// An incident still open is mailed again after this.
+    pub repeat_after: Duration,
+    /// Whether the end of an incident is mailed.
+    pub resolved: bool,
+    /// A rotation or retirement due for longer is an incident of its own.
+    pub overdue_after: Duration,
+    /// Where mail goes; without it incidents are only logged and shown.
+    pub email: Option<EmailPolicy>,
+}
+
+/// `[alerts.email]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmailPolicy {
+    /// A mailbox.
+    pub from: String,
+    /// Mailboxes, at least one.
+    pub to: Vec<String>,
+    /// The SMTP server, by name or address (IPv6 without brackets).
+    pub host: String,
+    /// Its port; where the policy is silent 587, 465 or 25, as `tls` has it.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// AUTH, if the server wants it; there with `password` or not at all.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretSource>,
+    /// An extra trust anchor, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// For a whole mail.
+    pub timeout: Duration,
+}
+
+/// How an SMTP connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Plain, then STARTTLS, which must be offered.
+    StartTls,
+    /// TLS from the first byte.
+    Implicit,
+    /// None, only for loopback.
+    None,
+}
+
+impl Policy {
+    /// The account of this name.
+    pub fn account(&self, name: &str) -> Option<&AccountPolicy> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
+
+    /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
+    pub fn longest_call(&self) -> Duration {
+        let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
+        let calls = sinks.flat_map(|sink| {
+            [
+                sink.kind.longest_call(),
+                sink.notify.as_ref().map(|notify| notify.timeout),
+            ]
+        });
+        let logins = self
+            .accounts
+            .iter()
+            .map(|account| account.login.longest_read());
+        calls
+            .flatten()
+            .chain(logins)
+            .fold(self.ringcx.request_timeout, Duration::max)
+    }
+}

@@ -1,0 +1,364 @@
+//! What is to be done next for one account, and why. Pure: no I/O, no clock.
+//!
+//! [`plan`] is asked again after every step, with what the step changed. Recovery after a crash is
+//! the same call. The sections are tried in the order of [`plan`]'s body; the first that wants
+//! something is what is done next, the rest only say what they would do or wait for.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::account::{AccountState, Minted, Proved, Verified};
+use crate::config::AccountPolicy;
+use crate::event::{BackoffKey, Event, GenerationNo};
+use crate::secret::Fingerprint;
+use crate::time::after;
+
+pub mod backoff;
+mod consumers;
+mod deliver;
+pub mod evidence;
+mod mint;
+mod observations;
+mod retire;
+
+pub use consumers::{MissingAck, notifications_owed, unacknowledged};
+use evidence::{Doubt, Evidence, ListedBy, TokenList};
+pub use mint::{RotationDue, due, next_scheduled};
+pub use retire::{
+    Blocked, Reason, Retirable, adopted, adopted_retires_after, check_for_operator, retires_after,
+};
+
+/// A list older than this is fetched again before anything rests on it.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// What is to be done for an account.
+#[derive(Debug, PartialEq)]
+pub struct Decision {
+    /// The one thing to do now.
+    pub next: Next,
+    /// All that is to be done as far as can be foreseen, in order.
+    pub steps: Vec<PlannedStep>,
+    /// What is waited for.
+    pub waiting: Vec<Waiting>,
+    /// What an operator should know though nothing is wrong.
+    pub notices: Vec<String>,
+    /// Other accounts whose token a sink of this one waits for.
+    pub awaits: BTreeSet<String>,
+    /// When to plan again at the latest.
+    pub wake_at: DateTime<Utc>,
+}
+
+/// The one thing to do now.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Append these events: they follow from what was seen.
+    Record(Vec<Event>),
+    /// Perform this step, then plan again.
+    Do(Step),
+    /// Nothing, until [`Decision::wake_at`].
+    Rest,
+}
+
+/// One thing the driver can do.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Look at something; nothing is changed.
+    Look(Look),
+    /// Mint a token; `baseline` is every token on the server.
+    Mint {
+        /// The generation it is to become.
+        generation: GenerationNo,
+        /// Every token on the server.
+        baseline: BTreeSet<Fingerprint>,
+    },
+    /// See whether a fresh token works.
+    Verify(Minted),
+    /// Put a token into these sinks, side by side.
+    Deliver {
+        /// The token.
+        token: Verified,
+        /// Their names.
+        sinks: Vec<String>,
+    },
+    /// See that these sinks hold the token, and use what they hold.
+    Prove {
+        /// The token.
+        token: Verified,
+        /// Their names.
+        sinks: Vec<String>,
+    },
+    /// Tell those who read these sinks, which are all told in the same way and at once.
+    Notify {
+        /// Their names.
+        sinks: Vec<String>,
+    },
+    /// Make the pending token the current one.
+    Promote(Proved),
+    /// Delete a token and see that it is gone.
+    Delete(Retirable),
+}
+
+/// Something to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Read every sink that can be read.
+    Sinks,
+    /// Ask every sink whether it could take a token.
+    Preflight,
+    /// List with the current token, which thereby is seen to work.
+    ListAsCurrent,
+    /// List with a login.
+    ListByLogin,
+}
+
+/// One line of what is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// What.
+    pub action: Action,
+    /// To what: a sink, or a fingerprint.
+    pub target: Option<String>,
+    /// Why.
+    pub because: String,
+}
+
+/// The actions of `plan --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A new token is made.
+    Mint,
+    /// It is found out what became of a mint.
+    ResolveMint,
+    /// A new token is tried.
+    Verify,
+    /// A token is put into a sink.
+    Deliver,
+    /// A sink is seen to hold it.
+    Prove,
+    /// Those who read a sink are told.
+    Notify,
+    /// It becomes the current one.
+    Promote,
+    /// An old one is deleted.
+    Delete,
+}
+
+impl Action {
+    /// As in `plan --json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mint => "mint",
+            Self::ResolveMint => "resolve-mint",
+            Self::Verify => "verify",
+            Self::Deliver => "deliver",
+            Self::Prove => "prove",
+            Self::Notify => "notify",
+            Self::Promote => "promote",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// One line of what is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What.
+    pub what: String,
+    /// Until when; `None`: until something happens.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// Decides what is to be done next.
+pub fn plan(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    seen: &Evidence,
+    now: DateTime<Utc>,
+) -> Decision {
+    let mut planner = Planner::new(policy, state, seen, now);
+    planner.record_observations();
+    planner.resolve_open_mint();
+    planner.finish_pending();
+    planner.repair_sinks();
+    planner.notify_consumers();
+    planner.await_acknowledgements();
+    planner.rotate();
+    planner.retire();
+    planner.check();
+    planner.decision
+}
+
+/// The work of one call: what is given, and the decision as it grows.
+struct Planner<'a> {
+    policy: &'a AccountPolicy,
+    state: &'a AccountState,
+    seen: &'a Evidence,
+    now: DateTime<Utc>,
+    decision: Decision,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        policy: &'a AccountPolicy,
+        state: &'a AccountState,
+        seen: &'a Evidence,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let decision = Decision {
+            next: Next::Rest,
+            steps: Vec::new(),
+            waiting: Vec::new(),
+            notices: Vec::new(),
+            awaits: BTreeSet::new(),
+            wake_at: after(now, policy.check_every),
+        };
+        Self {
+            policy,
+            state,
+            seen,
+            now,
+            decision,
+        }
+    }
+
+    /// Does this next, unless an earlier section wants something.
+    fn offer(&mut self, next: Next) {
+        if self.decision.next == Next::Rest {
+            self.decision.next = next;
+        }
+    }
+
+    fn look(&mut self, look: Look) {
+        self.offer(Next::Do(Step::Look(look)));
+    }
+
+    fn record(&mut self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.offer(Next::Record(events));
+        }
+    }
+
+    fn step(&mut self, action: Action, target: Option<String>, because: impl Into<String>) {
+        self.decision.steps.push(PlannedStep {
+            action,
+            target,
+            because: because.into(),
+        });
+    }
+
+    fn wait(&mut self, what: impl Into<String>, until: Option<DateTime<Utc>>) {
+        if let Some(until) = until {
+            self.wake(until);
+        }
+        self.decision.waiting.push(Waiting {
+            what: what.into(),
+            until,
+        });
+    }
+
+    /// Plan again at this time at the latest.
+    fn wake(&mut self, at: DateTime<Utc>) {
+        self.decision.wake_at = self.decision.wake_at.min(at);
+    }
+
+    /// Until when nothing may be asked of the server, if so.
+    fn server_held(&self) -> Option<DateTime<Utc>> {
+        let quiet = self.seen.backoff_until.filter(|until| *until > self.now);
+        self.state
+            .held_until(&BackoffKey::Server, self.now)
+            .max(quiet)
+    }
+
+    /// Until when no login may be sent, if so.
+    fn login_held(&self) -> Option<DateTime<Utc>> {
+        self.held(&BackoffKey::Login)
+    }
+
+    /// Until when this lane or the server is held back, if so.
+    fn held(&self, lane: &BackoffKey) -> Option<DateTime<Utc>> {
+        self.state
+            .held_until(lane, self.now)
+            .max(self.server_held())
+    }
+
+    /// The last list, if things may rest on it.
+    fn fresh_list(&self) -> Option<&'a TokenList> {
+        self.seen
+            .list
+            .as_ref()
+            .filter(|list| self.now - list.at <= FRESH && list.at <= self.now + FRESH)
+    }
+
+    /// The last list, if it was had with the current token.
+    fn list_as_current(&self) -> Option<&'a TokenList> {
+        let current = self.state.current()?.fingerprint;
+        self.fresh_list()
+            .filter(|list| list.by == ListedBy::Token(current) && list.tokens.contains(&current))
+    }
+
+    /// The last list, if it was had with a login.
+    fn list_by_login(&self) -> Option<&'a TokenList> {
+        self.fresh_list().filter(|list| list.by == ListedBy::Login)
+    }
+
+    /// Between rotations the server's list is looked at every `check-every`.
+    fn check(&mut self) {
+        let Some(current) = self.state.current() else {
+            return;
+        };
+        let doubt = self.seen.doubt(&current.fingerprint);
+        let next_check = self
+            .seen
+            .last_listed_at
+            .map(|at| after(at, self.policy.check_every));
+        // One further off than a whole turn is from before the clock was set back.
+        let is_due = next_check
+            .is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));
+        if let Some(until) = self.server_held() {
+            self.wake(until);
+            return;
+        }
+        // A rotation that is being tried again asks the server often enough.
+        let busy = self.state.trouble(&BackoffKey::Rotation).is_some();
+        // Another account needs the token's text, which a login's list has.
+        if self.seen.peers.is_wanted
+            && !self.seen.values.contains(&current.fingerprint)
+            && self.login_held().is_none()
+            && self.list_by_login().is_none()
+        {
+            self.look(Look::ListByLogin);
+        }
+        if (is_due && !busy) || doubt != Doubt::default() {
+            // A doubt is settled by asking as the other: two looks of the same kind prove less.
+            let by_login = doubt.wants_login()
+                && self.list_by_login().is_none()
+                && self.login_held().is_none();
+            self.look(if by_login {
+                Look::ListByLogin
+            } else {
+                Look::ListAsCurrent
+            });
+        }
+        if let Some(at) = next_check.filter(|at| *at > self.now) {
+            self.wake(at);
+        }
+        self.try_login_again();
+    }
+
+    /// A login that failed is tried again when its time has come, even where what it was for needs
+    /// none any more: its incident says so, and only a login can tell that it is over.
+    fn try_login_again(&mut self) {
+        if self.state.trouble(&BackoffKey::Login).is_none() {
+            return;
+        }
+        match self.login_held() {
+            Some(until) => self.wake(until),
+            None if self.list_by_login().is_none() => self.look(Look::ListByLogin),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,128 @@
+//! When something that failed is tried again.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::account::AccountState;
+use crate::config::Retry;
+use crate::event::{BackoffKey, Event, IncidentKind};
+use crate::secret::SecretTag;
+use crate::time::after;
+
+/// What failed, as the driver or the plan saw it.
+pub struct FailureReport {
+    /// What is to be held back.
+    pub lane: BackoffKey,
+    /// The incident it makes.
+    pub incident: IncidentKind,
+    /// In words without secrets.
+    pub error: String,
+    /// The server asked not to be called before.
+    pub retry_after: Option<Duration>,
+    /// For a rejected login: the tag of the secret that was rejected.
+    pub rejected: Option<SecretTag>,
+}
+
+impl FailureReport {
+    /// Trouble without a wish of the server's.
+    pub fn new(lane: BackoffKey, incident: IncidentKind, error: impl Into<String>) -> Self {
+        Self {
+            lane,
+            incident,
+            error: error.into(),
+            retry_after: None,
+            rejected: None,
+        }
+    }
+}
+
+/// The event that records trouble, with the time of the next try: `initial`, doubling to `max`,
+/// never before the server's own wish; after a rejected login, `rejected-login`.
+pub fn failed(
+    state: &AccountState,
+    retry: &Retry,
+    trouble: FailureReport,
+    now: DateTime<Utc>,
+) -> Event {
+    let FailureReport {
+        lane,
+        incident,
+        error,
+        retry_after,
+        rejected,
+    } = trouble;
+    let failures = state
+        .lanes
+        .get(&lane)
+        .map_or(0, |earlier| earlier.count)
+        .saturating_add(1);
+    let wait = if rejected.is_some() {
+        retry.rejected_login
+    } else {
+        doubling(retry, failures)
+    };
+    let wait = wait.max(retry_after.unwrap_or_default());
+    Event::AttemptFailed {
+        lane,
+        incident,
+        error,
+        failures,
+        next_attempt_at: after(now, wait),
+        rejected,
+    }
+}
+
+fn doubling(retry: &Retry, failures: u32) -> Duration {
+    let factor = 1_u32
+        .checked_shl(failures.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    retry
+        .initial
+        .saturating_mul(factor)
+        .min(retry.max.max(retry.initial))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_to_the_longest_and_never_overflow() {
+        let retry = Retry {
+            initial: Duration::from_secs(30),
+            max: Duration::from_secs(3600),
+            rejected_login: Duration::from_secs(21_600),
+        };
+        let waits: Vec<u64> = (1..=9)
+            .map(|failures| doubling(&retry, failures).as_secs())
+            .collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(doubling(&retry, u32::MAX).as_secs(), 3600);
+    }
+
+    /// The bound on everything that a failure brings with it: calls, rows, lines in the log.
+    #[test]
+    fn what_fails_all_day_is_tried_thirty_times() {
+        let policy = crate::plan::tests::scene::policy([]);
+        let tries = |rejected: Option<SecretTag>| {
+            let (mut state, mut now) =
+                (AccountState::default(), crate::plan::tests::scene::start());
+            let end = now + chrono::TimeDelta::days(1);
+            let mut count = 0;
+            while now < end {
+                let mut trouble =
+                    FailureReport::new(BackoffKey::Login, IncidentKind::LoginFailed, "no");
+                trouble.rejected = rejected;
+                let event = failed(&state, &policy.retry, trouble, now);
+                count += 1;
+                state.apply(count, now, &event);
+                now = state.held_until(&BackoffKey::Login, now).expect("a hold");
+            }
+            count
+        };
+        assert_eq!(tries(None), 30);
+        let tag = SecretTag::of("salt", &crate::secret::Secret::new("swordfish"));
+        assert_eq!(tries(Some(tag)), 4);
+    }
+}

@@ -1,0 +1,131 @@
+//! Those who read a sink: they are told once it is proved, and may have to say that they use it.
+//!
+//! Telling them is owed from before the token is written until it was done, so that a crash in
+//! between loses nothing: it is done again rather than not at all. Neither holds up promotion; both
+//! hold up the deletion of what they may still use (`plan/retire.rs`).
+
+use chrono::{DateTime, Utc};
+
+use super::{Action, Next, Planner, Step};
+use crate::account::{AccountState, LastDelivery, SinkRecord};
+use crate::config::{AccountPolicy, Acknowledge, Notify, SinkPolicy};
+use crate::event::{BackoffKey, Event, GenerationNo};
+use crate::time::after;
+
+/// A generation that a consumer has yet to say it uses.
+pub struct MissingAck {
+    /// Which.
+    pub generation: GenerationNo,
+    /// When it is late.
+    pub late_at: DateTime<Utc>,
+}
+
+/// What the consumer of this sink has yet to say.
+pub fn unacknowledged(acknowledge: &Acknowledge, record: &SinkRecord) -> Option<MissingAck> {
+    let (generation, proved_at) = record.proved?;
+    let said = record.acknowledged.map(|(number, _)| number);
+    let late_at = after(proved_at, acknowledge.within);
+    (said < Some(generation)).then_some(MissingAck {
+        generation,
+        late_at,
+    })
+}
+
+/// What is owed to the consumers of these sinks once they hold this generation, and is not owed
+/// yet: written down with the intent to deliver.
+pub fn notifications_owed(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    sinks: &[String],
+    generation: GenerationNo,
+) -> Vec<Event> {
+    let is_told = |name: &&String| {
+        policy
+            .sinks
+            .iter()
+            .any(|sink| sink.name == **name && sink.notify.is_some())
+    };
+    let is_owed = |name: &&String| {
+        state
+            .sinks
+            .get(*name)
+            .is_some_and(|record| record.notify_owed == Some(generation))
+    };
+    let owed = sinks.iter().filter(is_told).filter(|name| !is_owed(name));
+    owed.map(|name| Event::NotifyOwed {
+        sink: name.clone(),
+        generation,
+    })
+    .collect()
+}
+
+impl Planner<'_> {
+    /// Tell the consumers of sinks that are proved; all that are told in the same way are told at
+    /// once.
+    pub(super) fn notify_consumers(&mut self) {
+        let (policy, state) = (self.policy, self.state);
+        let owed = policy.sinks.iter().filter_map(|sink| {
+            let record = state.sinks.get(&sink.name)?;
+            Some((
+                sink,
+                sink.notify.as_ref()?,
+                record.notify_owed.filter(|_| is_settled(record))?,
+            ))
+        });
+        let mut groups: Vec<(&Notify, Vec<&SinkPolicy>)> = Vec::new();
+        for (sink, notify, generation) in owed {
+            let because = format!("{notify}: it was not told of generation {generation} yet");
+            self.step(Action::Notify, Some(sink.name.clone()), because);
+            match groups.iter_mut().find(|(other, _)| *other == notify) {
+                Some((_, sinks)) => sinks.push(sink),
+                None => groups.push((notify, vec![sink])),
+            }
+        }
+        for (notify, sinks) in groups {
+            let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
+            let held = names
+                .iter()
+                .map(|name| state.held_until(&BackoffKey::Notify(name.clone()), self.now));
+            match held.max().flatten() {
+                Some(until) => self.wait(format!("the next try of {notify}"), Some(until)),
+                None => self.offer(Next::Do(Step::Notify { sinks: names })),
+            }
+        }
+    }
+
+    /// What a consumer has yet to say is waited for, until it is late and longer.
+    pub(super) fn await_acknowledgements(&mut self) {
+        for sink in &self.policy.sinks {
+            let record = self.state.sinks.get(&sink.name);
+            let (Some(acknowledge), Some(record)) = (&sink.acknowledge, record) else {
+                continue;
+            };
+            let Some(missing) = unacknowledged(acknowledge, record) else {
+                continue;
+            };
+            let what = format!(
+                "the consumer of sink {} to acknowledge generation {}",
+                sink.name, missing.generation
+            );
+            self.wait(
+                what,
+                Some(missing.late_at).filter(|late_at| *late_at > self.now),
+            );
+        }
+    }
+}
+
+/// The newest that was sent there is proved, and nothing has changed since.
+fn is_settled(record: &SinkRecord) -> bool {
+    let newest = record
+        .proved
+        .is_some_and(|(proved, _)| Some(proved) == record.intended);
+    let done = match record.last_delivery {
+        LastDelivery::Done => true,
+        LastDelivery::Never | LastDelivery::Open | LastDelivery::Failed(_) => false,
+    };
+    newest && done && !record.awaits_proof && record.drifted.is_none()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Arithmetic with times and durations that cannot overflow.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A policy's duration as a signed one; longer ones than that can hold become the longest there is.
+pub fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// `at + duration`, or the end of time where that overflows.
+pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    at.checked_add_signed(delta(duration))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

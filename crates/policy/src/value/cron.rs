@@ -1,0 +1,226 @@
+//! Cron lines: five fields, or six with seconds first.
+//!
+//! `croner` takes more than is promised here (years, nicknames, names of months in the hour's
+//! field, empty list entries that match nothing); that is refused first, so that a line means to
+//! the daemon what it means to an operator. Knows nothing of time zones: a line that comes due in
+//! one does so in all.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+
+use super::{ValueError, ValueKind, kind};
+use rotator_core::config::CronExpr;
+use rotator_core::span::quoted;
+
+/// A cron line that comes due.
+pub(crate) const CRON: ValueKind<CronExpr> = kind("a cron line such as \"30 3 * * SUN\"", parse);
+
+const HELP: &str = "write minute, hour, day of month, month, day of week: \"30 3 * * SUN\"; a sixth field, seconds, may come first";
+
+/// Nicknames, which are no fields, and what they stand for.
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * SUN"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
+const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// The Gregorian calendar repeats itself after so many days, weekdays included.
+const CALENDAR_CYCLE: usize = 146_097;
+
+fn parse(text: &str) -> Result<CronExpr, ValueError> {
+    let refuse = |message: String| ValueError::new(message).help(HELP.to_owned());
+    if let Some((_, line)) = NICKNAMES
+        .iter()
+        .find(|(name, _)| text.trim().eq_ignore_ascii_case(name))
+    {
+        return Err(
+            ValueError::new("a cron line has 5 or 6 fields").help(format!("write \"{line}\""))
+        );
+    }
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    // Seconds may be left out; with them, every field has the same number.
+    let first = match fields.len() {
+        5 => 1,
+        6 => 0,
+        got => {
+            return Err(refuse(format!(
+                "a cron line has 5 or 6 fields, this has {got}"
+            )));
+        }
+    };
+    for (number, field) in (first..).zip(&fields) {
+        check_field(number, field).map_err(refuse)?;
+    }
+    let parser = CronParser::builder()
+        .seconds(Seconds::Optional)
+        .year(Year::Disallowed)
+        .build();
+    let cron = parser
+        .parse(&fields.join(" "))
+        .map_err(|error| refuse(plain(&error.to_string())))?;
+    if !comes_due(&cron) {
+        return Err(ValueError::new("this never comes due").help(
+            "no day of the calendar fits day of month and month (and, with a + before it, day of week)"
+                .to_owned(),
+        ));
+    }
+    Ok(CronExpr {
+        text: text.to_owned(),
+        cron,
+    })
+}
+
+/// Takes the field's names out, then looks at what is left.
+fn check_field(number: usize, field: &str) -> Result<(), String> {
+    let (what, names, letters): (&str, &[&str], &str) = match number {
+        0 => ("second", &[], ""),
+        1 => ("minute", &[], ""),
+        2 => ("hour", &[], ""),
+        3 => ("day of month", &[], "LW?"),
+        4 => ("month", &MONTHS, ""),
+        _ => ("day of week", &WEEKDAYS, "L#?+"),
+    };
+    if field.split(',').any(str::is_empty) {
+        return Err(format!("the {what} has an empty entry in its list"));
+    }
+    let upper = field.to_ascii_uppercase();
+    let left = names
+        .iter()
+        .fold(upper, |left, name| left.replace(name, "0"));
+    let belongs = |c: char| c.is_ascii_digit() || "*/,-".contains(c) || letters.contains(c);
+    match left.chars().all(belongs) {
+        true => Ok(()),
+        false => Err(format!("the {what} cannot be {}", quoted(field))),
+    }
+}
+
+/// `croner`'s words, in ours.
+fn plain(error: &str) -> String {
+    let said = error
+        .split_once(": ")
+        .map_or(error, |(_, said)| said)
+        .trim_end_matches('.');
+    format!(
+        "not a cron line: {}{}",
+        said[..1].to_lowercase(),
+        &said[1..]
+    )
+}
+
+/// Some day fits, and on it some hour, minute and second.
+fn comes_due(cron: &Cron) -> bool {
+    let pattern = &cron.pattern;
+    let time = (0..24).any(|hour| pattern.hour_match(hour).unwrap_or(false))
+        && (0..60).any(|minute| pattern.minute_match(minute).unwrap_or(false))
+        && (0..60).any(|second| pattern.second_match(second).unwrap_or(false));
+    let first = NaiveDate::from_ymd_opt(2024, 1, 1).expect("a date of the calendar");
+    time && first.iter_days().take(CALENDAR_CYCLE).any(|day| {
+        pattern.month_match(day.month()).unwrap_or(false)
+            && pattern
+                .day_match(day.year(), day.month(), day.day())
+                .unwrap_or(false)
+    })
+}
+
+/// The shortest time between its next few occurrences, reckoned in UTC from a fixed day.
+pub(crate) fn shortest_gap(expr: &CronExpr) -> Option<Duration> {
+    let mut at = DateTime::<Utc>::from_timestamp(1_704_067_200, 0).expect("2024-01-01 is a time");
+    let mut gaps = Vec::new();
+    for turn in 0..5 {
+        let next = expr.cron.find_next_occurrence(&at, false).ok()?;
+        if turn > 0 {
+            gaps.push((next - at).to_std().ok()?);
+        }
+        at = next;
+    }
+    gaps.into_iter().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn next(text: &str) -> String {
+        let expr = parse(text).unwrap();
+        let from = "2026-11-22T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        expr.cron
+            .find_next_occurrence(&from, false)
+            .unwrap()
+            .to_rfc3339()
+    }
+
+    #[test]
+    fn names_numbers_and_seconds_are_read() {
+        for (text, due) in [
+            ("30 3 * * SUN", "2026-11-22T03:30:00+00:00"),
+            ("30 3 * * 0", "2026-11-22T03:30:00+00:00"),
+            ("30 3 * * 7", "2026-11-22T03:30:00+00:00"),
+            ("30 3 * * sun", "2026-11-22T03:30:00+00:00"),
+            ("0 0 1 JAN *", "2027-01-01T00:00:00+00:00"),
+            ("15 30 3 * * MON-FRI", "2026-11-23T03:30:15+00:00"),
+            ("0 0 29 2 *", "2028-02-29T00:00:00+00:00"),
+            ("*/20 * * * *", "2026-11-22T00:20:00+00:00"),
+            ("0 12 * * FRI-SUN", "2026-11-22T12:00:00+00:00"),
+        ] {
+            assert_eq!(next(text), due, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cron_line_says_why() {
+        for (text, why) in [
+            ("", "a cron line has 5 or 6 fields, this has 0"),
+            ("* * * *", "a cron line has 5 or 6 fields, this has 4"),
+            (
+                "0 0 0 1 1 * 2026",
+                "a cron line has 5 or 6 fields, this has 7",
+            ),
+            ("@weekly", "a cron line has 5 or 6 fields"),
+            ("60 * * * *", "not a cron line: number out of bounds"),
+            ("0 24 * * *", "not a cron line: number out of bounds"),
+            ("0 0 * * 8", "not a cron line: number out of bounds"),
+            ("*/0 * * * *", "not a cron line: step cannot be zero"),
+            ("0 JAN * * *", "the hour cannot be `JAN`"),
+            ("0 , * * *", "the hour has an empty entry in its list"),
+            ("0 0 30 2 *", "this never comes due"),
+            ("0 0 31 APR,JUN,SEP,NOV *", "this never comes due"),
+        ] {
+            assert_eq!(
+                parse(text).map(|_| ()).map_err(|refusal| refusal.message),
+                Err(why.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_weekly_line_is_a_week_apart() {
+        let gap = |text| shortest_gap(&parse(text).unwrap()).unwrap();
+        assert_eq!(gap("30 3 * * SUN"), Duration::from_secs(7 * 86_400));
+        assert_eq!(gap("0 3,4 * * *"), Duration::from_secs(3600));
+        assert_eq!(gap("0 0 29 2 *"), Duration::from_secs(1461 * 86_400));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[0-9*,/#LW?+@A-Z-]{1,4}( [0-9*,/#LWSUNJA?+-]{1,4}){4,5}|\\PC{0,30}") {
+            if let Ok(expr) = parse(&text) {
+                prop_assert!(comes_due(&expr.cron));
+            }
+        }
+    }
+}

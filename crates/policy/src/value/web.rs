@@ -1,0 +1,237 @@
+//! Addresses and headers. Any of them may hold a secret, so no refusal repeats what was written.
+
+use reqwest::header::{HeaderName, HeaderValue};
+use url::{Host, Url};
+
+use super::{ValueError, ValueKind, kind};
+
+/// Where RingCX answers.
+pub(crate) const BASE_URL: ValueKind<Url> = kind(
+    "an address such as \"https://ringcx.ringcentral.com\"",
+    |text| {
+        let url = web_address(text)?;
+        match url.query() {
+            Some(_) => Err(ValueError::new("the address has a query")
+                .help(Some("leave out what follows the ?".to_owned()))),
+            None => Ok(url),
+        }
+    },
+);
+
+/// Where RingEX answers.
+pub(crate) const RINGEX_URL: ValueKind<Url> = kind(
+    "an address such as \"https://platform.ringcentral.com\"",
+    |text| (BASE_URL.parse)(text),
+);
+
+/// Where a webhook is posted to.
+pub(crate) const WEBHOOK_URL: ValueKind<Url> = kind(
+    "an address such as \"https://example.com/hook\"",
+    web_address,
+);
+
+/// Headers the daemon sets itself, or that belong to the connection.
+const OURS: [&str; 12] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "host",
+    "user-agent",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
+
+fn web_address(text: &str) -> Result<Url, ValueError> {
+    let refuse =
+        |message: &str, help: &str| Err(ValueError::new(message).help(Some(help.to_owned())));
+    let Ok(url) = Url::parse(text) else {
+        return refuse(
+            "not an address",
+            "write all of it, such as `https://example.com`",
+        );
+    };
+    let Some(host) = url.host() else {
+        return refuse("the address has no host", "write `https://` and a host");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse(
+            "the address has a user or a password",
+            "leave out what stands before the @",
+        );
+    }
+    if url.fragment().is_some() {
+        return refuse("the address has a fragment", "leave out what follows the #");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&host.to_owned()) => Ok(url),
+        "http" => refuse(
+            "plain http to another machine",
+            "use https:// (http:// is only for loopback)",
+        ),
+        _ => refuse(
+            "not an address of the web",
+            "use https:// (or http:// on loopback)",
+        ),
+    }
+}
+
+/// Whether it is this machine itself.
+pub(crate) fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// A machine, by name or address.
+pub(crate) const HOST: ValueKind<(String, Host)> =
+    kind("a host such as \"smtp.example.com\"", |text| {
+        let refuse = || {
+            ValueError::new("not a host").help(Some(
+                "write its name or address alone, without scheme, user or port".to_owned(),
+            ))
+        };
+        let plain = |c: char| c.is_alphanumeric() || ".-:[]_".contains(c);
+        if !text.chars().all(plain) {
+            return Err(refuse());
+        }
+        // An IPv6 address may come with or without its brackets.
+        let host = match text.parse() {
+            Ok(address) => Ok(Host::Ipv6(address)),
+            Err(_) => Host::parse(text),
+        };
+        let host = host.map_err(|_| refuse())?;
+        let name = match &host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Ok((name, host))
+    });
+
+/// The name of a header that the policy may add, in lower case.
+pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
+    let Ok(name) = HeaderName::try_from(text) else {
+        return Err(ValueError::new("not the name of a header"));
+    };
+    let ours = name.as_str().starts_with("webhook-") || OURS.contains(&name.as_str());
+    if ours {
+        let help = "content-type, webhook-* and what belongs to the connection are not the policy's to set";
+        return Err(ValueError::new("this header is set by the daemon").help(Some(help.to_owned())));
+    }
+    Ok(name.as_str().to_owned())
+}
+
+/// A header's value.
+pub(crate) fn header_value(text: &str) -> Result<String, ValueError> {
+    let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    if printable && HeaderValue::try_from(text).is_ok() && text.trim() == text {
+        return Ok(text.to_owned());
+    }
+    Err(ValueError::new("not the value of a header").help(Some(
+        "it is one line of printable ASCII, without blanks around it".to_owned(),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_loopback_only() {
+        for good in [
+            "https://ringcx.ringcentral.com",
+            "http://localhost:8080",
+            "http://127.0.0.1:1/prefix",
+            "http://127.8.9.10",
+            "http://[::1]:99",
+        ] {
+            assert!((BASE_URL.parse)(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://ringcx.ringcentral.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+            "http://[::2]",
+            "ftp://localhost",
+            "ringcx.ringcentral.com",
+            "https://",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert!((BASE_URL.parse)(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_more_than_an_address_is_refused_and_not_repeated() {
+        for bad in [
+            "https://u:canary@h",
+            "https://canary@h",
+            "https://h/?canary",
+            "https://h/#canary",
+            "http://h/canary",
+        ] {
+            let refusal = (BASE_URL.parse)(bad).unwrap_err();
+            assert!(!format!("{refusal:?}").contains("canary"), "{refusal:?}");
+        }
+        assert!((WEBHOOK_URL.parse)("https://h/hook?key=1").is_ok());
+        assert!((WEBHOOK_URL.parse)("https://u@h/hook").is_err());
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_alone() {
+        for (text, name, loopback) in [
+            ("smtp.example.com", "smtp.example.com", false),
+            ("localhost", "localhost", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::1", "::1", true),
+            ("[::1]", "::1", true),
+        ] {
+            let (got, host) = (HOST.parse)(text).unwrap();
+            assert_eq!(
+                (got.as_str(), is_loopback(&host)),
+                (name, loopback),
+                "{text}"
+            );
+        }
+        for bad in ["", "smtp://h", "h:587", "u@h", "a b", "h/x"] {
+            assert!((HOST.parse)(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn our_own_headers_are_not_the_policys_to_set() {
+        assert_eq!(header_name("X-Tenant").unwrap(), "x-tenant");
+        assert_eq!(header_name("Authorization").unwrap(), "authorization");
+        for bad in [
+            "Content-Type",
+            "webhook-id",
+            "WEBHOOK-SIGNATURE",
+            "host",
+            "",
+            "a b",
+            "a:",
+            "ä",
+        ] {
+            assert!(header_name(bad).is_err(), "{bad}");
+        }
+        for (value, good) in [
+            ("sales", true),
+            ("a b", true),
+            ("", true),
+            ("a\r\nb: c", false),
+            ("ä", false),
+            (" a", false),
+        ] {
+            assert_eq!(header_value(value).is_ok(), good, "{value:?}");
+        }
+    }
+}

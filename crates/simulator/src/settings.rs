@@ -1,0 +1,235 @@
+//! How the stand-in answers when nothing goes wrong: the forms RingCX is known or feared to use.
+//!
+//! All of it can be changed while it runs, from code or by `PATCH /_simulate/settings` with these
+//! names.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The settings, with what is documented as the default. Limits are off until asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How long an access token lives. A change holds for those given from then on.
+    #[serde(with = "rotator_core::span")]
+    pub access_token_ttl: Duration,
+    /// The form of access tokens.
+    pub access_token_form: AccessTokenForm,
+    /// What `adminPasswordReset` says at login.
+    pub admin_password_reset: bool,
+    /// After so many wrong passwords in a row a user is locked.
+    pub lockout_after: Option<u32>,
+    /// The body of a mint's answer.
+    pub mint_form: MintForm,
+    /// The status of a mint's answer.
+    pub mint_status: u16,
+    /// The body of a list's answer.
+    pub list_form: ListForm,
+    /// What a delete of a living token does and answers.
+    pub delete_form: DeleteForm,
+    /// What a delete of a token that is not there is answered.
+    pub delete_unknown: DeleteUnknown,
+    /// A new token is on the list only so long after its mint.
+    #[serde(with = "rotator_core::span")]
+    pub listed_after: Duration,
+    /// A new token works only so long after its mint.
+    #[serde(with = "rotator_core::span")]
+    pub usable_after: Duration,
+    /// How far the server's clock is ahead of ours, in seconds.
+    pub date_skew_seconds: i64,
+    /// The `Date` header.
+    pub date_form: DateForm,
+    /// Logins per minute and user; more are answered 429.
+    pub logins_per_minute: Option<u32>,
+    /// Requests to RingEX per minute and app; more are answered 429.
+    pub ringex_logins_per_minute: Option<u32>,
+    /// Whether RingEX apps have the JWT auth flow.
+    pub jwt_flow: bool,
+    /// How long an access token of RingEX lives.
+    #[serde(with = "rotator_core::span")]
+    pub ringex_token_ttl: Duration,
+    /// Every other call per minute and user; more are answered 429.
+    pub requests_per_minute: Option<u32>,
+    /// How long a user over a limit stays refused; any request in that time starts it again.
+    #[serde(with = "rotator_core::span")]
+    pub penalty: Duration,
+    /// The `Retry-After` of a limit's 429.
+    pub penalty_form: PenaltyForm,
+    /// How an auth config shows its key.
+    pub key_form: KeyForm,
+    /// What users may do with auth configs.
+    pub config_access: ConfigAccess,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_ttl: Duration::from_secs(300),
+            access_token_form: AccessTokenForm::Jwt,
+            admin_password_reset: false,
+            lockout_after: None,
+            mint_form: MintForm::Bare,
+            mint_status: 200,
+            list_form: ListForm::Array,
+            delete_form: DeleteForm::True,
+            delete_unknown: DeleteUnknown::NotFound,
+            listed_after: Duration::ZERO,
+            usable_after: Duration::ZERO,
+            date_skew_seconds: 0,
+            date_form: DateForm::Sent,
+            logins_per_minute: None,
+            ringex_logins_per_minute: None,
+            jwt_flow: true,
+            ringex_token_ttl: Duration::from_secs(3600),
+            requests_per_minute: None,
+            penalty: Duration::from_secs(60),
+            penalty_form: PenaltyForm::Seconds,
+            key_form: KeyForm::Whole,
+            config_access: ConfigAccess::Full,
+        }
+    }
+}
+
+impl Settings {
+    /// These settings with the members of a JSON object put over them.
+    pub fn patched(
+        &self,
+        changes: serde_json::Map<String, serde_json::Value>,
+    ) -> serde_json::Result<Self> {
+        let mut merged = serde_json::to_value(self)?;
+        if let Some(object) = merged.as_object_mut() {
+            object.extend(changes);
+        }
+        serde_json::from_value(merged)
+    }
+}
+
+/// The form of access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessTokenForm {
+    /// A JWT whose `exp` tells its end, by the server's own clock.
+    Jwt,
+    /// Text that tells nothing.
+    Opaque,
+}
+
+/// The body of a mint's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MintForm {
+    /// The token and nothing else.
+    Bare,
+    /// A JSON string.
+    Quoted,
+    /// The token and a line end.
+    Newline,
+}
+
+/// The body of a list's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListForm {
+    /// A JSON array.
+    Array,
+    /// `{ "a", "b" }`, as the documentation showed it until 2026.
+    Brace,
+}
+
+/// What a delete of a living token does and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeleteForm {
+    /// Deletes, and answers 200 `true`.
+    True,
+    /// Deletes, and answers 204.
+    #[value(name = "204")]
+    #[serde(rename = "204")]
+    NoContent,
+    /// Deletes nothing, and answers 200 `false`.
+    False,
+    /// Deletes nothing, and answers 404.
+    #[value(name = "404")]
+    #[serde(rename = "404")]
+    NotFound,
+    /// Deletes nothing, and answers 200 `true`.
+    Lie,
+    /// Deletes, and answers 200 `false`.
+    FalseYetGone,
+}
+
+/// What a delete of a token that is not there is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeleteUnknown {
+    /// 200 `true`.
+    True,
+    /// 200 `false`.
+    False,
+    /// 401.
+    #[value(name = "401")]
+    #[serde(rename = "401")]
+    Unauthorized,
+    /// 403.
+    #[value(name = "403")]
+    #[serde(rename = "403")]
+    Forbidden,
+    /// 404.
+    #[value(name = "404")]
+    #[serde(rename = "404")]
+    NotFound,
+}
+
+/// The `Date` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DateForm {
+    /// The server's time.
+    Sent,
+    /// No such header.
+    Absent,
+    /// A header that is no date.
+    Garbled,
+}
+
+/// The `Retry-After` of a limit's 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PenaltyForm {
+    /// Seconds.
+    Seconds,
+    /// An HTTP date.
+    Date,
+    /// No such header.
+    Absent,
+}
+
+/// How an auth config shows its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyForm {
+    /// All of it.
+    Whole,
+    /// Only its end.
+    Masked,
+    /// Only that there is one.
+    Hidden,
+    /// No such field.
+    Absent,
+}
+
+/// What users may do with auth configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigAccess {
+    /// Read and change them.
+    Full,
+    /// Read them.
+    Read,
+    /// Nothing.
+    None,
+    /// Read them, and change nothing though it is answered as if they had.
+    Lie,
+}

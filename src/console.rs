@@ -1,0 +1,240 @@
+//! How commands speak: exit codes, colours, errors, times.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use clap::ValueEnum;
+use rotator_policy::{Color, Loaded, PolicyErrors};
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Something is failing; it was named on stderr.
+    Failing,
+    /// What was asked for makes no sense.
+    Usage,
+    /// Another instance holds the state directory.
+    Locked,
+    /// The policy is wrong.
+    Policy,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failing => 1,
+            Exit::Usage => 2,
+            Exit::Locked => 75,
+            Exit::Policy => 78,
+        })
+    }
+}
+
+/// Marks up text, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Palette {
+    /// With colours.
+    Colored,
+    /// Plain.
+    Plain,
+}
+
+/// What a piece of text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// All is well.
+    Good,
+    /// Something is under way, or worth a look.
+    Busy,
+    /// Something is wrong.
+    Bad,
+    /// Less important.
+    Dim,
+    /// A heading.
+    Strong,
+}
+
+impl Palette {
+    /// The text in this tone.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Busy => "33",
+            Tone::Bad => "31",
+            Tone::Dim => "2",
+            Tone::Strong => "1",
+        };
+        match self {
+            Self::Colored => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+}
+
+/// Where commands speak to.
+pub struct Screen {
+    out: Palette,
+    err: Palette,
+}
+
+impl Screen {
+    pub fn new(choice: ColorChoice) -> Self {
+        let wanted = |is_terminal: bool| match choice {
+            ColorChoice::Always => Palette::Colored,
+            ColorChoice::Never => Palette::Plain,
+            ColorChoice::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                    || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                if is_terminal && !refused {
+                    Palette::Colored
+                } else {
+                    Palette::Plain
+                }
+            }
+        };
+        Self {
+            out: wanted(std::io::stdout().is_terminal()),
+            err: wanted(std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// How stdout may be marked up.
+    pub fn palette(&self) -> Palette {
+        self.out
+    }
+
+    /// Prints to stdout. A reader that went away ends the process quietly, as it does for any
+    /// filter.
+    pub fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+        let written = out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.write_all(end));
+        if written.and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Prints as JSON.
+    pub fn json(&self, value: &impl Serialize) {
+        let text = serde_json::to_string_pretty(value).expect("views are plain data");
+        self.print(&text);
+    }
+
+    /// Says on stderr what is wrong.
+    pub fn error(&self, error: impl Display) {
+        eprintln!("{} {error}", self.err.paint(Tone::Bad, "error:"));
+    }
+
+    /// Says on stderr what is worth knowing.
+    pub fn note(&self, note: impl Display) {
+        eprintln!("{} {note}", self.err.paint(Tone::Busy, "note:"));
+    }
+
+    /// Shows what is wrong with a policy.
+    pub fn policy_errors(&self, errors: &PolicyErrors) {
+        eprintln!("{}", errors.render(self.color(), None).trim_end());
+    }
+
+    /// Shows what is odd about a policy that works.
+    pub fn policy_warnings(&self, loaded: &Loaded) {
+        if !loaded.warnings.is_empty() {
+            eprintln!(
+                "{}",
+                rotator_policy::render(&loaded.warnings, self.color(), None).trim_end()
+            );
+        }
+    }
+
+    fn color(&self) -> Color {
+        match self.err {
+            Palette::Colored => Color::Always,
+            Palette::Plain => Color::Never,
+        }
+    }
+}
+
+/// A runtime for a command that needs one for a while.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs only what every process has");
+    runtime.block_on(work)
+}
+
+/// `2026-11-22 03:30:00 UTC`
+pub fn stamp(at: DateTime<Utc>) -> String {
+    at.format("%F %T UTC").to_string()
+}
+
+/// `in 6d 3h`, `2h 5m ago`, `now`
+pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let gap = at - now;
+    let words = length(gap.abs());
+    if gap.abs() < TimeDelta::seconds(1) {
+        "now".to_owned()
+    } else if gap > TimeDelta::zero() {
+        format!("in {words}")
+    } else {
+        format!("{words} ago")
+    }
+}
+
+/// `6d 3h`: the two largest units that count.
+fn length(gap: TimeDelta) -> String {
+    let seconds = gap.num_seconds();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let Some(first) = units.iter().position(|(size, _)| seconds >= *size) else {
+        return "0s".to_owned();
+    };
+    let (size, name) = units[first];
+    let mut words = format!("{}{name}", seconds / size);
+    if let Some((next_size, next_name)) = units.get(first + 1) {
+        let rest = seconds % size / next_size;
+        if rest > 0 {
+            words.push_str(&format!(" {rest}{next_name}"));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_at_a_glance() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        for (seconds, words) in [
+            (0, "now"),
+            (59, "in 59s"),
+            (-125, "2m 5s ago"),
+            (7_200, "in 2h"),
+            (-93_600, "1d 2h ago"),
+            (14 * 86_400, "in 14d"),
+        ] {
+            assert_eq!(relative(now + TimeDelta::seconds(seconds), now), words);
+        }
+    }
+}

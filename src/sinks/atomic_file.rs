@@ -1,0 +1,189 @@
+//! Replaces a file whole or not at all.
+//!
+//! A reader sees the old bytes or the new ones, never fewer and never under a wider mode; whatever
+//! fails, the old bytes stay and the temporary file goes. A symlink, a mount point or anything else
+//! that is not a plain file is refused, not followed.
+//!
+//! What this does not know: what the bytes mean. What it does not keep: ACLs, extended attributes
+//! and further hard links of the file that was there. The new file gets what its directory gives to
+//! new files: the SELinux label of the policy, the directory's default ACL if it has one.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::SinkError;
+use crate::failpoint;
+use access::FileAttrs;
+use rotator_core::config::FileAccess;
+
+mod access;
+mod lock;
+mod preflight;
+mod read;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use access::drift;
+pub use lock::DirectoryLock;
+pub use preflight::preflight;
+pub use read::{FileContent, FileRead, read};
+
+/// Stands between the target's name and the random part in the name of a temporary file.
+const TEMP_INFIX: &[u8] = b".ringcx-rotator.";
+const RANDOM_LENGTH: usize = 12;
+/// So much of the target's name is in that of its temporary file: with the rest it stays under 255
+/// bytes.
+const NAME_LENGTH: usize = 200;
+
+/// What must be at the target just before it is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// A regular file or nothing.
+    Any,
+    /// Nothing.
+    Absent,
+    /// The very file that was read, unchanged.
+    Unchanged(Stamp),
+}
+
+/// Tells one state of a file from another: a write, a chmod or a rename over it changes this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Puts these bytes at `path`, durably. Mode, owner and group are the policy's; where it is silent,
+/// those of the file that was there; where there was none, 0600 and our own. Blocks.
+///
+/// On an error the old bytes are there, but for one case: the rename was done and the directory
+/// could not be synced. Reading back tells.
+pub fn replace(
+    path: &Path,
+    bytes: &[u8],
+    access: &FileAccess,
+    expect: Expect,
+) -> Result<(), SinkError> {
+    let existing = target::replaceable(path, access)?;
+    let look = FileAttrs::resolve(access, existing.as_ref())?;
+    let directory = directory_of(path);
+
+    // Dropping `temp` removes the file: that covers every early return below.
+    let (prefix, mut builder) = (temp_prefix(path), tempfile::Builder::new());
+    builder.prefix(&prefix).rand_bytes(RANDOM_LENGTH);
+    let mut temp = failpoint::around("create", || builder.tempfile_in(directory))
+        .map_err(|source| io_error(directory, "create a file in it", source))?;
+    failpoint::around("write", || temp.write_all(bytes))
+        .map_err(|source| io_error(path, "write", source))?;
+    failpoint::around("set-access", || look.apply(temp.as_file(), path))?;
+    failpoint::around("sync", || temp.as_file().sync_all())
+        .map_err(|source| io_error(path, "sync", source))?;
+
+    // Rename replaces a symlink and does not follow it, so the race that remains harms nobody.
+    expect.check(path, target::replaceable(path, access)?.as_ref())?;
+    failpoint::around("rename", || temp.persist(path))
+        .map_err(|error| io_error(path, "rename", error.error))?;
+    failpoint::around("sync-directory", || fs::File::open(directory)?.sync_all())
+        .map_err(|source| io_error(directory, "sync the directory after the rename", source))
+}
+
+impl Expect {
+    fn check(self, path: &Path, now: Option<&Metadata>) -> Result<(), SinkError> {
+        let as_expected = match self {
+            Self::Any => true,
+            Self::Absent => now.is_none(),
+            Self::Unchanged(stamp) => now.is_some_and(|now| Stamp::of(now) == stamp),
+        };
+        if as_expected {
+            return Ok(());
+        }
+        Err(SinkError::Unfit {
+            path: path.to_owned(),
+            why: "was changed by another while it was edited; nothing was written".to_owned(),
+        })
+    }
+}
+
+/// Removes temporary files of ours that a crash left beside `path`: regular files of exactly our
+/// naming that belong to us or to the target's owner. Whatever cannot be removed stays. Blocks.
+pub fn clean_up(path: &Path, access: &FileAccess) {
+    let owners: Vec<u32> = [
+        Some(uzers::get_effective_uid()),
+        // A crash between giving the file away and renaming it leaves one that is no longer ours.
+        access::policy_owner(access),
+        fs::symlink_metadata(path)
+            .ok()
+            .map(|metadata| metadata.uid()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let prefix = temp_prefix(path);
+    let Ok(entries) = fs::read_dir(directory_of(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        // `DirEntry::metadata` does not follow symlinks.
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        if is_temp_name(&entry.file_name(), &prefix)
+            && metadata.is_file()
+            && owners.contains(&metadata.uid())
+            && failpoint::around("remove", || fs::remove_file(entry.path())).is_ok()
+        {
+            tracing::info!(name: "left-over-removed", path = %entry.path().display(), "Removed a temporary file left by a crash");
+        }
+    }
+}
+
+fn temp_prefix(path: &Path) -> OsString {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let mut prefix = b".".to_vec();
+    prefix.extend_from_slice(&name[..name.len().min(NAME_LENGTH)]);
+    prefix.extend_from_slice(TEMP_INFIX);
+    OsString::from_vec(prefix)
+}
+
+fn is_temp_name(name: &OsStr, prefix: &OsStr) -> bool {
+    name.as_bytes()
+        .strip_prefix(prefix.as_bytes())
+        .is_some_and(|random| {
+            random.len() == RANDOM_LENGTH && random.iter().all(u8::is_ascii_alphanumeric)
+        })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+fn io_error(path: &Path, doing: &'static str, source: io::Error) -> SinkError {
+    SinkError::Io {
+        path: path.to_owned(),
+        doing,
+        source,
+    }
+}

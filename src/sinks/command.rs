@@ -1,0 +1,176 @@
+//! A token given to a program of the operator's, on its standard input.
+//!
+//! Knows what the program is told, what its end means, and what of its output may be kept. How a
+//! program is run and ended is [`crate::process`]'s business. What this does not know: whether the
+//! program did with the token what it said; like a webhook it cannot be looked at, so its receipt
+//! is the proof.
+
+use std::sync::Arc;
+
+use secrecy::zeroize::Zeroizing;
+
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking, message};
+use crate::process::{self, Ended, ProcessError, Program};
+use rotator_core::config::{CommandInput, CommandSink, Receipt};
+use rotator_core::event::DeliveryReceipt;
+use rotator_core::secret::{Fingerprint, Token, redact};
+
+#[cfg(test)]
+mod tests;
+
+/// A value of the environment shorter than this is no secret, and blotting it out would hide plain
+/// words.
+const SHORTEST_SECRET: usize = 8;
+
+/// No more of an output is looked at: the first words tell.
+const LONGEST_LOOK: usize = 4 * 1024;
+
+/// A sink of `type = "command"`.
+pub struct CommandTarget(Arc<CommandInner>);
+
+struct CommandInner {
+    name: String,
+    policy: CommandSink,
+}
+
+impl CommandTarget {
+    /// Touches nothing yet; `name` is the sink's.
+    pub fn new(name: String, policy: CommandSink) -> Self {
+        Self(Arc::new(CommandInner { name, policy }))
+    }
+}
+
+impl Sink for CommandTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || match process::find(inner.program()) {
+            Some(_) => Ok(()),
+            None => Err(SinkError::NoProgram {
+                program: inner.program().to_owned(),
+            }),
+        })
+        .await
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        let stdin = match self.0.policy.stdin {
+            CommandInput::Json => message::json(&self.0.name, delivery),
+            CommandInput::Token => Zeroizing::new(delivery.token.expose().as_bytes().to_vec()),
+        };
+        let (inner, token) = (Arc::clone(&self.0), delivery.token.clone());
+        blocking(move || inner.deliver(stdin, &token)).await
+    }
+
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
+        ReadBack::Opaque
+    }
+}
+
+impl CommandInner {
+    fn program(&self) -> &str {
+        self.policy.argv.first().map_or("", String::as_str)
+    }
+
+    /// Runs it to its end. Blocks.
+    fn deliver(
+        &self,
+        stdin: Zeroizing<Vec<u8>>,
+        token: &Token,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        let policy = &self.policy;
+        let environment: Vec<(String, String)> = policy
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
+        let program = Program {
+            argv: &policy.argv,
+            environment: &environment,
+            stdin,
+            timeout: policy.timeout,
+        };
+        let ran = process::run(program);
+        match ran {
+            Ok(ended) => self.compare(&ended, token),
+            Err(error) => {
+                let note = match &error {
+                    ProcessError::TimedOut { stderr, .. } => {
+                        self.note([stderr.as_slice(), &[]], token)
+                    }
+                    ProcessError::Nothing
+                    | ProcessError::Start { .. }
+                    | ProcessError::Lost { .. } => None,
+                };
+                Err(SinkError::NotRun {
+                    source: error,
+                    note,
+                })
+            }
+        }
+    }
+
+    fn compare(&self, ended: &Ended, token: &Token) -> Result<DeliveryReceipt, SinkError> {
+        let note = self.note([ended.stderr.as_slice(), ended.stdout.as_slice()], token);
+        let refused = |how: String, note| SinkError::Program {
+            program: self.program().to_owned(),
+            how,
+            note,
+        };
+        if !ended.status.success() {
+            return Err(refused(
+                format!("ended with {}", process::ending(ended.status)),
+                note,
+            ));
+        }
+        let proof = match self.policy.receipt {
+            Receipt::Status => Ok(()),
+            Receipt::Fingerprint => proves(&ended.stdout, &token.fingerprint()),
+        };
+        match proof {
+            Ok(()) => Ok(DeliveryReceipt {
+                note,
+                ..DeliveryReceipt::default()
+            }),
+            Err(why) => Err(refused(format!("ended well, but {why}"), note)),
+        }
+    }
+
+    /// What it printed that may be kept, in one line: nothing that is or looks like a secret, and
+    /// no more than a few hundred characters.
+    fn note(&self, outputs: [&[u8]; 2], token: &Token) -> Option<String> {
+        let text = token.expose();
+        let encoded = redact::encoded(text);
+        let values = self
+            .policy
+            .environment
+            .iter()
+            .map(|(_, value)| value.expose());
+        let secrets: Vec<&str> = std::iter::once(text)
+            .chain(encoded.iter().map(|text| text.as_str()))
+            .chain(values.filter(|value| value.len() >= SHORTEST_SECRET))
+            .collect();
+        let said = outputs.map(|output| {
+            let beginning = &output[..output.len().min(LONGEST_LOOK)];
+            redact::line(&String::from_utf8_lossy(beginning), &secrets)
+        });
+        let said: Vec<String> = said.into_iter().filter(|text| !text.is_empty()).collect();
+        (!said.is_empty()).then(|| said.join(" | "))
+    }
+}
+
+/// The fingerprint as JSON, as webhooks answer, or alone.
+fn proves(output: &[u8], expected: &Fingerprint) -> Result<(), &'static str> {
+    let output = output.trim_ascii();
+    if output.first() == Some(&b'{') {
+        return message::proves(output, expected);
+    }
+    match std::str::from_utf8(output).map(str::parse::<Fingerprint>) {
+        Ok(Ok(got)) if got == *expected => Ok(()),
+        Ok(Ok(_)) => Err("it printed another fingerprint"),
+        Ok(Err(_)) | Err(_) => Err("it did not print the token's fingerprint, and nothing else"),
+    }
+}

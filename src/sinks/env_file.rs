@@ -1,0 +1,125 @@
+//! One key of a file of assignments, as systemd's `EnvironmentFile=` and a shell's `.` read it.
+//!
+//! Knows how the file is read, edited and written back without losing what others change in it;
+//! what an assignment is, [`text`] knows. Whoever edits the file with another program at the very
+//! moment is noticed, and the edit is given up, but for the instant of the rename itself.
+
+use std::sync::Arc;
+
+use secrecy::zeroize::Zeroizing;
+
+use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use rotator_core::config::EnvFileSink;
+use rotator_core::event::DeliveryReceipt;
+use rotator_core::secret::Token;
+use text::{TextError, Value};
+
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+/// A sink of `type = "env-file"`.
+pub struct EnvFileTarget(Arc<EnvFileSink>);
+
+impl EnvFileTarget {
+    /// Touches nothing yet.
+    pub fn new(policy: EnvFileSink) -> Self {
+        Self(Arc::new(policy))
+    }
+}
+
+impl Sink for EnvFileTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
+        let policy = Arc::clone(&self.0);
+        blocking(move || preflight(&policy)).await
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        let policy = Arc::clone(&self.0);
+        let token = delivery.token.clone();
+        blocking(move || deliver(&policy, &token)).await?;
+        Ok(DeliveryReceipt::default())
+    }
+
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
+        let policy = Arc::clone(&self.0);
+        blocking(move || look(&policy)).await
+    }
+
+    async fn clean_up(&self) {
+        let policy = Arc::clone(&self.0);
+        blocking(move || {
+            // Another account may be writing this very file: its temporary file is no left-over.
+            if let Ok(_lock) = DirectoryLock::acquire(&policy.path) {
+                atomic_file::clean_up(&policy.path, &policy.access);
+            }
+        })
+        .await;
+    }
+}
+
+fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
+    atomic_file::preflight(&policy.path, &policy.access)?;
+    // Whether it can be locked at all. That another holds it now says nothing of later.
+    DirectoryLock::try_acquire(&policy.path)?;
+    let (current, _) = current(policy)?;
+    let rehearsed = Token::try_new("preflight").expect("it has the form of a token");
+    text::edit(&current, &policy.key, &rehearsed)
+        .map(drop)
+        .map_err(|error| unfit(policy, &error))
+}
+
+fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
+    let _lock = DirectoryLock::acquire(&policy.path)?;
+    let (current, expect) = current(policy)?;
+    let edited = text::edit(&current, &policy.key, token).map_err(|error| unfit(policy, &error))?;
+    atomic_file::replace(&policy.path, &edited, &policy.access, expect)
+}
+
+/// What the file holds, none being the same as an empty one, and what must still be so at the
+/// rename.
+fn current(policy: &EnvFileSink) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkError> {
+    match atomic_file::read(&policy.path, text::LARGEST as u64)? {
+        FileRead::File(found) => {
+            let stamp = found.stamp();
+            Ok((found.bytes, Expect::Unchanged(stamp)))
+        }
+        FileRead::Absent => Ok((Zeroizing::default(), Expect::Absent)),
+        FileRead::TooLarge => Err(unfit(policy, &TextError::TooLarge)),
+    }
+}
+
+fn look(policy: &EnvFileSink) -> ReadBack {
+    match atomic_file::read(&policy.path, text::LARGEST as u64) {
+        Ok(FileRead::File(found)) => compare(policy, &found),
+        Ok(FileRead::Absent) => ReadBack::Absent,
+        Ok(FileRead::TooLarge) => ReadBack::Unreadable(unfit(policy, &TextError::TooLarge)),
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}
+
+fn compare(policy: &EnvFileSink, found: &FileContent) -> ReadBack {
+    match text::read(&found.bytes, &policy.key) {
+        Ok(Value::Absent) => ReadBack::Absent,
+        Ok(Value::Odd(why)) => ReadBack::Other(format!("{} {why}", policy.key)),
+        Ok(Value::Token(token)) => match atomic_file::drift(&policy.access, &found.metadata) {
+            Ok(None) => ReadBack::Holds(token),
+            Ok(Some(why)) => ReadBack::Other(why),
+            Err(error) => ReadBack::Unreadable(error),
+        },
+        // Not `Other`: what its readers make of it cannot be told, and it may be a token.
+        Err(error) => ReadBack::Unreadable(unfit(policy, &error)),
+    }
+}
+
+fn unfit(policy: &EnvFileSink, error: &TextError) -> SinkError {
+    SinkError::Unfit {
+        path: policy.path.clone(),
+        why: error.to_string(),
+    }
+}

@@ -1,0 +1,109 @@
+//! A file that holds the token and nothing else.
+//!
+//! Knows what belongs in the file; how it gets there is [`super::atomic_file`]'s business.
+
+use std::sync::Arc;
+
+use secrecy::zeroize::Zeroizing;
+
+use super::atomic_file::{self, Expect, FileContent, FileRead};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use rotator_core::config::{FileSink, SinkConfig};
+use rotator_core::event::DeliveryReceipt;
+use rotator_core::secret::{Token, TokenFormError};
+
+#[cfg(test)]
+mod tests;
+
+/// More than any token with whatever was put around it by mistake.
+const LARGEST: u64 = 64 * 1024;
+
+/// A sink of `type = "file"`.
+pub struct FileTarget(Arc<FileSink>);
+
+impl FileTarget {
+    /// Touches nothing yet.
+    pub fn new(mut policy: FileSink) -> Self {
+        // The mode where the policy is silent: an existing file's wider one is not kept.
+        policy.access = policy.access();
+        Self(Arc::new(policy))
+    }
+}
+
+impl Sink for FileTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        _: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        let policy = Arc::clone(&self.0);
+        let token = delivery.token.expose();
+        let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
+        content.extend_from_slice(token.as_bytes());
+        if policy.trailing_newline {
+            content.push(b'\n');
+        }
+        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any))
+            .await?;
+        Ok(DeliveryReceipt::default())
+    }
+
+    async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
+        let policy = Arc::clone(&self.0);
+        blocking(move || look(&policy)).await
+    }
+
+    async fn clean_up(&self) {
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::clean_up(&policy.path, &policy.access)).await;
+    }
+}
+
+fn look(policy: &FileSink) -> ReadBack {
+    match atomic_file::read(&policy.path, LARGEST) {
+        Ok(FileRead::File(found)) => compare(policy, &found),
+        Ok(FileRead::Absent) => ReadBack::Absent,
+        Ok(FileRead::TooLarge) => {
+            ReadBack::Other("is larger than 64 KiB, so it is no token".to_owned())
+        }
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}
+
+/// The bytes must be those that we would write, and so must mode, owner and group where the policy
+/// sets them: whatever differs is delivered again.
+fn compare(policy: &FileSink, found: &FileContent) -> ReadBack {
+    let token = match content(&found.bytes, policy) {
+        Ok(token) => token,
+        Err(why) => return ReadBack::Other(why),
+    };
+    match atomic_file::drift(&policy.access, &found.metadata) {
+        Ok(None) => ReadBack::Holds(token),
+        Ok(Some(why)) => ReadBack::Other(why),
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}
+
+/// The token of a file that holds nothing else.
+pub(crate) fn content(bytes: &[u8], policy: &FileSink) -> Result<Token, String> {
+    if bytes.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let (body, ended) = match bytes.strip_suffix(b"\n") {
+        Some(body) => (body, true),
+        None => (bytes, false),
+    };
+    let text = std::str::from_utf8(body).map_err(|_| "is no token: not valid UTF-8".to_owned())?;
+    let token =
+        Token::try_new(text).map_err(|error: TokenFormError| format!("is no token: {error}"))?;
+    match (ended, policy.trailing_newline) {
+        (true, true) | (false, false) => Ok(token),
+        (true, false) => Err("ends with a line end that the policy does not ask for".to_owned()),
+        (false, true) => Err("lacks the line end that the policy asks for".to_owned()),
+    }
+}

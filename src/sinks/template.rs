@@ -1,0 +1,112 @@
+//! A file of the operator's own shape, with tokens in it: this account's, and those of others that
+//! it names.
+//!
+//! Always rendered whole and put there like any file ([`super::atomic_file`]). The token cannot be
+//! read out of it, so what is there is known by its bytes: as long as they are those of the last
+//! rendering, it holds the tokens of that one. What this does not know: which tokens are newer; it
+//! writes those it is handed.
+
+use std::sync::Arc;
+
+use super::atomic_file::{self, Expect, FileContent, FileRead};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use rotator_core::config::TemplateSink;
+use rotator_core::event::{DeliveryReceipt, PeerToken};
+use rotator_core::secret::Fingerprint;
+use rotator_core::template::{LARGEST, RenderedToken, Values};
+
+#[cfg(test)]
+mod tests;
+
+/// A sink of `type = "template"`.
+pub struct TemplateTarget(Arc<TemplateSink>);
+
+impl TemplateTarget {
+    /// Touches nothing yet.
+    pub fn new(policy: TemplateSink) -> Self {
+        Self(Arc::new(policy))
+    }
+}
+
+impl Sink for TemplateTarget {
+    async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        around: SinkContext<'_>,
+    ) -> Result<DeliveryReceipt, SinkError> {
+        let policy = Arc::clone(&self.0);
+        let missing = policy
+            .accounts
+            .iter()
+            .find(|name| !around.peers.contains_key(*name));
+        if let Some(account) = missing {
+            return Err(SinkError::NoPeer {
+                account: account.clone(),
+            });
+        }
+        let own = RenderedToken {
+            token: delivery.token.clone(),
+            generation: delivery.generation,
+            minted_at: delivery.minted_at,
+        };
+        let values = Values {
+            account: delivery.account,
+            own: &own,
+            others: around.peers,
+        };
+        let text = policy.template.render(&values);
+        let text = text.map_err(|error| SinkError::Template {
+            why: error.to_string(),
+        })?;
+        let version = Fingerprint::of(&text).to_string();
+        let peers = around.peers.iter().map(|(name, shown)| {
+            let (generation, fingerprint) = (shown.generation, shown.token.fingerprint());
+            (
+                name.clone(),
+                PeerToken {
+                    generation,
+                    fingerprint,
+                },
+            )
+        });
+        let peers = peers.collect();
+        blocking(move || atomic_file::replace(&policy.path, &text, &policy.access, Expect::Any))
+            .await?;
+        Ok(DeliveryReceipt {
+            version: Some(version),
+            peers,
+            ..DeliveryReceipt::default()
+        })
+    }
+
+    async fn read_back(&self, around: SinkContext<'_>) -> ReadBack {
+        let policy = Arc::clone(&self.0);
+        match blocking(move || (atomic_file::read(&policy.path, LARGEST as u64), policy)).await {
+            (Ok(FileRead::File(found)), policy) => compare(&policy, &found, around),
+            (Ok(FileRead::Absent), _) => ReadBack::Absent,
+            (Ok(FileRead::TooLarge), _) => ReadBack::Other("a file larger than 1 MiB".to_owned()),
+            (Err(error), _) => ReadBack::Unreadable(error),
+        }
+    }
+
+    async fn clean_up(&self) {
+        let policy = Arc::clone(&self.0);
+        blocking(move || atomic_file::clean_up(&policy.path, &policy.access)).await;
+    }
+}
+
+fn compare(policy: &TemplateSink, found: &FileContent, around: SinkContext<'_>) -> ReadBack {
+    if !around.left_it_as(&Fingerprint::of(&found.bytes).to_string()) {
+        return ReadBack::Other("a file that is not as it was rendered last".to_owned());
+    }
+    match atomic_file::drift(&policy.access, &found.metadata) {
+        Ok(None) => ReadBack::AsDelivered,
+        Ok(Some(why)) => ReadBack::Other(why),
+        Err(error) => ReadBack::Unreadable(error),
+    }
+}

@@ -1,0 +1,5 @@
+//! Where the journal is kept.
+
+mod sqlite;
+
+pub use sqlite::{SqliteJournal, VerifiedStream};
