@@ -12,6 +12,13 @@ pub struct Arrow {
     pub place: String,
 }
 
+/// Whether a module is the one with this path, or in it.
+pub fn is_below(module: &[String], path: &str) -> bool {
+    let mut names = module.iter();
+    path.split("::")
+        .all(|name| names.next().is_some_and(|here| here == name))
+}
+
 /// The modules of all libraries, and what each imports.
 struct Names<'a> {
     modules: BTreeSet<Module>,
@@ -21,8 +28,8 @@ struct Names<'a> {
 /// Imports that a path was followed through: the module, and the name there.
 type Seen = BTreeSet<(Module, String)>;
 
-/// The imports and paths between the modules of these sources. A path is followed through imports and re-exports to the module
-/// that declares its end.
+/// The imports and paths between the modules of these sources. A path is followed through imports
+/// and re-exports to the module that declares its end.
 pub fn arrows<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Vec<Arrow> {
     let names = Names::of(sources.clone());
     let mut arrows = Vec::new();
@@ -31,7 +38,11 @@ pub fn arrows<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Vec<Arro
             let from = [&*source.module, &*path.within].concat();
             let to = names.resolve(&from, &path.names, &mut BTreeSet::new());
             if let Some(to) = to.filter(|to| *to != from) {
-                arrows.push(Arrow { from, to, place: format!("{}:{}", source.path, path.line) });
+                arrows.push(Arrow {
+                    from,
+                    to,
+                    place: format!("{}:{}", source.path, path.line),
+                });
             }
         }
     }
@@ -46,7 +57,11 @@ impl<'a> Names<'a> {
             modules.insert(source.module[..1].to_vec());
             modules.insert(source.module.clone());
             let inline = &source.syntax.inline_modules;
-            modules.extend(inline.iter().map(|below| [&*source.module, &**below].concat()));
+            modules.extend(
+                inline
+                    .iter()
+                    .map(|below| [&*source.module, &**below].concat()),
+            );
             for path in &source.syntax.paths {
                 if let Some(alias) = &path.alias {
                     let module = [&*source.module, &*path.within].concat();
@@ -60,29 +75,37 @@ impl<'a> Names<'a> {
     /// The module that declares what this path names in `module`; none where that is not ours.
     fn resolve(&self, module: &[String], path: &[String], seen: &mut Seen) -> Option<Module> {
         let (first, rest) = path.split_first()?;
-        let is_known = || self.has_child(module, first) || self.import(module, first, seen).is_some();
+        let is_known =
+            || self.has_child(module, first) || self.import(module, first, seen).is_some();
         match first.as_str() {
             // In the program too: it is a module of the library here.
             "crate" => Some(self.descend(&module[..1], rest, seen)),
             "self" => Some(self.descend(module, rest, seen)),
             "super" => Some(self.descend(module, path, seen)),
             _ if is_known() => Some(self.descend(module, path, seen)),
-            library => self.has_child(&[], library).then(|| self.descend(&path[..1], rest, seen)),
+            library => self
+                .has_child(&[], library)
+                .then(|| self.descend(&path[..1], rest, seen)),
         }
     }
 
-    /// Follows a path from a module through its children and what it imports, as far as there are modules.
+    /// Follows a path from a module through its children and imports, as long as they are modules.
     fn descend(&self, module: &[String], path: &[String], seen: &mut Seen) -> Module {
-        let Some((first, rest)) = path.split_first() else { return module.to_vec() };
+        let Some((first, rest)) = path.split_first() else {
+            return module.to_vec();
+        };
         if first == "super" {
             return self.descend(&module[..module.len() - 1], rest, seen);
         }
         if self.has_child(module, first) {
             return self.descend(&child(module, first), rest, seen);
         }
-        let Some(imported) = self.import(module, first, seen) else { return module.to_vec() };
+        let Some(imported) = self.import(module, first, seen) else {
+            return module.to_vec();
+        };
         seen.insert((module.to_vec(), first.clone()));
-        self.resolve(module, &[imported, rest].concat(), seen).unwrap_or_else(|| module.to_vec())
+        self.resolve(module, &[imported, rest].concat(), seen)
+            .unwrap_or_else(|| module.to_vec())
     }
 
     fn has_child(&self, module: &[String], name: &str) -> bool {
@@ -98,14 +121,23 @@ impl<'a> Names<'a> {
 
 /// Cycles between sibling modules, each with its arrows.
 ///
-/// The graph is that of the direct children of each module, and that of the libraries: an arrow from anything
-/// in one to anything in another is one between the two. What a child uses of its parent does not count.
+/// The graph is that of the direct children of each module, and that of the libraries: an arrow
+/// from anything in one to anything in another is one between the two. What a child uses of its
+/// parent does not count.
 pub fn cycles(arrows: &[Arrow]) -> BTreeMap<String, Vec<String>> {
     let mut graphs: BTreeMap<&[String], BTreeMap<(&str, &str), &str>> = BTreeMap::new();
     for Arrow { from, to, place } in arrows {
-        let common = from.iter().zip(to).take_while(|(one, other)| one == other).count();
+        let common = from
+            .iter()
+            .zip(to)
+            .take_while(|(one, other)| one == other)
+            .count();
         if let (Some(one), Some(other)) = (from.get(common), to.get(common)) {
-            graphs.entry(&from[..common]).or_default().entry((one, other)).or_insert(place);
+            graphs
+                .entry(&from[..common])
+                .or_default()
+                .entry((one, other))
+                .or_insert(place);
         }
     }
     let mut found = BTreeMap::new();
@@ -113,16 +145,26 @@ pub fn cycles(arrows: &[Arrow]) -> BTreeMap<String, Vec<String>> {
         let reach = closure(graph.keys().copied().collect());
         let mut left: BTreeSet<&str> = graph.keys().map(|(one, _)| *one).collect();
         while let Some(one) = left.pop_first() {
-            let returns = |other: &&str| reach.contains(&(one, *other)) && reach.contains(&(*other, one));
-            let (mut nodes, others): (BTreeSet<&str>, BTreeSet<&str>) = left.into_iter().partition(returns);
+            let returns =
+                |other: &&str| reach.contains(&(one, *other)) && reach.contains(&(*other, one));
+            let (mut nodes, others): (BTreeSet<&str>, BTreeSet<&str>) =
+                left.into_iter().partition(returns);
             left = others;
             if nodes.is_empty() {
                 continue;
             }
             nodes.insert(one);
-            let inside = graph.iter().filter(|((a, b), _)| nodes.contains(a) && nodes.contains(b));
-            let shown = inside.map(|((a, b), place)| format!("{a} -> {b} ({place})")).collect();
-            let name = if parent.is_empty() { "crates".to_owned() } else { parent.join("::") };
+            let inside = graph
+                .iter()
+                .filter(|((a, b), _)| nodes.contains(a) && nodes.contains(b));
+            let shown = inside
+                .map(|((a, b), place)| format!("{a} -> {b} ({place})"))
+                .collect();
+            let name = if parent.is_empty() {
+                "crates".to_owned()
+            } else {
+                parent.join("::")
+            };
             let nodes: Vec<&str> = nodes.into_iter().collect();
             found.insert(format!("{name}: {}", nodes.join(" <-> ")), shown);
         }

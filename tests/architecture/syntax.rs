@@ -1,5 +1,5 @@
-//! One source file, parsed: its code without comments, literals and tests, the types and functions that it
-//! declares, and the paths that it names.
+//! One source file, parsed: its code without comments, literals and tests, the types and functions
+//! that it declares, and the paths that it names.
 
 use proc_macro2::{Delimiter, Group, Ident, LineColumn, Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -52,8 +52,22 @@ impl Syntax {
         let (all_code, code) = (code(text, tokens), code(text, product.clone()));
         let mut reader = Reader::default();
         reader.visit_file(&syn::parse2(product)?);
-        let Reader { paths, inline_modules, types, functions, .. } = reader;
-        Ok(Self { all_code, code, test_modules, paths, inline_modules, types, functions })
+        let Reader {
+            paths,
+            inline_modules,
+            types,
+            functions,
+            ..
+        } = reader;
+        Ok(Self {
+            all_code,
+            code,
+            test_modules,
+            paths,
+            inline_modules,
+            types,
+            functions,
+        })
     }
 }
 
@@ -65,7 +79,12 @@ fn without_tests(tokens: TokenStream, modules: &mut Vec<String>) -> TokenStream 
         let opens = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '#');
         if opens && rest.next_if(is_cfg_test).is_some() {
             let item = take_item(&mut rest);
-            if let [.., TokenTree::Ident(keyword), TokenTree::Ident(name), TokenTree::Punct(_)] = &*item
+            if let [
+                ..,
+                TokenTree::Ident(keyword),
+                TokenTree::Ident(name),
+                TokenTree::Punct(_),
+            ] = &*item
                 && keyword == "mod"
             {
                 modules.push(name.to_string());
@@ -74,7 +93,8 @@ fn without_tests(tokens: TokenStream, modules: &mut Vec<String>) -> TokenStream 
         }
         kept.push(match token {
             TokenTree::Group(group) => {
-                let mut inner = Group::new(group.delimiter(), without_tests(group.stream(), modules));
+                let mut inner =
+                    Group::new(group.delimiter(), without_tests(group.stream(), modules));
                 inner.set_span(group.span());
                 inner.into()
             }
@@ -85,15 +105,20 @@ fn without_tests(tokens: TokenStream, modules: &mut Vec<String>) -> TokenStream 
 }
 
 fn is_cfg_test(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Group(group) if group.stream().to_string().replace(' ', "") == "cfg(test)")
+    let TokenTree::Group(group) = token else {
+        return false;
+    };
+    group.stream().to_string().replace(' ', "") == "cfg(test)"
 }
 
 /// Takes an item: what is before its `;` or its body, and that.
 fn take_item(rest: &mut std::iter::Peekable<impl Iterator<Item = TokenTree>>) -> Vec<TokenTree> {
-    let is_end = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
+    let is_end =
+        |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
     let mut item = Vec::new();
     while let Some(token) = rest.next() {
-        let is_body = matches!(&token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+        let is_body =
+            matches!(&token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
         let ends = is_body || is_end(&token);
         item.push(token);
         if ends {
@@ -118,7 +143,11 @@ fn code(text: &str, tokens: TokenStream) -> String {
         }
     };
     put_tokens(tokens, &mut put);
-    lines.into_iter().map(String::from_iter).collect::<Vec<_>>().join("\n")
+    lines
+        .into_iter()
+        .map(String::from_iter)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn put_tokens(tokens: TokenStream, put: &mut impl FnMut(LineColumn, &str)) {
@@ -156,18 +185,31 @@ struct Reader {
 impl Reader {
     fn name(&mut self, names: Vec<String>, alias: Option<String>, span: Span) {
         let (within, line) = (self.within.clone(), span.start().line);
-        self.paths.push(NamedPath { within, names, alias, line });
+        self.paths.push(NamedPath {
+            within,
+            names,
+            alias,
+            line,
+        });
     }
 
     fn declare_type(&mut self, ident: &Ident) {
         let line = ident.span().start().line;
-        self.types.push(Declared { name: ident.to_string(), line, lines: 1 });
+        self.types.push(Declared {
+            name: ident.to_string(),
+            line,
+            lines: 1,
+        });
     }
 
     fn declare_function(&mut self, signature: &syn::Signature, body: &syn::Block) {
         let line = signature.fn_token.span.start().line;
         let lines = body.brace_token.span.close().end().line - line + 1;
-        self.functions.push(Declared { name: signature.ident.to_string(), line, lines });
+        self.functions.push(Declared {
+            name: signature.ident.to_string(),
+            line,
+            lines,
+        });
     }
 
     /// The paths of a `use`, each with the name that it gives.
@@ -176,7 +218,10 @@ impl Reader {
         let (ident, alias, names) = match tree {
             syn::UseTree::Path(path) => return self.import(&path.tree, &with(&path.ident)),
             syn::UseTree::Group(group) => {
-                return group.items.iter().for_each(|tree| self.import(tree, before));
+                return group
+                    .items
+                    .iter()
+                    .for_each(|tree| self.import(tree, before));
             }
             syn::UseTree::Glob(glob) => {
                 return self.name(before.to_vec(), None, glob.star_token.span);
@@ -223,7 +268,8 @@ impl<'ast> Visit<'ast> for Reader {
     fn visit_file(&mut self, file: &'ast syn::File) {
         visit::visit_file(self, file);
         // A single name is declared here, imported here or built in: it adds no import.
-        self.paths.retain(|path| path.names.len() > 1 || path.alias.is_some());
+        self.paths
+            .retain(|path| path.names.len() > 1 || path.alias.is_some());
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
@@ -240,7 +286,11 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let names = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
         if let Some(first) = path.segments.first() {
             self.name(names, None, first.ident.span());
         }
