@@ -2,9 +2,9 @@
 """Prints figures about the shape of the code, to compare two checkouts of this project.
 
 Counted is the product: `src/` of the root package and of each package below `crates/`, without
-files and directories named `tests` and without what only a test or fuzzing build compiles. Sources
-are split into code, strings and comments, but not parsed: names that a macro puts together are not
-seen, and a cycle that runs through a method call without a `use` is not either.
+files and directories named `tests` and without what is there for tests or fuzzing only
+(`#[cfg(test)]`, `#[cfg(any(test, …))]`). Sources are split into code, strings and comments, but not
+parsed: names that a macro assembles are not seen.
 """
 
 import argparse
@@ -23,7 +23,8 @@ TOKEN = re.compile(
 )
 DOC = re.compile(r"//!|///(?!/)")
 TEST_ONLY = re.compile(
-    r"#\[cfg\((?:test|fuzzing|all\((?:test|fuzzing)\b[^]]*|any\(test, fuzzing\))\)\]"
+    r"#\[cfg\((?:test|fuzzing|all\((?:test|fuzzing)\b[^]]*"
+    r'|any\(test, (?:fuzzing|feature = "+)\))\)\]'  # the name of the feature is a string: blank
 )
 VISIBILITY = r"(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?"
 MODULE = re.compile(r"\bmod\s+(\w+)\s*([;{])")
@@ -148,7 +149,8 @@ class Crate:
     def __init__(self, root, directory):
         manifest = (directory / "Cargo.toml").read_text(encoding="utf-8")
         self.name = re.search(r'^name\s*=\s*"([^"]+)"', manifest, re.M)[1]
-        self.library = self.name.replace("-", "_")
+        library = re.search(r'^\[lib\][^[]*?^name\s*=\s*"([^"]+)"', manifest, re.M)
+        self.library = library[1] if library else self.name.replace("-", "_")
         self.sources, tests = [], set()
         for path in sorted((directory / "src").rglob("*.rs")):
             source = Source(root, path)

@@ -165,10 +165,10 @@ fn packages() -> Vec<PathBuf> {
 }
 
 fn read_package(package: &Path) -> Vec<Source> {
-    let name = manifest(package)["package"]["name"]
-        .as_str()
-        .unwrap()
-        .replace('-', "_");
+    let manifest = manifest(package);
+    let named = manifest.get("lib").and_then(|library| library.get("name"));
+    let named = named.unwrap_or(&manifest["package"]["name"]);
+    let name = named.as_str().unwrap().replace('-', "_");
     let directory = package.join("src");
     let src = slashed(&directory, root());
     let mut paths = Vec::new();

@@ -75,8 +75,8 @@ pub const PURE: &[&str] = &["src/plan", "src/account", "src/alert"];
 /// The mailer, which is not pure.
 pub const NOT_PURE: &[&str] = &["src/alert/email"];
 
-/// The only file that asks the time.
-pub const CLOCK: &str = "src/clock.rs";
+/// The only files that ask the time.
+pub const CLOCKS: &[&str] = &["src/clock.rs"];
 /// The only file with SQL in it.
 pub const STORE: &str = "src/journal/sqlite/store.rs";
 /// The only modules that use SQLite.
