@@ -6,8 +6,9 @@ use super::tables::LAYERS;
 /// The layers of one package, and what it may use of the others.
 pub struct Layers {
     pub library: &'static str,
-    /// Other libraries of the workspace, or modules in them.
-    pub uses: &'static [&'static str],
+    /// Other libraries of the workspace, or modules in them, and which of its own modules use them.
+    /// No module stands for all.
+    pub uses: &'static [(&'static str, &'static [&'static str])],
     /// The modules of the crate's root, from top to bottom. An import goes down, or to the side
     /// where `sideways` says so.
     pub floors: &'static [&'static [&'static str]],
@@ -52,9 +53,12 @@ impl Layers {
         from == to || aside || (above < below && !self.forbidden.contains(&pair))
     }
 
-    /// Whether it may use this module of another library.
-    pub fn may_use(&self, module: &[String]) -> bool {
-        self.uses.iter().any(|used| is_below(module, used))
+    /// Whether `from` may use a module of another library.
+    pub fn may_use(&self, from: &[String], module: &[String]) -> bool {
+        let is_user = |user: &&str| is_below(&from[1..], user);
+        self.uses.iter().any(|(used, users)| {
+            is_below(module, used) && (users.is_empty() || users.iter().any(is_user))
+        })
     }
 }
 
@@ -64,7 +68,7 @@ pub fn is_allowed(Arrow { from, to, .. }: &Arrow) -> bool {
         return false;
     };
     match (from.get(1), to.get(1)) {
-        _ if from[0] != to[0] => layers.may_use(to),
+        _ if from[0] != to[0] => layers.may_use(from, to),
         (Some(from), Some(to)) => layers.may_import(from, to),
         // The crate's root declares modules and nothing else.
         _ => true,

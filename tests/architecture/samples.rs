@@ -92,19 +92,20 @@ fn the_layers_refuse_what_they_must() {
         };
         assert!(!is_allowed(&arrow), "{from} may import {to}");
     }
-    let simulator = Layers {
-        uses: &["core::secret", "policy"],
+    let layers = Layers {
+        uses: &[("core::secret", &[]), ("policy", &["cli"])],
         ..LAYERS[0]
     };
-    for (path, may) in [
-        ("core::secret", true),
-        ("core::secret::find", true),
-        ("policy::value", true),
-        ("core", false),
-        ("core::secrets", false),
-        ("core::plan", false),
+    for (from, to, may) in [
+        ("cli", "core::secret", true),
+        ("sinks::file", "core::secret::find", true),
+        ("cli", "core::secrets", false),
+        ("cli", "core", false),
+        ("cli::check", "policy::value", true),
+        ("client", "policy", false),
     ] {
-        assert_eq!(simulator.may_use(&module(path)), may, "{path}");
+        let from = module(&format!("{}::{from}", layers.library));
+        assert_eq!(layers.may_use(&from, &module(to)), may, "{from:?} {to}");
     }
 }
 
