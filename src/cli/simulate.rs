@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 
 use rotator_core::span::parse_duration;
-use rotator_simulator::clock::Clock;
+use rotator_simulator::clock::SimClock;
 use rotator_simulator::{
     Authority, CallRecord, ConfigAccess, ConfigSpec, DeleteForm, FaultSpec, KeyForm, ListForm,
     MintForm, RingexSetup, Settings, Setup, Simulator, StartError, User,
@@ -250,7 +250,7 @@ pub async fn run_until(
         ringex_listen: options.ringex_listen,
         ringex: ringex(&options, &names),
         settings: settings(&options),
-        clock: Clock::system(),
+        clock: SimClock::system(),
         on_call: (!options.quiet).then(|| Arc::new(print) as rotator_simulator::OnCall),
     })
     .await?;

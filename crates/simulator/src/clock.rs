@@ -7,29 +7,29 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// Tells the simulator what time it is. Cheap to clone; clones agree.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct SimClock(ClockSource);
 
 #[derive(Clone)]
-enum Source {
+enum ClockSource {
     System,
     Manual(Arc<Mutex<DateTime<Utc>>>),
     Given(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>),
 }
 
-impl Clock {
+impl SimClock {
     /// The machine's own clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(ClockSource::System)
     }
 
-    /// A clock that stands still until [`Clock::advance`] moves it.
+    /// A clock that stands still until [`SimClock::advance`] moves it.
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(start))))
+        Self(ClockSource::Manual(Arc::new(Mutex::new(start))))
     }
 
     /// A clock of the caller's, for example one that is shared with the program under test.
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
-        Self(Source::Given(Arc::new(now)))
+        Self(ClockSource::Given(Arc::new(now)))
     }
 
     /// The time now, in UTC.
@@ -39,15 +39,15 @@ impl Clock {
                 clippy::disallowed_methods,
                 reason = "this is the one place of the simulator that asks the time"
             )]
-            Source::System => Utc::now(),
-            Source::Manual(at) => *at.lock().expect("no holder of the manual clock panics"),
-            Source::Given(now) => now(),
+            ClockSource::System => Utc::now(),
+            ClockSource::Manual(at) => *at.lock().expect("no holder of the manual clock panics"),
+            ClockSource::Given(now) => now(),
         }
     }
 
     /// Moves a manual clock; the others are not moved.
     pub fn advance(&self, by: TimeDelta) {
-        if let Source::Manual(at) = &self.0 {
+        if let ClockSource::Manual(at) = &self.0 {
             *at.lock().expect("no holder of the manual clock panics") += by;
         }
     }

@@ -11,7 +11,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::SimClock;
 use rotator_core::secret::Fingerprint;
 
 mod admin;
@@ -82,7 +82,7 @@ pub struct Setup {
     /// How it answers.
     pub settings: Settings,
     /// Its idea of the time, before any skew.
-    pub clock: Clock,
+    pub clock: SimClock,
     /// Is told of each call.
     pub on_call: Option<OnCall>,
 }
@@ -96,7 +96,7 @@ impl Default for Setup {
             ringex_listen: ANY_PORT,
             ringex: RingexSetup::default(),
             settings: Settings::default(),
-            clock: Clock::system(),
+            clock: SimClock::system(),
             on_call: None,
         }
     }

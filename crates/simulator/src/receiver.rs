@@ -19,7 +19,7 @@ use super::ANY_PORT;
 use super::authority::Authority;
 use super::http::{self, Body, Handler, Reply, Request, Response};
 use super::listener::{self, Background, Listener, StartError};
-use crate::clock::Clock;
+use crate::clock::SimClock;
 use rotator_core::secret::Fingerprint;
 
 /// A timestamp further away than this is taken for a replay.
@@ -38,7 +38,7 @@ pub struct ReceiverSetup {
     /// nothing.
     pub secret: Option<String>,
     /// For the timestamps of deliveries.
-    pub clock: Clock,
+    pub clock: SimClock,
 }
 
 impl Default for ReceiverSetup {
@@ -47,7 +47,7 @@ impl Default for ReceiverSetup {
             listen: ANY_PORT,
             tls: None,
             secret: None,
-            clock: Clock::system(),
+            clock: SimClock::system(),
         }
     }
 }
@@ -144,7 +144,7 @@ pub struct Receiver {
 }
 
 struct Inbox {
-    clock: Clock,
+    clock: SimClock,
     state: Mutex<ReceiverState>,
     changed: watch::Sender<()>,
 }

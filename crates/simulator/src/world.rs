@@ -21,7 +21,7 @@ use super::rate_limit::RateLimiter;
 use super::record::{CallRecord, DeletedBy, MintedBy, TokenRecord};
 use super::ringex::{RingexServer, RingexSetup};
 use super::settings::{AccessTokenForm, Settings};
-use crate::clock::{self, Clock};
+use crate::clock::{self, SimClock};
 use rotator_core::secret::{Fingerprint, Token};
 
 /// More calls than this and the oldest are forgotten.
@@ -44,7 +44,7 @@ pub(super) enum Admission {
 }
 
 pub(super) struct World {
-    pub(super) clock: Clock,
+    pub(super) clock: SimClock,
     state: Mutex<WorldState>,
     changed: watch::Sender<()>,
     on_call: Option<OnCall>,
@@ -128,7 +128,7 @@ pub(super) enum AccessStanding<'a> {
 }
 
 impl World {
-    pub(super) fn new(clock: Clock, settings: Settings, on_call: Option<OnCall>) -> Self {
+    pub(super) fn new(clock: SimClock, settings: Settings, on_call: Option<OnCall>) -> Self {
         let state = WorldState {
             settings,
             admission: Admission::Anyone,

@@ -13,11 +13,3 @@ mod history;
 mod lives;
 mod moves;
 mod peers;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long an exploration took is printed; nothing depends on it"
-)]
-fn monotonic() -> std::time::Instant {
-    std::time::Instant::now()
-}

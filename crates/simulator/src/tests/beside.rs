@@ -40,7 +40,7 @@ async fn a_receiver_believes_only_what_is_signed_with_its_secret_now() {
     })
     .await
     .unwrap();
-    let now = Clock::system().now().timestamp();
+    let now = SimClock::system().now().timestamp();
     for (request, expected) in [
         (signed(&receiver, b"the key", now, BODY), Signature::Valid),
         (signed(&receiver, b"another", now, BODY), Signature::Invalid),

@@ -125,7 +125,7 @@ async fn wrong_passwords_lock_the_user_until_the_password_is_changed() {
 #[tokio::test]
 async fn an_access_token_says_when_it_ends_and_then_does() {
     let start: DateTime<Utc> = "2026-11-22T03:30:00Z".parse().unwrap();
-    let clock = Clock::manual(start);
+    let clock = SimClock::manual(start);
     let bench = Bench::with(Setup {
         clock: clock.clone(),
         ..Setup::default()
@@ -251,7 +251,7 @@ async fn a_list_is_whole_in_no_order_and_of_one_user() {
 
 #[tokio::test]
 async fn a_new_token_can_be_late_on_the_list_and_in_use() {
-    let clock = Clock::manual("2026-11-22T03:30:00Z".parse().unwrap());
+    let clock = SimClock::manual("2026-11-22T03:30:00Z".parse().unwrap());
     let bench = Bench::with(Setup {
         clock: clock.clone(),
         ..Setup::default()
@@ -338,7 +338,7 @@ async fn a_token_that_is_not_there_cannot_be_deleted_and_neither_can_anothers() 
 
 #[tokio::test]
 async fn limits_count_per_user_and_a_request_in_a_penalty_restarts_it() {
-    let clock = Clock::manual("2026-11-22T03:30:00Z".parse().unwrap());
+    let clock = SimClock::manual("2026-11-22T03:30:00Z".parse().unwrap());
     let bench = Bench::with(Setup {
         clock: clock.clone(),
         ..Setup::default()

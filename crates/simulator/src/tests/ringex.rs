@@ -3,11 +3,11 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::SimClock;
 
 /// One app, and the JWTs of two users.
-async fn bench() -> (Bench, Clock) {
-    let clock = Clock::manual("2026-11-22T03:30:00Z".parse().unwrap());
+async fn bench() -> (Bench, SimClock) {
+    let clock = SimClock::manual("2026-11-22T03:30:00Z".parse().unwrap());
     let jwts = [("ann-jwt", "ann"), ("bob-jwt", "bob")]
         .map(|(jwt, user)| (jwt.to_owned(), user.to_owned()));
     let apps = [("app".to_owned(), "secret".to_owned())].into();

@@ -17,7 +17,6 @@ use std::rc::Rc;
 
 use super::fair::go_on_fairly;
 use super::history::{History, Setup};
-use super::monotonic;
 use super::moves::{Change, Flow, Move, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Broken, Fault, Maker, Refusal, World};
@@ -67,7 +66,6 @@ struct Open {
 impl Exploration {
     #[track_caller]
     fn run(&self) -> Found {
-        let began = monotonic();
         let mut found = Found::default();
         let (mut known, mut healthy) = (HashSet::new(), HashSet::new());
         let mut ways: Vec<Way> = Vec::new();
@@ -108,7 +106,7 @@ impl Exploration {
         }
         println!(
             "{}: {} states, {} transitions, depth {}, {} disturbances, {} tokens of ours; {} moves to see that \
-             each ends well; {:.1} s",
+             each ends well",
             self.name,
             found.states,
             found.transitions,
@@ -116,7 +114,6 @@ impl Exploration {
             self.disturbances,
             self.tokens,
             found.fair,
-            (monotonic() - began).as_secs_f64(),
         );
         found
     }

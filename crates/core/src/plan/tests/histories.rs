@@ -16,7 +16,6 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::history::{History, Setup, Tally, corpus};
-use super::monotonic;
 use super::moves::{Change, Flow, Move, SINKS, Said};
 use super::scene::{days, hours, minutes};
 use super::world::{Fault, Refusal};
@@ -236,7 +235,6 @@ fn histories() -> u32 {
 /// Draws so many and replays each. The shortest one that fails is kept in `corpus/`.
 #[track_caller]
 fn check(name: &str, count: u32, drawn: impl Strategy<Value = History>) {
-    let began = monotonic();
     let sum = RefCell::new((0_usize, Tally::default()));
     let config = Config {
         cases: count,
@@ -256,12 +254,8 @@ fn check(name: &str, count: u32, drawn: impl Strategy<Value = History>) {
     });
     let (histories, all) = sum.into_inner();
     println!(
-        "{name}: {histories} histories, {} moves, {} accounts, {} days, {} rows of the journal; {:.1} s",
-        all.moves,
-        all.accounts,
-        all.days,
-        all.rows,
-        (monotonic() - began).as_secs_f64(),
+        "{name}: {histories} histories, {} moves, {} accounts, {} days, {} rows of the journal",
+        all.moves, all.accounts, all.days, all.rows,
     );
     match end {
         Ok(()) => assert_eq!(histories, count as usize),
