@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use secrecy::zeroize::Zeroizing;
 
@@ -16,6 +17,7 @@ use crate::secret::scrub::{MAX_SAID, plain};
 use crate::secret::{Fingerprint, Token};
 
 mod escape;
+mod print;
 #[cfg(test)]
 mod tests;
 
@@ -155,9 +157,11 @@ fn wrong(error: &minijinja::Error, detail: Detail) -> TemplateError {
 fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_keep_trailing_newline(true);
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("the default delimiters are distinct"));
     // What a file is, its name does not tell: whoever writes the template says how to escape.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(print::print);
     environment.set_fuel(Some(MOST_STEPS));
     escape::add_to(&mut environment);
     environment
@@ -165,10 +169,10 @@ fn environment<'source>() -> Environment<'source> {
 
 fn context(values: &Values<'_>) -> Value {
     let mut names = members(values.own);
-    let others = values.others.iter().map(|(name, shown)| (name.clone(), Value::from_iter(members(shown))));
+    let others = values.others.iter().map(|(name, shown)| (name.clone(), Value::from_pairs(members(shown))));
     names.push(("account", Value::from(values.account)));
-    names.push(("accounts", Value::from_iter(others)));
-    Value::from_iter(names)
+    names.push(("accounts", Value::from_pairs(others)));
+    Value::from_pairs(names)
 }
 
 fn members(shown: &Shown) -> Vec<(&'static str, Value)> {

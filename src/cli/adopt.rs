@@ -225,7 +225,7 @@ fn table(account: &str, tokens: &[FoundToken]) -> String {
         return format!("{account}: no foreign tokens on the server");
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["#", "TOKEN", "FINGERPRINT", "FIRST SEEN", "ADOPTED", "WHERE"]);
     for (number, FoundToken { token, found_in }) in (1..).zip(tokens) {
         let or_dash = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), stamp);

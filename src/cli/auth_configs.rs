@@ -48,7 +48,7 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConf
 fn table(view: &AuthConfigsView) -> String {
     let all = view.ringcx_accounts.iter().flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["ACCOUNT-ID", "AUTH-CONFIG-ID", "TYPE", "PROVIDER", "DESCRIPTION", "UPDATED", "SINK"]);
     let mut rows = 0;
     for (seen, config) in all {

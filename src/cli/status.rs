@@ -120,7 +120,7 @@ impl Painter {
 
     fn table(&self, accounts: &[AccountView]) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_header(["ACCOUNT", "STATE", "CURRENT", "AGE", "SINKS", "OLD", "FOREIGN", "NEXT ROTATION"]);
         for account in accounts {
             let serving = account.sinks.iter().filter(|sink| sink.state == "serving").count();

@@ -33,7 +33,7 @@ fn table(view: &TokensView) -> String {
         return format!("{}: no tokens", view.account);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["TOKEN", "FINGERPRINT", "STAGE", "GEN", "SINCE", "HELD BY"]);
     for token in &view.tokens {
         let since = token.minted_at.or(token.first_seen_at);

@@ -96,6 +96,21 @@ fn a_value_is_written_as_its_file_wants_it() {
 }
 
 #[test]
+fn a_list_or_map_is_printed_with_double_quotes() {
+    check("{{ [token, 1, none, true, 1.0] }}", &format!("[\"{TOKEN}\", 1, None, True, 1.0]"));
+    check("{{ {'it\\'s': ['a\"b']} }}", r#"{"it's": ["a\"b"]}"#);
+    check("{{ accounts|dictsort|map('first')|list }}", "[\"crm\"]");
+    check("{{ 'a:b'.split(':') if false else 'a:b'|split(':') }}", r#"["a", "b"]"#);
+    let own = format!("{{\"fingerprint\": \"{}\",", Token::try_new(OTHER).unwrap().fingerprint());
+    let text = render("{{ accounts }}").unwrap();
+    assert!(text.starts_with(&format!("{{\"crm\": {own}")), "{text}");
+    // Two to the power of forty, if it were printed.
+    let doubled = "{% set ns = namespace(x=['a']) %}\
+                   {% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}";
+    assert_eq!(render(doubled), Err(TemplateError::TooLarge));
+}
+
+#[test]
 fn what_a_file_cannot_say_is_refused() {
     for source in ["{{ 'a;b'|ini }}", "{{ 'a\nb'|ini }}", "{{ ' a'|ini }}", "{{ ''|ini }}", "{{ '50%'|ini }}"]
     {

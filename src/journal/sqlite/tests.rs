@@ -359,3 +359,9 @@ proptest! {
         prop_assert_eq!(read, written);
     }
 }
+
+/// Older ones can corrupt a database in WAL mode when a write and a checkpoint meet.
+#[test]
+fn the_bundled_sqlite_has_no_known_corruption_of_a_wal() {
+    assert!(rusqlite::version_number() >= 3_051_003, "it is {}, older than 3.51.3", rusqlite::version());
+}
