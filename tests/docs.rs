@@ -48,8 +48,8 @@ fn page(path: &str) -> Page {
 }
 
 fn pages() -> Vec<Page> {
-    let mut pages =
-        vec![page("README.md"), page("ARCHITECTURE.md"), page("CONTRIBUTING.md"), page("CHANGELOG.md")];
+    let mut pages: Vec<Page> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(page).into();
     let docs = fs::read_dir(root().join("docs")).unwrap();
     pages.extend(docs.map(|entry| page(&format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))));
     assert!(pages.len() >= 10);
