@@ -89,18 +89,19 @@ pub const LAYERS: &[Layers] = &[
             ("rotator_core::time", &[]),
         ],
         floors: &[
-            &["admin", "api"],
+            &["simulator"],
+            &["api"],
+            &["admin"],
             &["configs"],
-            &["answer"],
-            &["ringex", "record"],
+            &["answer", "record"],
             &["world"],
             &["mailbox", "receiver"],
+            &["records", "ringex", "http"],
             &[
                 "settings",
                 "fault",
                 "rate_limit",
                 "listener",
-                "http",
                 "authority",
                 "random",
             ],
@@ -165,10 +166,6 @@ pub const PLAN: &str = "plan";
 /// Sibling modules that import each other, each with the reason.
 pub const CYCLES: &[(&str, &str)] = &[
     (
-        "ringcx_rotator::demo::checks: delivery <-> tokens",
-        "each uses a helper of the other",
-    ),
-    (
         "rotator_core::plan: observations <-> retire",
         "`adopted` belongs to the account's state, `LARGEST_SKEW_SECONDS` to the plan",
     ),
@@ -179,10 +176,6 @@ pub const CYCLES: &[(&str, &str)] = &[
     (
         "rotator_policy::validate: account <-> template",
         "both check a file's mode and owner; those checks have no module of their own",
-    ),
-    (
-        "rotator_simulator: answer <-> configs <-> record <-> world",
-        "the types of records are declared in the modules that fill them",
     ),
 ];
 
@@ -202,10 +195,7 @@ pub const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("src/cli/systemd_dropin.rs lines", 136),
     ("src/daemon/alerts.rs run", 66),
     ("src/daemon/alerts/log.rs event", 62),
-    ("src/demo/checks/delivery.rs outage", 79),
     ("src/demo/narration.rs sentence", 156),
-    ("src/demo/stage.rs set", 124),
-    ("src/demo/stage/policy.rs text", 80),
     ("src/fuzz_properties/env_file.rs systemd", 88),
     ("src/store/sqlite/store.rs walk", 64),
     ("crates/core/src/plan/deliver.rs fill_sinks", 100),
@@ -223,9 +213,6 @@ pub const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("src/reconcile/adopt.rs adopt", 65),
     ("src/reconcile/log.rs event", 211),
     ("src/reconcile/notify.rs notify", 68),
-    ("crates/simulator/src/api.rs perform", 131),
-    ("crates/simulator/src/api.rs reply", 69),
-    ("src/cli/simulate.rs run_until", 71),
     ("crates/core/src/testing/events.rs other_event", 72),
     ("crates/core/src/testing/events.rs token_event", 74),
 ];

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::fault::{Call, Fault, FaultSpec, FaultSpecError, Times};
 use super::http::{Request, Response};
-use super::record::{DeletedBy, Record};
+use super::record::Record;
+use super::records::DeletedBy;
 use super::world::World;
 use rotator_core::secret::Fingerprint;
 

@@ -10,13 +10,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::http::{Request, Response};
 use super::random;
-use super::record::MintedBy;
+use super::records::{ConfigRecord, FlowRecord, MintedBy};
 use super::settings::{ConfigAccess, KeyForm};
 use super::world::WorldState;
 use rotator_core::secret::Fingerprint;
@@ -26,45 +25,6 @@ const ACCOUNTS: &str = "/voice/api/v1/admin/accounts/";
 
 /// The type that holds a key.
 const API_KEY: &str = "APIKEY";
-
-/// An auth config. Its JSON leaves the key out.
-#[derive(Clone, Debug, Serialize)]
-pub struct ConfigRecord {
-    /// The RingCX account that has it.
-    pub account_id: String,
-    /// Its id.
-    pub config_id: String,
-    /// `APIKEY`, `JWT`, `BASIC`, `OAUTH` or `CUSTOM_AUTH`.
-    pub auth_type: String,
-    /// `providerName`
-    pub provider: String,
-    /// `description`
-    pub description: String,
-    /// When it was last changed.
-    pub updated_at: DateTime<Utc>,
-    /// How often it was changed.
-    pub changes: u64,
-    /// The key itself.
-    #[serde(skip)]
-    pub key: String,
-    /// What stands for the key.
-    pub fingerprint: Option<Fingerprint>,
-}
-
-/// What came of the calls of one flow.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct FlowRecord {
-    /// The auth config whose key it sends.
-    pub config_id: String,
-    /// How many calls it made, from the first that worked.
-    pub calls: u64,
-    /// How many of those were refused.
-    pub failed: u64,
-    /// When the first of them was.
-    pub first_failed_at: Option<DateTime<Utc>>,
-    /// The keys with which it called, in that order, each once in a row.
-    pub keys: Vec<Fingerprint>,
-}
 
 /// An auth config to begin with: `ACCOUNT/CONFIG` or `ACCOUNT/CONFIG=TYPE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +148,11 @@ impl WorldState {
 
     /// Puts a key there by another's hand. Whether there is such an auth config.
     pub(super) fn set_key(&mut self, now: DateTime<Utc>, config_id: &str, key: &str) -> bool {
-        let Some(config) = self.configs.iter_mut().find(|it| it.config_id == config_id) else {
+        let Some(config) = self
+            .configs
+            .iter_mut()
+            .find(|config| config.config_id == config_id)
+        else {
             return false;
         };
         change(config, now, key);
@@ -197,7 +161,11 @@ impl WorldState {
 
     /// What a flow's next call with the configured key comes to.
     pub(super) fn flow_calls(&mut self, now: DateTime<Utc>, config_id: &str) {
-        let Some(config) = self.configs.iter().find(|it| it.config_id == config_id) else {
+        let Some(config) = self
+            .configs
+            .iter()
+            .find(|config| config.config_id == config_id)
+        else {
             return;
         };
         let key = Fingerprint::of(config.key.as_bytes());
@@ -323,7 +291,8 @@ fn wanted(config: &ConfigRecord, body: &[u8]) -> Option<(String, String, String)
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
     };
-    let fits = config.auth_type == API_KEY && field("authType").is_none_or(|it| it == API_KEY);
+    let fits =
+        config.auth_type == API_KEY && field("authType").is_none_or(|found| found == API_KEY);
     let description = field("description").unwrap_or_default().to_owned();
     fits.then_some(())?;
     Some((

@@ -14,11 +14,10 @@ use serde_json::json;
 use sha2::Sha256;
 use tokio::sync::watch;
 
-use super::configs::{ConfigRecord, FlowRecord};
 use super::fault::FaultPlan;
 use super::random;
 use super::rate_limit::RateLimiter;
-use super::record::{CallRecord, DeletedBy, MintedBy, TokenRecord};
+use super::records::{CallRecord, ConfigRecord, DeletedBy, FlowRecord, MintedBy, TokenRecord};
 use super::ringex::{RingexServer, RingexSetup};
 use super::settings::{AccessTokenForm, Settings};
 use crate::clock::{self, SimClock};
