@@ -197,8 +197,10 @@ enum Command {
         json: bool,
     },
     /// Stand in for RingCX on loopback, with faults, for trying things out
+    #[cfg(feature = "simulate")]
     Simulate(Box<simulate::SimulateOptions>),
     /// Show the whole story in under a minute: no account, no set-up
+    #[cfg(feature = "demo")]
     Demo(crate::demo::DemoOptions),
     /// Print completions for a shell
     Completions {
@@ -335,6 +337,7 @@ pub fn main(cli: Cli) -> ExitCode {
             systemd_dropin::systemd_dropin(&globals.config, what, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
+        #[cfg(feature = "simulate")]
         Command::Simulate(options) => console::block_on(simulate::run(*options)).map_or_else(
             |error| {
                 screen.error(&error);
@@ -342,6 +345,7 @@ pub fn main(cli: Cli) -> ExitCode {
             },
             |()| Exit::Done,
         ),
+        #[cfg(feature = "demo")]
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
     };
     exit.into()

@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{AccountFacts, DemoFacts};
+use super::facts::DemoFacts;
 use super::stage::WEBHOOK;
-use rotator_core::event::GenerationNo;
-use rotator_core::secret::Fingerprint;
 
 mod delivery;
 #[cfg(test)]
@@ -20,7 +18,7 @@ const ROTATIONS: usize = 3;
 
 /// One thing that was checked.
 pub struct Check {
-    /// In a few words.
+    /// What ought to be so, as a heading.
     pub what: &'static str,
     /// Whether it is so.
     pub passed: bool,
@@ -144,14 +142,6 @@ fn ending(facts: &DemoFacts) -> Check {
         passed,
         found,
     }
-}
-
-fn fingerprint(account: &AccountFacts, number: GenerationNo) -> Option<Fingerprint> {
-    account
-        .state()
-        .generations
-        .get(&number)
-        .map(|it| it.fingerprint)
 }
 
 fn list(items: &[impl AsRef<str>]) -> String {

@@ -18,6 +18,7 @@ use super::story::Ending;
 use crate::reconcile::{HistoryError, Recorded, history};
 use crate::store::SqliteJournal;
 use rotator_core::account::AccountState;
+use rotator_core::event::{Event, GenerationNo};
 use rotator_core::journal::{ALERTS, Journal, JournalError};
 use rotator_core::secret::Fingerprint;
 use rotator_policy::PolicyErrors;
@@ -75,7 +76,7 @@ pub struct AccountFacts {
 /// One token of the server's.
 #[derive(Clone, Debug)]
 pub struct TokenFact {
-    /// Which.
+    /// What stands for it.
     pub fingerprint: Fingerprint,
     /// By whom it was made.
     pub minted_by: MintedBy,
@@ -103,7 +104,26 @@ pub enum FactsError {
 impl AccountFacts {
     /// What its journal amounts to.
     pub fn state(&self) -> AccountState {
-        AccountState::fold(self.trail.iter().map(|it| (it.seq, it.at, &it.event)))
+        let events = self.trail.iter();
+        AccountState::fold(events.map(|recorded| (recorded.seq, recorded.at, &recorded.event)))
+    }
+
+    /// The generations that became current, in that order.
+    pub fn promoted(&self) -> Vec<GenerationNo> {
+        let promoted = self.trail.iter().filter_map(|recorded| {
+            let Event::Promoted { generation } = recorded.event else {
+                return None;
+            };
+            Some(generation)
+        });
+        promoted.collect()
+    }
+
+    /// The token of this generation.
+    pub fn fingerprint(&self, number: GenerationNo) -> Option<Fingerprint> {
+        let state = self.state();
+        let generation = state.generations.get(&number);
+        generation.map(|generation| generation.fingerprint)
     }
 
     /// The tokens the daemon made.
@@ -119,6 +139,18 @@ impl AccountFacts {
             .iter()
             .filter(|token| token.minted_by == MintedBy::Foreign)
     }
+}
+
+/// Whether the webhook's far end answered this delivery with a success.
+pub fn was_taken(delivery: &ReceivedDelivery) -> bool {
+    let success = |status| (200..300).contains(&status);
+    delivery.status.is_some_and(success)
+}
+
+/// The token in this delivery.
+pub fn carried(delivery: &ReceivedDelivery) -> Option<Fingerprint> {
+    let token = delivery.token();
+    token.map(|token| Fingerprint::of(token.as_bytes()))
 }
 
 /// Looks at everything. `printed` is all that the demo itself has said.

@@ -281,7 +281,8 @@ impl<'a> Story<'a> {
     /// Whether the server itself has this token no more.
     fn is_gone(&self, state: &AccountState, number: GenerationNo) -> bool {
         let generation = state.generations.get(&number);
-        let token = generation.and_then(|it| self.stage.ringcx.record().token(it.fingerprint));
+        let token = generation
+            .and_then(|generation| self.stage.ringcx.record().token(generation.fingerprint));
         token.is_some_and(|token| token.deleted_at.is_some())
     }
 

@@ -79,5 +79,9 @@ impl JournalWatch {
 }
 
 fn fold(trail: &[Recorded]) -> AccountState {
-    AccountState::fold(trail.iter().map(|it| (it.seq, it.at, &it.event)))
+    AccountState::fold(
+        trail
+            .iter()
+            .map(|recorded| (recorded.seq, recorded.at, &recorded.event)),
+    )
 }
