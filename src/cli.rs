@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::console::{self, ColorChoice, Exit};
+use crate::console::{self, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 
 use crate::daemon::Mode;
@@ -338,13 +338,7 @@ pub fn main(cli: Cli) -> ExitCode {
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
         #[cfg(feature = "simulate")]
-        Command::Simulate(options) => console::block_on(simulate::run(*options)).map_or_else(
-            |error| {
-                screen.error(&error);
-                Exit::Failing
-            },
-            |()| Exit::Done,
-        ),
+        Command::Simulate(options) => simulate::simulate(*options, &screen),
         #[cfg(feature = "demo")]
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
     };

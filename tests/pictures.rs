@@ -113,7 +113,15 @@ fn view(now: DateTime<Utc>) -> Value {
             "minted_at": hours(minted),
         })
     };
-    let sink = |name: &str, kind: &str, state: &str, generation: u64| json!({ "name": name, "type": kind, "required": true, "state": state, "generation": generation });
+    let sink = |name: &str, kind: &str, state: &str, generation: u64| {
+        json!({
+            "name": name,
+            "type": kind,
+            "required": true,
+            "state": state,
+            "generation": generation,
+        })
+    };
     let account = |name: &str, state: &str, next: i64, foreign: u64, rest: Value| {
         let mut account = json!({
             "name": name,

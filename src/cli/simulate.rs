@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
+use crate::console::{Exit, Screen, block_on};
 use rotator_simulator::clock::SimClock;
 use rotator_simulator::{
     Authority, CallRecord, RingexSetup, Settings, Setup, Simulator, StartError, User,
@@ -24,28 +25,26 @@ use options::{UserFormError, parse_user};
 /// Why the command ends with a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
-    /// Choose another address.
+    /// A port could not be opened.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Correct the path.
+    /// A file could not be read or written.
     #[error("{path}", path = path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// Correct the line.
+    /// A line of the users file is wrong.
     #[error("{path}, line {line}: {source}", path = path.display())]
     UserLine {
-        /// The users file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it; the line itself holds a password.
+        /// What is wrong with it, without its text: that holds a password.
         source: UserFormError,
     },
-    /// Nothing can be printed, or no signal be caught.
+    /// Stdout is closed, or signals cannot be caught.
     #[error("{doing}")]
     System {
         /// What was being done.
@@ -56,7 +55,17 @@ pub enum SimulateError {
 }
 
 /// Runs until interrupted or terminated by a signal.
-pub async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
+pub fn simulate(options: SimulateOptions, screen: &Screen) -> Exit {
+    match block_on(run(options)) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            screen.error(&error);
+            Exit::Failing
+        }
+    }
+}
+
+async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
     let signals = signal_hook_tokio::Signals::new([
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,
@@ -72,7 +81,7 @@ pub async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
 }
 
 /// Runs until the future is done.
-pub async fn run_until(
+async fn run_until(
     options: SimulateOptions,
     stop: impl Future<Output = ()>,
 ) -> Result<(), SimulateError> {

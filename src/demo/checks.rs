@@ -22,7 +22,7 @@ pub struct Check {
     pub what: &'static str,
     /// Whether it is so.
     pub passed: bool,
-    /// What was found.
+    /// The numbers that show it.
     pub found: String,
 }
 
@@ -48,7 +48,7 @@ pub fn all(facts: &DemoFacts) -> Vec<Check> {
     ]
 }
 
-/// Each incident is told of once, and its end once, in this order.
+/// Each incident is mailed once, and its end once, in this order.
 fn mails(facts: &DemoFacts) -> Check {
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for subject in &facts.mails {
@@ -94,8 +94,8 @@ fn secrets(facts: &DemoFacts) -> Check {
         && there > 0
         && there == seen;
     let found = format!(
-        "{} tokens, passwords and keys looked for in {} files, mails and outputs: {} found (and {seen} of \
-         {there} in the files where they belong)",
+        "{} tokens, passwords and keys looked for in {} files, mails and outputs: {} found \
+         (and {seen} of {there} in the files where they belong)",
         report.secrets,
         report.places,
         report.found.len(),

@@ -1,7 +1,7 @@
-//! What there is to be seen once all is over, gathered from where it is: RingCX's own record, the
-//! webhooks' far ends, the mailbox, the files, the journal.
+//! What the checks are made on, gathered at the end: RingCX's own record, what the webhooks' far
+//! ends received, the mailbox, the files, the journal.
 //!
-//! Plain data, so that every check can be shown to fail where it should.
+//! Plain data, so that a test can make every check fail.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -49,9 +49,9 @@ pub struct DemoFacts {
 /// What concerns one account.
 #[derive(Clone)]
 pub struct AccountFacts {
-    /// Its name.
+    /// Its name in the policy.
     pub name: &'static str,
-    /// Its journal.
+    /// Its events, oldest first.
     pub trail: Vec<Recorded>,
     /// Every token the server ever had for its user.
     pub tokens: Vec<TokenFact>,
@@ -63,7 +63,7 @@ pub struct AccountFacts {
     pub tally: Tally,
     /// How it logs in.
     pub way: DemoLogin,
-    /// Its sinks.
+    /// The names of its sinks.
     pub sinks: &'static [&'static str],
     /// What each of them holds at the end.
     pub held: Vec<Option<Fingerprint>>,
@@ -78,7 +78,7 @@ pub struct AccountFacts {
 pub struct TokenFact {
     /// What stands for it.
     pub fingerprint: Fingerprint,
-    /// By whom it was made.
+    /// The daemon, or another program.
     pub minted_by: MintedBy,
     /// When and by whom it was deleted.
     pub deleted: Option<(DateTime<Utc>, Option<DeletedBy>)>,
@@ -126,14 +126,14 @@ impl AccountFacts {
         generation.map(|generation| generation.fingerprint)
     }
 
-    /// The tokens the daemon made.
+    /// The tokens that the daemon made.
     pub fn own(&self) -> impl Iterator<Item = &TokenFact> {
         self.tokens
             .iter()
             .filter(|token| token.minted_by == MintedBy::Api)
     }
 
-    /// The tokens somebody else made.
+    /// The tokens that other programs made.
     pub fn foreign(&self) -> impl Iterator<Item = &TokenFact> {
         self.tokens
             .iter()
@@ -153,7 +153,7 @@ pub fn carried(delivery: &ReceivedDelivery) -> Option<Fingerprint> {
     token.map(|token| Fingerprint::of(token.as_bytes()))
 }
 
-/// Looks at everything. `printed` is all that the demo itself has said.
+/// Gathers everything. `printed` is all that the demo itself has printed.
 pub async fn gather(
     stage: &DemoStage,
     ending: Ending,

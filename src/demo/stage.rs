@@ -1,6 +1,6 @@
 //! What the story needs before it can begin: a directory, stand-ins, secrets and a policy.
 //!
-//! Knows nothing of what is going to happen on it.
+//! Knows nothing of what happens then.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ const LOGINS: [DemoLogin; 2] = [DemoLogin::Password, DemoLogin::RingEx];
 pub const CONFIG_PLACE: [&str; 2] = ["21170001", "support-flow"];
 /// Between two calls of the flow that takes its credential from there.
 const FLOW_PAUSE: Duration = Duration::from_millis(20);
-/// The RingEX app.
+/// The client id of the RingEX app.
 pub const APP: &str = "demo-app";
 /// The key in the env-file.
 pub const KEY: &str = "RINGCX_API_TOKEN";
@@ -50,11 +50,11 @@ const ENV_AROUND: [&str; 2] = [
     "RETRIES=3\n",
 ];
 
-/// Everything the story plays on. Dropping it closes the ports and removes the directory.
+/// Everything that the story needs. Dropping it closes the ports and removes the directory.
 pub struct DemoStage {
-    /// The RingCX stand-in.
+    /// RingCX and RingEX.
     pub ringcx: Simulator,
-    /// Where mail goes.
+    /// The mail server of the policy.
     pub mailbox: Mailbox,
     /// One for each of [`ACCOUNTS`].
     pub actors: Vec<Actor>,
@@ -66,19 +66,19 @@ pub struct DemoStage {
 
 /// One account and what is around it.
 pub struct Actor {
-    /// The account's name.
+    /// The account's name in the policy.
     pub name: &'static str,
-    /// The RingCX user.
+    /// The RingCX user that it logs in as.
     pub user: String,
     /// How it logs in.
     pub way: DemoLogin,
-    /// Its sinks.
+    /// The names of its sinks.
     pub sinks: &'static [&'static str],
     /// The far end of its webhook.
     pub receiver: Receiver,
-    /// Its token file.
+    /// The token file of its sink.
     pub file: PathBuf,
-    /// Its env-file.
+    /// The env-file of its sink.
     pub env_file: PathBuf,
 }
 
@@ -91,24 +91,23 @@ pub enum DemoLogin {
     RingEx,
 }
 
-/// Why there is nothing to play on.
+/// Why the stage could not be set.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// Look at TMPDIR and the disk.
+    /// A file or directory could not be made: TMPDIR or the disk may be the reason.
     #[error("{path}", path = path.display())]
     File {
-        /// Which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// Choose another TMPDIR.
-    #[error("{path} is too long a path for a Unix socket: set TMPDIR to a shorter one", path = path.display())]
-    TooLong {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A port could not be had.
+    /// A Unix socket in TMPDIR would have too long a path.
+    #[error(
+        "{path} is too long a path for a Unix socket: set TMPDIR to a shorter one",
+        path = path.display()
+    )]
+    TooLong { path: PathBuf },
+    /// A stand-in could not listen.
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -156,7 +155,7 @@ impl DemoStage {
         &self.root
     }
 
-    /// The policy.
+    /// The file with the policy.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.toml")
     }

@@ -1,6 +1,6 @@
 //! What has happened so far, from where it is written down: the daemon's journal, read beside it.
 //!
-//! Tells nobody anything; who waits for something asks here.
+//! [`JournalWatch::look`] reads it again; the other methods answer from what was read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

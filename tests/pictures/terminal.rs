@@ -48,7 +48,8 @@ pub fn svg(title: &str, lines: &[String]) -> String {
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n\
          <style>{STYLE}</style>\n\
          <rect class=\"window\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"10\"/>\n\
-         <path class=\"bar\" d=\"M1 {TITLE}V10.5a9.5 9.5 0 0 1 9.5-9.5H{}a9.5 9.5 0 0 1 9.5 9.5V{TITLE}z\"/>\n\
+         <path class=\"bar\" d=\"M1 {TITLE}V10.5a9.5 9.5 0 0 1 9.5-9.5H{}\
+         a9.5 9.5 0 0 1 9.5 9.5V{TITLE}z\"/>\n\
          <path class=\"rule\" d=\"M1 {TITLE}.5H{}\"/>\n",
         width - 1.0,
         height - 1.0,

@@ -29,10 +29,11 @@ pub(super) fn error(status: u16, request: &Request) -> Response {
     Response::json(status, &body)
 }
 
-/// A proxy's page.
+/// The error page of a proxy.
 pub(super) fn html(status: u16) -> Response {
     let page = format!(
-        "<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>\r\n"
+        "<html>\r\n<head><title>{status}</title></head>\r\n\
+         <body><center><h1>{status}</h1></center></body>\r\n</html>\r\n"
     );
     Response::new(status, "text/html", page)
 }

@@ -32,7 +32,7 @@ pub use perform::PLANTED_SECRETS;
 pub(super) struct Api {
     pub(super) world: Arc<World>,
     pub(super) background: Background,
-    /// Where redirects lead.
+    /// The other host, to which redirects lead.
     pub(super) elsewhere: SocketAddr,
     pub(super) side: ApiHost,
 }
@@ -264,7 +264,7 @@ impl Api {
 
 /// A call whose effect comes after its answer was cut off.
 struct LateCall {
-    /// Of its record.
+    /// Finds its record again.
     number: u64,
     call: Call,
     caller: Caller,

@@ -1,7 +1,7 @@
-//! A RingCX stand-in on loopback, as nasty as the real one may be.
+//! A RingCX stand-in on loopback that fails in every way in which the real one may fail.
 //!
 //! [`Simulator`] answers the calls of RingCX and, on a port of its own, RingEX's login; it keeps a
-//! [`Record`] of what really happened, and makes any [`Fault`] happen to any [`Call`] when told so.
+//! [`Record`] of what really happened, and injects any [`Fault`] into any [`Call`] on request.
 //! Beside it stand a webhook [`receiver`] and a [`mailbox`]. What it does not know: how the real
 //! server behaves where the public documentation is silent; there it can be set to each behaviour
 //! that is possible.

@@ -158,7 +158,9 @@ impl Record {
         let users: Vec<_> = state
             .users
             .iter()
-            .map(|(name, user)| json!({ "name": name, "platform": user.platform, "locked": user.locked }))
+            .map(|(name, user)| {
+                json!({ "name": name, "platform": user.platform, "locked": user.locked })
+            })
             .collect();
         json!({
             "users": users,

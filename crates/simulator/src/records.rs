@@ -13,40 +13,41 @@ use rotator_core::secret::Fingerprint;
 /// A permanent token. Its JSON leaves the token itself out.
 #[derive(Clone, Debug, Serialize)]
 pub struct TokenRecord {
-    /// Whose it is.
+    /// The user who may delete it.
     pub user: String,
-    /// The token itself.
+    /// The text of the token, a secret.
     #[serde(skip)]
     pub token: String,
-    /// As it may be shown.
+    /// The platform and the last four characters: `aws80:…7d1f`.
     pub masked: String,
-    /// What stands for it.
+    /// SHA-256 of the text.
     pub fingerprint: Fingerprint,
     /// When it was made.
     pub minted_at: DateTime<Utc>,
-    /// By whom.
+    /// The API, or a program that is not under test.
     pub minted_by: MintedBy,
     /// From when lists hold it.
     pub listed_from: DateTime<Utc>,
     /// From when it works.
     pub usable_from: DateTime<Utc>,
-    /// When it was deleted.
+    /// When it was deleted; `None` while it works.
     pub deleted_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// The API, or a program that is not under test.
     pub deleted_by: Option<DeletedBy>,
+    // By the monotonic clock, so that a reader can tell which came first whatever the time of day.
     #[serde(skip)]
     pub(super) alive_since: Instant,
     #[serde(skip)]
     pub(super) dead_since: Option<Instant>,
 }
 
-/// Whose doing a token is.
+/// Who minted a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MintedBy {
-    /// The mint call.
+    /// The mint call of the API.
     Api,
-    /// Someone who is not being tested.
+    /// A program that is not under test.
     Foreign,
 }
 
@@ -54,9 +55,9 @@ pub enum MintedBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeletedBy {
-    /// The delete call.
+    /// The delete call of the API.
     Api,
-    /// Someone who is not being tested.
+    /// A program that is not under test.
     Foreign,
 }
 
@@ -64,7 +65,7 @@ pub enum DeletedBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthKind {
-    /// Nothing.
+    /// Nothing that could let the caller in.
     None,
     /// A password in the URL's query.
     Query,
@@ -74,24 +75,22 @@ pub enum AuthKind {
     Jwt,
     /// An access token of RingEX in a form body.
     Ringex,
-    /// A refresh token.
+    /// A refresh token in a form body.
     Refresh,
-    /// `Authorization: Bearer`
+    /// An access token in the header `Authorization: Bearer`.
     Bearer,
-    /// `X-Auth-Token`
+    /// A permanent token in the header `X-Auth-Token`.
     Token,
 }
 
-/// One call.
+/// A call of the API, as it was answered.
 #[derive(Clone, Debug, Serialize)]
 pub struct CallRecord {
     /// When its request had been read.
     pub at: DateTime<Utc>,
-    /// Which call.
     pub call: Call,
-    /// As whom, where that could be told.
+    /// The user, where the request tells it.
     pub user: Option<String>,
-    /// With what.
     pub auth: AuthKind,
     /// The token it was made with, for [`AuthKind::Token`].
     pub with: Option<Fingerprint>,
@@ -99,7 +98,7 @@ pub struct CallRecord {
     pub subject: Option<Fingerprint>,
     /// The status answered; `None` where there was no answer.
     pub status: Option<u16>,
-    /// What went wrong on purpose.
+    /// The fault that was injected into it.
     pub fault: Option<Fault>,
     /// Whether it changed anything on the server.
     pub effect: bool,
@@ -110,22 +109,21 @@ pub struct CallRecord {
 pub struct ConfigRecord {
     /// The RingCX account that has it.
     pub account_id: String,
-    /// Its id.
     pub config_id: String,
     /// `APIKEY`, `JWT`, `BASIC`, `OAUTH` or `CUSTOM_AUTH`.
     pub auth_type: String,
-    /// `providerName`
+    /// `providerName` of the API.
     pub provider: String,
-    /// `description`
+    /// `description` of the API.
     pub description: String,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
     /// How often it was changed.
     pub changes: u64,
-    /// The key itself.
+    /// The key, a secret.
     #[serde(skip)]
     pub key: String,
-    /// What stands for the key.
+    /// SHA-256 of the key; `None` until somebody sets one.
     pub fingerprint: Option<Fingerprint>,
 }
 

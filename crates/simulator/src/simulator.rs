@@ -18,10 +18,9 @@ use super::settings::Settings;
 use super::world::{Admission, OnCall, SimUser, World};
 use rotator_core::secret::Fingerprint;
 
-/// Someone who may log in.
+/// A user who may log in.
 #[derive(Clone)]
 pub struct User {
-    /// The user's name.
     pub name: String,
     /// `None` takes any password.
     pub password: Option<String>,
@@ -40,13 +39,13 @@ pub struct Setup {
     pub users: Vec<User>,
     /// Where RingEX listens, which is another port.
     pub ringex_listen: SocketAddr,
-    /// Apps and JWTs.
+    /// The apps and JWTs that RingEX accepts.
     pub ringex: RingexSetup,
-    /// How it answers.
+    /// The forms of its answers, and its limits.
     pub settings: Settings,
-    /// Its idea of the time, before any skew.
+    /// The time, to which [`Settings::date_skew_seconds`] is added.
     pub clock: SimClock,
-    /// Is told of each call.
+    /// Called after each call of the API was recorded.
     pub on_call: Option<OnCall>,
 }
 
@@ -75,7 +74,8 @@ pub struct Simulator {
     tls: Option<Authority>,
 }
 
-/// The other host that redirects lead to. Whoever comes here has given away what it carried.
+/// The other host, to which redirects lead. A client that follows one gives its secrets away, so
+/// each request is counted.
 struct Elsewhere(Arc<World>);
 
 impl http::Handler for Elsewhere {
@@ -140,7 +140,7 @@ impl Simulator {
         })
     }
 
-    /// Where it listens.
+    /// The address and port of RingCX.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
@@ -165,12 +165,12 @@ impl Simulator {
         self.world.lock().make_jwt(self.world.clock.now(), user)
     }
 
-    /// Takes a JWT back; whether there was one.
+    /// Revokes a JWT. Returns whether there was one.
     pub fn revoke_jwt(&self, jwt: &str) -> bool {
         self.world.lock().ringex.setup.jwts.remove(jwt).is_some()
     }
 
-    /// Gives an app another secret, or makes it known.
+    /// Registers an app, or gives it another secret.
     pub fn set_app(&self, client_id: &str, client_secret: &str) {
         self.world
             .lock()
@@ -185,12 +185,12 @@ impl Simulator {
         self.world.lock().ringex.revoke_tokens();
     }
 
-    /// Every access token that RingEX ever gave.
+    /// Every access token that RingEX ever issued.
     pub fn ringex_tokens(&self) -> Vec<String> {
         self.world.lock().ringex.tokens()
     }
 
-    /// Takes a user's access to RingCX away; RingEX goes on letting it in.
+    /// Lets RingCX refuse this user, whom RingEX still accepts.
     pub fn disable_access(&self, user: &str) {
         self.world
             .lock()
@@ -200,7 +200,7 @@ impl Simulator {
             .disable_access = true;
     }
 
-    /// Gives it back.
+    /// Undoes [`Simulator::disable_access`].
     pub fn enable_access(&self, user: &str) {
         self.world
             .lock()
@@ -210,9 +210,9 @@ impl Simulator {
             .disable_access = false;
     }
 
-    /// Makes a fault happen to the next calls of this kind. Bounded faults come in the order given
-    /// and before the standing one; a pair that makes no sense ([`Fault::fits`]) still does what it
-    /// can.
+    /// Injects a fault into the next calls of this kind. Bounded faults come first, in the order
+    /// given, then the one with [`Times::Always`]. A pair that [`Fault::fits`] refuses is not an
+    /// error here: it does what it can.
     pub fn inject(&self, call: Call, fault: Fault, times: Times) {
         self.inject_spec(FaultSpec {
             call,
@@ -222,7 +222,7 @@ impl Simulator {
         });
     }
 
-    /// The same for the calls of one user, before those for everyone.
+    /// The same for the calls of one user. They come before the faults for all users.
     pub fn inject_for(&self, user: &str, call: Call, fault: Fault, times: Times) {
         self.inject_spec(FaultSpec {
             call,
@@ -232,36 +232,36 @@ impl Simulator {
         });
     }
 
-    /// The same, as a flag writes it.
+    /// The same, as it is parsed from `--fault`.
     pub fn inject_spec(&self, spec: FaultSpec) {
         self.world.lock().faults.add(spec);
     }
 
-    /// Takes back every fault that has not happened yet.
+    /// Removes every fault that has not happened yet.
     pub fn clear(&self) {
         self.world.lock().faults.clear();
     }
 
-    /// Changes how it answers from now on.
+    /// Changes the settings for all calls from now on.
     pub fn adjust(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.world.lock().settings);
     }
 
-    /// What really happened. Outlives the simulator.
+    /// What really happened. It can still be read after the simulator was dropped.
     pub fn record(&self) -> Record {
         Record {
             world: Arc::clone(&self.world),
         }
     }
 
-    /// Mints a token nobody asked for, as others' programs do, and gives its text.
+    /// Mints a token as another program would, and returns its text.
     pub fn mint_foreign(&self, user: &str) -> String {
         let token = self.world.lock().mint_foreign(self.world.clock.now(), user);
         self.world.announce();
         token
     }
 
-    /// Deletes a token by another's hand; whether it was there to delete.
+    /// Deletes a token as another program would. Returns whether there was such a token.
     pub fn revoke(&self, fingerprint: Fingerprint) -> bool {
         let deleted =
             self.world
@@ -276,13 +276,13 @@ impl Simulator {
         self.world.lock().add_config(self.world.clock.now(), spec);
     }
 
-    /// Takes an auth config away by another's hand.
+    /// Removes an auth config as another program would.
     pub fn remove_auth_config(&self, config_id: &str) {
         self.world.lock().remove_config(config_id);
     }
 
-    /// Puts a fresh foreign token of this user into an auth config by another's hand, and gives its
-    /// text.
+    /// Mints a foreign token and puts it into an auth config, as an operator would who pastes it
+    /// there, and returns its text.
     pub fn paste_foreign(&self, user: &str, config_id: &str) -> String {
         let token = self
             .world

@@ -59,7 +59,8 @@ pub struct SimulateOptions {
     #[arg(long, value_enum, default_value_t = MintForm::Bare)]
     pub mint_form: MintForm,
     /// Status of the answer to a mint
-    #[arg(long, value_name = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=201))]
+    #[arg(long, value_name = "STATUS", default_value_t = 200,
+        value_parser = clap::value_parser!(u16).range(200..=201))]
     pub mint_status: u16,
     /// Answer to a delete; lie answers true and deletes nothing
     #[arg(long, value_enum, default_value_t = DeleteForm::True)]

@@ -1,4 +1,5 @@
-//! What reached those who use tokens: what was read, what was sent, what each sink holds.
+//! Checks of what reached the consumers of tokens: what was read, what was sent, what each sink
+//! holds.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +58,8 @@ pub(super) fn flow(facts: &DemoFacts) -> Check {
     let promoted = promoted.filter_map(|number| account.fingerprint(number));
     let promoted: Vec<Fingerprint> = promoted.collect();
     let found = format!(
-        "{} calls with the key that the auth config inside RingCX held just then, {} keys in turn; {} refused",
+        "{} calls with the key that the auth config inside RingCX held just then, {} keys in turn; \
+         {} refused",
         grouped(flow.calls),
         flow.keys.len(),
         flow.failed,
@@ -257,8 +259,8 @@ pub(super) fn sinks(facts: &DemoFacts) -> Check {
         .sum();
     let passed = all == expected && serving == all && kept + 1 == facts.accounts.len();
     let found = format!(
-        "{serving} of {all} hold their account's current token, which works; in the env-file that nobody \
-         deleted every other byte is as it was",
+        "{serving} of {all} hold their account's current token, which works; in the env-file \
+         that nobody deleted every other byte is as it was",
     );
     let found = if kept == 0 {
         format!("{found}: it is not")

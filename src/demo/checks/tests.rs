@@ -296,7 +296,7 @@ fn a_good_story_passes_every_check() {
 #[test]
 fn a_rotation_past_a_sink_is_found() {
     for sink in SINKS[1] {
-        let proof = |event: &Event| matches!(event, Event::Proved { sink: it, generation: GenerationNo(2) } if it == sink);
+        let proof = |event: &Event| matches!(event, Event::Proved { sink: proved, generation: GenerationNo(2) } if proved == sink);
         fails(ROTATED, &[], |facts| cut(facts, 1, proof));
     }
     fails(ROTATED, &[], |facts| facts.accounts[0].tally.tokens.clear());

@@ -1,4 +1,4 @@
-//! What became of tokens: how they came, how they went, and whose they were.
+//! Checks of the tokens themselves: how they were minted and deleted, and whose they were.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,10 @@ fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
         .take_while(|event| !promoted(event))
         .collect();
     let proved = |name: &str| {
-        let proof = |event: &&Event| matches!(event, Event::Proved { sink, generation } if sink == name && *generation == number);
+        let proof = |event: &&Event| {
+            matches!(event, Event::Proved { sink, generation }
+                if sink == name && *generation == number)
+        };
         before.iter().any(proof)
     };
     let Some(token) = account.fingerprint(number) else {
@@ -100,7 +103,8 @@ pub(super) fn logins(facts: &DemoFacts) -> Check {
         found.push(match account.way {
             DemoLogin::Password => format!("{}: {password} with a password", account.name),
             DemoLogin::RingEx => format!(
-                "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, {password} with a password",
+                "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, \
+                 {password} with a password",
                 account.name
             ),
         });
@@ -231,8 +235,8 @@ pub(super) fn retired(facts: &DemoFacts) -> Check {
     }
     let shortest = shortest.unwrap_or_default().num_milliseconds() as f64 / 1000.0;
     let found = format!(
-        "{gone} old tokens are gone from the server, by our own hand, none sooner than {shortest:.1} s after \
-         its successor was in place (policy: {} s); {}",
+        "{gone} old tokens are gone from the server, by our own hand, none sooner than \
+         {shortest:.1} s after its successor was in place (policy: {} s); {}",
         facts.overlap.num_seconds(),
         list(&left),
     );

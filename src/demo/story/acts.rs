@@ -28,7 +28,8 @@ impl Story<'_> {
         })
         .await?;
         self.note("an IVR flow reads each token file from now on, some 200 times a second");
-        let text = "another calls with the key that the auth config inside RingCX holds, 50 times a second";
+        let text = "another calls with the key that the auth config inside RingCX holds, 50 times \
+                    a second";
         self.note(text);
         Ok(())
     }

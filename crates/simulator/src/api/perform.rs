@@ -31,7 +31,7 @@ pub(super) struct Performance<'a> {
 pub(super) struct CallSubject {
     /// The token in its path.
     pub(super) token: Option<Fingerprint>,
-    /// The auth configs.
+    /// The auth configs in its path.
     pub(super) config: Option<(ConfigOp, ConfigTarget)>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct CallEffect {
 }
 
 impl Performance<'_> {
-    /// Carries it out.
+    /// Carries the call out, if the caller may make it.
     pub(super) fn perform(&self, state: &mut WorldState) -> CallEffect {
         match &self.caller.claim {
             LoginClaim::Refused(why) => self.unchanged(Response::text(401, *why)),
