@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::console::{self, ColorChoice, Exit};
+use crate::console::{self, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 
 use crate::daemon::Mode;
@@ -197,8 +197,10 @@ enum Command {
         json: bool,
     },
     /// Stand in for RingCX on loopback, with faults, for trying things out
+    #[cfg(feature = "simulate")]
     Simulate(Box<simulate::SimulateOptions>),
     /// Show the whole story in under a minute: no account, no set-up
+    #[cfg(feature = "demo")]
     Demo(crate::demo::DemoOptions),
     /// Print completions for a shell
     Completions {
@@ -335,13 +337,9 @@ pub fn main(cli: Cli) -> ExitCode {
             systemd_dropin::systemd_dropin(&globals.config, what, to, &screen)
         }
         Command::TestAlert => test_alert::test_alert(&globals.config, &screen),
-        Command::Simulate(options) => console::block_on(simulate::run(*options)).map_or_else(
-            |error| {
-                screen.error(&error);
-                Exit::Failing
-            },
-            |()| Exit::Done,
-        ),
+        #[cfg(feature = "simulate")]
+        Command::Simulate(options) => simulate::simulate(*options, &screen),
+        #[cfg(feature = "demo")]
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
     };
     exit.into()
