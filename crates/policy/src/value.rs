@@ -66,9 +66,15 @@ const fn kind<T>(expected: &'static str, parse: Parse<T>) -> ValueKind<T> {
     }
 }
 
-/// For the tests of kinds: parses to this value, or is refused.
 #[cfg(test)]
-#[track_caller]
-fn check<T: std::fmt::Debug + PartialEq>(kind: &ValueKind<T>, text: &str, expected: Option<T>) {
-    assert_eq!((kind.parse)(text).ok(), expected, "{text:?}");
+mod tests {
+    use std::fmt::Debug;
+
+    use super::ValueKind;
+
+    /// For the tests of kinds: the text parses to this value, or is refused.
+    #[track_caller]
+    pub fn check<T: Debug + PartialEq>(kind: &ValueKind<T>, text: &str, expected: Option<T>) {
+        assert_eq!((kind.parse)(text).ok(), expected, "{text:?}");
+    }
 }

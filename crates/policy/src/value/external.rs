@@ -33,7 +33,7 @@ pub(crate) const MAILBOX: ValueKind<String> = kind("a mail address", |text| {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::check;
+    use crate::value::tests::check;
 
     #[test]
     fn a_filter_and_an_address_are_what_their_users_take() {

@@ -157,7 +157,7 @@ pub(crate) fn is_program(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::check;
+    use crate::value::tests::check;
 
     #[test]
     fn a_name_is_short_and_plain() {

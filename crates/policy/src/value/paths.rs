@@ -104,7 +104,7 @@ fn mode(text: &str) -> Result<u32, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::check;
+    use crate::value::tests::check;
 
     #[test]
     fn a_mode_is_octal_and_keeps_the_token_from_everyone() {
