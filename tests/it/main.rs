@@ -30,6 +30,7 @@ mod lying_delete;
 mod machines;
 mod mails;
 mod policy_changes;
+mod policy_files;
 mod reader;
 mod rejected_login;
 mod ringex;
