@@ -348,6 +348,11 @@ impl SinkError {
         }
     }
 
+    /// Whether RingCX no longer accepts the token or the login that the sink asked as.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self.of_ringcx(), Some(ApiError::Denied { status: 401, .. }))
+    }
+
     /// Whether trying again is pointless until someone acts.
     pub fn parks(&self) -> bool {
         matches!(self, Self::Gone { .. })
