@@ -54,7 +54,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> BTreeMap<String, SinkContent> {
         let mut released = BTreeMap::new();
         for (name, record) in &self.state.released_sinks {
-            if let Some(sink) = AnySink::left(&record.sink_type, &record.target) {
+            if let Some(sink) = AnySink::of_released(&record.sink_type, &record.target) {
                 let look = sink
                     .read_back(self.sink_context(Some(record), caller))
                     .await;
