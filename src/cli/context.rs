@@ -167,7 +167,7 @@ pub async fn listed<V>(
 ) -> Result<V, Exit> {
     let (mut driver, journal) = driver(policy, account, screen).await?;
     let listed = driver.list_tokens(&CancellationToken::new()).await;
-    let held = driver.seen().sinks.clone().unwrap_or_default();
+    let held = driver.evidence().sinks().cloned().unwrap_or_default();
     let view = listed
         .map(|listed| view(driver.state(), &held, &listed))
         .map_err(|error| failing(error, screen));

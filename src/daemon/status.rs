@@ -81,7 +81,7 @@ impl StatusCache {
         if card.state.seq != state.seq {
             card.state = Arc::new(state.clone());
         }
-        if let Some(sinks) = &seen.sinks {
+        if let Some(sinks) = seen.sinks() {
             card.sinks.clone_from(sinks);
         }
     }

@@ -148,7 +148,7 @@ pub const SINK_KINDS: &[&str] = &[
     "src/sinks",
 ];
 /// A file that asks it, to prove that the search finds it.
-pub const SINK_KINDS_HOME: &str = "crates/core/src/config/kind.rs";
+pub const SINK_KINDS_HOME: &str = "crates/core/src/config/sinks.rs";
 /// The only modules that write to the terminal.
 pub const SPEAKERS: &[&str] = &["src/cli", "src/console", "src/demo"];
 /// The only files that end the process: on a second signal, on a closed pipe, after a panic, and

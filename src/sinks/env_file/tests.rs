@@ -12,11 +12,14 @@ use rotator_core::event::GenerationNo;
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
 fn sink(path: &Path, key: &str) -> EnvFileTarget {
-    EnvFileTarget::new(EnvFileSink {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        access: FileAccess::default(),
-    })
+    EnvFileTarget::new(
+        "ivr",
+        EnvFileSink {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            access: FileAccess::default(),
+        },
+    )
 }
 
 async fn deliver(sink: &EnvFileTarget, token: &str) -> Result<(), SinkError> {
@@ -99,11 +102,14 @@ async fn what_the_file_holds_is_told_apart() {
             mode: Some(mode),
             ..FileAccess::default()
         };
-        EnvFileTarget::new(EnvFileSink {
-            path: path.clone(),
-            key: "KEY".to_owned(),
-            access,
-        })
+        EnvFileTarget::new(
+            "ivr",
+            EnvFileSink {
+                path: path.clone(),
+                key: "KEY".to_owned(),
+                access,
+            },
+        )
     };
     for (content, seen) in [
         ("A=1\n".to_owned(), "absent"),
