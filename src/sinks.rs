@@ -15,6 +15,7 @@ use crate::process::ProcessError;
 use crate::ringcx::auth_config::AuthConfigs;
 use crate::ringcx::{ApiError, Auth};
 use crate::secret_source::SecretError;
+use rotator_core::account::FileTarget;
 use rotator_core::config::{EnvFileSink, FileAccess, FileSink, SinkKind, SinkPolicy};
 use rotator_core::event::{DeliveryReceipt, GenerationNo, Outcome};
 use rotator_core::secret::{Fingerprint, Token};
@@ -441,29 +442,22 @@ impl AnySink {
         }
     }
 
-    /// A sink that is no longer in the policy, from what the journal has of it, as far as it can
-    /// still be looked at.
-    pub fn left(sink_type: &str, target: &str) -> Option<Self> {
+    /// A sink that is no longer in the policy, from what the journal has of it.
+    pub fn left(target: FileTarget) -> Self {
         let access = FileAccess::default();
-        match sink_type {
-            "file" => {
-                let path = PathBuf::from(target);
-                Some(Self::File(file::FileTarget::new(FileSink {
-                    path,
-                    access,
-                    trailing_newline: false,
-                })))
-            }
-            "env-file" => {
-                let (path, key) = target.rsplit_once(' ')?;
-                let (path, key) = (PathBuf::from(path), key.to_owned());
-                Some(Self::EnvFile(env_file::EnvFileTarget::new(EnvFileSink {
+        match target {
+            FileTarget::File { path } => Self::File(file::FileTarget::new(FileSink {
+                path,
+                access,
+                trailing_newline: false,
+            })),
+            FileTarget::EnvFile { path, key } => {
+                Self::EnvFile(env_file::EnvFileTarget::new(EnvFileSink {
                     path,
                     key,
                     access,
-                })))
+                }))
             }
-            _ => None,
         }
     }
 }
