@@ -15,6 +15,7 @@ mod broken_journal;
 mod canaries;
 mod command_sink;
 mod commands;
+mod compat;
 mod consumers;
 mod control_socket;
 mod crash_matrix;

@@ -1,4 +1,4 @@
-//! The desk with a real journal and a mail server on loopback; only its clock is set by hand.
+//! The alert task with a real journal and a mail server on loopback; only its clock is set by hand.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::mail::fixture::MailFixture;
 use crate::store::SqliteJournal;
 use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::event::IncidentKind;
-use rotator_core::incidents::DAEMON;
+use rotator_core::incidents::{Condition, DAEMON};
 use rotator_core::journal::{Entry, Stream};
 
 const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
@@ -66,10 +66,10 @@ impl Desk {
         Self { handle, clock }
     }
 
-    /// Moves the clock and has the desk look at it.
+    /// Moves the clock and has the task look at it.
     async fn pass(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
-        // A report of the daemon's own health wakes the desk and changes nothing.
+        // A report of the daemon's own health wakes the task and changes nothing.
         self.handle.report(DAEMON, vec![]).await;
     }
 
@@ -97,7 +97,7 @@ async fn kill(alerts: Desk, state_dir: &Path) {
     };
     tokio::time::timeout(Duration::from_secs(30), freed)
         .await
-        .expect("the desk ends with its last handle");
+        .expect("the task ends with its last handle");
 }
 
 async fn kinds(state_dir: &Path) -> Vec<String> {

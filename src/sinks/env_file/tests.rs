@@ -191,3 +191,14 @@ async fn two_accounts_in_one_file_lose_nothing() {
     assert_eq!(lines, ["# both", "ONE=aws80:ONE-099", "TWO=aws80:TWO-099"]);
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn of_a_released_sink_the_path_may_have_spaces_in_it_and_the_key_has_none() {
+    let released = |target: &str| EnvFileTarget::of_released("env-file", target);
+    let sink = released("/srv/two words/env RINGCX_TOKEN").unwrap();
+    assert_eq!(sink.0.path, Path::new("/srv/two words/env"));
+    assert_eq!(sink.0.key, "RINGCX_TOKEN");
+    assert!(released("/srv/env").is_none());
+    assert!(EnvFileTarget::of_released("file", "/srv/env KEY").is_none());
+    assert!(EnvFileTarget::of_released("a-type-of-tomorrow", "/srv/x y").is_none());
+}
