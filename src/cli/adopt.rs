@@ -12,7 +12,7 @@ use super::context;
 use super::tokens::trim;
 use crate::clock::Clock;
 use crate::console::{Exit, Screen, Tone, block_on, stamp};
-use crate::daemon::control::AdoptRequest;
+use crate::daemon::requests::adopt::AdoptRequest;
 use crate::daemon::view::{self, ForeignTokenView, ForeignView};
 use crate::sinks::search::search;
 use rotator_core::config::{AccountPolicy, Policy, SinkPolicy};
@@ -192,7 +192,7 @@ async fn carry_out(
     let (mut driver, journal) = context::driver(policy, own, screen).await?;
     let done = driver
         .adopt(
-            request.wishes(),
+            request.actions(),
             &tokio_util::sync::CancellationToken::new(),
         )
         .await;

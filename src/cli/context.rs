@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::console::{Exit, Screen};
-use crate::daemon::DaemonError;
+use crate::daemon::error::DaemonError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
 use crate::reconcile::{AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::context;
 use crate::console::{Exit, Screen, Tone, block_on};
-use crate::daemon::control::{RevokeRequest, Revoked};
+use crate::daemon::requests::revoke::{RevokeRequest, Revoked};
 
 /// What was asked for.
 pub struct RevokeArgs {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::client::Client;
 use super::context;
 use crate::console::{Exit, Screen, Tone, block_on};
-use crate::daemon::control::{RotateOutcome, RotateRequest, told};
+use crate::daemon::requests::rotate::{RotateOutcome, RotateRequest, outcomes as told};
 use crate::daemon::worker::StartMode;
 use rotator_core::config::Policy;
 
