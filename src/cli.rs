@@ -139,14 +139,14 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         Command::Run(args) => run::run(config, &args, screen),
         Command::Init(options) => init::init(config, *options, screen),
         Command::Check(args) => check::check(config, &args, screen),
-        Command::Plan { accounts, json } => plan::plan(config, &accounts, json.json, screen),
+        Command::Plan { accounts, json } => plan::plan(config, &accounts, json.format(), screen),
         Command::Rotate(args) => rotate::rotate(config, args, screen),
         Command::Reload => reload::reload(config, screen),
-        Command::Status { accounts, json } => status::status(config, &accounts, json.json, screen),
-        Command::Tokens { account, json } => tokens::tokens(config, &account, json.json, screen),
+        Command::Status { accounts, json } => status::status(config, &accounts, json.format(), screen),
+        Command::Tokens { account, json } => tokens::tokens(config, &account, json.format(), screen),
         Command::Adopt(args) => adopt::adopt(config, args, screen),
         Command::AuthConfigs { account, json } => {
-            auth_configs::auth_configs(config, &account, json.json, screen)
+            auth_configs::auth_configs(config, &account, json.format(), screen)
         }
         Command::History {
             accounts,
@@ -157,7 +157,7 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
             let args = history::HistoryArgs {
                 accounts,
                 last,
-                json,
+                format: Json { json }.format(),
                 verify,
             };
             history::history(config, args, screen)

@@ -165,8 +165,9 @@ impl MailAnswers {
 }
 
 const HEAD: &str = "\
-# The policy of ringcx-rotator, as `ringcx-rotator init` wrote it. Every option, with its meaning and
-# its default, is in config.toml.example beside this file, or in the documentation of the package.
+# The policy of ringcx-rotator, as `ringcx-rotator init` wrote it. Every option, with its meaning
+# and its default, is in config.toml.example beside this file, or in the documentation of the
+# package.
 #
 # After a change:  ringcx-rotator check && systemctl reload ringcx-rotator
 # After a change of credentials, groups or directories also:

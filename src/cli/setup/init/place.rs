@@ -1,8 +1,8 @@
 //! Puts several files in place: all of them, or none.
 //!
 //! Each is written beside its place and renamed. If one fails, the files before it are removed, and
-//! those that they replaced are restored. Signals wait meanwhile, so that nothing is left half done;
-//! a crash can leave whole files only. What is in the files is not known here.
+//! those that they replaced are restored. Signals wait meanwhile, so that nothing is left half
+//! done; a crash can leave whole files only. What is in the files is not known here.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};

@@ -159,7 +159,7 @@ impl Unit {
             return Some(MissingPermission::PrivateDirectory(directory));
         }
         let mut writable = self
-            .covers(&["ReadWritePaths"], &directory, host)
+            .depth_in(&["ReadWritePaths"], &directory, host)
             .max(bound);
         for (key, base) in OWN {
             for name in self.settings.words(key) {
@@ -177,7 +177,7 @@ impl Unit {
             writable = writable.max(1);
         }
         let closed = self
-            .covers(&["ReadOnlyPaths", "InaccessiblePaths"], &directory, host)
+            .depth_in(&["ReadOnlyPaths", "InaccessiblePaths"], &directory, host)
             .max(self.protected_depth(&directory));
         (closed > writable).then_some(MissingPermission::ReadOnly(directory))
     }

@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::permissions::MissingPermission;
 use super::requirements::{Capability, Host, PathInfo, Requirement};
