@@ -142,8 +142,12 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         Command::Plan { accounts, json } => plan::plan(config, &accounts, json.format(), screen),
         Command::Rotate(args) => rotate::rotate(config, args, screen),
         Command::Reload => reload::reload(config, screen),
-        Command::Status { accounts, json } => status::status(config, &accounts, json.format(), screen),
-        Command::Tokens { account, json } => tokens::tokens(config, &account, json.format(), screen),
+        Command::Status { accounts, json } => {
+            status::status(config, &accounts, json.format(), screen)
+        }
+        Command::Tokens { account, json } => {
+            tokens::tokens(config, &account, json.format(), screen)
+        }
         Command::Adopt(args) => adopt::adopt(config, args, screen),
         Command::AuthConfigs { account, json } => {
             auth_configs::auth_configs(config, &account, json.format(), screen)

@@ -34,7 +34,7 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
     }
 }
 
-/// The account of this name.
+/// The account of this name in the policy.
 pub fn account<'a>(
     policy: &'a Policy,
     name: &str,

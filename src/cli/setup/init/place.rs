@@ -294,7 +294,7 @@ mod tests {
         assert!(!plain.exists());
         let names: Vec<_> = fs::read_dir(house.path().join("etc"))
             .unwrap()
-            .map(|it| it.unwrap().file_name())
+            .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names.len(), 3, "no temporary file is left: {names:?}");
     }
