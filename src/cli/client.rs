@@ -26,7 +26,10 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The socket is there but may not be used.
-    #[error("{socket}: permission denied: run this as root, or as a member of the socket's group", socket = socket.display())]
+    #[error(
+        "{socket}: permission denied: run this as root, or as a member of the socket's group",
+        socket = socket.display()
+    )]
     Permission {
         /// The socket.
         socket: PathBuf,

@@ -92,7 +92,11 @@ impl Systemd {
         if stuck.is_empty() {
             notify(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(name: "no-progress", accounts = stuck.join(", "), "No progress, the watchdog is not fed");
+            tracing::error!(
+                name: "no-progress",
+                accounts = stuck.join(", "),
+                "No progress, the watchdog is not fed"
+            );
         }
     }
 

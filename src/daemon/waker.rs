@@ -151,7 +151,11 @@ async fn arm(
     match added {
         Ok(job) => Some(job),
         Err(error) => {
-            tracing::warn!(name: "scheduler-refused", %error, "Scheduler refused a wake-up, falling back to one a minute");
+            tracing::warn!(
+                name: "scheduler-refused",
+                %error,
+                "Scheduler refused a wake-up, falling back to one a minute"
+            );
             None
         }
     }

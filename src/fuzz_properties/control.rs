@@ -102,7 +102,8 @@ impl Rig {
         let text = format!(
             "[daemon]\nstate-dir = \"{state}\"\n[ringcx]\nbase-url = \"http://127.0.0.1:1\"\n\
              connect-timeout = \"100ms\"\nlogins-per-minute = 60000\nrequests-per-minute = 60000\n\
-             [[account]]\nname = \"ivr\"\nusername = \"ivr@example.com\"\npassword = {{ file = \"password\" }}\n\
+             [[account]]\nname = \"ivr\"\nusername = \"ivr@example.com\"\n\
+             password = {{ file = \"password\" }}\n\
              platform-id = \"aws80\"\nschedule = {{ every = \"10d\" }}\n\
              [[account.sink]]\nname = \"token\"\ntype = \"file\"\npath = \"{token}\"\n",
             state = state.display(),

@@ -46,7 +46,11 @@ pub(super) async fn accept(listener: UnixListener, routes: Router) {
                 });
             }
             Err(error) => {
-                tracing::warn!(name: "connection-not-taken", %error, "Control socket cannot take a connection");
+                tracing::warn!(
+                    name: "connection-not-taken",
+                    %error,
+                    "Control socket cannot take a connection"
+                );
                 sleep(PAUSE).await;
             }
         }

@@ -31,7 +31,8 @@ fn policy(account: &str, rest: &str) -> (tempfile::TempDir, Policy) {
     std::fs::write(
         &path,
         format!(
-            "[[account]]\nname = \"sales\"\nusername = \"u\"\nplatform-id = \"aws80\"\n{account}\n{rest}"
+            "[[account]]\nname = \"sales\"\nusername = \"u\"\n\
+             platform-id = \"aws80\"\n{account}\n{rest}"
         ),
     )
     .unwrap();
@@ -316,7 +317,8 @@ fn printed_over_itself_it_loses_nothing_and_then_nothing_is_lacking() {
         .insert("/etc/ringcx-rotator/credentials/sales", file);
     let (_directory, policy) = policy(
         &account,
-        "[alerts.email]\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\nhost = \"h\"\nca-file = \"/tmp/ca.pem\"",
+        "[alerts.email]\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
+         host = \"h\"\nca-file = \"/tmp/ca.pem\"",
     );
     let dropin = DropIn::of(&policy, &machine);
     assert!(dropin.lines.len() >= 7);
@@ -387,7 +389,8 @@ fn units_that_are_to_be_told_take_a_rule_that_names_each_with_its_verbs_and_the_
     let rule = dropin.rule.text(&policy.path);
     let allowed = "    var allowed = {\n\
         \x20       // sales/three\n        \"a\\\\x2db@1.timer\": [\"start\"],\n\
-        \x20       // sales/one, sales/two\n        \"dialer.service\": [\"reload-or-try-restart\",\"restart\"],\n    };\n";
+        \x20       // sales/one, sales/two\n\
+        \x20       \"dialer.service\": [\"reload-or-try-restart\",\"restart\"],\n    };\n";
     assert!(rule.contains(allowed), "{rule}");
     assert!(
         rule.contains("subject.user == \"ringcx-rotator\""),

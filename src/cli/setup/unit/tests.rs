@@ -116,7 +116,8 @@ fn a_directory_is_writable_where_the_deepest_setting_says_so() {
 
 #[test]
 fn the_directories_of_the_service_are_its_own_by_whatever_name() {
-    let own = "ProtectSystem=strict\nStateDirectory=ringcx-rotator\nRuntimeDirectory=ringcx-rotator:alias other";
+    let own = "ProtectSystem=strict\nStateDirectory=ringcx-rotator\n\
+        RuntimeDirectory=ringcx-rotator:alias other";
     for directory in [
         "/var/lib/ringcx-rotator",
         "/run/ringcx-rotator/tokens",
@@ -168,7 +169,8 @@ fn homes_and_a_private_tmp_are_other_troubles_than_being_read_only() {
         Some(MissingPermission::HiddenDirectory("/home/ivr".into())),
     );
     let bound = format!(
-        "{hidden}ProtectHome=tmpfs\nBindPaths=-/home/ivr -/tmp/ivr\nBindReadOnlyPaths=/root/secret\n"
+        "{hidden}ProtectHome=tmpfs\nBindPaths=-/home/ivr -/tmp/ivr\n\
+         BindReadOnlyPaths=/root/secret\n"
     );
     check(&bound, Requirement::Write("/home/ivr".into()), None);
     check(&bound, Requirement::Write("/tmp/ivr".into()), None);
@@ -230,7 +232,8 @@ fn groups_capabilities_credentials_and_variables_are_found_however_they_are_give
 #[test]
 fn a_credential_is_found_where_the_last_line_has_it() {
     let unit = unit(
-        "LoadCredential=a:/old\nLoadCredential=a:/with:colon/100%%\nLoadCredentialEncrypted=b:/b.cred\nLoadCredential=c",
+        "LoadCredential=a:/old\nLoadCredential=a:/with:colon/100%%\n\
+         LoadCredentialEncrypted=b:/b.cred\nLoadCredential=c",
     );
     assert_eq!(
         unit.credential("a"),
