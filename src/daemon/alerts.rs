@@ -64,10 +64,7 @@ struct Replies {
 
 impl Replies {
     /// Sends all but the answer to a shutdown, which waits for the mails.
-    fn send(
-        self,
-        snapshot: impl Fn() -> AlertSnapshot,
-    ) -> Option<(Duration, oneshot::Sender<()>)> {
+    fn send(self, snapshot: impl Fn() -> AlertSnapshot) -> Option<(Duration, oneshot::Sender<()>)> {
         // A caller may have been cancelled; that changes nothing here.
         for done in self.done {
             let _gone = done.send(());

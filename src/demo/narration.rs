@@ -48,8 +48,7 @@ fn about_attempt(before: &AccountState, recorded: &Recorded) -> Option<(Tone, St
             ..
         } => {
             let wait = (*next_attempt_at - recorded.at).as_seconds_f64();
-            let text =
-                format!("sink {sink}: {error} (try {failures}, the next in {wait:.0} s)");
+            let text = format!("sink {sink}: {error} (try {failures}, the next in {wait:.0} s)");
             Some((Tone::Bad, text))
         }
         // The event of the mint has said it already.

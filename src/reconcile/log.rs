@@ -113,10 +113,12 @@ fn backoff_event(account: &str, event: &Event) {
 
 fn foreign_event(account: &str, event: &Event) {
     match event {
-        Event::ForeignSeen { fingerprints } => log!(ForeignSeen, account,
-            count = fingerprints.len()),
-        Event::ForeignGone { fingerprints } => log!(ForeignGone, account,
-            count = fingerprints.len()),
+        Event::ForeignSeen { fingerprints } => {
+            log!(ForeignSeen, account, count = fingerprints.len())
+        }
+        Event::ForeignGone { fingerprints } => {
+            log!(ForeignGone, account, count = fingerprints.len())
+        }
         Event::Adopted {
             fingerprint,
             files,
@@ -124,17 +126,29 @@ fn foreign_event(account: &str, event: &Event) {
             ..
         } => {
             let (files, held_by) = (places(files), places(held_by));
-            log!(Adopted, account, fingerprint = fingerprint.short(), files, held_by);
+            log!(
+                Adopted,
+                account,
+                fingerprint = fingerprint.short(),
+                files,
+                held_by
+            );
         }
         Event::AdoptedHeld {
             fingerprint,
             held_by,
         } => {
             let held_by = places(held_by);
-            log!(AdoptedHeld, account, fingerprint = fingerprint.short(), held_by);
+            log!(
+                AdoptedHeld,
+                account,
+                fingerprint = fingerprint.short(),
+                held_by
+            );
         }
-        Event::Disowned { fingerprint } => log!(Disowned, account,
-            fingerprint = fingerprint.short()),
+        Event::Disowned { fingerprint } => {
+            log!(Disowned, account, fingerprint = fingerprint.short())
+        }
         rotator_core::account_events!()
         | rotator_core::backoff_events!()
         | rotator_core::mint_events!()
@@ -192,7 +206,13 @@ fn token_event(account: &str, state: &AccountState, event: &Event) {
             because,
         } => {
             let generation = generation.map(|number| number.0);
-            log!(DeleteIntended, account, generation, fingerprint = fingerprint.short(), because);
+            log!(
+                DeleteIntended,
+                account,
+                generation,
+                fingerprint = fingerprint.short(),
+                because
+            );
         }
         Event::Retired {
             fingerprint,

@@ -185,7 +185,7 @@ fn numbers_are_unique_and_every_name_in_the_code_has_one() {
         "daemon.rs",
         "sinks",
         "cli/logging.rs",
-        "cli/run.rs",
+        "cli/commands/run.rs",
         "reconcile",
     ] {
         names(&root.join(place), &mut used);

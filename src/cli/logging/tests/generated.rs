@@ -37,9 +37,7 @@ fn the_chapter_has_the_incidents_of_the_table() {
     // The chapter's introduction is written by hand, and ends where the list begins.
     let introduction = chapter.split("\n| Incident |").next().unwrap();
     let introduction = introduction.split("\n### ").next().unwrap();
-    let after = chapter
-        .find("\n## ")
-        .map_or("", |next| &chapter[next..]);
+    let after = chapter.find("\n## ").map_or("", |next| &chapter[next..]);
     let mut expected = format!("{before}{CHAPTER}{introduction}");
     expected += "\n| Incident | Severity |\n| --- | --- |\n";
     for info in &INCIDENTS {
@@ -115,7 +113,10 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(path(file)).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file of the sources, written on demand")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file of the sources, written on demand"
+)]
 fn agree(file: &str, found: &str, expected: &str) {
     if found == expected {
         return;
@@ -125,7 +126,9 @@ fn agree(file: &str, found: &str, expected: &str) {
         return;
     }
     let lines = found.lines().zip(expected.lines());
-    let differing = lines.enumerate().find(|(_, (found, expected))| found != expected);
+    let differing = lines
+        .enumerate()
+        .find(|(_, (found, expected))| found != expected);
     panic!(
         "{file} is not what the table of incidents says, first at line {differing:?}; \
          RINGCX_ROTATOR_TEST_UPDATE=1 writes it"
