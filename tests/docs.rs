@@ -56,6 +56,7 @@ fn pages() -> Vec<Page> {
         page("ARCHITECTURE.md"),
         page("CONTRIBUTING.md"),
         page("CHANGELOG.md"),
+        page("SECURITY.md"),
     ];
     let docs = fs::read_dir(root().join("docs")).unwrap();
     pages.extend(docs.map(|entry| {
