@@ -200,7 +200,7 @@ fn the_picture_of_the_demo_is_what_was_recorded() {
     let recorded: Vec<&str> = include_str!("pictures/demo.ansi").lines().collect();
     let find = |begin: &str| {
         let is_it = |line: &&str| without_colors(line).starts_with(begin);
-        recorded.iter().position(|line| is_it(line)).unwrap()
+        recorded.iter().position(is_it).unwrap()
     };
     let omitted = || "\x1b[2m⋯\x1b[0m".to_owned();
     let mut lines = vec![prompt("ringcx-rotator demo"), String::new()];
