@@ -12,7 +12,7 @@ const TITLE: f64 = 36.0;
 
 const STYLE: &str = "
   text { font: 14px ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace;
-         white-space: pre; fill: #1f2328 }
+         fill: #1f2328 }
   .window { fill: #ffffff; stroke: #d1d9e0 }
   .bar { fill: #f6f8fa } .rule { stroke: #d1d9e0 }
   .title { text-anchor: middle; font-size: 13px; fill: #59636e }
@@ -102,14 +102,18 @@ fn runs(line: &str) -> Vec<Run<'_>> {
             }
             (_, None) => panic!("not a colour: {part:?}"),
         };
-        let shown = text.trim();
-        if !shown.is_empty() {
-            let blank = text.chars().take_while(|c| *c == ' ').count();
-            runs.push(Run {
-                at: at + blank,
-                class,
-                text: shown,
-            });
+        // Columns are placed one by one: a viewer may take several spaces for one.
+        let mut column = at;
+        for words in text.split("  ") {
+            let shown = words.trim_start();
+            if !shown.is_empty() {
+                runs.push(Run {
+                    at: column + words.len() - shown.len(),
+                    class,
+                    text: shown.trim_end(),
+                });
+            }
+            column += words.chars().count() + 2;
         }
         at += text.chars().count();
     }
@@ -139,11 +143,12 @@ fn escaped(text: &str) -> String {
 fn a_character_stands_in_its_cell() {
     let run = |at, class, text| Run { at, class, text };
     assert_eq!(
-        runs("\x1b[2m  1.5s  \x1b[0m\x1b[32msales ✓\x1b[0m  plain "),
+        runs("\x1b[2m  1.5s  \x1b[0m\x1b[32msales ✓\x1b[0m  a b   c "),
         [
             run(2, "dim", "1.5s"),
             run(8, "good", "sales ✓"),
-            run(17, "", "plain")
+            run(17, "", "a b"),
+            run(23, "", "c")
         ]
     );
     assert_eq!(runs(""), []);

@@ -168,15 +168,15 @@ pub enum DeleteUnknown {
     True,
     /// 200 `false`.
     False,
-    /// 401, as if the login were no good.
+    /// 401 `Unauthorized`.
     #[value(name = "401")]
     #[serde(rename = "401")]
     Unauthorized,
-    /// 403, as for another user's token.
+    /// 403 with an error body.
     #[value(name = "403")]
     #[serde(rename = "403")]
     Forbidden,
-    /// 404, the documented answer.
+    /// 404 with an error body.
     #[value(name = "404")]
     #[serde(rename = "404")]
     NotFound,
