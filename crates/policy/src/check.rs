@@ -16,8 +16,8 @@ mod peers;
 mod read_files;
 mod secret_files;
 mod settings;
-mod targets;
 mod unique;
+mod writes;
 
 /// Records everything that is wrong with the policy as a whole. `path` is its main file.
 pub(crate) fn policy(path: &Path, spec: &PolicySpec, resolved: &Resolved, issues: &mut Issues) {
@@ -36,6 +36,6 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, resolved: &Resolved, issues
     }
     unique::check(&spec.accounts, issues);
     peers::check(&spec.accounts, issues);
-    targets::check(path, spec, base, issues);
+    writes::check(path, spec, base, issues);
     secret_files::check(spec, base, issues);
 }

@@ -72,8 +72,8 @@ pub(crate) trait SinkKindSpec {
     /// Records what is wrong with its keys together.
     fn check(&self, _issues: &mut Issues) {}
 
-    /// Where it writes to. No two sinks may write to the same place.
-    fn target(&self) -> Option<SinkTarget<'_>> {
+    /// What it writes, as far as that is well written. No two sinks may write the same.
+    fn writes(&self) -> Option<SinkWrites<'_>> {
         None
     }
 
@@ -100,8 +100,8 @@ pub(crate) struct SinkPlace<'p> {
     pub account: Option<&'p str>,
 }
 
-/// A place that a sink writes to.
-pub(crate) enum SinkTarget<'s> {
+/// What a sink writes.
+pub(crate) enum SinkWrites<'s> {
     /// A whole file.
     File(&'s At<PathBuf>),
     /// One variable of a file. Other sinks may have other variables of it.

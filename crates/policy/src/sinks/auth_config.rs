@@ -2,7 +2,7 @@
 
 use rotator_core::config::{AuthConfigSink, SinkKind};
 
-use super::{SinkForm, SinkKindSpec, SinkPlace, SinkTarget, SinkType};
+use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, SinkWrites};
 use crate::issues::Issues;
 use crate::source::At;
 use crate::table::Table;
@@ -41,8 +41,8 @@ impl SinkKindSpec for AuthConfigSpec {
         }))
     }
 
-    fn target(&self) -> Option<SinkTarget<'_>> {
-        Some(SinkTarget::Entry {
+    fn writes(&self) -> Option<SinkWrites<'_>> {
+        Some(SinkWrites::Entry {
             what: "auth config",
             ids: [self.account_id.as_ref()?, self.auth_config_id.as_ref()?],
         })

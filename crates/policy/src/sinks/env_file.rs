@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rotator_core::config::{EnvFileSink, SinkKind};
 
-use super::{SinkForm, SinkKindSpec, SinkPlace, SinkTarget, SinkType};
+use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, SinkWrites};
 use crate::access::AccessSpec;
 use crate::issues::Issues;
 use crate::source::At;
@@ -49,9 +49,9 @@ impl SinkKindSpec for EnvFileSpec {
         self.access.check(issues);
     }
 
-    fn target(&self) -> Option<SinkTarget<'_>> {
+    fn writes(&self) -> Option<SinkWrites<'_>> {
         let Self { path, key, access } = self;
-        Some(SinkTarget::Variable {
+        Some(SinkWrites::Variable {
             path: path.as_ref()?,
             name: key.as_ref(),
             access,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rotator_core::config::{DEFAULT_MODE, FileSink, SinkKind};
 
-use super::{SinkForm, SinkKindSpec, SinkPlace, SinkTarget, SinkType};
+use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, SinkWrites};
 use crate::access::AccessSpec;
 use crate::issues::Issues;
 use crate::source::At;
@@ -52,7 +52,7 @@ impl SinkKindSpec for FileSpec {
         self.access.check(issues);
     }
 
-    fn target(&self) -> Option<SinkTarget<'_>> {
-        self.path.as_ref().map(SinkTarget::File)
+    fn writes(&self) -> Option<SinkWrites<'_>> {
+        self.path.as_ref().map(SinkWrites::File)
     }
 }

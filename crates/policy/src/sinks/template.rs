@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rotator_core::config::{DEFAULT_MODE, SinkKind, TemplateSink};
 use rotator_core::template::{LARGEST, Template, TemplateCheck};
 
-use super::{SinkForm, SinkKindSpec, SinkPlace, SinkTarget, SinkType};
+use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, SinkWrites};
 use crate::access::AccessSpec;
 use crate::issues::Issues;
 use crate::source::{At, Span};
@@ -147,8 +147,8 @@ impl SinkKindSpec for TemplateSpec {
         self.access.check(issues);
     }
 
-    fn target(&self) -> Option<SinkTarget<'_>> {
-        self.path.as_ref().map(SinkTarget::File)
+    fn writes(&self) -> Option<SinkWrites<'_>> {
+        self.path.as_ref().map(SinkWrites::File)
     }
 
     fn input(&self) -> Option<(&At<PathBuf>, &'static str)> {

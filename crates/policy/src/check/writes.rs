@@ -1,24 +1,24 @@
 //! What sinks write to: no two sinks to the same place, and none to a file that the daemon reads.
 //!
-//! Knows no kinds of sinks, only their targets. Two sinks that put different tokens into one place
-//! would overwrite each other's at every check.
+//! Knows what a sink writes, not which kind it is. Two sinks that put different tokens into one
+//! place would overwrite each other's at every check.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::read_files::ReadFiles;
 use crate::access::AccessSpec;
 use crate::base_dir::BaseDir;
 use crate::issues::Issues;
 use crate::parse::PolicySpec;
-use crate::sinks::SinkTarget;
+use crate::sinks::SinkWrites;
 use crate::source::{At, Span};
 
 /// Who writes a file.
 enum FileWriter<'s> {
-    /// A sink that has it for itself.
+    /// A sink that shares it with no other.
     Whole,
-    /// A sink that has one variable in it.
+    /// A sink of one variable in it.
     Variable {
         name: Option<&'s At<String>>,
         access: &'s AccessSpec,
@@ -27,32 +27,17 @@ enum FileWriter<'s> {
 
 pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &mut Issues) {
     let read = ReadFiles::of(main, spec, base);
-    let mut files: HashMap<&Path, Vec<(Span, FileWriter<'_>)>> = HashMap::new();
-    let mut entries: HashMap<(&str, [&str; 2]), Span> = HashMap::new();
+    let mut written = WrittenPlaces::default();
     let sinks = spec.accounts.iter().flat_map(|account| &account.sinks);
     let kinds = sinks.filter_map(|sink| sink.kind.as_ref());
-    for target in kinds.filter_map(|kind| kind.target()) {
-        let (path, writer) = match target {
-            SinkTarget::File(path) => (path, FileWriter::Whole),
-            SinkTarget::Variable { path, name, access } => {
+    for writes in kinds.filter_map(|kind| kind.writes()) {
+        let (path, writer) = match writes {
+            SinkWrites::File(path) => (path, FileWriter::Whole),
+            SinkWrites::Variable { path, name, access } => {
                 (path, FileWriter::Variable { name, access })
             }
-            SinkTarget::Entry { what, ids } => {
-                let key = (what, ids.map(|id| id.value.as_str()));
-                let span = ids[1].span;
-                match entries.get(&key) {
-                    Some(first) => {
-                        issues
-                            .error(
-                                span,
-                                format!("another sink puts its token into this {what}"),
-                            )
-                            .other("the first is at", *first);
-                    }
-                    None => {
-                        entries.insert(key, span);
-                    }
-                }
+            SinkWrites::Entry { what, ids } => {
+                written.add_entry(what, ids, issues);
                 continue;
             }
         };
@@ -62,7 +47,34 @@ pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &
                 .error(path.span, message)
                 .help("give the token a file of its own".to_owned());
         }
-        let earlier = files.entry(&path.value).or_default();
+        written.add_file(path, writer, issues);
+    }
+}
+
+/// What the sinks that were looked at write, each with its place in the policy.
+#[derive(Default)]
+struct WrittenPlaces<'s> {
+    files: HashMap<&'s Path, Vec<(Span, FileWriter<'s>)>>,
+    entries: HashMap<(&'static str, [&'s str; 2]), Span>,
+}
+
+impl<'s> WrittenPlaces<'s> {
+    fn add_entry(&mut self, what: &'static str, ids: [&'s At<String>; 2], issues: &mut Issues) {
+        let key = (what, ids.map(|id| id.value.as_str()));
+        let span = ids[1].span;
+        match self.entries.get(&key) {
+            Some(first) => {
+                let message = format!("another sink puts its token into this {what}");
+                issues.error(span, message).other("the first is at", *first);
+            }
+            None => {
+                self.entries.insert(key, span);
+            }
+        }
+    }
+
+    fn add_file(&mut self, path: &'s At<PathBuf>, writer: FileWriter<'s>, issues: &mut Issues) {
+        let earlier = self.files.entry(&path.value).or_default();
         if let Some((first, other)) = earlier.first() {
             same_file(path.span, &writer, *first, other, issues);
         }
