@@ -50,7 +50,7 @@ fi
 # for as long as nothing changes on which they depend.
 licence_texts() {
   local kept
-  kept=$CARGO_TARGET_DIR/licences/$(cat Cargo.lock LICENSE packaging/{about.toml,about.hbs,tools.sh} | sha256sum | cut -c 1-64)
+  kept=$CARGO_TARGET_DIR/licences/$(cat Cargo.lock packaging/{about.toml,about.hbs,tools.sh} | sha256sum | cut -c 1-64)
   if [[ ! -s $kept ]]; then
     echo "collecting the licence texts of all crates: some minutes" >&2
     mkdir -p "${kept%/*}"
@@ -65,7 +65,7 @@ licence_texts() {
 # Whose work is in the program, with those texts. Fails if a crate has none.
 third_party() {
   local crates texts crate
-  crates=$(cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p} {l}' \
+  crates=$(cargo tree --locked --package ringcx-rotator --edges normal,no-proc-macro --prefix none --format '{p} {l}' \
     | sed -E 's/ \(\*\)$//; s| \(/[^)]*\)||; s/^([^ ]+) v/\1 /' | grep -v '^ringcx-rotator[ -]' | sort -u)
   texts=$(licence_texts)
   while read -r crate; do

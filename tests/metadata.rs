@@ -1,5 +1,6 @@
-//! What the project says about itself and about what it is made of: the oldest Rust that builds it, licences, and where
-//! it lives. Reads manifests and texts of the checkout, and asks cargo for the tree of dependencies.
+//! What the project says about itself and about what it is made of: the oldest Rust that builds
+//! it, licences, and where it lives. Reads manifests and texts of the checkout, and asks cargo for
+//! the tree of dependencies.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -11,7 +12,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// What cargo knows of the workspace and of all that a build for this machine compiles. Needs no network.
+/// What cargo knows of the workspace and of all that a build for this machine compiles. Needs no
+/// network.
 static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let about = cargo(&["-vV"]);
     let host = about
@@ -134,13 +136,14 @@ fn texts_are_collected_for_just_those_licences_that_deny_toml_allows() {
     assert_eq!(names(&table("packaging/about.toml")["accepted"]), allowed);
 }
 
-/// `reuse lint` wants it in `LICENSES`, everybody else at the root.
+/// `reuse lint` wants it in `LICENSES`, everything else at the root.
 #[test]
 fn both_copies_of_the_licence_are_the_same() {
     assert_eq!(read("LICENSE"), read("LICENSES/Apache-2.0.txt"));
 }
 
-/// They are set once, in the root manifest, when there is a place to name. Until then nothing invents one.
+/// They are set once, in the root manifest, when there is a place to name. Until then nothing
+/// invents one.
 #[test]
 fn only_the_manifest_says_where_the_project_lives() {
     let homes: BTreeSet<[Option<&str>; 2]> = ours()
@@ -169,7 +172,7 @@ fn only_the_manifest_says_where_the_project_lives() {
     );
 }
 
-/// Whoever publishes packages says who answers for them, with `MAINTAINER`.
+/// The publisher of packages says who answers for them, with `MAINTAINER`.
 #[test]
 fn the_placeholder_for_the_maintainer_stands_in_one_place() {
     let placeholder = concat!("@ringcx-rotator", ".");
