@@ -371,10 +371,9 @@ fn every_kind_of_incident_is_explained_and_no_other() {
     assert!(kinds.len() >= 16 && kinds.contains("token-lost"));
     let operating = page("docs/operating.md");
     let (_, incidents) = operating.text.split_once("\n## Incidents\n").unwrap();
-    let explained: BTreeSet<String> = incidents
+    let explained: BTreeSet<&str> = incidents
         .lines()
         .filter_map(|line| line.strip_prefix("### "))
-        .map(str::to_owned)
         .collect();
     assert_eq!(explained, kinds);
 }
@@ -440,7 +439,7 @@ fn every_link_within_leads_somewhere() {
     let broken = links.iter().filter(|link| !link.leads_somewhere());
     let broken = broken.map(|link| format!("{}: {}", link.place, link.target));
     check("a link leads somewhere", broken.collect());
-    assert!(links.len() > 150, "only {} links were found", links.len());
+    assert!(links.len() > 120, "only {} links were found", links.len());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What can be asked of the running daemon: each request in a file of its own, with its path, its
 //! JSON and its handler.
 //!
-//! To add one, write its file, declare it here and put it into [`routes`]; `ARCHITECTURE.md` says
+//! To add one, write its file, declare it here and put it into [`routes`]; `CONTRIBUTING.md` says
 //! what is frozen about them.
 
 use std::sync::Arc;
