@@ -41,6 +41,7 @@ impl AccessSpec {
             return;
         };
         if mode & 0o004 != 0 {
+            // 0644 becomes 0640: readable for a group instead of for everyone.
             let narrower = (mode | 0o040) & 0o770;
             issues
                 .warning(span, "everyone on this machine could read the token")

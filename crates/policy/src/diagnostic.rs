@@ -116,6 +116,8 @@ impl Diagnostic {
                 let snippet = Snippet::source(excerpt.text.as_str())
                     .line_start(line)
                     .annotation(AnnotationKind::Primary.span(excerpt.underline.clone()));
+                // The renderer takes the column from the excerpt. After a mask it would be wrong, so
+                // the place is given apart from it.
                 if self.column == Some(excerpt.column()) {
                     title.element(snippet.path(path))
                 } else {

@@ -62,58 +62,51 @@ fn load(path: &Path, bytes: &[u8]) -> String {
     };
     let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
     let fatal = diagnostics.iter().any(is_error);
-    assert_eq!(
-        fatal,
-        loaded.is_err(),
-        "it is refused if there is an error, and only then"
-    );
-    assert!(
-        diagnostics.len() <= MOST,
-        "{} diagnostics",
-        diagnostics.len()
-    );
+    let is_refused = loaded.is_err();
+    assert_eq!(fatal, is_refused, "only an error refuses, and each does");
+    let count = diagnostics.len();
+    assert!(count <= MOST, "{count} diagnostics");
+    let size = debug.len();
+    assert!(size <= MOST * LARGEST_RENDERING, "{size} bytes are kept");
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
-    assert!(
-        debug.len() <= MOST * LARGEST_RENDERING,
-        "{} bytes are kept",
-        debug.len()
-    );
     let mut shown = debug;
     for diagnostic in diagnostics {
-        assert!(
-            diagnostic
-                .line
-                .is_none_or(|line| (1..=lines).contains(&line)),
-            "{diagnostic:?} is outside of the file"
-        );
-        for text in std::iter::once(&diagnostic.message)
-            .chain(&diagnostic.help)
-            .chain(&diagnostic.note)
-        {
-            // A help line may list every key that is known.
-            is_one_short_line(text);
-        }
-        for rendering in [
-            diagnostic.render(Color::Never, None),
-            diagnostic.render(Color::Always, Some(60)),
-        ] {
-            assert!(
-                rendering.len() <= LARGEST_RENDERING,
-                "{} bytes are rendered",
-                rendering.len()
-            );
-            shown.push_str(&rendering);
-        }
+        shown.push_str(&renderings(diagnostic, lines));
     }
-    assert!(
-        shown.len() <= MOST * 4 * LARGEST_RENDERING,
-        "{} bytes are shown",
-        shown.len()
-    );
+    let size = shown.len();
+    let most = MOST * 4 * LARGEST_RENDERING;
+    assert!(size <= most, "{size} bytes are shown");
     // The commands find the control socket of a running daemon with any file.
     let socket = crate::control_socket_of(path);
     assert!(!socket.as_os_str().is_empty(), "there is no control socket");
     shown.push_str(&serde_json::to_string(diagnostics).expect("diagnostics are plain data"));
+    shown
+}
+
+/// One diagnostic of a file with this many lines, for a terminal with colours and without.
+fn renderings(diagnostic: &Diagnostic, lines: usize) -> String {
+    let is_inside = |line| (1..=lines).contains(&line);
+    assert!(
+        diagnostic.line.is_none_or(is_inside),
+        "{diagnostic:?} is outside of the file"
+    );
+    let Diagnostic {
+        message,
+        help,
+        note,
+        ..
+    } = diagnostic;
+    for text in [Some(message), help.as_ref(), note.as_ref()] {
+        // A help line may list every key that is known.
+        text.into_iter().for_each(|text| is_one_short_line(text));
+    }
+    let mut shown = String::new();
+    for (color, width) in [(Color::Never, None), (Color::Always, Some(60))] {
+        let rendering = diagnostic.render(color, width);
+        let size = rendering.len();
+        assert!(size <= LARGEST_RENDERING, "{size} bytes are rendered");
+        shown.push_str(&rendering);
+    }
     shown
 }
 

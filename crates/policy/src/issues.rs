@@ -133,6 +133,7 @@ impl Issues {
             let key = |issue: &Issue| (issue.place.order(), issue.severity);
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
         });
+        // Equal ones are neighbors now.
         issues.dedup();
         if issues.len() > MOST {
             // Errors are what the operator has to correct, so warnings give way to them.

@@ -65,6 +65,7 @@ pub fn control_socket_of(path: &Path) -> PathBuf {
 
 fn written_control_socket(path: &Path) -> Option<PathBuf> {
     let mut text = String::new();
+    // Not `parse::policy`: that would also read accounts, templates and the whole directory.
     let file = File::open(path).ok()?;
     file.take(parse::LARGEST_FILE)
         .read_to_string(&mut text)

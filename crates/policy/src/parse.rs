@@ -102,6 +102,7 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
             paths.push(entry.path());
         }
     }
+    // The order of a directory is not defined, and that of accounts shows in `status`.
     paths.sort();
     Ok(paths)
 }
@@ -193,6 +194,7 @@ fn parse<T>(
     read: impl FnOnce(&mut Table<'_>) -> T,
 ) -> Option<T> {
     let text = Arc::clone(&reading.issues.file(file).text);
+    // The recoverable parser keeps places, and goes on after a duplicate key.
     let (root, errors) = DeTable::parse_recoverable(&text);
     let mut readable = true;
     for error in errors {

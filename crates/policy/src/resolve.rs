@@ -74,6 +74,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Res
             issues,
         ));
     }
+    // Needs all accounts: a sink of one may hold the token of any other.
     account::link_peers(&mut resolved);
     let policy = Policy {
         path: path.to_owned(),

@@ -53,7 +53,7 @@ struct SinkType {
 enum SinkForm {
     /// It has the keys of [`FILE_KEYS`], and consumers who can be notified.
     File,
-    /// Something else.
+    /// It is an entry elsewhere, or a server or a program that is called.
     Other,
 }
 

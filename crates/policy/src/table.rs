@@ -203,6 +203,7 @@ impl<'r> Table<'r> {
                 .help("write it without quotes".to_owned());
             return None;
         };
+        // TOML also writes 0x10 and 0b1; `as_str` has no prefix.
         match u32::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) if bounds.contains(&value) => Some(At { value, span }),
             Ok(_) | Err(_) => {
@@ -277,6 +278,7 @@ impl<'r> Table<'r> {
         let span = self.at(value);
         let parsed = match (value.get_ref(), kind.integer) {
             (DeValue::String(text), _) => (kind.parse)(text),
+            // `mode = 640`: most kinds refuse it, with a help that says how to write it.
             (DeValue::Integer(integer), Some(from_integer)) => from_integer(integer.as_str()),
             (_, _) => {
                 self.wrong_type(key, value, kind.expected);

@@ -18,6 +18,7 @@ pub(super) fn check(accounts: &[AccountSpec], tunings: &[Tuning], issues: &mut I
     for (account, tuning) in accounts.iter().zip(tunings) {
         retry(tuning, account.span, issues);
         overlap(tuning, account.span, issues);
+        // A cron line without a second occurrence has no period; the rest does not apply then.
         let period = match &tuning.timing.value {
             Timing::Cron(cron) => gaps.shortest(cron),
             Timing::Every(period) => Some(*period),

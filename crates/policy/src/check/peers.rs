@@ -26,6 +26,7 @@ fn check_list(
     let At { value: names, span } = peers;
     let mut seen = BTreeSet::new();
     for name in names {
+        // Before the others: the account's own name is also a known one.
         if Some(name.as_str()) == own {
             let message = format!("`{name}` is the account of this sink itself");
             issues

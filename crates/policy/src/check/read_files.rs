@@ -47,6 +47,7 @@ impl ReadFiles {
     }
 
     fn add_secret(&mut self, source: &SecretSource, base: BaseDir<'_>) {
+        // A credential is in a directory of systemd's, where no sink can write.
         match source {
             SecretSource::File(path) => {
                 self.0

@@ -41,12 +41,7 @@ enum SecretWarning {
         "{path} is readable by others (mode {mode:04o}): run `chmod 600 {path}`",
         path = path.display()
     )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    Exposed { path: PathBuf, mode: u32 },
 }
 
 /// What is wrong with how this secret is kept. systemd's directory of credentials is left out: it

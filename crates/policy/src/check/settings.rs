@@ -55,6 +55,7 @@ pub(super) fn email(spec: &EmailSpec, issues: &mut Issues) {
     let Some(port) = &spec.port else {
         return;
     };
+    // A warning only: a server may well listen on an unusual port.
     let help = match (port.value, At::or(&spec.tls, defaults::TLS)) {
         (465, SmtpTls::StartTls) => "port 465 expects `tls = \"implicit\"`",
         (25 | 587, SmtpTls::Implicit) => "this port expects `tls = \"starttls\"`",

@@ -75,6 +75,7 @@ impl<'s> WrittenPlaces<'s> {
 
     fn add_file(&mut self, path: &'s At<PathBuf>, writer: FileWriter<'s>, issues: &mut Issues) {
         let earlier = self.files.entry(&path.value).or_default();
+        // Compared with the first only: three sinks with one file are two issues, not three.
         if let Some((first, other)) = earlier.first() {
             same_file(path.span, &writer, *first, other, issues);
         }
@@ -107,6 +108,7 @@ fn same_file(
                 ..
             },
         ) => {
+            // As they are written: a key that is left out keeps what the file has.
             if written(access) == written(first_access) {
                 return;
             }

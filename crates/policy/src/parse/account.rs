@@ -13,7 +13,7 @@ use crate::value;
 
 /// `[[account]]`
 pub(crate) struct AccountSpec {
-    /// Its header.
+    /// Its header: the place of issues about the account as a whole.
     pub span: Span,
     pub name: Option<At<String>>,
     pub login: Option<LoginSpec>,

@@ -200,6 +200,7 @@ impl EmailSpec {
             ca_file: table.value("ca-file", &value::PATH),
             timeout: table.value("timeout", &value::TIME_SPAN),
         };
+        // Asked of the table and not of the values: a faulty one has been written, too.
         for (one, other) in [("username", "password"), ("password", "username")] {
             if table.has(one) && !table.has(other) {
                 let span = table.span();

@@ -61,6 +61,7 @@ impl ScheduleSpec {
             timezone: table.value("timezone", &value::TIMEZONE),
             jitter: table.value("jitter", &value::DURATION),
         };
+        // Only within one table: an account's `every` may replace the `cron` of [defaults].
         if table.has("cron") && table.has("every") {
             let span = spec.every.as_ref().map_or(table.span(), |every| every.span);
             table

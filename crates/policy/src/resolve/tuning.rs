@@ -111,6 +111,7 @@ impl Tuning {
             value: Timing::Cron(cron.value.clone()),
             span: cron.span,
         });
+        // Where both are written, which is an error, either will do.
         let every = every.as_ref().map(|every| At {
             value: Timing::Every(every.value),
             span: every.span,

@@ -133,6 +133,7 @@ impl TemplateSpec {
 impl SinkKindSpec for TemplateSpec {
     fn resolve(&self, place: &SinkPlace<'_>, issues: &mut Issues) -> Option<SinkKind> {
         let accounts = At::or(&self.accounts, Vec::new());
+        // Read and tried even if `path` is faulty, to report all that is wrong at once.
         let source = self.source(place, issues)?;
         let template = self.parse(source, &accounts, place, issues)?;
         Some(SinkKind::Template(TemplateSink {

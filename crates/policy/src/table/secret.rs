@@ -16,6 +16,7 @@ impl Table<'_> {
     pub fn secret(&mut self, key: &'static str) -> Option<At<SecretSource>> {
         let value = self.take(key)?;
         let span = self.at(value);
+        // Not marked as plain, so that no excerpt shows what is written here.
         let entries = match value.get_ref() {
             DeValue::Table(entries) => entries,
             DeValue::String(_) => {

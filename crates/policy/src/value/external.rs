@@ -11,6 +11,7 @@ pub(crate) const LOG_FILTER: ValueKind<String> = kind("a log filter such as \"in
     let help = "write a level (error, warn, info, debug, trace, off) or `module=level`, \
         separated by commas";
     match EnvFilter::try_new(text) {
+        // Valid for the library, but it would log errors only, which is hardly meant by "".
         Ok(_) if text.trim().is_empty() => {
             Err(ValueError::new("empty").help(Some(help.to_owned())))
         }
@@ -21,6 +22,7 @@ pub(crate) const LOG_FILTER: ValueKind<String> = kind("a log filter such as \"in
 
 /// A mail address, with or without a name before it.
 pub(crate) const MAILBOX: ValueKind<String> = kind("a mail address", |text| {
+    // A line end could add a header to the mail.
     if text.contains(char::is_control) || text.parse::<Mailbox>().is_err() {
         return Err(ValueError::new("not a mail address").help(Some(
             "write `name@example.com` or `On Call <name@example.com>`, one address a string"

@@ -24,6 +24,7 @@ pub(crate) const ABSOLUTE_PATH: ValueKind<PathBuf> = kind("an absolute path", |t
         .components()
         .any(|component| component == Component::ParentDir)
     {
+        // Which file `/a/../b` is depends on symbolic links, so two sinks could share one unseen.
         return Err(
             ValueError::new("the path holds `..`").help(Some("write it without".to_owned()))
         );

