@@ -216,7 +216,11 @@ async fn what_is_no_socket_is_not_replaced_by_one() {
     house.write("control.sock", "somebody's file");
     let ran = house.run(["run"]);
     assert_eq!(ran.code(), 1, "{}", ran.err);
-    assert!(ran.err.contains("no socket; remove it"), "{}", ran.err);
+    assert!(
+        ran.err.contains("is not a socket; remove it"),
+        "{}",
+        ran.err
+    );
     assert_eq!(
         (house.read("control.sock"), house.record().calls().len()),
         ("somebody's file".to_owned(), 0)

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::cli::DEFAULT_CONFIG;
-use settings::Settings;
+use settings::ServiceSettings;
 
 pub mod permissions;
 pub mod quoting;
@@ -38,7 +38,7 @@ const SEARCHED: [&str; 8] = [
 /// The `[Service]` section of a unit and its drop-ins.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    settings: Settings,
+    settings: ServiceSettings,
 }
 
 impl Unit {
@@ -48,7 +48,7 @@ impl Unit {
     }
 
     fn parse(text: &str) -> Self {
-        let mut settings = Settings::default();
+        let mut settings = ServiceSettings::default();
         settings.read(text);
         Self { settings }
     }

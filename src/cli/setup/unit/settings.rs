@@ -4,9 +4,9 @@ use super::quoting;
 
 /// Key and value of each line, in the order in which systemd reads them.
 #[derive(Clone, Debug, Default)]
-pub struct Settings(Vec<(String, String)>);
+pub struct ServiceSettings(Vec<(String, String)>);
 
-impl Settings {
+impl ServiceSettings {
     /// Adds the settings of one more file.
     pub fn read(&mut self, text: &str) {
         let mut section = String::new();
