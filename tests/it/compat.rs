@@ -110,7 +110,7 @@ async fn the_journal_folds_and_its_checkpoint_reads_the_same() {
         assert_eq!(state.current().map(|current| current.number.0), Some(5));
     }
     let alerts = AlertState::from_stream(&journal.load(ALERTS).await.unwrap()).unwrap();
-    assert_eq!((alerts.open.len(), alerts.outbox.len()), (6, 20));
+    assert_eq!((alerts.open.len(), alerts.outbox.len()), (5, 20));
 }
 
 /// The state of an account with forty sinks after 22 rotations, from that program's checkpoint.

@@ -62,7 +62,7 @@ pub fn message_id(name: &str, kind: Option<&str>) -> Option<&'static str> {
     })
 }
 
-/// Every name, and for incidents `incident-opened/KIND`, with its number.
+// Every name, and for incidents `incident-opened/KIND`, with its number.
 #[cfg(test)]
 pub fn all() -> Vec<(String, &'static str)> {
     let events = EventKind::ALL
