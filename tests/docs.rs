@@ -364,9 +364,9 @@ fn the_page_of_the_command_line_lists_every_command_and_exit_code() {
 
 #[test]
 fn every_kind_of_incident_is_explained_and_no_other() {
-    let kinds: BTreeSet<String> = rotator_core::incidents::INCIDENTS
+    let kinds: BTreeSet<&str> = rotator_core::incidents::INCIDENTS
         .iter()
-        .map(|info| info.kind.name().to_owned())
+        .map(|info| info.kind.name())
         .collect();
     assert!(kinds.len() >= 16 && kinds.contains("token-lost"));
     let operating = page("docs/operating.md");
