@@ -177,19 +177,11 @@ pub const CYCLES: &[(&str, &str)] = &[(
 pub const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("src/cli/status.rs detail", 94),
     ("src/fuzz_properties/env_file.rs systemd", 88),
-    ("src/store/sqlite/store.rs walk", 64),
     ("crates/core/src/plan/deliver.rs fill_sinks", 100),
     ("crates/core/src/plan/mint.rs resolve_open_mint", 61),
     ("crates/core/src/plan/mint.rs rotate", 86),
     ("crates/core/src/plan/observations.rs note_unknown", 64),
     ("crates/core/src/plan/retire.rs check_sinks", 66),
-    ("src/process.rs run_to_completion", 76),
-    ("src/reconcile/act.rs delete", 66),
-    ("src/reconcile/act.rs deliver", 90),
-    ("src/reconcile/act.rs mint", 62),
-    ("src/reconcile/act.rs prove", 77),
-    ("src/reconcile/adopt.rs adopt", 65),
-    ("src/reconcile/notify.rs notify", 68),
 ];
 
 /// Type names that are declared more than once, and the number of declarations.

@@ -17,7 +17,7 @@ const DEFAULT_WIDTH: usize = 110;
 /// Whether the policy can be used despite a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub enum DiagnosticSeverity {
     /// No: it is refused.
     Error,
     /// Yes, but the operator should look at this.
@@ -28,7 +28,7 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Error or warning.
-    pub severity: Severity,
+    pub severity: DiagnosticSeverity,
     /// The file that it is about, absolute.
     pub file: PathBuf,
     /// From 1; absent where the diagnostic is about the file as a whole.
@@ -76,7 +76,7 @@ impl Diagnostic {
     /// policy only.
     pub fn warning(file: &Path, message: String, help: String) -> Self {
         Self {
-            severity: Severity::Warning,
+            severity: DiagnosticSeverity::Warning,
             file: file.to_owned(),
             line: None,
             column: None,
@@ -101,8 +101,8 @@ impl Diagnostic {
 
     fn group(&self) -> Group<'_> {
         let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
+            DiagnosticSeverity::Error => Level::ERROR,
+            DiagnosticSeverity::Warning => Level::WARNING,
         };
         let path = self.file.to_string_lossy();
         let title = level.primary_title(self.message.as_str());
@@ -176,7 +176,7 @@ impl PolicyErrors {
         format!("{}{self}\n", render(&self.diagnostics, color, width))
     }
 
-    fn count(&self, severity: Severity) -> usize {
+    fn count(&self, severity: DiagnosticSeverity) -> usize {
         self.diagnostics
             .iter()
             .filter(|diagnostic| diagnostic.severity == severity)
@@ -194,9 +194,9 @@ impl fmt::Display for PolicyErrors {
             f,
             "{}: {}",
             self.path.display(),
-            plural(self.count(Severity::Error), "error")
+            plural(self.count(DiagnosticSeverity::Error), "error")
         )?;
-        match self.count(Severity::Warning) {
+        match self.count(DiagnosticSeverity::Warning) {
             0 => Ok(()),
             warnings => write!(f, ", {}", plural(warnings, "warning")),
         }

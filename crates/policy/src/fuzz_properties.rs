@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rotator_core::fuzz_properties::is_one_short_line;
 
-use crate::{Color, Diagnostic, Severity};
+use crate::{Color, Diagnostic, DiagnosticSeverity};
 
 /// Takes the place of every secret.
 const CANARY: &str = "canary-1d55a371c0a9";
@@ -60,7 +60,7 @@ fn load(path: &Path, bytes: &[u8]) -> String {
         Ok(loaded) => (&loaded.warnings[..], format!("{:?}", loaded.warnings)),
         Err(errors) => (errors.diagnostics(), format!("{errors:?}")),
     };
-    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == DiagnosticSeverity::Error;
     let fatal = diagnostics.iter().any(is_error);
     let is_refused = loaded.is_err();
     assert_eq!(fatal, is_refused, "only an error refuses, and each does");

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, DiagnosticSeverity};
 use crate::source::{FileId, SourceFile, Span};
 
 /// The largest number of issues that are reported. A file with more is probably not a policy.
@@ -45,7 +45,7 @@ impl IssuePlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Issue {
     place: IssuePlace,
-    severity: Severity,
+    severity: DiagnosticSeverity,
     message: String,
     help: Option<String>,
     /// A second place, and what it is: `the first is at`.
@@ -95,7 +95,7 @@ impl Issues {
         place: impl Into<IssuePlace>,
         message: impl Into<String>,
     ) -> IssueBuilder<'_> {
-        self.add(place.into(), Severity::Error, message.into())
+        self.add(place.into(), DiagnosticSeverity::Error, message.into())
     }
 
     /// Records a warning: the policy loads, but the operator should look at this.
@@ -104,10 +104,15 @@ impl Issues {
         place: impl Into<IssuePlace>,
         message: impl Into<String>,
     ) -> IssueBuilder<'_> {
-        self.add(place.into(), Severity::Warning, message.into())
+        self.add(place.into(), DiagnosticSeverity::Warning, message.into())
     }
 
-    fn add(&mut self, place: IssuePlace, severity: Severity, message: String) -> IssueBuilder<'_> {
+    fn add(
+        &mut self,
+        place: IssuePlace,
+        severity: DiagnosticSeverity,
+        message: String,
+    ) -> IssueBuilder<'_> {
         self.issues.push(Issue {
             place,
             severity,
@@ -122,7 +127,7 @@ impl Issues {
     pub fn is_fatal(&self) -> bool {
         self.issues
             .iter()
-            .any(|issue| issue.severity == Severity::Error)
+            .any(|issue| issue.severity == DiagnosticSeverity::Error)
     }
 
     /// Ordered by file and place. An issue that several accounts inherit from one line is reported
@@ -137,8 +142,10 @@ impl Issues {
         issues.dedup();
         if issues.len() > MOST {
             // Errors are what the operator has to correct, so warnings give way to them.
-            let errors = issues.iter().any(|issue| issue.severity == Severity::Error);
-            issues.retain(|issue| !errors || issue.severity == Severity::Error);
+            let errors = issues
+                .iter()
+                .any(|issue| issue.severity == DiagnosticSeverity::Error);
+            issues.retain(|issue| !errors || issue.severity == DiagnosticSeverity::Error);
             issues.truncate(MOST);
         }
         for issue in &issues {

@@ -35,5 +35,5 @@ mod value;
 #[doc(hidden)]
 pub mod fuzz_properties;
 
-pub use diagnostic::{Color, Diagnostic, PolicyErrors, Severity, render};
+pub use diagnostic::{Color, Diagnostic, DiagnosticSeverity, PolicyErrors, render};
 pub use load::{Loaded, control_socket_of, load};

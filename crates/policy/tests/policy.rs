@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rotator_core::config::{LoginPolicy, Policy};
 
 use rotator_core::secret::SecretSource;
-use rotator_policy::{Color, Loaded, PolicyErrors, Severity};
+use rotator_policy::{Color, DiagnosticSeverity, Loaded, PolicyErrors};
 use tempfile::TempDir;
 
 #[path = "policy/faults.rs"]
@@ -100,7 +100,7 @@ fn refused(text: &str) -> Vec<String> {
     errors
         .diagnostics()
         .iter()
-        .filter(|d| d.severity == Severity::Error)
+        .filter(|d| d.severity == DiagnosticSeverity::Error)
         .map(shown)
         .collect()
 }

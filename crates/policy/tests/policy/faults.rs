@@ -1,7 +1,7 @@
 //! What is refused, what is doubted, and how that reads.
 
 use super::{ACCOUNT, Setup, accepted, check, refused};
-use rotator_policy::{Color, Severity};
+use rotator_policy::{Color, DiagnosticSeverity};
 
 /// The account with one more line in it, in the account's table.
 fn with(line: &str) -> String {
@@ -102,7 +102,7 @@ fn a_policy_without_accounts_is_refused_unless_they_may_yet_come() {
         errors
             .diagnostics()
             .iter()
-            .any(|d| d.severity == Severity::Error && d.message.contains("no such file"))
+            .any(|d| d.severity == DiagnosticSeverity::Error && d.message.contains("no such file"))
     );
     std::fs::create_dir(setup.directory.path().join("d")).unwrap();
     assert_eq!(setup.load().unwrap().warnings.len(), 1);
