@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::console::{self, ColorChoice, Exit};
+use crate::console::{self, ColorChoice, Exit, Format};
 use clap::{Args, Parser, Subcommand};
 
 use crate::daemon::Mode;
@@ -72,6 +72,16 @@ struct Json {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Json {
+    fn format(&self) -> Format {
+        if self.json {
+            Format::Json
+        } else {
+            Format::Text
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -237,7 +247,7 @@ pub fn main(cli: Cli) -> ExitCode {
             check::check(&globals.config, reach, json.json, &screen)
         }
         Command::Plan { accounts, json } => {
-            plan::plan(&globals.config, &accounts, json.json, &screen)
+            plan::plan(&globals.config, &accounts, json.format(), &screen)
         }
         Command::Rotate {
             accounts,
@@ -255,10 +265,10 @@ pub fn main(cli: Cli) -> ExitCode {
         ),
         Command::Reload => reload::reload(&globals.config, &screen),
         Command::Status { accounts, json } => {
-            status::status(&globals.config, &accounts, json.json, &screen)
+            status::status(&globals.config, &accounts, json.format(), &screen)
         }
         Command::Tokens { account, json } => {
-            tokens::tokens(&globals.config, &account, json.json, &screen)
+            tokens::tokens(&globals.config, &account, json.format(), &screen)
         }
         Command::Adopt {
             account,
@@ -284,7 +294,7 @@ pub fn main(cli: Cli) -> ExitCode {
             adopt::adopt(&globals.config, asked, &screen)
         }
         Command::AuthConfigs { account, json } => {
-            auth_configs::auth_configs(&globals.config, &account, json.json, &screen)
+            auth_configs::auth_configs(&globals.config, &account, json.format(), &screen)
         }
         Command::History {
             accounts,
@@ -296,7 +306,7 @@ pub fn main(cli: Cli) -> ExitCode {
             history::HistoryArgs {
                 accounts,
                 last,
-                json,
+                format: Json { json }.format(),
                 verify,
             },
             &screen,

@@ -22,6 +22,15 @@ pub enum ColorChoice {
     Never,
 }
 
+/// How a command prints what it found: `--json` asks for [`Format::Json`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: the views of `daemon/view.rs`, whose fields are a promise.
+    Json,
+}
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

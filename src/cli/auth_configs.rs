@@ -6,18 +6,17 @@ use comfy_table::{Table, presets};
 
 use super::context;
 use super::tokens::trim;
-use crate::console::{Exit, Screen, block_on};
+use crate::console::{Exit, Format, Screen, block_on};
 use crate::daemon::view::{self, AuthConfigsView};
 
-pub fn auth_configs(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
+pub fn auth_configs(config: &Path, account: &str, format: Format, screen: &Screen) -> Exit {
     let view = match block_on(fetch(config, account, screen)) {
         Ok(view) => view,
         Err(exit) => return exit,
     };
-    if json {
-        screen.json(&view);
-    } else {
-        screen.print(&table(&view));
+    match format {
+        Format::Json => screen.json(&view),
+        Format::Text => screen.print(&table(&view)),
     }
     let mut exit = Exit::Done;
     for seen in &view.ringcx_accounts {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::context;
-use crate::console::{Exit, Palette, Screen, Tone, block_on, stamp};
+use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, stamp};
 use crate::daemon::control::{Earlier, HistoryEntry, HistoryLine, lines};
 use crate::daemon::supervisor::read_history;
 use crate::store::VerifiedStream;
@@ -13,7 +13,7 @@ pub struct HistoryArgs {
     /// None is all.
     pub accounts: Vec<String>,
     pub last: Option<usize>,
-    pub json: bool,
+    pub format: Format,
     /// Only see whether the journal is what was written.
     pub verify: bool,
 }
@@ -27,12 +27,9 @@ pub fn history(config: &Path, asked: HistoryArgs, screen: &Screen) -> Exit {
                 .last
                 .map_or(0, |last| events.len().saturating_sub(last));
             let palette = screen.palette();
-            let shown = events.iter().skip(skip).map(|event| {
-                if asked.json {
-                    compact(event)
-                } else {
-                    told(event, palette)
-                }
+            let shown = events.iter().skip(skip).map(|event| match asked.format {
+                Format::Json => compact(event),
+                Format::Text => told(event, palette),
             });
             shown.collect::<Vec<_>>().join("\n")
         })

@@ -4,24 +4,27 @@ use std::path::Path;
 
 use super::context;
 use crate::clock::Clock;
-use crate::console::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
+use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::daemon::view::{self, AccountPlanView, PlanView};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
 use rotator_core::config::AccountPolicy;
 use rotator_core::plan::evidence::Evidence;
 
-pub fn plan(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
+pub fn plan(config: &Path, accounts: &[String], format: Format, screen: &Screen) -> Exit {
     match block_on(fetch(config, accounts, screen)) {
-        Ok(view) if json => screen.json(&view),
-        Ok(view) => {
-            let told: Vec<String> = view
-                .accounts
-                .iter()
-                .map(|it| told(it, screen.palette()))
-                .collect();
-            screen.print(&told.join("\n\n"));
-        }
+        Ok(view) => match format {
+            Format::Json => screen.json(&view),
+            Format::Text => {
+                let palette = screen.palette();
+                let pages: Vec<String> = view
+                    .accounts
+                    .iter()
+                    .map(|account| page(account, palette))
+                    .collect();
+                screen.print(&pages.join("\n\n"));
+            }
+        },
         Err(exit) => return exit,
     }
     Exit::Done
@@ -57,7 +60,7 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     Ok(PlanView { accounts: plans })
 }
 
-fn told(plan: &AccountPlanView, palette: Palette) -> String {
+fn page(plan: &AccountPlanView, palette: Palette) -> String {
     let now = Clock::system().now();
     let mut lines = vec![palette.paint(Tone::Strong, &plan.name)];
     if plan.steps.is_empty() {

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use super::context;
 use super::tokens::trim;
 use crate::clock::Clock;
-use crate::console::{Exit, Palette, Screen, Tone, block_on, relative, stamp};
+use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::daemon::supervisor::{of, unmanaged};
 use crate::daemon::view::{self, AccountView, DaemonView, GenerationView, StatusView};
 use crate::reconcile::load_state;
@@ -17,19 +17,20 @@ use rotator_core::config::{AccountPolicy, Policy};
 use rotator_core::incidents::{AlertState, Conditions, DAEMON};
 use rotator_core::journal::{ALERTS, Journal};
 
-pub fn status(config: &Path, accounts: &[String], json: bool, screen: &Screen) -> Exit {
+pub fn status(config: &Path, accounts: &[String], format: Format, screen: &Screen) -> Exit {
     let view = match block_on(fetch(config, accounts, screen)) {
         Ok(view) => view,
         Err(exit) => return exit,
     };
-    if json {
-        screen.json(&view);
-    } else {
-        let painter = Painter {
-            palette: screen.palette(),
-            now: Clock::system().now(),
-        };
-        screen.print(&painter.page(&view, !accounts.is_empty()));
+    match format {
+        Format::Json => screen.json(&view),
+        Format::Text => {
+            let painter = Painter {
+                palette: screen.palette(),
+                now: Clock::system().now(),
+            };
+            screen.print(&painter.page(&view, !accounts.is_empty()));
+        }
     }
     Exit::Done
 }

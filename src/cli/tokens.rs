@@ -5,13 +5,15 @@ use std::path::Path;
 use comfy_table::{Table, presets};
 
 use super::context;
-use crate::console::{Exit, Screen, block_on, stamp};
+use crate::console::{Exit, Format, Screen, block_on, stamp};
 use crate::daemon::view::{self, TokensView};
 
-pub fn tokens(config: &Path, account: &str, json: bool, screen: &Screen) -> Exit {
+pub fn tokens(config: &Path, account: &str, format: Format, screen: &Screen) -> Exit {
     match block_on(fetch(config, account, screen)) {
-        Ok(view) if json => screen.json(&view),
-        Ok(view) => screen.print(&table(&view)),
+        Ok(view) => match format {
+            Format::Json => screen.json(&view),
+            Format::Text => screen.print(&table(&view)),
+        },
         Err(exit) => return exit,
     }
     Exit::Done
