@@ -6,6 +6,7 @@ use super::client::Client;
 use super::context;
 use crate::console::{Exit, Screen, Tone, block_on};
 use crate::daemon::control::{RotateOutcome, RotateRequest, told};
+use crate::daemon::view::RotationStatus;
 use crate::daemon::worker::StartMode;
 use rotator_core::config::Policy;
 
@@ -116,8 +117,8 @@ fn tell(outcomes: &[RotateOutcome], json: bool, screen: &Screen) -> Exit {
         error,
     } in outcomes
     {
-        match (outcome.as_str(), generation) {
-            ("failing", _) => {
+        match (outcome, generation) {
+            (RotationStatus::Failing, _) => {
                 let why = error.as_deref().unwrap_or("no reason given");
                 screen.error(format!("{account}: not rotated yet: {why}"));
                 exit = Exit::Failing;

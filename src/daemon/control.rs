@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::DaemonError;
 use super::supervisor::{ReloadError, Supervisor, SupervisorError};
+use super::view::RotationStatus;
 use super::worker::RotationResult;
 use crate::reconcile::{Adopt, Compacted, EventHistory, RevokeError};
 use rotator_core::event::GenerationNo;
@@ -47,8 +48,8 @@ pub struct RotateRequest {
 pub struct RotateOutcome {
     /// Which account.
     pub account: String,
-    /// `promoted`, `failing` or `asked`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: RotationStatus,
     /// What is current now.
     pub generation: Option<GenerationNo>,
     /// Why it is failing.
@@ -388,7 +389,7 @@ async fn rotate(
     }
     let asked = accounts.iter().map(|account| RotateOutcome {
         account: account.clone(),
-        outcome: "asked".to_owned(),
+        outcome: RotationStatus::Asked,
         generation: None,
         error: None,
     });
@@ -405,12 +406,14 @@ async fn rotate(
 pub fn told(outcomes: Vec<(String, RotationResult)>) -> Vec<RotateOutcome> {
     let tell = |(account, rotation)| {
         let (outcome, generation, error) = match rotation {
-            RotationResult::Promoted(generation) => ("promoted", Some(generation), None),
-            RotationResult::Failing(error) => ("failing", None, Some(error)),
+            RotationResult::Promoted(generation) => {
+                (RotationStatus::Promoted, Some(generation), None)
+            }
+            RotationResult::Failing(error) => (RotationStatus::Failing, None, Some(error)),
         };
         RotateOutcome {
             account,
-            outcome: outcome.to_owned(),
+            outcome,
             generation,
             error,
         }

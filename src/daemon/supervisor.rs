@@ -14,8 +14,8 @@ use super::alerts::{AlertHandle, AlertTask};
 use super::status::{AlertObserver, StatusCache};
 use super::systemd::Systemd;
 use super::view::{
-    self, AccountPlanView, AuthConfigsView, DaemonView, ForeignView, PlanView, StatusView,
-    TokensView,
+    self, AccountHealth, AccountPlanView, AuthConfigsView, DaemonView, ForeignView, PlanView,
+    StatusView, TokensView,
 };
 use super::waker::Waker;
 use super::worker::{RotationResult, StartMode, WorkerRequest, WorkerShared};
@@ -414,7 +414,7 @@ impl Supervisor {
             let incidents = of(&alerts.incidents, &account.name);
             let mut view = view::account(account, &card.state, &card.sinks, incidents);
             if let Some(error) = card.journal_error {
-                view.state = "failing".to_owned();
+                view.state = AccountHealth::Failing;
                 view.last_error = Some(error);
             }
             views.push(view);
@@ -452,7 +452,7 @@ impl Supervisor {
         let failing = status
             .accounts
             .into_iter()
-            .filter(|it| it.managed && it.state != "ok");
+            .filter(|it| it.managed && it.state != AccountHealth::Ok);
         failing
             .map(|it| {
                 let why = it.last_error.or(it
@@ -476,7 +476,7 @@ impl Supervisor {
         let managed: Vec<_> = status.accounts.iter().filter(|it| it.managed).collect();
         let bad: Vec<&str> = managed
             .iter()
-            .filter(|it| it.state != "ok" && it.state != "rotating")
+            .filter(|it| !matches!(it.state, AccountHealth::Ok | AccountHealth::Rotating))
             .map(|it| it.name.as_str())
             .collect();
         let next = managed.iter().filter_map(|it| it.next_rotation_at).min();

@@ -501,7 +501,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.record(vec![Event::DeleteIntended {
             fingerprint: victim.fingerprint(),
             generation: victim.generation(),
-            because: victim.because().to_owned(),
+            because: victim.because().to_string(),
         }])
         .await?;
         self.seen.server_changed();

@@ -20,17 +20,21 @@ mod deliver;
 pub mod evidence;
 mod mint;
 mod observations;
+pub mod reasons;
 mod retire;
 
 pub use consumers::{MissingAck, notifications_owed, unacknowledged};
 use evidence::{Doubt, Evidence, ListedBy, TokenList};
 pub use mint::{RotationDue, due, next_scheduled};
-pub use retire::{
-    Blocked, Reason, Retirable, adopted, adopted_retires_after, check_for_operator, retires_after,
-};
+pub use reasons::Blocked;
+use reasons::{Because, PlanNotice, WaitingFor};
+pub use retire::{Reason, Retirable, adopted_retires_after, check_for_operator, retires_after};
 
 /// A list older than this is fetched again before anything rests on it.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Local and server clock may differ by this much before ages are no longer trusted.
+const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
 
 /// What is to be done for an account.
 #[derive(Debug, PartialEq)]
@@ -42,7 +46,7 @@ pub struct Decision {
     /// What is waited for.
     pub waiting: Vec<Waiting>,
     /// What an operator should know though nothing is wrong.
-    pub notices: Vec<String>,
+    pub notices: Vec<PlanNotice>,
     /// Other accounts whose token a sink of this one waits for.
     pub awaits: BTreeSet<String>,
     /// When to plan again at the latest.
@@ -115,12 +119,12 @@ pub enum Look {
 /// One line of what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedStep {
-    /// What.
+    /// What is done.
     pub action: Action,
-    /// To what: a sink, or a fingerprint.
+    /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
-    /// Why.
-    pub because: String,
+    /// Why it is done.
+    pub because: Because,
 }
 
 /// The actions of `plan --json`.
@@ -163,8 +167,8 @@ impl Action {
 /// One line of what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// What.
-    pub what: String,
+    /// The event that it takes.
+    pub what: WaitingFor,
     /// Until when; `None`: until something happens.
     pub until: Option<DateTime<Utc>>,
 }
@@ -239,22 +243,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn step(&mut self, action: Action, target: Option<String>, because: impl Into<String>) {
+    fn step(&mut self, action: Action, target: Option<String>, because: Because) {
         self.decision.steps.push(PlannedStep {
             action,
             target,
-            because: because.into(),
+            because,
         });
     }
 
-    fn wait(&mut self, what: impl Into<String>, until: Option<DateTime<Utc>>) {
+    fn wait(&mut self, what: WaitingFor, until: Option<DateTime<Utc>>) {
         if let Some(until) = until {
             self.wake(until);
         }
-        self.decision.waiting.push(Waiting {
-            what: what.into(),
-            until,
-        });
+        self.decision.waiting.push(Waiting { what, until });
     }
 
     /// Plan again at this time at the latest.

@@ -6,7 +6,7 @@ use super::Condition;
 use crate::account::{AccountState, Failure, SinkRecord};
 use crate::config::{AccountPolicy, AlertsPolicy};
 use crate::event::{BackoffKey, IncidentKind};
-use crate::plan::{adopted, adopted_retires_after, due, retires_after, unacknowledged};
+use crate::plan::{adopted_retires_after, due, retires_after, unacknowledged};
 use crate::span::format_duration;
 use crate::time::after;
 
@@ -200,21 +200,23 @@ impl AccountCheck<'_> {
                 format!("generation {}", generation.number),
             ))
         });
-        let adopted = adopted(policy, state).filter_map(|(fingerprint, token)| {
-            let name = format!("the adopted token {}", fingerprint.short());
-            let held_by = token
-                .adoption
-                .iter()
-                .flat_map(|it| &it.held_by)
-                .map(String::as_str);
-            let places = held_by.collect::<Vec<_>>().join(", ");
-            let name = if places.is_empty() {
-                name
-            } else {
-                format!("{name}, which is in {places},")
-            };
-            Some((adopted_retires_after(policy, token)?, name))
-        });
+        let adopted = state
+            .adopted(policy.retention.foreign)
+            .filter_map(|(fingerprint, token)| {
+                let name = format!("the adopted token {}", fingerprint.short());
+                let held_by = token
+                    .adoption
+                    .iter()
+                    .flat_map(|it| &it.held_by)
+                    .map(String::as_str);
+                let places = held_by.collect::<Vec<_>>().join(", ");
+                let name = if places.is_empty() {
+                    name
+                } else {
+                    format!("{name}, which is in {places},")
+                };
+                Some((adopted_retires_after(policy, token)?, name))
+            });
         let late = own
             .chain(adopted)
             .filter(|(due, _)| after(*due, alerts.overdue_after) <= now);

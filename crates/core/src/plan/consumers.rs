@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::reasons::{Because, WaitingFor};
 use super::{Action, Next, Planner, Step};
 use crate::account::{AccountState, LastDelivery, SinkRecord};
 use crate::config::{AccountPolicy, Acknowledge, Notify, SinkPolicy};
@@ -14,9 +15,9 @@ use crate::time::after;
 
 /// A generation that a consumer has yet to say it uses.
 pub struct MissingAck {
-    /// Which.
+    /// The newest generation that is proved in the sink.
     pub generation: GenerationNo,
-    /// When it is late.
+    /// When its `within` is over, counted from the proof.
     pub late_at: DateTime<Utc>,
 }
 
@@ -74,7 +75,10 @@ impl Planner<'_> {
         });
         let mut groups: Vec<(&Notify, Vec<&SinkPolicy>)> = Vec::new();
         for (sink, notify, generation) in owed {
-            let because = format!("{notify}: it was not told of generation {generation} yet");
+            let because = Because::NotNotified {
+                notify: Box::new(notify.clone()),
+                generation,
+            };
             self.step(Action::Notify, Some(sink.name.clone()), because);
             match groups.iter_mut().find(|(other, _)| *other == notify) {
                 Some((_, sinks)) => sinks.push(sink),
@@ -87,7 +91,10 @@ impl Planner<'_> {
                 .iter()
                 .map(|name| state.held_until(&BackoffKey::Notify(name.clone()), self.now));
             match held.max().flatten() {
-                Some(until) => self.wait(format!("the next try of {notify}"), Some(until)),
+                Some(until) => {
+                    let what = WaitingFor::NotifyRetry(Box::new(notify.clone()));
+                    self.wait(what, Some(until));
+                }
                 None => self.offer(Next::Do(Step::Notify { sinks: names })),
             }
         }
@@ -103,10 +110,10 @@ impl Planner<'_> {
             let Some(missing) = unacknowledged(acknowledge, record) else {
                 continue;
             };
-            let what = format!(
-                "the consumer of sink {} to acknowledge generation {}",
-                sink.name, missing.generation
-            );
+            let what = WaitingFor::Acknowledgement {
+                sink: sink.name.clone(),
+                generation: missing.generation,
+            };
             self.wait(
                 what,
                 Some(missing.late_at).filter(|late_at| *late_at > self.now),

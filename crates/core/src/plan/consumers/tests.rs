@@ -244,14 +244,14 @@ fn an_acknowledgement_is_waited_for_until_it_is_late() {
     let wait = decision
         .waiting
         .iter()
-        .find(|wait| wait.what.contains("acknowledge"))
+        .find(|wait| wait.what.to_string().contains("acknowledge"))
         .unwrap();
     assert_eq!(wait.until, Some(late_at));
     let late = scene.later(hours(3)).decision();
     let wait = late
         .waiting
         .iter()
-        .find(|wait| wait.what.contains("acknowledge"))
+        .find(|wait| wait.what.to_string().contains("acknowledge"))
         .unwrap();
     assert_eq!(wait.until, None);
 }

@@ -285,6 +285,7 @@ fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
     assert!(
         notices
             .iter()
+            .map(ToString::to_string)
             .any(|it| it.contains("/run/extra") && it.contains("generation 1")),
         "{notices:?}"
     );
@@ -292,7 +293,7 @@ fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
         .seen
         .released
         .insert("extra".to_owned(), SinkContent::Token(token(9)));
-    assert_eq!(scene.decision().notices, Vec::<String>::new());
+    assert_eq!(scene.decision().notices, []);
 }
 
 #[test]
@@ -325,6 +326,7 @@ fn another_user_starts_a_new_line_and_deletes_nothing_of_the_old_one() {
     assert!(
         notices
             .iter()
+            .map(ToString::to_string)
             .any(|it| it.contains("minted by ivr-bot@example.com")),
         "{notices:?}"
     );

@@ -28,7 +28,7 @@ fn nothing_is_minted_before_its_time() {
 
 #[track_caller]
 fn check_due(scene: &Scene, because: &str) {
-    let found = due(&scene.policy, &scene.state, scene.now).map(|due| due.because);
+    let found = due(&scene.policy, &scene.state, scene.now).map(|due| due.because.to_string());
     assert!(
         found.as_ref().is_some_and(|it| it.contains(because)),
         "{found:?}"

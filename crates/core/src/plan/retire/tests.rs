@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::account::Verified;
-use crate::config::AccountPolicy;
+use crate::config::{AccountPolicy, Foreign};
 use crate::event::{Event, IncidentKind, MintSource};
 use crate::plan::tests::scene::{
     Scene, adoption, days, file, foreign, hours, minutes, optional, token, webhook,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::world::{Broken, Fault, Invariant, Key, Says, World, broken};
 use crate::config::AccountPolicy;
 use crate::event::IncidentKind;
-use crate::plan::{adopted, adopted_retires_after, retires_after, unacknowledged};
+use crate::plan::{adopted_retires_after, retires_after, unacknowledged};
 
 /// More moves than it needs.
 const MOST_MOVES: usize = 5000;
@@ -125,10 +125,12 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     if let Some(old) = old.next() {
         return Some(format!("generation {} is alive past its time", old.number));
     }
-    let mut adopted = adopted(&world.policy, state).filter(|(token, it)| {
-        let is_due = adopted_retires_after(&world.policy, it).is_some_and(|at| at <= now);
-        is_due && alive.contains(token) && world.out.flow.holds != Some(**token)
-    });
+    let mut adopted = state
+        .adopted(world.policy.retention.foreign)
+        .filter(|(token, it)| {
+            let is_due = adopted_retires_after(&world.policy, it).is_some_and(|at| at <= now);
+            is_due && alive.contains(token) && world.out.flow.holds != Some(**token)
+        });
     if adopted.next().is_some() {
         return Some("an adopted token is alive past its time".to_owned());
     }

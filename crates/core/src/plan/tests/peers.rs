@@ -70,7 +70,7 @@ fn a_file_is_rendered_again_when_another_accounts_token_is_newer() {
         .decision()
         .steps
         .into_iter()
-        .map(|step| step.because)
+        .map(|step| step.because.to_string())
         .collect::<Vec<_>>();
     assert!(
         told.contains(&"account crm has a newer token".to_owned()),

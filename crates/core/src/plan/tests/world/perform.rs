@@ -44,7 +44,7 @@ impl World {
                 self.die_if(fault, Fault::CrashAfter)
             }
             Step::Delete(victim) => {
-                let because = victim.because().to_owned();
+                let because = victim.because().to_string();
                 let (fingerprint, generation) = (victim.fingerprint(), victim.generation());
                 self.record(vec![Event::DeleteIntended {
                     fingerprint,
