@@ -58,12 +58,9 @@ fn pages() -> Vec<Page> {
         page("CHANGELOG.md"),
     ];
     let docs = fs::read_dir(root().join("docs")).unwrap();
-    pages.extend(docs.map(|entry| {
-        page(&format!(
-            "docs/{}",
-            entry.unwrap().file_name().to_str().unwrap()
-        ))
-    }));
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| name.ends_with(".md"));
+    pages.extend(names.map(|name| page(&format!("docs/{name}"))));
     assert!(pages.len() >= 10);
     pages
 }

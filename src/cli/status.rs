@@ -13,7 +13,7 @@ use rotator_core::config::{AccountPolicy, Policy};
 use rotator_core::incidents::{AlertState, Conditions, DAEMON};
 use rotator_core::journal::{ALERTS, Journal};
 
-use page::{Detail, Page};
+use page::{Page, StatusDetail};
 
 mod page;
 
@@ -30,9 +30,9 @@ pub fn status(config: &Path, accounts: &[String], format: Format, screen: &Scree
                 now: Clock::system().now(),
             };
             let detail = if accounts.is_empty() {
-                Detail::Troubled
+                StatusDetail::Troubled
             } else {
-                Detail::Whole
+                StatusDetail::Whole
             };
             screen.print(&page.text(&view, detail));
         }

@@ -11,7 +11,7 @@ use crate::daemon::view::{
 
 /// How much is shown below the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Detail {
+pub enum StatusDetail {
     /// What is wrong, of accounts that have an incident or an error.
     Troubled,
     /// Every token, sink and time.
@@ -25,7 +25,7 @@ pub struct Page {
 }
 
 impl Page {
-    pub fn text(&self, view: &StatusView, detail: Detail) -> String {
+    pub fn text(&self, view: &StatusView, detail: StatusDetail) -> String {
         let mut parts = vec![self.head(&view.daemon)];
         if view.accounts.is_empty() {
             parts.push("no accounts".to_owned());
@@ -40,7 +40,7 @@ impl Page {
         }
         for account in &view.accounts {
             let is_troubled = !account.incidents.is_empty() || account.last_error.is_some();
-            if detail == Detail::Whole || is_troubled {
+            if detail == StatusDetail::Whole || is_troubled {
                 parts.push(self.detail(account, detail));
             }
         }
@@ -124,13 +124,13 @@ impl Page {
         head.chain(rows).collect::<Vec<_>>().join("\n")
     }
 
-    fn detail(&self, account: &AccountView, detail: Detail) -> String {
+    fn detail(&self, account: &AccountView, detail: StatusDetail) -> String {
         let mut lines = vec![self.palette.paint(Tone::Strong, &account.name)];
-        if detail == Detail::Whole {
+        if detail == StatusDetail::Whole {
             lines.extend(self.tokens_and_times(account));
         }
         for sink in &account.sinks {
-            if detail == Detail::Whole || sink.state != SinkHealth::Serving {
+            if detail == StatusDetail::Whole || sink.state != SinkHealth::Serving {
                 lines.push(self.sink(sink));
             }
         }
@@ -151,10 +151,10 @@ impl Page {
     }
 
     fn tokens_and_times(&self, account: &AccountView) -> Vec<String> {
-        let of_stage = |stage| move |token| self.generation(stage, token);
-        let pending = account.pending.iter().map(of_stage("pending"));
-        let current = account.current.iter().map(of_stage("current"));
-        let previous = account.previous.iter().map(of_stage("previous"));
+        let in_role = |role| move |token| self.generation(role, token);
+        let pending = account.pending.iter().map(in_role("pending"));
+        let current = account.current.iter().map(in_role("current"));
+        let previous = account.previous.iter().map(in_role("previous"));
         let times = [
             self.time("next rotation", account.next_rotation_at),
             self.time("next retirement", account.next_retirement_at),
@@ -198,7 +198,7 @@ impl Page {
         line
     }
 
-    fn generation(&self, stage: &str, of: &GenerationView) -> String {
+    fn generation(&self, role: &str, of: &GenerationView) -> String {
         let end = of
             .retires_after
             .map(|at| {
@@ -210,7 +210,7 @@ impl Page {
             })
             .unwrap_or_default();
         format!(
-            "  {stage}: #{} {}, minted {} ({}){end}",
+            "  {role}: #{} {}, minted {} ({}){end}",
             of.generation,
             of.fingerprint.short(),
             relative(of.minted_at, self.now),

@@ -14,6 +14,7 @@ fn ready() -> Scene {
     Scene::with_current([file("app")]).next_pass(days(7)).fit()
 }
 
+// fault: liveness at plan wait: a wait sets no time to wake up
 #[test]
 fn nothing_is_minted_before_its_time() {
     let scene = Scene::with_current([file("app")]);
@@ -119,6 +120,7 @@ fn a_rotation_that_failed_and_is_not_due_any_more_is_no_trouble() {
     scene.does("rest").waits_for("the next rotation");
 }
 
+// fault: liveness at plan try_login_again: a login that failed is not tried again
 #[test]
 fn a_login_that_failed_is_tried_again_though_nothing_needs_it_any_more() {
     let scene =
@@ -151,6 +153,7 @@ fn an_unfit_optional_sink_stops_nothing() {
     scene.unfit("extra").does("mint 2");
 }
 
+// fault: mint-cap at plan/mint rotate: max-live is no cap
 #[test]
 fn with_max_live_alive_nothing_is_minted() {
     let capped = |max_live| ready().with(|it| it.retention.max_live = max_live);
@@ -160,6 +163,7 @@ fn with_max_live_alive_nothing_is_minted() {
         .waits_for("max-live is 1: nothing is minted");
 }
 
+// fault: mint-cap at account live_count: mints that may be among foreign tokens do not count
 #[test]
 fn the_cap_counts_mints_whose_token_may_be_among_foreign_ones() {
     let ambiguous = |scene: Scene| {
@@ -199,6 +203,8 @@ fn unknown() -> Scene {
     scene
 }
 
+// proves: no-blind-mint, one-open-intent
+// fault: no-blind-mint at plan/mint resolve_open_mint: a lost mint is given up without a look
 #[test]
 fn a_mint_whose_answer_is_missing_is_never_repeated_blind() {
     unknown().does("list by login");
@@ -220,6 +226,9 @@ fn a_mint_whose_answer_is_missing_is_never_repeated_blind() {
         .does("list by login");
 }
 
+// proves: no-blind-mint, one-open-intent, intent-first
+// fault: intent-first at account/fold: an announced mint is forgotten
+// fault: one-open-intent at plan/mint rotate: another mint is begun while one is open or pending
 #[test]
 fn a_lost_mint_is_recovered_from_the_list() {
     let scene = unknown()
@@ -379,6 +388,8 @@ fn an_open_mint_is_settled_though_the_clock_was_set_back() {
         .does("record minted");
 }
 
+// fault: liveness at account held_until: what failed before the clock was set back is held back for
+//   that much longer
 #[test]
 fn a_hold_ends_when_the_clock_is_set_back_behind_its_beginning() {
     let scene = ready()
@@ -502,6 +513,7 @@ fn a_restart_resets_no_back_off() {
     assert_eq!(scene.state.consecutive_failures(), 5);
 }
 
+// proves: two-looks
 #[test]
 fn a_token_that_two_looks_miss_is_lost_and_replaced_at_once() {
     let scene = Scene::with_current([file("app")])
@@ -515,6 +527,7 @@ fn a_token_that_two_looks_miss_is_lost_and_replaced_at_once() {
     scene.fit().does("mint 2");
 }
 
+// fault: two-looks at plan/evidence is_gone: one look is enough to call a token lost
 #[test]
 fn one_look_that_misses_a_token_loses_nothing() {
     let scene = Scene::with_current([file("app")])

@@ -280,6 +280,7 @@ fn keep(name: &str, history: &History) -> String {
     }
 }
 
+// proves: rest, liveness
 #[test]
 fn every_history_keeps_the_invariants_and_comes_to_a_good_end() {
     check("one account", histories(), of_one_account());

@@ -419,6 +419,7 @@ fn read(path: &Path) -> History {
 }
 
 /// Each was a defect once, or is what makes one of the guards of a deletion count.
+// fault: liveness at plan/deliver need: trouble with a sink that holds its token never ends
 #[test]
 fn every_saved_history_keeps_the_invariants() {
     let files = std::fs::read_dir(corpus())
