@@ -3,8 +3,8 @@
 
 Counted is the product: `src/` of the root package and of each package below `crates/`, without
 files and directories named `tests` and without what is there for tests or fuzzing only
-(`#[cfg(test)]`, `#[cfg(any(test, …))]`). Sources are split into code, strings and comments, but not
-parsed: names that a macro assembles are not seen.
+(`#[cfg(test)]`, `#[cfg(any(test, …))]`). Sources are split into code, strings and comments, but
+not parsed: names that a macro assembles are not seen.
 """
 
 import argparse

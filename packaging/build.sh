@@ -10,9 +10,9 @@
 #         MAINTAINER         who answers for them, as "Name <address>" (default: nobody that can be reached)
 #         OUT                where they go (default: `packages` in cargo's target directory)
 #         BINARY             what to pack (default: built here, by the release profile)
-# Needs what Rust needs, and dpkg-dev, rpm and gzip; as root on Debian it installs those. cargo-deb and
-# cargo-generate-rpm are built once, which takes minutes, and kept in ~/.cache/ringcx-rotator/tools. What is compiled
-# stays in cargo's target directory, so that only the first time takes minutes there, too.
+# Needs what Rust needs, and dpkg-dev, rpm and gzip; as root on Debian it installs those. The cargo tools are built
+# once and kept, by packaging/tools.sh. What is compiled stays in cargo's target directory, so that only the first time
+# takes minutes.
 #
 # The same checkout, compiler and date give the same bytes, in whichever directory: packaging/reproduce.sh shows it.
 set -euo pipefail
@@ -25,6 +25,7 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringcx-rotator"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
 CARGO_TARGET_DIR=$(mkdir -p "$CARGO_TARGET_DIR" && cd "$CARGO_TARGET_DIR" && pwd)/package
 out="${OUT:-$CARGO_TARGET_DIR/packages}"
+tools=(cargo-about cargo-deb cargo-generate-rpm)
 version="${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}"
 maintainer="${MAINTAINER:-ringcx-rotator maintainers <maintainers@ringcx-rotator.invalid>}"
 # Whole days where there is no repository to ask: an unpacked archive keeps the times of its files.
@@ -45,18 +46,33 @@ if [[ ${1-} == --program ]]; then
   exit
 fi
 
-# tool NAME VERSION: kept from an earlier time, or built. It only packs, so it is built for speed of building.
-tool() {
-  [[ -x $cache/tools/bin/$1 && $(cat "$cache/tools/$1.version" 2>/dev/null) == "$2" ]] && return
-  echo "building $1 $2, once: some minutes" >&2
-  # Not in the target directory of the project, and without its flags.
-  (cd / && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$cache/tools/build" CARGO_PROFILE_RELEASE_LTO=off \
-    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    cargo install --quiet --locked --force --root "$cache/tools" --version "$2" "$1" >&2) || return
-  echo "$2" >"$cache/tools/$1.version"
+# The texts of the licences of all that is in the program, and who uses each. To find them takes minutes, so they are kept
+# for as long as nothing changes on which they depend.
+licence_texts() {
+  local kept
+  kept=$CARGO_TARGET_DIR/licences/$(cat Cargo.lock packaging/{about.toml,about.hbs,tools.sh} | sha256sum | cut -c 1-64)
+  if [[ ! -s $kept ]]; then
+    echo "collecting the licence texts of all crates: some minutes" >&2
+    mkdir -p "${kept%/*}"
+    # Without the network: a text that a crate lacks would come from its repository as it is today.
+    cargo-about generate --frozen --fail --config packaging/about.toml --target "$(cargo -vV | sed -n 's/^host: //p')" \
+      packaging/about.hbs >"$kept.new" || return
+    mv "$kept.new" "$kept"
+  fi
+  cat "$kept"
 }
-tools() {
-  tool cargo-deb 3.8.0 && tool cargo-generate-rpm 0.21.1 && rm -rf "$cache/tools/build"
+
+# Whose work is in the program, with those texts. Fails if a crate has none.
+third_party() {
+  local crates texts crate
+  crates=$(cargo tree --locked --package ringcx-rotator --edges normal,no-proc-macro --prefix none --format '{p} {l}' \
+    | sed -E 's/ \(\*\)$//; s| \(/[^)]*\)||; s/^([^ ]+) v/\1 /' | grep -v '^ringcx-rotator[ -]' | sort -u)
+  texts=$(licence_texts)
+  while read -r crate; do
+    grep -qxF -- "- $crate" <<<"$texts" || { echo "cargo-about has no licence text for $crate" >&2; return 1; }
+  done < <(cut -d ' ' -f 1,2 <<<"$crates")
+  echo "ringcx-rotator contains the work of others: SQLite, which is in the public domain, and the crates in this list."
+  printf '\n%s\n\nThe texts of their licences:\n\n%s\n' "$crates" "$texts"
 }
 
 # What is not there and cannot be installed, in words.
@@ -76,7 +92,9 @@ missing() {
       return
     fi
   fi
-  tools || echo "cargo cannot build cargo-deb and cargo-generate-rpm: is there a network?"
+  # For every system: cargo-about looks at all crates before it leaves out those of others.
+  cargo fetch --locked --quiet 2>/dev/null || { echo "cargo cannot fetch all crates: is there a network?"; return; }
+  packaging/tools.sh "${tools[@]}" >/dev/null || echo "cargo cannot build ${tools[*]}: is there a network?"
 }
 missing=$(missing)
 if [[ ${1-} == --missing ]]; then
@@ -85,7 +103,7 @@ if [[ ${1-} == --missing ]]; then
 fi
 [[ -z $missing ]] || { echo "$missing" >&2; exit 1; }
 
-PATH="$cache/tools/bin:$PATH"
+PATH="$(packaging/tools.sh "${tools[@]}"):$PATH"
 if [[ -z ${BINARY-} ]]; then BINARY=$(program); fi
 
 # What Cargo.toml calls target/release/tree/KIND is put here by install.sh, and by nothing else.
@@ -96,9 +114,8 @@ DESTDIR=$trees/deb ZSH=share/zsh/vendor-completions BINARY=$BINARY packaging/ins
 DESTDIR=$trees/rpm BINARY=$BINARY packaging/install.sh >/dev/null
 gzip -9n "$trees"/{deb,rpm}/usr/share/man/man1/*.1
 documents=usr/share/doc/ringcx-rotator
-# Whose work is in the program, for the licences that want it said.
-cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p} {l}' | sed -E 's/ \(\*\)$//; s| \(/[^)]*\)||' \
-  | sort -u | tee "$trees/deb/$documents/third-party.txt" >"$trees/rpm/$documents/third-party.txt"
+third_party >"$trees/deb/$documents/third-party.txt"
+cp "$trees"/{deb,rpm}/"$documents/third-party.txt"
 # Where each system looks for licence and changes.
 rm "$trees/deb/$documents/LICENSE"
 mv "$trees/deb/$documents/CHANGELOG.md" "$trees/deb/$documents/changelog"

@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sources=(config/ringcx-rotator.toml config/examples LICENSE README.md CHANGELOG.md docs
+sources=(config/ringcx-rotator.toml config/examples LICENSE README.md CHANGELOG.md SECURITY.md docs
   systemd/ringcx-rotator.{service,sysusers,tmpfiles,catalog,rules} systemd/{restart-steps.conf,restart-steps,renew-credentials})
 for source in "${sources[@]}"; do
   [[ -e $source ]] || { echo "missing: $source" >&2; exit 1; }
@@ -61,7 +61,7 @@ done
 install -m 0644 systemd/ringcx-rotator.rules "$documents/examples/50-ringcx-rotator.rules"
 install -d "$documents/docs"
 install -m 0644 docs/*.md "$documents/docs/"
-install -m 0644 README.md CHANGELOG.md LICENSE "$documents/"
+install -m 0644 README.md CHANGELOG.md SECURITY.md LICENSE "$documents/"
 
 install -d "$root$prefix/share/man/man1"
 "$binary" man --dir "$root$prefix/share/man/man1"

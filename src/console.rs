@@ -1,4 +1,4 @@
-//! How commands speak: exit codes, colours, errors, times.
+//! What commands return and print: exit codes, colours, errors and times.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -36,13 +36,13 @@ pub enum Format {
 pub enum Exit {
     /// Done.
     Done,
-    /// Something is failing; it was named on stderr.
+    /// Something is failing; the error is on stderr.
     Failing,
-    /// What was asked for makes no sense.
+    /// The arguments are wrong.
     Usage,
     /// Another instance holds the state directory.
     Locked,
-    /// The policy is wrong.
+    /// The policy has errors.
     Policy,
 }
 
@@ -58,7 +58,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Marks up text, or not.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Palette {
     /// With colours.
@@ -67,7 +67,7 @@ pub enum Palette {
     Plain,
 }
 
-/// What a piece of text says.
+/// The meaning of a piece of text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// All is well.
@@ -83,7 +83,7 @@ pub enum Tone {
 }
 
 impl Palette {
-    /// The text in this tone.
+    /// The text in the colour of this tone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Good => "32",
@@ -99,7 +99,7 @@ impl Palette {
     }
 }
 
-/// Where commands speak to.
+/// Standard output and standard error of a command.
 pub struct Screen {
     out: Palette,
     err: Palette,
@@ -126,13 +126,13 @@ impl Screen {
         }
     }
 
-    /// How stdout may be marked up.
+    /// Whether text on stdout is coloured.
     pub fn palette(&self) -> Palette {
         self.out
     }
 
-    /// Prints to stdout. A reader that went away ends the process quietly, as it does for any
-    /// filter.
+    /// Prints to stdout. If the reader has closed the pipe (`status | head`), ends the process
+    /// quietly, as other filters do.
     pub fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
@@ -144,28 +144,28 @@ impl Screen {
         }
     }
 
-    /// Prints as JSON.
+    /// Prints a view as JSON.
     pub fn json(&self, value: &impl Serialize) {
         let text = serde_json::to_string_pretty(value).expect("views are plain data");
         self.print(&text);
     }
 
-    /// Says on stderr what is wrong.
+    /// Prints an error to stderr.
     pub fn error(&self, error: impl Display) {
         eprintln!("{} {error}", self.err.paint(Tone::Bad, "error:"));
     }
 
-    /// Says on stderr what is worth knowing.
+    /// Prints a note to stderr.
     pub fn note(&self, note: impl Display) {
         eprintln!("{} {note}", self.err.paint(Tone::Busy, "note:"));
     }
 
-    /// Shows what is wrong with a policy.
+    /// Prints the errors of a policy to stderr.
     pub fn policy_errors(&self, errors: &PolicyErrors) {
         eprintln!("{}", errors.render(self.color(), None).trim_end());
     }
 
-    /// Shows what is odd about a policy that works.
+    /// Prints the warnings of a policy that loads to stderr.
     pub fn policy_warnings(&self, loaded: &Loaded) {
         if !loaded.warnings.is_empty() {
             eprintln!(
@@ -183,7 +183,7 @@ impl Screen {
     }
 }
 
-/// A runtime for a command that needs one for a while.
+/// Runs a future to completion on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -200,17 +200,17 @@ pub fn stamp(at: DateTime<Utc>) -> String {
 /// `in 6d 3h`, `2h 5m ago`, `now`
 pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let gap = at - now;
-    let words = length(gap.abs());
+    let length = length(gap.abs());
     if gap.abs() < TimeDelta::seconds(1) {
         "now".to_owned()
     } else if gap > TimeDelta::zero() {
-        format!("in {words}")
+        format!("in {length}")
     } else {
-        format!("{words} ago")
+        format!("{length} ago")
     }
 }
 
-/// `6d 3h`: the two largest units that count.
+/// `6d 3h`: the two largest units that are not zero.
 fn length(gap: TimeDelta) -> String {
     let seconds = gap.num_seconds();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];

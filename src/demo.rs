@@ -1,4 +1,4 @@
-//! The whole story in under a minute: set up, run, check, tell.
+//! The `demo` command: sets up, runs and checks the whole story in under a minute.
 //!
 //! Everything stands on loopback and in one directory that is gone at the end. What is shown is the
 //! real binary with a real policy, run as a child; only RingCX, the webhook's far end and the mail
@@ -37,7 +37,7 @@ use timeline::Timeline;
 /// The story ends by then, whatever happens; the daemon then has three seconds more.
 const LONGEST: Duration = Duration::from_secs(55);
 
-/// `demo`
+/// Flags of `demo`.
 #[derive(Args)]
 pub struct DemoOptions {
     /// Keep the directory with the policy, the log, the journal and the tokens
@@ -132,7 +132,7 @@ async fn verdict(
             Ok(script::verdict(timeline, &checks::all(&facts)))
         }
         StoryEnd::Interrupted => Err("interrupted; the daemon is stopped".to_owned()),
-        // There is nobody to say it to.
+        // Stdout is closed: nobody would read the log.
         StoryEnd::Trouble(trouble @ StoryError::Unheard) => Err(trouble.to_string()),
         StoryEnd::Trouble(trouble) => {
             script::last_log_lines(timeline, stage);

@@ -394,6 +394,6 @@ fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
 }
 
 #[cfg(test)]
-pub(crate) mod mailbox;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! Runs another program once: no shell, a process group of its own, a limited time, an answer of
 //! limited size.
 //!
-//! What is given to it goes through standard input; nothing secret belongs into `argv` or
-//! `environment`, which others can read. When the time is up the whole group is ended, and whatever
-//! it left in the background goes with it. Does not know what its output means, nor what in it is
-//! secret: whoever shows it blots it first.
+//! Its input goes through standard input; nothing secret belongs into `argv` or `environment`, which
+//! other users can read. When the time is up the whole group is ended, with everything that it left
+//! in the background. Does not know what the output means, nor what in it is secret: callers redact
+//! it before they show it.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -23,14 +23,14 @@ use crate::failpoint;
 #[cfg(test)]
 mod tests;
 
-/// Of each of its outputs no more is kept; the rest is read and thrown away.
+/// Bytes that are kept of each of its outputs; the rest is read and thrown away.
 pub const LARGEST_OUTPUT: usize = 64 * 1024;
 
-/// What a program that was asked to end gets before it is ended.
+/// Grace period between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long outputs may stay open once the program itself has ended.
+/// How long outputs may stay open after the program itself has ended.
 const LINGER: Duration = Duration::from_secs(1);
-/// What a pipe holds at least, even for a user who has many.
+/// Bytes that a pipe holds at least, even for a user who has many.
 const AT_ONCE: usize = 4096;
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(25);
@@ -44,7 +44,7 @@ pub struct Program<'a> {
     pub argv: &'a [String],
     /// Set beside `PATH`, `HOME` and `LANG`: nothing else is passed on.
     pub environment: &'a [(String, String)],
-    /// What it reads; nothing is an empty input.
+    /// What it reads from its standard input; may be empty.
     pub stdin: Zeroizing<Vec<u8>>,
     /// How long it may take, from start to end.
     pub timeout: Duration,
@@ -52,7 +52,7 @@ pub struct Program<'a> {
 
 /// A program that came to its own end.
 pub struct Ended {
-    /// How.
+    /// Exit code or signal.
     pub status: ExitStatus,
     /// Its first 64 KiB.
     pub stdout: Zeroizing<Vec<u8>>,
@@ -63,15 +63,15 @@ pub struct Ended {
 /// Why a program did not come to its own end.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// There is nothing to run.
+    /// `argv` is empty.
     #[error("no program is named")]
     Nothing,
-    /// It was never started: mend the policy, or install it.
+    /// It was never started: an operator must correct the policy, or install it.
     #[error("cannot run {program}: {source}")]
     Start {
         /// As in the policy.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// It was started, and its end was not seen.
@@ -79,23 +79,23 @@ pub enum ProcessError {
     Lost {
         /// As in the policy.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Its time was up; it and all it had started were ended.
+    /// Its time was up; it and everything that it had started were ended.
     #[error("{program} took longer than {timeout:?} and was ended")]
     TimedOut {
         /// As in the policy.
         program: String,
-        /// How long it had.
+        /// The time that it had.
         timeout: Duration,
-        /// What it had written by then to its standard error: the first 64 KiB.
+        /// The first 64 KiB of its standard error so far.
         stderr: Zeroizing<Vec<u8>>,
     },
 }
 
 impl ProcessError {
-    /// Whether it may have done something all the same.
+    /// Whether it may have done something in spite of the error.
     pub fn was_started(&self) -> bool {
         match self {
             Self::Nothing | Self::Start { .. } => false,
@@ -104,7 +104,7 @@ impl ProcessError {
     }
 }
 
-/// How a program ended, in words.
+/// How a program ended, as a message.
 pub fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
@@ -113,8 +113,8 @@ pub fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// Where a program of this name is, as [`run`] would find it: a path as it is, a name through
-/// `PATH`. `None`: nothing that can be run.
+/// Path of the program that [`run`] would start: a path as it is, a name through `PATH`. `None`: there
+/// is no such program, or it may not be run.
 pub fn find(program: &str) -> Option<PathBuf> {
     let can_be_run = |path: &Path| {
         path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
@@ -129,68 +129,34 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|path| can_be_run(path))
 }
 
-/// Runs it to its end. Blocks. Whatever comes back, none of its group is left running.
+/// Runs it to its end. Blocks. Whatever it returns, no process of its group is left running.
 pub fn run(program: Program<'_>) -> Result<Ended, ProcessError> {
     failpoint::around("run-program", || run_to_completion(program))
 }
 
-fn run_to_completion(program: Program<'_>) -> Result<Ended, ProcessError> {
+fn run_to_completion(mut program: Program<'_>) -> Result<Ended, ProcessError> {
     let deadline = monotonic() + program.timeout;
     let [name, arguments @ ..] = program.argv else {
         return Err(ProcessError::Nothing);
     };
-    let found = find(name).ok_or_else(|| ProcessError::Start {
-        program: name.clone(),
-        source: io::Error::new(
-            io::ErrorKind::NotFound,
-            "no such program, or it may not be run",
-        ),
-    })?;
-    let mut command = Command::new(found);
-    command
-        .args(arguments)
-        .env_clear()
-        .env("PATH", search_path())
-        .env("LANG", "C.UTF-8");
-    if let Some(home) = std::env::var_os("HOME") {
-        command.env("HOME", home);
-    }
-    command
-        .envs(
-            program
-                .environment
-                .iter()
-                .map(|(name, value)| (name, value)),
-        )
-        .process_group(0);
-    let not_started = |source| ProcessError::Start {
-        program: name.clone(),
-        source,
-    };
-    let (stdin, rest) = standard_input(program.stdin).map_err(not_started)?;
-    command
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().map_err(not_started)?;
-    // The command has the reading end of its input too, which must not outlive the program's own.
-    drop(command);
-    let mut group = Group { child };
-
-    let (stdin, stdout, stderr) = (
-        group.child.stdin.take(),
-        group.child.stdout.take(),
-        group.child.stderr.take(),
-    );
+    // Taken out, so that the secret in it is overwritten as soon as it has been handed over.
+    let input = std::mem::take(&mut program.stdin);
+    let (mut group, input) =
+        start(name, arguments, program.environment, input).map_err(|source| {
+            ProcessError::Start {
+                program: name.clone(),
+                source,
+            }
+        })?;
     let lost = |source| ProcessError::Lost {
         program: name.clone(),
         source,
     };
-    if let (Some(stdin), Some(rest)) = (stdin, rest) {
-        feed(stdin, rest).map_err(lost)?;
+    if let (Some(stdin), Some(input)) = (group.child.stdin.take(), input) {
+        feed(stdin, input).map_err(lost)?;
     }
-    let stdout = collect(stdout).map_err(lost)?;
-    let stderr = collect(stderr).map_err(lost)?;
+    let stdout = collect(group.child.stdout.take()).map_err(lost)?;
+    let stderr = collect(group.child.stderr.take()).map_err(lost)?;
 
     let in_time = group.wait(deadline).map_err(lost)?;
     // What it left behind is ended too, so that its outputs close.
@@ -211,20 +177,60 @@ fn run_to_completion(program: Program<'_>) -> Result<Ended, ProcessError> {
     }
 }
 
+/// Starts it, with the input that is still to be fed to it, if any.
+fn start(
+    name: &str,
+    arguments: &[String],
+    environment: &[(String, String)],
+    input: Zeroizing<Vec<u8>>,
+) -> io::Result<(Group, Option<Zeroizing<Vec<u8>>>)> {
+    let found = find(name).ok_or_else(|| {
+        let missing = "no such program, or it may not be run";
+        io::Error::new(io::ErrorKind::NotFound, missing)
+    })?;
+    let mut command = command(&found, arguments, environment);
+    let (stdin, rest) = standard_input(input)?;
+    command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn()?;
+    // The command has the reading end of its input too, which must not outlive the program's own.
+    drop(command);
+    Ok((Group { child }, rest))
+}
+
+/// The command with a clean environment: the daemon's own holds secrets of other programs.
+fn command(program: &Path, arguments: &[String], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", search_path())
+        .env("LANG", "C.UTF-8");
+    if let Some(home) = std::env::var_os("HOME") {
+        command.env("HOME", home);
+    }
+    command
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .process_group(0);
+    command
+}
+
 fn search_path() -> OsString {
     std::env::var_os("PATH")
         .filter(|path| !path.is_empty())
         .unwrap_or_else(|| USUAL_PATH.into())
 }
 
-/// A child and all that it started. None of it outlives this.
+/// A child and everything that it started. None of it outlives this value.
 struct Group {
     child: Child,
 }
 
 impl Group {
-    /// Waits for the child to end and leaves it to be reaped, so that its group keeps its number.
-    /// Whether it did so in time.
+    /// Waits for the child to end, without reaping it: until then its group keeps its number.
+    /// Whether it ended in time.
     fn wait(&self, deadline: Instant) -> io::Result<bool> {
         let mut nap = SHORTEST_NAP;
         while !self.has_ended()? {
@@ -269,16 +275,16 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Once reaped it has no number any more that could be signalled.
+        // Once reaped its number may belong to another process, which must not be signalled.
         if let Ok(None) = self.child.try_wait() {
             let _ended = self.end();
         }
     }
 }
 
-/// An input that every pipe takes at once is in it before the program starts, so that it has all of
-/// it even if this process dies meanwhile: one that was cut short would be taken for the whole. A
-/// longer one, which no token makes, is left to be fed.
+/// A short input is written into the pipe before the program starts, so that the program has all of it
+/// even if this process dies meanwhile: it could not tell an input that was cut short. An input that
+/// may not fit, which no token makes, is returned to be fed.
 fn standard_input(input: Zeroizing<Vec<u8>>) -> io::Result<(Stdio, Option<Zeroizing<Vec<u8>>>)> {
     if input.len() > AT_ONCE {
         return Ok((Stdio::piped(), Some(input)));
@@ -288,15 +294,15 @@ fn standard_input(input: Zeroizing<Vec<u8>>) -> io::Result<(Stdio, Option<Zeroiz
     Ok((reader.into(), None))
 }
 
-/// Writes its input beside everything else: a program that does not read must not hold us up.
+/// Writes the input in a thread: a program that does not read must not block us.
 fn feed(mut stdin: ChildStdin, input: Zeroizing<Vec<u8>>) -> io::Result<()> {
     spawn_blocking_thread("child-stdin", move || {
-        // One that ends without reading is judged by how it ends.
+        // A program that ends without reading closes the pipe; its exit code says what that means.
         let _closed = stdin.write_all(&input);
     })
 }
 
-/// Reads an output to its end, keeping what may be kept.
+/// Reads an output to its end and keeps its first part.
 fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Zeroizing<Vec<u8>>>> {
     let (sender, receiver) = mpsc::sync_channel(1);
     if let Some(mut output) = output {
@@ -308,14 +314,14 @@ fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Ze
             if whole.is_ok() {
                 let _rest = io::copy(&mut output, &mut io::sink());
             }
-            // Whoever asked has given up on it.
+            // The receiver is gone if it has waited long enough.
             let _gone = sender.send(kept);
         })?;
     }
     Ok(receiver)
 }
 
-/// What was collected; nothing, where somebody outside of the group holds the output open.
+/// What was collected; empty if a process outside of the group holds the output open.
 fn received(output: &Receiver<Zeroizing<Vec<u8>>>) -> Zeroizing<Vec<u8>> {
     output.recv_timeout(LINGER).unwrap_or_default()
 }

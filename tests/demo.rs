@@ -119,6 +119,12 @@ fn the_whole_story_ends_well_within_a_minute_and_leaves_nothing() {
     }
     let passed = out.lines().filter(|line| line.starts_with("ok ")).count();
     assert_eq!((passed, out.matches("FAILED").count()), (17, 0), "{out}");
+    // The picture in the README is drawn from a recording.
+    assert_eq!(
+        outline(&out),
+        outline(include_str!("pictures/demo.ansi")),
+        "the recorded demo is another one: run docs/pictures/make"
+    );
     for told in [
         "the list has one token more",
         "“support-ivr: sink crm failed (FIRING)”",
@@ -134,6 +140,24 @@ fn the_whole_story_ends_well_within_a_minute_and_leaves_nothing() {
     ] {
         assert!(out.contains(told), "{told} is not in:\n{out}");
     }
+}
+
+/// What is the same in every demo: the titles of its acts and of its checks.
+fn outline(printed: &str) -> Vec<String> {
+    let title = |line: &str| {
+        let marks = ["\x1b[32m✓  \x1b[0m\x1b[1m", "ok      ", "\x1b[1m"];
+        let (mark, rest) = marks
+            .iter()
+            .find_map(|mark| Some((*mark, line.strip_prefix(mark)?)))
+            .unwrap_or(("", line));
+        let rest = rest.trim_end_matches("\x1b[0m");
+        let is_act = rest.starts_with(|c: char| c.is_ascii_digit()) && rest.get(1..3) == Some(". ");
+        let is_check = mark == marks[0] || mark == marks[1];
+        (is_act || is_check).then(|| rest.to_owned())
+    };
+    let outline: Vec<String> = printed.lines().filter_map(title).collect();
+    assert!(outline.len() > 20, "{outline:?}");
+    outline
 }
 
 #[test]

@@ -42,7 +42,7 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConf
             .map_err(|error| context::refused(&error, screen));
     }
     // A login has to be written down, so that the limits hold across processes.
-    let (mut driver, journal) = context::driver(&policy, own, screen).await?;
+    let (mut driver, journal) = context::reconciler(&policy, own, screen).await?;
     let listed = driver
         .list_auth_configs(&tokio_util::sync::CancellationToken::new())
         .await;

@@ -1,4 +1,4 @@
-//! Asks the running daemon, over its control socket.
+//! The client of the control socket: sends a request to the running daemon and reads its answer.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::daemon::control::ErrorBody;
+use crate::daemon::requests::ErrorBody;
 use rotator_core::secret::redact;
 
-/// No answer of the daemon's is larger.
+/// In bytes. No answer of the daemon is larger.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// No more is shown of why an answer is not understood, in characters.
+/// At most this much of a parser's message is shown, in characters.
 const MAX_QUOTED: usize = 200;
 
-/// A daemon that answers.
+/// A connection to a daemon that runs.
 pub struct Client {
     http: reqwest::Client,
     socket: PathBuf,
@@ -26,7 +26,10 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The socket is there but may not be used.
-    #[error("{socket}: permission denied: run this as root, or as a member of the socket's group", socket = socket.display())]
+    #[error(
+        "{socket}: permission denied: run this as root, or as a member of the socket's group",
+        socket = socket.display()
+    )]
     Permission {
         /// The socket.
         socket: PathBuf,
@@ -36,21 +39,21 @@ pub enum ClientError {
     Socket {
         /// The socket.
         socket: PathBuf,
-        /// In words.
+        /// The innermost cause.
         why: String,
     },
-    /// The daemon said no.
+    /// The daemon refused the request.
     #[error("{}", .0.error)]
     Refused(ErrorBody),
 }
 
 impl Client {
-    /// Reaches the daemon behind this socket; `None` if none runs.
+    /// Connects to the daemon behind this socket; `None` if none runs.
     pub fn connect(socket: &Path) -> Result<Option<Self>, ClientError> {
         let socket = socket.to_owned();
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(_) => {}
-            // A socket nobody listens on was left over by a daemon that was killed.
+            // A daemon that was killed leaves its socket behind.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -80,7 +83,7 @@ impl Client {
         Ok(Some(Self { http, socket }))
     }
 
-    /// Asks for something, of these accounts or all.
+    /// A request that changes nothing, about these accounts or all.
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -92,7 +95,7 @@ impl Client {
         self.send(self.http.get(url)).await
     }
 
-    /// Asks for something to be done.
+    /// A request to do something.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -123,35 +126,35 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        understood(status, &body).map_err(|no| match no {
-            No::Refused(refusal) => ClientError::Refused(refusal),
-            No::Nonsense(why) => broken(why),
+        parse(status, &body).map_err(|error| match error {
+            NoAnswer::Refused(refusal) => ClientError::Refused(refusal),
+            NoAnswer::Unreadable(why) => broken(why),
         })
     }
 }
 
-/// An answer that is not what was asked for.
-pub(crate) enum No {
-    /// The daemon says why.
+/// Why an answer is not the requested one.
+pub(crate) enum NoAnswer {
+    /// The daemon refused, and says why.
     Refused(ErrorBody),
-    /// It is no answer of ours; in words.
-    Nonsense(String),
+    /// The body cannot be parsed: a message for people.
+    Unreadable(String),
 }
 
-/// What an answer says. Pure.
-pub(crate) fn understood<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, No> {
+/// Parses an answer.
+pub(crate) fn parse<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, NoAnswer> {
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| {
-            // It may quote what is not understood, and that may be anything.
+            // The message may quote the body, which may hold anything.
             let error = redact::plain(&error.to_string(), MAX_QUOTED);
-            No::Nonsense(format!(
+            NoAnswer::Unreadable(format!(
                 "the daemon's answer makes no sense ({error}): is it another version?"
             ))
         });
     }
     Err(match serde_json::from_slice(body) {
-        Ok(refusal) => No::Refused(refusal),
-        Err(_) => No::Nonsense(format!(
+        Ok(refusal) => NoAnswer::Refused(refusal),
+        Err(_) => NoAnswer::Unreadable(format!(
             "the daemon answered {status}: is it another version?"
         )),
     })
@@ -163,7 +166,7 @@ fn address(path: &str) -> url::Url {
     url
 }
 
-/// The innermost cause, which is the one that tells.
+/// The innermost cause: the outer errors only say that sending failed.
 fn root(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,4 +1,5 @@
-//! What commands have in common: loading the policy, reaching the daemon, and doing without one.
+//! What commands have in common: loading the policy, connecting to the daemon, and working
+//! without one.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::console::{Exit, Screen};
-use crate::daemon::DaemonError;
+use crate::daemon::error::DaemonError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
 use crate::reconcile::{AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter};
@@ -22,7 +23,7 @@ use rotator_core::journal::JournalError;
 use rotator_core::plan::evidence::Evidence;
 use rotator_policy::{control_socket_of, load};
 
-/// The policy, or what to exit with.
+/// Loads the policy. If it has errors, shows them and returns the exit code.
 pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
     match load(config) {
         Ok(loaded) => Ok(loaded.policy),
@@ -33,7 +34,7 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
     }
 }
 
-/// The account of this name.
+/// The account of this name in the policy.
 pub fn account<'a>(
     policy: &'a Policy,
     name: &str,
@@ -46,20 +47,20 @@ pub fn account<'a>(
     })
 }
 
-/// Asks a question, where somebody can answer. Whether the answer is `yes`.
-pub fn agreed(question: &str) -> bool {
+/// Asks a question on the terminal. Without a terminal the answer is no.
+pub fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
     eprint!("{question} [yes/no] ");
     let mut answer = String::new();
-    let asked = std::io::stderr()
+    let read = std::io::stderr()
         .flush()
         .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    asked.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
+    read.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
 }
 
-/// The shortest beginning of a fingerprint that is taken: fewer are a typing mistake.
+/// The shortest accepted beginning of a fingerprint, in hex digits: less is a typing mistake.
 const SHORTEST: usize = 4;
 
 /// The beginning of a fingerprint, as other commands print it.
@@ -67,7 +68,7 @@ pub fn prefix(text: &str, screen: &Screen) -> Result<String, Exit> {
     let prefix = text.trim_end_matches('…').to_ascii_lowercase();
     if prefix.len() < SHORTEST || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         screen.error(format!(
-            "`{text}` is no fingerprint: give at least {SHORTEST} hex digits"
+            "`{text}` is not a fingerprint: give at least {SHORTEST} hex digits"
         ));
         return Err(Exit::Usage);
     }
@@ -76,27 +77,27 @@ pub fn prefix(text: &str, screen: &Screen) -> Result<String, Exit> {
 
 /// The daemon, if one runs.
 pub fn daemon(policy: &Policy, screen: &Screen) -> Result<Option<Client>, Exit> {
-    Client::connect(&policy.daemon.control_socket).map_err(|error| refused(&error, screen))
+    Client::connect(&policy.daemon.control_socket).map_err(|error| failing(error, screen))
 }
 
-/// The daemon, if one runs, found without judging the policy: one that is wrong is what an operator
-/// may have come to read about.
+/// The daemon, if one runs, found without a valid policy: `status` and `history` have to work while
+/// the policy on disk has errors.
 pub fn running(config: &Path, screen: &Screen) -> Result<Option<Client>, Exit> {
-    Client::connect(&control_socket_of(config)).map_err(|error| refused(&error, screen))
+    Client::connect(&control_socket_of(config)).map_err(|error| failing(error, screen))
 }
 
-/// Says what the daemon said no to.
+/// Shows why the daemon did not do what was asked.
 pub fn refused(error: &ClientError, screen: &Screen) -> Exit {
     failing(error, screen)
 }
 
-/// Says what went wrong.
+/// Shows an error.
 pub fn failing(error: impl std::fmt::Display, screen: &Screen) -> Exit {
     screen.error(error);
     Exit::Failing
 }
 
-/// Says what is wrong with the journal.
+/// Shows an error of the journal; another process that holds it has an exit code of its own.
 pub fn journal_error(error: &JournalError, screen: &Screen) -> Exit {
     screen.error(error);
     if matches!(error, JournalError::Locked { .. }) {
@@ -119,15 +120,15 @@ pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, E
     SqliteJournal::open_read_only(state_dir).map_err(|error| journal_error(&error, screen))
 }
 
-/// Everything a daemon has, for a command that works without one: it holds the state directory for
-/// as long as it takes.
-pub async fn office(policy: &Policy, screen: &Screen) -> Result<Supervisor, Exit> {
+/// A supervisor for a command that works without a daemon. Holds the state directory until it is
+/// closed.
+pub async fn supervisor(policy: &Policy, screen: &Screen) -> Result<Supervisor, Exit> {
     let quiet = Arc::new(|_: &LogPolicy| {});
     let opened = Supervisor::open(policy.clone(), Clock::system(), quiet).await;
     opened.map_err(|error| daemon_error(error, screen))
 }
 
-/// Says why a daemon cannot run.
+/// Shows why the daemon cannot run.
 pub fn daemon_error(error: DaemonError, screen: &Screen) -> Exit {
     match error {
         DaemonError::Journal(error) => journal_error(&error, screen),
@@ -135,57 +136,62 @@ pub fn daemon_error(error: DaemonError, screen: &Screen) -> Exit {
     }
 }
 
-/// One account's driver, for a command that works without a daemon. Holds the state directory.
-pub async fn driver(
+/// One account's reconciler, for a command that works without a daemon. Holds the state directory
+/// until the journal is closed.
+pub async fn reconciler(
     policy: &Policy,
     account: &AccountPolicy,
     screen: &Screen,
-) -> Result<(Reconciler<HttpApi, SqliteJournal, Nobody>, SqliteJournal), Exit> {
+) -> Result<(CommandReconciler, SqliteJournal), Exit> {
     let journal = SqliteJournal::open(&policy.daemon.state_dir)
         .map_err(|error| journal_error(&error, screen))?;
     let clock = Clock::system();
     let api =
         HttpApi::try_new(&policy.ringcx, clock.clone()).map_err(|error| failing(error, screen))?;
-    let assignment = AccountConfig {
+    let config = AccountConfig {
         account: account.clone(),
         ringcx: policy.ringcx.clone(),
         alerts: policy.alerts.clone(),
     };
-    let opened = Reconciler::open(assignment, Arc::new(api), journal.clone(), Nobody, clock).await;
-    let driver = opened.map_err(|error| failing(error, screen))?;
-    let apps = RingexRateLimiter::of_journal(&journal, policy).await;
-    Ok((driver.sharing(Arc::new(apps)), journal))
+    let opened = Reconciler::open(config, Arc::new(api), journal.clone(), NoObserver, clock).await;
+    let reconciler = opened.map_err(|error| failing(error, screen))?;
+    let limits = RingexRateLimiter::of_journal(&journal, policy).await;
+    Ok((reconciler.sharing(Arc::new(limits)), journal))
 }
 
-/// What comes of the server's list and the sinks, for a command that works without a daemon. A
-/// login has to be written down, so that the limits hold across processes.
+/// Lists the tokens on the server and makes a view of them, for a command that works without a
+/// daemon. Takes the journal for writing: a login is recorded, so that its limits hold across
+/// processes.
 pub async fn listed<V>(
     policy: &Policy,
     account: &AccountPolicy,
     screen: &Screen,
     view: impl FnOnce(&AccountState, &HeldBySink, &[ListedToken]) -> V,
 ) -> Result<V, Exit> {
-    let (mut driver, journal) = driver(policy, account, screen).await?;
-    let listed = driver.list_tokens(&CancellationToken::new()).await;
-    let held = driver.seen().sinks.clone().unwrap_or_default();
+    let (mut reconciler, journal) = reconciler(policy, account, screen).await?;
+    let listed = reconciler.list_tokens(&CancellationToken::new()).await;
+    let held = reconciler.evidence().sinks().cloned().unwrap_or_default();
     let view = listed
-        .map(|listed| view(driver.state(), &held, &listed))
+        .map(|listed| view(reconciler.state(), &held, &listed))
         .map_err(|error| failing(error, screen));
     close(&journal, screen).await;
     view
 }
 
-/// Lets the state directory go.
+/// Releases the state directory.
 pub async fn close(journal: &SqliteJournal, screen: &Screen) {
     if let Err(error) = journal.close().await {
         screen.error(error);
     }
 }
 
-/// Nobody watches a command that runs by itself; the daemon sees the conditions when it starts.
-pub struct Nobody;
+/// The reconciler of a command.
+pub type CommandReconciler = Reconciler<HttpApi, SqliteJournal, NoObserver>;
 
-impl Observer for Nobody {
+/// A command reports no conditions: the daemon finds them when it starts.
+pub struct NoObserver;
+
+impl Observer for NoObserver {
     async fn conditions(&self, _: &str, _: Vec<Condition>) {}
 
     fn changed(&self, _: &str, _: &AccountState, _: &Evidence) {}

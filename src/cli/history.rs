@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::context;
 use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, stamp};
-use crate::daemon::control::{Earlier, HistoryEntry, HistoryLine, lines};
-use crate::daemon::supervisor::read_history;
+use crate::daemon::requests::history::{Earlier, HistoryEntry, HistoryLine, lines, read_history};
 use crate::store::VerifiedStream;
 use rotator_core::event::Event;
 

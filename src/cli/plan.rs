@@ -48,13 +48,10 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;
-        let seen = Evidence {
-            sinks: Some(look_at(&account.sinks, &state).await),
-            ..Evidence::default()
-        };
+        let evidence = Evidence::of_sinks(look_at(&account.sinks, &state).await);
         plans.push(view::plan(
             &account.name,
-            &rotator_core::plan::plan(account, &state, &seen, now),
+            &rotator_core::plan::plan(account, &state, &evidence, now),
         ));
     }
     Ok(PlanView { accounts: plans })

@@ -1,10 +1,10 @@
-//! The alert desk: the one task that writes `@alerts`, and sends what its outbox holds.
+//! The alert task: the only one that writes `@alerts`, and sends what its outbox holds.
 //!
-//! It is told what is wrong with an account whenever that may have changed, and compares levels:
-//! telling it twice, late or not at all changes nothing but the time. It knows neither tokens nor
-//! sinks. Sending has a task of its own, so that a slow mail server never delays a report. When the
-//! journal cannot be written the desk keeps the conditions in memory and comes back to them; an
-//! incident that cannot be recorded is not mailed either, and the log says so.
+//! It gets a report of what is wrong with an account whenever that may have changed, and compares
+//! levels: a report that comes twice, late or not at all changes nothing but the time. It knows
+//! neither tokens nor sinks. Sending has a task of its own, so that a slow mail server never delays
+//! a report. When the journal cannot be written the task keeps the conditions in memory and comes
+//! back to them; an incident that cannot be recorded is not mailed either, and the log says so.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,13 +16,17 @@ use crate::clock::Clock;
 use crate::mail::{MailError, Mailer, SmtpReceipt};
 use rotator_core::config::AlertsPolicy;
 use rotator_core::incidents::{
-    self, AlertEvent, AlertState, Condition, Conditions, Flush, Incident, Mail, NextMail, Scope,
-    Unreadable, Unsent,
+    self, AlertEvent, AlertState, Conditions, Flush, Mail, NextMail, Scope, Unsent,
 };
-use rotator_core::journal::checkpoint::{self, StreamSize};
-use rotator_core::journal::{ALERTS, Entry, Journal, JournalError, Stream};
+use rotator_core::journal::checkpoint::StreamSize;
+use rotator_core::journal::{ALERTS, Entry, Journal, JournalError};
 
+mod handle;
 mod log;
+mod stream;
+
+use handle::AlertCommand;
+pub use handle::{AlertHandle, AlertSnapshot};
 
 /// Commands that may wait; more senders than that wait to be let in.
 const QUEUE: usize = 256;
@@ -34,93 +38,7 @@ const SHORTEST_NAP: Duration = Duration::from_millis(200);
 /// Between two looks at a mail under way, or a journal that refuses.
 const PATIENT_NAP: Duration = Duration::from_secs(5);
 
-/// Reaches the desk. Clones reach the same one; when the last is gone the desk stops as if killed.
-#[derive(Clone)]
-pub struct AlertHandle {
-    commands: mpsc::Sender<AlertCommand>,
-}
-
-/// What the desk knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlertSnapshot {
-    /// Open incidents, by account.
-    pub incidents: Vec<Incident>,
-    /// Mails that no server has taken yet.
-    pub unsent: usize,
-    /// Why the oldest of them is still here.
-    pub mail_error: Option<String>,
-}
-
-enum AlertCommand {
-    Report {
-        account: String,
-        conditions: Vec<Condition>,
-        done: oneshot::Sender<()>,
-    },
-    Policy {
-        policy: AlertsPolicy,
-        managed: BTreeSet<String>,
-        done: oneshot::Sender<()>,
-    },
-    Snapshot(oneshot::Sender<AlertSnapshot>),
-    TestMail(oneshot::Sender<Result<SmtpReceipt, MailError>>),
-    Shutdown {
-        grace: Duration,
-        done: oneshot::Sender<()>,
-    },
-}
-
-impl AlertHandle {
-    /// Says everything that is wrong with an account, or with [`incidents::DAEMON`]: an empty list says
-    /// that it is well. Returns once what follows from it is journaled, or the journal has refused
-    /// it.
-    pub async fn report(&self, account: &str, conditions: Vec<Condition>) {
-        let account = account.to_owned();
-        self.ask(|done| AlertCommand::Report {
-            account,
-            conditions,
-            done,
-        })
-        .await;
-    }
-
-    /// Says which policy and which accounts are in force from now on.
-    pub async fn policy_changed(&self, policy: AlertsPolicy, managed: BTreeSet<String>) {
-        self.ask(|done| AlertCommand::Policy {
-            policy,
-            managed,
-            done,
-        })
-        .await;
-    }
-
-    /// What the desk knows; nothing once it has stopped.
-    pub async fn snapshot(&self) -> AlertSnapshot {
-        self.ask(AlertCommand::Snapshot).await.unwrap_or_default()
-    }
-
-    /// Sends a test mail now, past the outbox.
-    pub async fn test_mail(&self) -> Result<SmtpReceipt, MailError> {
-        self.ask(AlertCommand::TestMail)
-            .await
-            .unwrap_or(Err(MailError::Stopping))
-    }
-
-    /// Writes what is owed, finishes the mail under way, tries every unsent mail once and stops,
-    /// all within this time. What was not sent stays in the journal.
-    pub async fn shutdown(&self, grace: Duration) {
-        self.ask(|done| AlertCommand::Shutdown { grace, done })
-            .await;
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> AlertCommand) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.ok()?;
-        answer.await.ok()
-    }
-}
-
-/// The desk itself. Owns the state of the alerts.
+/// The task itself. Owns the state of the alerts.
 pub struct AlertTask<J> {
     journal: J,
     policy: AlertsPolicy,
@@ -128,12 +46,34 @@ pub struct AlertTask<J> {
     clock: Clock,
     state: AlertState,
     conditions: Conditions,
-    /// What came of mails and is not in the journal yet. Nothing is sent meanwhile.
+    /// Outcomes of mails that are not in the journal yet. Nothing is sent meanwhile.
     unrecorded: Vec<AlertEvent>,
     sending: Option<Sending>,
     journal_refuses: bool,
     /// How much the journal holds of the alerts beside their checkpoint.
     length: StreamSize,
+}
+
+/// Answers that wait until the journal has what the commands caused.
+#[derive(Default)]
+struct Replies {
+    done: Vec<oneshot::Sender<()>>,
+    snapshots: Vec<oneshot::Sender<AlertSnapshot>>,
+    shutdown: Option<(Duration, oneshot::Sender<()>)>,
+}
+
+impl Replies {
+    /// Sends all but the answer to a shutdown, which waits for the mails.
+    fn send(self, snapshot: impl Fn() -> AlertSnapshot) -> Option<(Duration, oneshot::Sender<()>)> {
+        // A caller may have been cancelled; that changes nothing here.
+        for done in self.done {
+            let _gone = done.send(());
+        }
+        for reply in self.snapshots {
+            let _gone = reply.send(snapshot());
+        }
+        self.shutdown
+    }
 }
 
 struct Sending {
@@ -155,7 +95,7 @@ impl<J: Journal + 'static> AlertTask<J> {
         managed: BTreeSet<String>,
         clock: Clock,
     ) -> Result<AlertHandle, JournalError> {
-        let (state, length) = read(&journal).await?;
+        let (state, length) = stream::read(&journal).await?;
         log::resumed(&state);
         let alerts = Self {
             journal,
@@ -189,68 +129,65 @@ impl<J: Journal + 'static> AlertTask<J> {
                 () = tokio::time::sleep(nap) => None,
             };
             // Everything that waits is looked at together: a thousand reports cost one append.
-            let (mut told, mut asked, mut stop) = (Vec::new(), Vec::new(), None);
+            let mut replies = Replies::default();
             while let Some(command) = next {
-                match command {
-                    AlertCommand::Report {
-                        account,
-                        conditions,
-                        done,
-                    } => {
-                        self.conditions.insert(account, conditions);
-                        told.push(done);
-                    }
-                    AlertCommand::Policy {
-                        policy,
-                        managed,
-                        done,
-                    } => {
-                        self.adopt(policy, managed).await;
-                        told.push(done);
-                    }
-                    AlertCommand::Snapshot(reply) => asked.push(reply),
-                    AlertCommand::TestMail(reply) => self.test_mail(reply),
-                    AlertCommand::Shutdown { grace, done } => stop = Some((grace, done)),
-                }
+                self.handle(command, &mut replies).await;
                 next = inbox.try_recv().ok();
             }
-            let pace = if stop.is_some() {
-                Flush::Now
-            } else {
-                Flush::Batch
+            let pace = match replies.shutdown {
+                Some(_) => Flush::Now,
+                None => Flush::Batch,
             };
             self.settle(pace).await;
-            // Whoever asked may have been cancelled; that changes nothing here.
-            for done in told {
-                let _gone = done.send(());
-            }
-            for reply in asked {
-                let _gone = reply.send(self.snapshot());
-            }
-            if let Some((grace, done)) = stop {
-                if tokio::time::timeout(grace, self.drain()).await.is_err() {
-                    log::left_unsent(self.state.outbox.len());
+            let Some((grace, done)) = replies.send(|| self.snapshot()) else {
+                self.send_next();
+                if self.length.is_long() && !self.journal_refuses && inbox.is_empty() {
+                    self.compact().await;
                 }
-                let _gone = done.send(());
-                return;
+                continue;
+            };
+            if tokio::time::timeout(grace, self.drain()).await.is_err() {
+                log::left_unsent(self.state.outbox.len());
             }
-            self.send_next();
-            if self.length.is_long() && !self.journal_refuses && inbox.is_empty() {
-                self.compact().await;
+            let _gone = done.send(());
+            return;
+        }
+    }
+
+    async fn handle(&mut self, command: AlertCommand, replies: &mut Replies) {
+        match command {
+            AlertCommand::Report {
+                account,
+                conditions,
+                done,
+            } => {
+                self.conditions.insert(account, conditions);
+                replies.done.push(done);
             }
+            AlertCommand::Policy {
+                policy,
+                managed,
+                done,
+            } => {
+                self.adopt(policy, managed).await;
+                replies.done.push(done);
+            }
+            AlertCommand::Snapshot(reply) => replies.snapshots.push(reply),
+            AlertCommand::TestMail(reply) => self.test_mail(reply),
+            AlertCommand::Shutdown { grace, done } => replies.shutdown = Some((grace, done)),
         }
     }
 
     /// Replaces the oldest part of the stream by what it comes to. What fails is tried again.
     async fn compact(&mut self) {
-        match compact(&self.journal).await {
+        match stream::compact(&self.journal).await {
             Ok(length) => self.length = length,
             Err(error) => log::not_compacted(&error),
         }
     }
 
-    /// Brings the journal up to what is known: first what came of mails, then what the conditions
-    /// ask.
+    /// Brings the journal up to what is known: first the outcomes of mails, then what follows from
+    /// the conditions.
     async fn settle(&mut self, pace: Flush) {
         let unrecorded = std::mem::take(&mut self.unrecorded);
         if !self.record(&unrecorded).await {
@@ -270,7 +207,7 @@ impl<J: Journal + 'static> AlertTask<J> {
         self.record(&events).await;
     }
 
-    /// Appends and folds; answers whether that worked.
+    /// Appends and folds; answers whether the journal took the events.
     async fn record(&mut self, events: &[AlertEvent]) -> bool {
         if events.is_empty() {
             return true;
@@ -297,9 +234,8 @@ impl<J: Journal + 'static> AlertTask<J> {
                     log::journal_refuses(&error);
                 }
                 if let JournalError::Conflict { .. } = error {
-                    // Our picture is old, which nobody but a second writer can have done: take the
-                    // new one.
-                    if let Ok((state, length)) = read(&self.journal).await {
+                    // Only a second writer can have made our state old: take the new one.
+                    if let Ok((state, length)) = stream::read(&self.journal).await {
                         (self.state, self.length) = (state, length);
                     }
                 }
@@ -348,7 +284,7 @@ impl<J: Journal + 'static> AlertTask<J> {
         });
     }
 
-    /// Turns what came of a mail into an event, and answers whom a failure concerns.
+    /// Turns the outcome of a mail into an event, and answers what a failure holds up.
     fn note(&mut self, outcome: Result<SmtpReceipt, Failed>) -> Option<Scope> {
         let mail = self.sending.take().map(|sending| sending.mail)?;
         match outcome {
@@ -442,7 +378,7 @@ struct Failed {
     error: String,
 }
 
-/// What came of the mail under way; never, where none is.
+/// The outcome of the mail under way; waits for ever where there is none.
 async fn finished(sending: &mut Option<Sending>) -> Result<SmtpReceipt, Failed> {
     let Some(sending) = sending else {
         return std::future::pending().await;
@@ -456,45 +392,6 @@ async fn finished(sending: &mut Option<Sending>) -> Result<SmtpReceipt, Failed> 
             scope: Scope::Server,
             error: format!("sending was cut short: {error}"),
         }),
-    }
-}
-
-async fn read(journal: &impl Journal) -> Result<(AlertState, StreamSize), JournalError> {
-    let stream = journal.load(ALERTS).await?;
-    let state = AlertState::from_stream(&stream).map_err(unreadable)?;
-    Ok((state, StreamSize::of(&stream.rows)))
-}
-
-async fn compact(journal: &impl Journal) -> Result<StreamSize, JournalError> {
-    let Stream {
-        checkpoint,
-        mut rows,
-    } = journal.load(ALERTS).await?;
-    let kept = rows.split_off(checkpoint::cut(&rows));
-    if let Some(last) = rows.last().map(|row| row.seq) {
-        let old = Stream { checkpoint, rows };
-        let state = AlertState::from_stream(&old).map_err(unreadable)?;
-        journal
-            .compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state))
-            .await?;
-        log::compacted(old.rows.len(), last);
-    }
-    Ok(StreamSize::of(&kept))
-}
-
-fn unreadable(error: Unreadable) -> JournalError {
-    let stream = ALERTS.to_owned();
-    match error {
-        Unreadable::Row { seq, .. } => JournalError::Damaged {
-            stream,
-            seq,
-            what: "it is no alert event that this version knows",
-        },
-        Unreadable::Checkpoint { seq, source } => JournalError::Checkpoint {
-            stream,
-            seq,
-            source,
-        },
     }
 }
 

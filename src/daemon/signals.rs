@@ -1,4 +1,4 @@
-//! What the process is told by signals.
+//! Signals: SIGTERM and SIGINT end the process, SIGHUP reloads, SIGUSR1 starts a pass.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::monotonic;
 
-/// One press of Ctrl-C, or one `timeout`, may reach the process twice.
+/// One press of Ctrl-C, or one `timeout`, may reach the process twice within this time.
 const ONE_PRESS: Duration = Duration::from_millis(500);
 
 /// What a signal asks for.
@@ -24,16 +24,17 @@ pub enum SignalAction {
     PassNow,
 }
 
-/// Begins to listen. Signals that came before are not seen.
+/// Installs the handlers. Signals that came before are lost.
 pub fn listen() -> io::Result<mpsc::Receiver<SignalAction>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
     let (sender, receiver) = mpsc::channel(8);
     tokio::spawn(async move {
         let mut first_stop = None;
         while let Some(signal) = signals.next().await {
-            let told = match signal {
+            let action = match signal {
                 SIGHUP => SignalAction::Reload,
                 SIGUSR1 => SignalAction::PassNow,
+                // SIGTERM or SIGINT.
                 _ => {
                     let first = *first_stop.get_or_insert_with(monotonic);
                     if first.elapsed() > ONE_PRESS {
@@ -43,8 +44,8 @@ pub fn listen() -> io::Result<mpsc::Receiver<SignalAction>> {
                     SignalAction::Stop
                 }
             };
-            // A full queue already holds as much as anyone can do.
-            let _full = sender.try_send(told);
+            // A full queue holds this action already, and one of each is enough.
+            let _full = sender.try_send(action);
         }
     });
     Ok(receiver)

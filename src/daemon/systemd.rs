@@ -1,4 +1,7 @@
-//! What systemd is told: ready, busy, alive. Without systemd all of it is silence.
+//! Notifications to systemd, as in sd_notify(3): ready, reloading, stopping, and the watchdog.
+//!
+//! Without systemd nothing is sent. The watchdog is fed only while no account is stuck, so that
+//! systemd restarts a daemon that hangs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,11 +14,11 @@ use crate::clock::monotonic;
 /// While the first pass makes progress, systemd is asked to wait this much longer.
 const EXTEND: Duration = Duration::from_secs(60);
 
-/// An account that is being worked on and shows no progress for so long is stuck, unless the policy
-/// lets a single call take longer.
+/// An account that is being worked on and makes no progress for this long is stuck, unless the
+/// policy lets a single call take longer.
 const STUCK: Duration = Duration::from_secs(300);
 
-/// What systemd is told.
+/// The connection to systemd, and which accounts make progress.
 #[derive(Clone, Default)]
 pub struct Systemd(Arc<Mutex<Progress>>);
 
@@ -23,19 +26,20 @@ pub struct Systemd(Arc<Mutex<Progress>>);
 struct Progress {
     /// When each account that is being worked on last made progress.
     working: BTreeMap<String, Instant>,
+    /// The longest time that one call may take by the policy.
     longest_call: Duration,
 }
 
 impl Systemd {
     /// The policy is loaded, the journal open, and the first pass has ended.
     pub fn ready(&self, status: &str) {
-        tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+        notify(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
     /// Not ready yet, but getting there.
     pub fn extend(&self, status: &str) {
         let micros = u32::try_from(EXTEND.as_micros()).unwrap_or(u32::MAX);
-        tell(&[
+        notify(&[
             NotifyState::ExtendTimeoutUsec(micros),
             NotifyState::Status(status),
         ]);
@@ -44,25 +48,25 @@ impl Systemd {
     /// The policy is being read again; [`Systemd::ready`] ends this.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!(%error, "No monotonic clock for systemd"),
         }
     }
 
     /// The process is ending.
     pub fn stopping(&self) {
-        tell(&[
+        notify(&[
             NotifyState::Stopping,
             NotifyState::Status("Stopping: finishing the step in flight"),
         ]);
     }
 
-    /// How things stand, in words.
+    /// Sets the text that `systemctl status` shows.
     pub fn status(&self, status: &str) {
-        tell(&[NotifyState::Status(status)]);
+        notify(&[NotifyState::Status(status)]);
     }
 
-    /// No single call of this policy takes longer than that.
+    /// Sets the longest time that one call may take by the policy.
     pub fn allow_calls_of(&self, longest: Duration) {
         self.lock().longest_call = longest;
     }
@@ -72,7 +76,7 @@ impl Systemd {
         self.lock().working.insert(account.to_owned(), monotonic());
     }
 
-    /// This account rests.
+    /// This account is not being worked on any more.
     pub fn resting(&self, account: &str) {
         self.lock().working.remove(account);
     }
@@ -86,9 +90,13 @@ impl Systemd {
     pub fn feed(&self) {
         let stuck = self.lock().stuck();
         if stuck.is_empty() {
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(name: "no-progress", accounts = stuck.join(", "), "No progress, the watchdog is not fed");
+            tracing::error!(
+                name: "no-progress",
+                accounts = stuck.join(", "),
+                "No progress, the watchdog is not fed"
+            );
         }
     }
 
@@ -108,7 +116,7 @@ impl Progress {
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "Could not notify systemd");
     }

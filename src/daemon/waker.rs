@@ -1,10 +1,11 @@
 //! Wakes accounts when they are due.
 //!
-//! The times are computed elsewhere and kept in the journal; the scheduler library only rings when
-//! the earliest of them has come. It counts whole seconds and may ring early, late or not at all,
-//! so whoever is woken looks at the time, and the wall clock is looked at once a minute whatever
-//! the bell does: timers stop while a machine sleeps, and a clock may be set. One that is set back
-//! wakes everyone: what was to be waited for was reckoned from a time that is not any more.
+//! The times are computed elsewhere and kept in the journal; the scheduler library only reports
+//! when the earliest of them has come. It counts whole seconds and may report early, late or not at
+//! all. So an account that is woken compares its times with the clock, and the waker itself looks
+//! at the wall clock once a minute, because timers stop while a machine sleeps and a clock may be
+//! set. A clock that is set back wakes every account: its next time was computed from a time that
+//! no longer holds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
-/// The wall clock is looked at no less often than this.
+/// The wall clock is read at least this often.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A bell that is so late will not ring: the scheduler's channels can lose an activation.
+/// A job that is this late will not run: the scheduler's channels can lose an activation.
 const LATE: TimeDelta = TimeDelta::seconds(2);
 
-/// Rings for each account at its time.
+/// Wakes each account at its time.
 #[derive(Clone)]
 pub struct Waker {
     due: Arc<Mutex<BTreeMap<String, Wakeup>>>,
@@ -49,7 +50,7 @@ impl Waker {
         Ok(waker)
     }
 
-    /// Rings this bell once at this time, instead of any earlier wish for the account.
+    /// Notifies `wakeup` once at this time, instead of at any time that was set before.
     pub fn set(&self, account: &str, at: DateTime<Utc>, wakeup: &Arc<Notify>) {
         let due = Wakeup {
             at,
@@ -59,7 +60,7 @@ impl Waker {
         self.changed.notify_one();
     }
 
-    /// Forgets the account.
+    /// Wakes the account no more.
     pub fn forget(&self, account: &str) {
         self.lock().remove(account);
     }
@@ -71,33 +72,34 @@ impl Waker {
         began: DateTime<Utc>,
         stop: CancellationToken,
     ) {
-        let rung = Arc::new(Notify::new());
+        let alarm = Arc::new(Notify::new());
         let (mut armed, mut last) = (None, began);
         loop {
             let now = clock.now();
-            // A bell too many costs a look; one that rings a day late is a day without a repair.
+            // To wake an account too often costs one pass without work. Had it to wait for the
+            // clock to come back to where it was, nothing would be repaired meanwhile.
             let until = if now + LATE < last {
                 DateTime::<Utc>::MAX_UTC
             } else {
                 now
             };
             last = now;
-            self.ring(until);
+            self.wake(until);
             let next = self.lock().values().map(|due| due.at).min();
             if next != armed.map(|(at, _)| at) {
                 if let Some((_, job)) = armed.take() {
-                    // One that has just rung is gone already.
+                    // A job that has just run is gone already.
                     let _gone = scheduler.remove(&job).await;
                 }
                 if let Some(at) = next {
-                    armed = arm(&scheduler, &rung, at, clock.now())
+                    armed = arm(&scheduler, &alarm, at, clock.now())
                         .await
                         .map(|job| (at, job));
                 }
             }
             let late = next.map(|at| (at + LATE - clock.now()).to_std().unwrap_or_default());
             tokio::select! {
-                () = rung.notified() => armed = None,
+                () = alarm.notified() => armed = None,
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(late.unwrap_or(LONGEST).min(LONGEST)) => {
                     if let Some((_, job)) = armed.take() {
@@ -112,7 +114,7 @@ impl Waker {
         }
     }
 
-    fn ring(&self, until: DateTime<Utc>) {
+    fn wake(&self, until: DateTime<Utc>) {
         self.lock().retain(|_, due| {
             let is_due = due.at <= until;
             if is_due {
@@ -129,18 +131,18 @@ impl Waker {
 
 async fn arm(
     scheduler: &JobScheduler,
-    rung: &Arc<Notify>,
+    alarm: &Arc<Notify>,
     at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Option<uuid::Uuid> {
-    // The scheduler drops fractions of a second: round up, so that it does not ring too early.
+    // The scheduler drops fractions of a second: round up, so that it is not early.
     let wait = (at - now + TimeDelta::milliseconds(999))
         .to_std()
         .unwrap_or_default();
-    let wakeup = Arc::clone(rung);
+    let alarm = Arc::clone(alarm);
     let job = Job::new_one_shot_async(wait, move |_, _| {
-        let wakeup = Arc::clone(&wakeup);
-        Box::pin(async move { wakeup.notify_one() })
+        let alarm = Arc::clone(&alarm);
+        Box::pin(async move { alarm.notify_one() })
     });
     let added = match job {
         Ok(job) => scheduler.add(job).await,
@@ -149,7 +151,11 @@ async fn arm(
     match added {
         Ok(job) => Some(job),
         Err(error) => {
-            tracing::warn!(name: "scheduler-refused", %error, "Scheduler refused a wake-up, falling back to one a minute");
+            tracing::warn!(
+                name: "scheduler-refused",
+                %error,
+                "Scheduler refused a wake-up, falling back to one a minute"
+            );
             None
         }
     }

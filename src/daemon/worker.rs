@@ -1,50 +1,62 @@
-//! One task an account: a pass when it is due or somebody asks, and rest in between.
+//! One task for each account: a pass when it is due or requested, and rest in between.
+//!
+//! A request that only needs the account's reconciler is a [`WorkerRequest::Call`]; this module
+//! does not know which there are. The others change what the task itself does next.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::status::{AlertObserver, StatusCache};
+use super::status::{Activity, AlertObserver, StatusCache};
 use super::systemd::Systemd;
 use super::waker::Waker;
 use crate::clock::monotonic;
 use crate::reconcile::{
-    AccountConfig, Adopt, AdoptError, ConfigsOfAccount, ListError, ListedToken, PassOutcome,
-    Reconciler, RevokeError, RingexRateLimiter, TokenExchange,
+    AccountConfig, PassOutcome, PassReport, Reconciler, RingexRateLimiter, TokenExchange,
 };
-use crate::ringcx::TokenApi;
+use crate::ringcx::http::HttpApi;
+use crate::store::SqliteJournal;
 use rotator_core::event::GenerationNo;
-use rotator_core::journal::{Journal, JournalError};
-use rotator_core::plan::Decision;
-use rotator_core::secret::Fingerprint;
+use rotator_core::journal::JournalError;
 
-/// How long the first try of a rotation that was asked for waits for other accounts.
+/// How long the first try of a requested rotation waits for other accounts.
 const LONGEST_WAIT_FOR_PEERS: Duration = Duration::from_secs(30);
 
-/// Asks an account's task for something.
-pub enum WorkerRequest<A> {
-    /// Rotate now; answers what came of the first try.
+/// The reconciler of one account of the daemon.
+pub type AccountReconciler = Reconciler<HttpApi, SqliteJournal, AlertObserver>;
+
+/// Work that borrows an account's reconciler for as long as it takes.
+pub type ReconcilerCall = Box<
+    dyn for<'r> FnOnce(&'r mut AccountReconciler, &'r CancellationToken) -> BoxFuture<'r, ()>
+        + Send,
+>;
+
+/// A request to an account's task.
+pub enum WorkerRequest {
+    /// Do this with the reconciler.
+    Call(ReconcilerCall, AfterCall),
+    /// Rotate now, and send the result of the first try.
     Rotate(oneshot::Sender<RotationResult>),
-    /// Take a new policy.
-    Reload(Box<AccountConfig>, Arc<A>),
-    /// What would be done now?
-    Plan(oneshot::Sender<Decision>),
-    /// What is on the server?
-    Tokens(oneshot::Sender<Result<Vec<ListedToken>, ListError>>),
-    /// Which auth configs can be seen?
-    AuthConfigs(oneshot::Sender<Result<Vec<ConfigsOfAccount>, ListError>>),
-    /// Put foreign tokens under the policy, or leave them alone again.
-    Adopt(Vec<Adopt>, oneshot::Sender<Result<(), AdoptError>>),
-    /// Delete one token.
-    Revoke(String, oneshot::Sender<Result<Fingerprint, RevokeError>>),
-    /// A pass now.
+    /// Replace policy and client, then make a pass.
+    Reload(Box<AccountConfig>, Arc<HttpApi>),
+    /// Make a pass now.
     PassNow,
 }
 
-/// What came of the first try of a rotation.
+/// What an account's task does after a [`WorkerRequest::Call`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterCall {
+    /// Nothing: the call changed nothing that the plan depends on.
+    Rest,
+    /// A pass, because the plan may be another one now.
+    Pass,
+}
+
+/// Result of the first try of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotationResult {
     /// This generation is current.
@@ -58,47 +70,46 @@ pub enum RotationResult {
 pub enum StartMode {
     /// A pass.
     Pass,
-    /// Nothing, until it is asked for something: a command that works without a daemon does one
-    /// thing.
+    /// Wait for a request: a command that works without a daemon does one thing only.
     Wait,
 }
 
 /// What all account tasks share.
 pub struct WorkerShared {
-    /// How many may work at once.
+    /// Limits how many accounts work at once.
     pub permits: Semaphore,
-    /// Rings when one is due.
+    /// Wakes an account at the time of its next pass.
     pub waker: Waker,
-    /// What is known of all of them.
-    pub board: Arc<StatusCache>,
-    /// What they tell each other.
+    /// What is known of each account.
+    pub status: Arc<StatusCache>,
+    /// Hands new tokens to the accounts whose templates name them.
     pub peers: TokenExchange,
-    /// Who watches over progress.
+    /// Learns which accounts make progress, for the watchdog.
     pub systemd: Systemd,
-    /// The limits of RingEX apps.
-    pub apps: Arc<RingexRateLimiter>,
+    /// The login limits of RingEX apps, which accounts may share.
+    pub ringex_limits: Arc<RingexRateLimiter>,
 }
 
 /// One account's task.
-pub struct AccountWorker<A, J> {
-    driver: Reconciler<A, J, AlertObserver>,
+pub struct AccountWorker {
+    reconciler: AccountReconciler,
     shared: Arc<WorkerShared>,
     wakeup: Arc<Notify>,
-    /// Rings when another account has something to tell.
+    /// Notified when another account has a new token for this one.
     peers: Arc<Notify>,
     stop: CancellationToken,
 }
 
-impl<A: TokenApi, J: Journal> AccountWorker<A, J> {
+impl AccountWorker {
     /// Ready to run.
     pub fn new(
-        mut driver: Reconciler<A, J, AlertObserver>,
+        mut reconciler: AccountReconciler,
         shared: Arc<WorkerShared>,
         stop: CancellationToken,
     ) -> Self {
-        let peers = driver.join(shared.peers.clone());
+        let peers = reconciler.join(shared.peers.clone());
         Self {
-            driver,
+            reconciler,
             shared,
             wakeup: Arc::default(),
             peers,
@@ -106,135 +117,123 @@ impl<A: TokenApi, J: Journal> AccountWorker<A, J> {
         }
     }
 
-    /// Works until told to stop. `first` is told when the first pass has ended, well or badly.
+    /// Works until stopped. `first_pass` is sent when the first pass has ended, well or badly.
     pub async fn run(
         mut self,
-        opening: StartMode,
-        mut orders: mpsc::Receiver<WorkerRequest<A>>,
-        first: oneshot::Sender<()>,
+        mode: StartMode,
+        mut requests: mpsc::Receiver<WorkerRequest>,
+        first_pass: oneshot::Sender<()>,
     ) {
-        self.driver.clean_up().await;
-        let mut first = Some(first);
-        let mut due = opening == StartMode::Pass;
+        self.reconciler.clean_up().await;
+        let mut first_pass = Some(first_pass);
+        let mut is_due = mode == StartMode::Pass;
         while !self.stop.is_cancelled() {
-            if due {
+            if is_due {
                 let wake_at = self.pass().await;
-                self.shared
-                    .waker
-                    .set(self.driver.name(), wake_at, &self.wakeup);
-                if let Some(first) = first.take() {
-                    let _nobody_waits = first.send(());
+                self.wake_at(wake_at);
+                if let Some(first_pass) = first_pass.take() {
+                    let _not_awaited = first_pass.send(());
                 }
             }
-            due = tokio::select! {
+            is_due = tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = self.wakeup.notified() => true,
                 () = self.peers.notified() => true,
-                order = orders.recv() => match order {
-                    Some(order) => self.handle(order).await,
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request).await == AfterCall::Pass,
                     None => break,
                 },
             };
         }
-        self.shared.waker.forget(self.driver.name());
+        self.shared.waker.forget(self.reconciler.name());
     }
 
-    /// One pass, under the common limit. Answers when the next is due.
+    fn wake_at(&self, at: DateTime<Utc>) {
+        let name = self.reconciler.name();
+        self.shared.waker.set(name, at, &self.wakeup);
+    }
+
+    /// One pass, under the common limit. Returns when the next is due.
     async fn pass(&mut self) -> DateTime<Utc> {
-        // The semaphore is never closed; without a permit the pass would only be less patient.
+        // The semaphore is never closed, so this is never an error.
         let _permit = self.shared.permits.acquire().await;
-        let name = self.driver.name().to_owned();
-        self.shared
-            .board
-            .working(&name, super::status::Activity::Working);
-        let report = self.driver.pass(&self.stop).await;
-        self.shared
-            .board
-            .working(&name, super::status::Activity::Resting);
+        let name = self.reconciler.name().to_owned();
+        self.shared.status.working(&name, Activity::Working);
+        let report = self.reconciler.pass(&self.stop).await;
+        self.shared.status.working(&name, Activity::Resting);
         self.shared.systemd.resting(&name);
-        self.shared.board.next_pass(&name, report.wake_at);
-        match report.end {
-            PassOutcome::AtRest | PassOutcome::Stopped => {}
-            PassOutcome::Circling => {
-                tracing::error!(name: "pass-too-long", account = name, "Pass ended after too many steps, trying again later");
-            }
-            PassOutcome::Journal(error) => {
-                // Once, and not at each of the tries to come: with many accounts those are very
-                // many.
-                if self
-                    .shared
-                    .board
-                    .journal_error(&name, Some(error.to_string()))
-                    .is_none()
-                {
-                    tracing::error!(name: "journal-refused", account = name, %error, "Journal cannot be used, nothing is done until it can");
-                }
-                return report.wake_at;
-            }
-        }
-        if self.shared.board.journal_error(&name, None).is_some() {
-            tracing::info!(name: "journal-works", account = name, "Journal can be used again");
-        }
+        self.shared.status.next_pass(&name, report.wake_at);
+        self.log_end(&name, &report);
         report.wake_at
     }
 
-    /// Does what is asked. Whether a pass is due afterwards.
-    async fn handle(&mut self, order: WorkerRequest<A>) -> bool {
-        match order {
-            WorkerRequest::PassNow => true,
-            WorkerRequest::Plan(reply) => {
-                let _gone = reply.send(self.driver.decide());
-                false
+    fn log_end(&self, name: &str, report: &PassReport) {
+        match &report.end {
+            PassOutcome::AtRest | PassOutcome::Stopped => {}
+            PassOutcome::Circling => {
+                tracing::error!(
+                    name: "pass-too-long",
+                    account = name,
+                    "Pass ended after too many steps, trying again later"
+                );
+            }
+            PassOutcome::Journal(error) => {
+                let known = self
+                    .shared
+                    .status
+                    .journal_error(name, Some(error.to_string()));
+                // Logged once and not at each of the tries to come: with many accounts those are
+                // very many.
+                if known.is_none() {
+                    tracing::error!(
+                        name: "journal-refused",
+                        account = name,
+                        %error,
+                        "Journal cannot be used, nothing is done until it can"
+                    );
+                }
+                return;
+            }
+        }
+        if self.shared.status.journal_error(name, None).is_some() {
+            tracing::info!(name: "journal-works", account = name, "Journal can be used again");
+        }
+    }
+
+    async fn handle(&mut self, request: WorkerRequest) -> AfterCall {
+        match request {
+            WorkerRequest::Call(call, after) => {
+                call(&mut self.reconciler, &self.stop).await;
+                // What the call asked of RingCX counted as progress; it is over.
+                self.shared.systemd.resting(self.reconciler.name());
+                after
             }
             WorkerRequest::Rotate(reply) => {
-                let outcome = self.rotate().await;
-                let _gone = reply.send(outcome);
-                false
+                let result = self.rotate().await;
+                let _gone = reply.send(result);
+                AfterCall::Rest
             }
-            WorkerRequest::Reload(assignment, api) => {
-                if let Err(error) = self.driver.reload(*assignment, api).await {
-                    self.complain(&error);
+            WorkerRequest::Reload(config, api) => {
+                if let Err(error) = self.reconciler.reload(*config, api).await {
+                    self.log_refused(&error);
                 }
-                true
+                AfterCall::Pass
             }
-            WorkerRequest::Tokens(reply) => {
-                let tokens = self.driver.list_tokens(&self.stop).await;
-                self.shared.systemd.resting(self.driver.name());
-                let _gone = reply.send(tokens);
-                false
-            }
-            WorkerRequest::AuthConfigs(reply) => {
-                let listed = self.driver.list_auth_configs(&self.stop).await;
-                self.shared.systemd.resting(self.driver.name());
-                let _gone = reply.send(listed);
-                false
-            }
-            WorkerRequest::Adopt(wishes, reply) => {
-                let outcome = self.driver.adopt(wishes, &self.stop).await;
-                self.shared.systemd.resting(self.driver.name());
-                let _gone = reply.send(outcome);
-                true
-            }
-            WorkerRequest::Revoke(prefix, reply) => {
-                let outcome = self.driver.revoke(&prefix, &self.stop).await;
-                self.shared.systemd.resting(self.driver.name());
-                let _gone = reply.send(outcome);
-                true
-            }
+            WorkerRequest::PassNow => AfterCall::Pass,
         }
     }
 
     async fn rotate(&mut self) -> RotationResult {
-        if let Err(error) = self.driver.ask_rotation().await {
-            self.complain(&error);
+        if let Err(error) = self.reconciler.ask_rotation().await {
+            self.log_refused(&error);
             return RotationResult::Failing(error.to_string());
         }
         let mut wake_at = self.pass().await;
-        // A sink that names other accounts may have to wait for one of them to have its token at
-        // hand.
+        // A sink whose template names other accounts may have to wait until one of them has its
+        // token at hand.
         let since = monotonic();
-        while self.driver.state().asked_at.is_some()
-            && !self.driver.awaits().is_empty()
+        while self.reconciler.state().asked_at.is_some()
+            && !self.reconciler.awaits().is_empty()
             && since.elapsed() < LONGEST_WAIT_FOR_PEERS
         {
             tokio::select! {
@@ -243,19 +242,23 @@ impl<A: TokenApi, J: Journal> AccountWorker<A, J> {
                 () = tokio::time::sleep(LONGEST_WAIT_FOR_PEERS) => break,
             }
         }
-        self.shared
-            .waker
-            .set(self.driver.name(), wake_at, &self.wakeup);
-        let state = self.driver.state();
+        self.wake_at(wake_at);
+        let state = self.reconciler.state();
         match (state.asked_at, state.current()) {
             (None, Some(current)) => RotationResult::Promoted(current.number),
             (Some(_), _) | (None, None) => {
-                RotationResult::Failing(super::view::why_not_done(state, &self.driver.decide()))
+                let decision = self.reconciler.decide();
+                RotationResult::Failing(super::view::why_not_done(state, &decision))
             }
         }
     }
 
-    fn complain(&self, error: &JournalError) {
-        tracing::error!(name: "journal-refused", account = self.driver.name(), %error, "Journal cannot be written");
+    fn log_refused(&self, error: &JournalError) {
+        tracing::error!(
+            name: "journal-refused",
+            account = self.reconciler.name(),
+            %error,
+            "Journal cannot be written"
+        );
     }
 }

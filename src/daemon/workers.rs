@@ -15,20 +15,21 @@ use crate::reconcile::{AccountConfig, HistoryError, Reconciler};
 use crate::ringcx::http::HttpApi;
 use crate::store::SqliteJournal;
 
-/// Orders that may wait for one account.
+/// Requests that may wait for one account.
 const QUEUE: usize = 16;
 
 /// All account tasks.
 pub struct Workers {
     shared: Arc<WorkerShared>,
     journal: SqliteJournal,
-    witness: AlertObserver,
+    observer: AlertObserver,
     clock: Clock,
-    crews: BTreeMap<String, WorkerHandle>,
+    /// By account name.
+    running: BTreeMap<String, WorkerHandle>,
 }
 
 struct WorkerHandle {
-    orders: mpsc::Sender<WorkerRequest<HttpApi>>,
+    requests: mpsc::Sender<WorkerRequest>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -38,75 +39,80 @@ impl Workers {
     pub fn new(
         shared: Arc<WorkerShared>,
         journal: SqliteJournal,
-        witness: AlertObserver,
+        observer: AlertObserver,
         clock: Clock,
     ) -> Self {
         Self {
             shared,
             journal,
-            witness,
+            observer,
             clock,
-            crews: BTreeMap::new(),
+            running: BTreeMap::new(),
         }
     }
 
-    /// Takes an account up. What is answered resolves when its first pass has ended.
+    /// Starts an account's task. The receiver resolves when its first pass has ended.
     pub async fn start(
         &mut self,
-        assignment: AccountConfig,
+        config: AccountConfig,
         api: Arc<HttpApi>,
-        opening: StartMode,
+        mode: StartMode,
     ) -> Result<oneshot::Receiver<()>, HistoryError> {
-        let name = assignment.account.name.clone();
-        let witness = self.witness.clone();
-        let driver = Reconciler::open(
-            assignment,
+        let name = config.account.name.clone();
+        let reconciler = Reconciler::open(
+            config,
             api,
             self.journal.clone(),
-            witness,
+            self.observer.clone(),
             self.clock.clone(),
         )
         .await?;
-        let driver = driver.sharing(Arc::clone(&self.shared.apps));
+        let reconciler = reconciler.sharing(Arc::clone(&self.shared.ringex_limits));
         let stop = CancellationToken::new();
-        let (orders, inbox) = mpsc::channel(QUEUE);
-        let (first, first_ended) = oneshot::channel();
-        let runner = AccountWorker::new(driver, Arc::clone(&self.shared), stop.clone());
-        let task = tokio::spawn(runner.run(opening, inbox, first));
-        self.crews.insert(name, WorkerHandle { orders, stop, task });
-        Ok(first_ended)
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (first_pass, first_pass_ended) = oneshot::channel();
+        let worker = AccountWorker::new(reconciler, Arc::clone(&self.shared), stop.clone());
+        let task = tokio::spawn(worker.run(mode, inbox, first_pass));
+        let handle = WorkerHandle {
+            requests,
+            stop,
+            task,
+        };
+        self.running.insert(name, handle);
+        Ok(first_pass_ended)
     }
 
-    /// The way to an account's task.
-    pub fn orders(&self, account: &str) -> Option<mpsc::Sender<WorkerRequest<HttpApi>>> {
-        self.crews.get(account).map(|crew| crew.orders.clone())
+    /// The queue of an account's task.
+    pub fn requests(&self, account: &str) -> Option<mpsc::Sender<WorkerRequest>> {
+        let worker = self.running.get(account);
+        worker.map(|worker| worker.requests.clone())
     }
 
     /// The accounts that are worked on.
     pub fn names(&self) -> Vec<String> {
-        self.crews.keys().cloned().collect()
+        self.running.keys().cloned().collect()
     }
 
     /// Ends one account's task after the step in flight.
     pub async fn end(&mut self, account: &str) {
-        if let Some(crew) = self.crews.remove(account) {
-            crew.stop.cancel();
-            finish(account, crew.task).await;
-            self.shared.board.remove(account);
+        if let Some(worker) = self.running.remove(account) {
+            worker.stop.cancel();
+            finish(account, worker.task).await;
+            self.shared.status.remove(account);
             self.shared.peers.leave(account);
         }
     }
 
-    /// Ends all tasks after the step in flight; those that take longer than `grace` are dropped,
-    /// and what they were doing is found out from the journal at the next start.
+    /// Ends all tasks after the step in flight. Tasks that take longer than `grace` are dropped;
+    /// the next start finds out from the journal what they were doing.
     pub async fn end_all(&mut self, grace: Duration) {
-        let crews = std::mem::take(&mut self.crews);
-        for crew in crews.values() {
-            crew.stop.cancel();
+        let workers = std::mem::take(&mut self.running);
+        for worker in workers.values() {
+            worker.stop.cancel();
         }
         let all = async {
-            for (account, crew) in crews {
-                finish(&account, crew.task).await;
+            for (account, worker) in workers {
+                finish(&account, worker.task).await;
             }
         };
         if tokio::time::timeout(grace, all).await.is_err() {

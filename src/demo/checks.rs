@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{AccountFacts, DemoFacts};
+use super::facts::DemoFacts;
 use super::stage::WEBHOOK;
-use rotator_core::event::GenerationNo;
-use rotator_core::secret::Fingerprint;
 
 mod delivery;
 #[cfg(test)]
@@ -20,11 +18,11 @@ const ROTATIONS: usize = 3;
 
 /// One thing that was checked.
 pub struct Check {
-    /// In a few words.
+    /// What ought to be so, as a heading.
     pub what: &'static str,
     /// Whether it is so.
     pub passed: bool,
-    /// What was found.
+    /// The numbers that show it.
     pub found: String,
 }
 
@@ -50,7 +48,7 @@ pub fn all(facts: &DemoFacts) -> Vec<Check> {
     ]
 }
 
-/// Each incident is told of once, and its end once, in this order.
+/// Each incident is mailed once, and its end once, in this order.
 fn mails(facts: &DemoFacts) -> Check {
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for subject in &facts.mails {
@@ -96,8 +94,8 @@ fn secrets(facts: &DemoFacts) -> Check {
         && there > 0
         && there == seen;
     let found = format!(
-        "{} tokens, passwords and keys looked for in {} files, mails and outputs: {} found (and {seen} of \
-         {there} in the files where they belong)",
+        "{} tokens, passwords and keys looked for in {} files, mails and outputs: {} found \
+         (and {seen} of {there} in the files where they belong)",
         report.secrets,
         report.places,
         report.found.len(),
@@ -144,14 +142,6 @@ fn ending(facts: &DemoFacts) -> Check {
         passed,
         found,
     }
-}
-
-fn fingerprint(account: &AccountFacts, number: GenerationNo) -> Option<Fingerprint> {
-    account
-        .state()
-        .generations
-        .get(&number)
-        .map(|it| it.fingerprint)
 }
 
 fn list(items: &[impl AsRef<str>]) -> String {

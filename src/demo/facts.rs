@@ -1,7 +1,7 @@
-//! What there is to be seen once all is over, gathered from where it is: RingCX's own record, the
-//! webhooks' far ends, the mailbox, the files, the journal.
+//! What the checks are made on, gathered at the end: RingCX's own record, what the webhooks' far
+//! ends received, the mailbox, the files, the journal.
 //!
-//! Plain data, so that every check can be shown to fail where it should.
+//! Plain data, so that a test can make every check fail.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::story::Ending;
 use crate::reconcile::{HistoryError, Recorded, history};
 use crate::store::SqliteJournal;
 use rotator_core::account::AccountState;
+use rotator_core::event::{Event, GenerationNo};
 use rotator_core::journal::{ALERTS, Journal, JournalError};
 use rotator_core::secret::Fingerprint;
 use rotator_policy::PolicyErrors;
@@ -48,9 +49,9 @@ pub struct DemoFacts {
 /// What concerns one account.
 #[derive(Clone)]
 pub struct AccountFacts {
-    /// Its name.
+    /// Its name in the policy.
     pub name: &'static str,
-    /// Its journal.
+    /// Its events, oldest first.
     pub trail: Vec<Recorded>,
     /// Every token the server ever had for its user.
     pub tokens: Vec<TokenFact>,
@@ -62,7 +63,7 @@ pub struct AccountFacts {
     pub tally: Tally,
     /// How it logs in.
     pub way: DemoLogin,
-    /// Its sinks.
+    /// The names of its sinks.
     pub sinks: &'static [&'static str],
     /// What each of them holds at the end.
     pub held: Vec<Option<Fingerprint>>,
@@ -75,9 +76,9 @@ pub struct AccountFacts {
 /// One token of the server's.
 #[derive(Clone, Debug)]
 pub struct TokenFact {
-    /// Which.
+    /// What stands for it.
     pub fingerprint: Fingerprint,
-    /// By whom it was made.
+    /// The daemon, or another program.
     pub minted_by: MintedBy,
     /// When and by whom it was deleted.
     pub deleted: Option<(DateTime<Utc>, Option<DeletedBy>)>,
@@ -103,17 +104,36 @@ pub enum FactsError {
 impl AccountFacts {
     /// What its journal amounts to.
     pub fn state(&self) -> AccountState {
-        AccountState::fold(self.trail.iter().map(|it| (it.seq, it.at, &it.event)))
+        let events = self.trail.iter();
+        AccountState::fold(events.map(|recorded| (recorded.seq, recorded.at, &recorded.event)))
     }
 
-    /// The tokens the daemon made.
+    /// The generations that became current, in that order.
+    pub fn promoted(&self) -> Vec<GenerationNo> {
+        let promoted = self.trail.iter().filter_map(|recorded| {
+            let Event::Promoted { generation } = recorded.event else {
+                return None;
+            };
+            Some(generation)
+        });
+        promoted.collect()
+    }
+
+    /// The token of this generation.
+    pub fn fingerprint(&self, number: GenerationNo) -> Option<Fingerprint> {
+        let state = self.state();
+        let generation = state.generations.get(&number);
+        generation.map(|generation| generation.fingerprint)
+    }
+
+    /// The tokens that the daemon made.
     pub fn own(&self) -> impl Iterator<Item = &TokenFact> {
         self.tokens
             .iter()
             .filter(|token| token.minted_by == MintedBy::Api)
     }
 
-    /// The tokens somebody else made.
+    /// The tokens that other programs made.
     pub fn foreign(&self) -> impl Iterator<Item = &TokenFact> {
         self.tokens
             .iter()
@@ -121,7 +141,19 @@ impl AccountFacts {
     }
 }
 
-/// Looks at everything. `printed` is all that the demo itself has said.
+/// Whether the webhook's far end answered this delivery with a success.
+pub fn was_taken(delivery: &ReceivedDelivery) -> bool {
+    let success = |status| (200..300).contains(&status);
+    delivery.status.is_some_and(success)
+}
+
+/// The token in this delivery.
+pub fn carried(delivery: &ReceivedDelivery) -> Option<Fingerprint> {
+    let token = delivery.token();
+    token.map(|token| Fingerprint::of(token.as_bytes()))
+}
+
+/// Gathers everything. `printed` is all that the demo itself has printed.
 pub async fn gather(
     stage: &DemoStage,
     ending: Ending,

@@ -10,12 +10,12 @@ use std::path::Path;
 use super::stage::DemoStage;
 use rotator_simulator::PLANTED_SECRETS;
 
-/// What the search came to.
+/// The result of the search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeakReport {
-    /// How many secrets were looked for.
+    /// Number of secrets that were looked for.
     pub secrets: usize,
-    /// In how many files, mails and texts.
+    /// Number of files, mails and texts that were searched.
     pub places: usize,
     /// Where one was found that should not be there; the place, never the secret.
     pub found: Vec<String>,

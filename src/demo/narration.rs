@@ -1,4 +1,5 @@
-//! What the journal says, in words for people. Pure, but for asking the stand-in's record.
+//! One sentence for an event, told as a story: where the log has facts in fields, the demo has to
+//! say what they mean. The tokens it shows come from the simulator's record.
 
 use crate::console::Tone;
 use crate::reconcile::Recorded;
@@ -7,62 +8,38 @@ use rotator_core::event::{BackoffKey, Event, GenerationNo, MintSource, RetiredBy
 use rotator_core::secret::Fingerprint;
 use rotator_simulator::Record;
 
-/// A sentence for an event, given the account's state just before it. Of many steps only the last
-/// is told.
+/// A sentence for an event, given the account's state just before it. Of several steps only the
+/// last has one.
 pub fn sentence(
     before: &AccountState,
     recorded: &Recorded,
     ringcx: &Record,
 ) -> Option<(Tone, String)> {
-    let told = match &recorded.event {
-        Event::ForeignSeen { fingerprints } => {
-            let (what, it) = match fingerprints.len() {
-                1 => ("1 token on the server is not ours".to_owned(), "it"),
-                several => (
-                    format!("{several} tokens on the server are not ours"),
-                    "they",
-                ),
-            };
-            (Tone::Dim, format!("{what}: {it} will not be touched"))
+    let event = &recorded.event;
+    match event {
+        rotator_core::account_events!() => about_account(event),
+        rotator_core::backoff_events!() => about_attempt(before, recorded),
+        rotator_core::foreign_events!() => about_foreign(event),
+        rotator_core::mint_events!() => about_mint(event, ringcx),
+        rotator_core::token_events!() => about_token(before, event, ringcx),
+        rotator_core::sink_events!() | rotator_core::consumer_events!() => {
+            about_sink(before, event)
         }
-        Event::Minted {
-            generation,
-            fingerprint,
-            how,
-        } => {
-            let token = shown(fingerprint, ringcx);
-            match how {
-                MintSource::Answered => (
-                    Tone::Dim,
-                    format!("generation {generation} minted: {token}"),
-                ),
-                MintSource::Recovered => (
-                    Tone::Good,
-                    format!(
-                        "the list has one token more, so that is generation {generation}: {token}"
-                    ),
-                ),
-                MintSource::Late => (
-                    Tone::Busy,
-                    format!("the lost mint of generation {generation} came late"),
-                ),
-            }
-        }
-        Event::MintUnknown { generation, error } => (
-            Tone::Bad,
-            format!("mint of generation {generation}: {error}; was there one made?"),
-        ),
-        Event::MintMissing { .. } => (
-            Tone::Busy,
-            "the list has no token more: none was made".to_owned(),
-        ),
-        Event::Promoted { generation } => (
-            Tone::Good,
-            format!(
-                "generation {generation} works, is in all {} sinks, and is current",
-                before.sinks.len()
-            ),
-        ),
+    }
+}
+
+fn about_account(event: &Event) -> Option<(Tone, String)> {
+    let Event::ClockDisagreed { skew_seconds } = event else {
+        return None;
+    };
+    Some((
+        Tone::Bad,
+        format!("the clock is {skew_seconds} s off the server's"),
+    ))
+}
+
+fn about_attempt(before: &AccountState, recorded: &Recorded) -> Option<(Tone, String)> {
+    match &recorded.event {
         Event::AttemptFailed {
             lane: BackoffKey::Sink(sink),
             error,
@@ -71,22 +48,143 @@ pub fn sentence(
             ..
         } => {
             let wait = (*next_attempt_at - recorded.at).as_seconds_f64();
-            (
-                Tone::Bad,
-                format!("sink {sink}: {error} (try {failures}, the next in {wait:.0} s)"),
-            )
+            let text = format!("sink {sink}: {error} (try {failures}, the next in {wait:.0} s)");
+            Some((Tone::Bad, text))
         }
-        // Told already, as what is unknown about the mint.
+        // The event of the mint has said it already.
         Event::AttemptFailed {
             lane: BackoffKey::Rotation,
             ..
-        } if before.open_mint.is_some() => {
-            return None;
-        }
-        Event::AttemptFailed { lane, error, .. } => (Tone::Bad, format!("{lane}: {error}")),
+        } if before.open_mint.is_some() => None,
+        Event::AttemptFailed { lane, error, .. } => Some((Tone::Bad, format!("{lane}: {error}"))),
         Event::LaneCleared {
             lane: BackoffKey::Sink(sink),
-        } => (Tone::Good, format!("sink {sink} works again")),
+        } => Some((Tone::Good, format!("sink {sink} works again"))),
+        Event::LaneCleared { .. } | Event::HoldLifted { .. } => None,
+        rotator_core::account_events!()
+        | rotator_core::foreign_events!()
+        | rotator_core::mint_events!()
+        | rotator_core::token_events!()
+        | rotator_core::sink_events!()
+        | rotator_core::consumer_events!() => None,
+    }
+}
+
+fn about_foreign(event: &Event) -> Option<(Tone, String)> {
+    match event {
+        Event::ForeignSeen { fingerprints } => {
+            let what = match fingerprints.len() {
+                1 => "1 token on the server is not ours: it".to_owned(),
+                several => format!("{several} tokens on the server are not ours: they"),
+            };
+            Some((Tone::Dim, format!("{what} will not be touched")))
+        }
+        Event::ForeignGone { .. } => {
+            Some((Tone::Bad, "a token that is not ours is gone".to_owned()))
+        }
+        Event::Adopted { .. } => {
+            Some((Tone::Busy, "a token that is not ours is adopted".to_owned()))
+        }
+        Event::AdoptedHeld { .. } | Event::Disowned { .. } => None,
+        rotator_core::account_events!()
+        | rotator_core::backoff_events!()
+        | rotator_core::mint_events!()
+        | rotator_core::token_events!()
+        | rotator_core::sink_events!()
+        | rotator_core::consumer_events!() => None,
+    }
+}
+
+fn about_mint(event: &Event, ringcx: &Record) -> Option<(Tone, String)> {
+    let said = match event {
+        Event::Minted {
+            generation,
+            fingerprint,
+            how,
+        } => minted(*generation, &shown(fingerprint, ringcx), *how),
+        Event::MintUnknown { generation, error } => (
+            Tone::Bad,
+            format!("mint of generation {generation}: {error}; was there one made?"),
+        ),
+        Event::MintMissing { .. } => (
+            Tone::Busy,
+            "the list has no token more: none was made".to_owned(),
+        ),
+        Event::MintFailed { error, .. } => (Tone::Bad, format!("mint: {error}")),
+        Event::MintAmbiguous { candidates, .. } => (
+            Tone::Bad,
+            format!(
+                "{} new tokens, and it is not known which is ours",
+                candidates.len()
+            ),
+        ),
+        Event::MintIntended { .. } | Event::LostMintClosed { .. } => return None,
+        rotator_core::account_events!()
+        | rotator_core::backoff_events!()
+        | rotator_core::foreign_events!()
+        | rotator_core::token_events!()
+        | rotator_core::sink_events!()
+        | rotator_core::consumer_events!() => return None,
+    };
+    Some(said)
+}
+
+fn minted(generation: GenerationNo, token: &str, how: MintSource) -> (Tone, String) {
+    match how {
+        MintSource::Answered => (
+            Tone::Dim,
+            format!("generation {generation} minted: {token}"),
+        ),
+        MintSource::Recovered => (
+            Tone::Good,
+            format!("the list has one token more, so that is generation {generation}: {token}"),
+        ),
+        MintSource::Late => (
+            Tone::Busy,
+            format!("the lost mint of generation {generation} came late"),
+        ),
+    }
+}
+
+fn about_token(before: &AccountState, event: &Event, ringcx: &Record) -> Option<(Tone, String)> {
+    let said = match event {
+        Event::Promoted { generation } => (
+            Tone::Good,
+            format!(
+                "generation {generation} works, is in all {} sinks, and is current",
+                before.sinks.len()
+            ),
+        ),
+        Event::Retired {
+            fingerprint,
+            generation,
+            by,
+        } => retired(fingerprint, *generation, *by, ringcx),
+        Event::TokenLost {
+            generation,
+            evidence,
+        } => (
+            Tone::Bad,
+            format!("generation {generation} vanished: {evidence}"),
+        ),
+        Event::Abandoned { generation, reason } => (
+            Tone::Bad,
+            format!("generation {generation} is given up: {reason}"),
+        ),
+        Event::Reappeared { generation } => (Tone::Bad, format!("generation {generation} is back")),
+        Event::Verified { .. } | Event::DeleteIntended { .. } => return None,
+        rotator_core::account_events!()
+        | rotator_core::backoff_events!()
+        | rotator_core::foreign_events!()
+        | rotator_core::mint_events!()
+        | rotator_core::sink_events!()
+        | rotator_core::consumer_events!() => return None,
+    };
+    Some(said)
+}
+
+fn about_sink(before: &AccountState, event: &Event) -> Option<(Tone, String)> {
+    let said = match event {
         Event::Drifted {
             sink,
             generation,
@@ -109,61 +207,14 @@ pub fn sentence(
             Tone::Good,
             format!("the consumer of sink {sink} says that it uses generation {generation}"),
         ),
-        Event::Retired {
-            fingerprint,
-            generation,
-            by,
-        } => retired(fingerprint, *generation, *by, ringcx),
-        Event::TokenLost {
-            generation,
-            evidence,
-        } => (
-            Tone::Bad,
-            format!("generation {generation} vanished: {evidence}"),
-        ),
-        Event::Abandoned { generation, reason } => (
-            Tone::Bad,
-            format!("generation {generation} is given up: {reason}"),
-        ),
-        Event::MintFailed { error, .. } => (Tone::Bad, format!("mint: {error}")),
-        Event::MintAmbiguous { candidates, .. } => (
-            Tone::Bad,
-            format!(
-                "{} new tokens, and nobody knows which is ours",
-                candidates.len()
-            ),
-        ),
-        Event::Reappeared { generation } => (Tone::Bad, format!("generation {generation} is back")),
-        Event::ForeignGone { .. } => (Tone::Bad, "a token that is not ours is gone".to_owned()),
-        Event::Adopted { .. } => (Tone::Busy, "a token that is not ours is adopted".to_owned()),
-        Event::ClockDisagreed { skew_seconds } => (
-            Tone::Bad,
-            format!("the clock is {skew_seconds} s off the server's"),
-        ),
-        Event::LineStarted { .. }
-        | Event::RotationAsked
-        | Event::RingexAttempted { .. }
-        | Event::RingexQuiet { .. }
-        | Event::LoginAttempted
-        | Event::PasswordReset { .. }
-        | Event::MintIntended { .. }
-        | Event::LostMintClosed { .. }
-        | Event::Verified { .. }
-        | Event::SinkBound { .. }
-        | Event::SinkReleased { .. }
-        | Event::DeliveryIntended { .. }
-        | Event::Delivered { .. }
-        | Event::DeliveryFailed { .. }
-        | Event::Proved { .. }
-        | Event::NotifyOwed { .. }
-        | Event::DeleteIntended { .. }
-        | Event::AdoptedHeld { .. }
-        | Event::Disowned { .. }
-        | Event::LaneCleared { .. }
-        | Event::HoldLifted { .. }
-        | Event::ClockAgreed => return None,
+        rotator_core::sink_events!() | Event::NotifyOwed { .. } => return None,
+        rotator_core::account_events!()
+        | rotator_core::backoff_events!()
+        | rotator_core::foreign_events!()
+        | rotator_core::mint_events!()
+        | rotator_core::token_events!() => return None,
     };
-    Some(told)
+    Some(said)
 }
 
 fn has_drifted(state: &AccountState, sink: &str) -> bool {

@@ -15,12 +15,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stage::DemoStage;
 use crate::console::{Exit, Palette};
 
-/// Tells a child whose daemon it is to become: the demo's process id.
+/// Set for a child that is to become the daemon: the demo's process id.
 const LEASH: &str = "RINGCX_ROTATOR_DEMO";
-/// Tells any of our commands where the policy is.
+/// Names the policy for every command that is run.
 const CONFIG: &str = "RINGCX_ROTATOR_CONFIG";
 
-/// A running daemon.
+/// The daemon, which is killed when this is dropped.
 pub struct Daemon(Child);
 
 impl Daemon {
@@ -46,14 +46,14 @@ impl Daemon {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        // An error would mean that it is no child of ours.
+        // An error would mean that it is not our child.
         self.0.try_wait().ok().flatten()
     }
 
-    /// Sends SIGTERM.
+    /// Sends SIGTERM, unless it has ended.
     pub fn terminate(&mut self) {
         if self.ended().is_none() {
-            // Ended in this very moment, then.
+            // An error means that it has ended since.
             let _gone = kill_process(Pid::from_child(&self.0), Signal::TERM);
         }
     }

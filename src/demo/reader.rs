@@ -16,7 +16,7 @@ use crate::clock::monotonic;
 use rotator_core::secret::Fingerprint;
 use rotator_simulator::Record;
 
-/// Between two reads.
+/// Pause between two reads.
 const PAUSE: Duration = Duration::from_millis(4);
 
 /// What a reader has seen.

@@ -1,4 +1,4 @@
-//! The words around the story: what is said before it, and what was checked after it.
+//! What is printed before and after the story: the policy, the checks and the result.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::console::{Exit, Tone};
 /// Lines of the daemon's log that are shown where the story breaks off.
 const LOG_LINES: usize = 12;
 
-/// What there is, and the policy.
+/// Prints what takes part, and the policy.
 pub fn opening(timeline: &mut Timeline, stage: &DemoStage) {
     timeline.verdict(
         Tone::Strong,
@@ -20,10 +20,10 @@ pub fn opening(timeline: &mut Timeline, stage: &DemoStage) {
     );
     timeline.blank();
     timeline.say(
-        "A stand-in for RingCX and RingEX, the webhooks' far ends and a mail server run on this machine's \
-         loopback. The daemon is the real one, with this policy: seconds where there would be days. The \
-         second account has the sinks of the first and one more, which is inside RingCX: an IVR flow takes \
-         its credential from there. Everything is in",
+        "A stand-in for RingCX and RingEX, the webhooks' far ends and a mail server run on this \
+         machine's loopback. The daemon is the real one, with this policy: seconds where there \
+         would be days. The second account has the sinks of the first and one more, which is \
+         inside RingCX: an IVR flow takes its credential from there. Everything is in",
     );
     timeline.quote(&stage.root().display().to_string());
     timeline.blank();
@@ -45,19 +45,19 @@ fn shown_policy(stage: &DemoStage) -> String {
         .replace(&stage.root().display().to_string(), "…")
 }
 
-/// Where one begins.
+/// The beginning of a sink in the policy.
 const SINK: &str = "\n[[account.sink]]";
 
-/// Whether all was as it should be.
+/// What the checks come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every check passed.
     Passed,
-    /// One did not.
+    /// At least one check failed.
     Failed,
 }
 
-/// What was checked.
+/// Prints every check.
 pub fn verdict(timeline: &mut Timeline, checks: &[Check]) -> Verdict {
     timeline.heading("Checked, against what the stand-ins themselves recorded");
     for check in checks {
@@ -70,7 +70,7 @@ pub fn verdict(timeline: &mut Timeline, checks: &[Check]) -> Verdict {
     }
 }
 
-/// The end of the daemon's log, where the story broke off.
+/// Prints the end of the daemon's log, where the story broke off.
 pub fn last_log_lines(timeline: &mut Timeline, stage: &DemoStage) {
     timeline.heading("The daemon's last words");
     let log = std::fs::read_to_string(stage.log()).unwrap_or_default();
@@ -78,7 +78,7 @@ pub fn last_log_lines(timeline: &mut Timeline, stage: &DemoStage) {
     timeline.quote(&lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
 }
 
-/// How it ended, once the directory is removed or kept.
+/// Prints the result, once the directory is removed or kept.
 pub fn closing(
     timeline: &mut Timeline,
     judged: Result<Verdict, String>,

@@ -1,8 +1,6 @@
-//! The story under way: the daemon, its readers, and the telling of all that happens to them, by
+//! The story under way: the daemon, its readers, and a line for all that happens to them, read from
 //! the journal, the stand-in's record and the mailbox. What is made to happen is in
-//! `story/acts.rs`.
-//!
-//! Judges nothing: what was right and what was not is found out afterwards, in `demo/checks.rs`.
+//! `story/acts.rs`; whether it went as it should is checked afterwards, in `demo/checks.rs`.
 
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
@@ -25,9 +23,9 @@ use rotator_simulator::FlowRecord;
 
 mod acts;
 
-/// Between two looks at everything.
+/// Interval at which journal, record and mailbox are read.
 const TICK: Duration = Duration::from_millis(60);
-/// After so long without an event nothing is under way.
+/// Without an event for this long, nothing is under way.
 const QUIET: TimeDelta = TimeDelta::milliseconds(700);
 /// How long the daemon may take to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -35,26 +33,24 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Why the story cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StoryError {
-    /// Look at its log.
+    /// Its log tells why.
     #[error("the daemon ended by itself ({status}) while the demo waited for {awaited}")]
     DaemonEnded {
-        /// How.
         status: ExitStatus,
-        /// For what.
+        /// What the demo waited for.
         awaited: String,
     },
     /// A command could not be run, or failed.
     #[error("`ringcx-rotator {command}` failed: {why}")]
     Command {
-        /// Which.
+        /// The command and its arguments.
         command: String,
-        /// What it said.
+        /// Its stderr, or why it could not be run.
         why: String,
     },
     /// A file could not be taken away.
     #[error("{path}: {source}", path = path.display())]
     File {
-        /// Which.
         path: std::path::PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -62,12 +58,12 @@ pub enum StoryError {
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] HistoryError),
-    /// Nobody reads what is told.
+    /// Stdout is closed.
     #[error("nobody reads this")]
     Unheard,
 }
 
-/// What only the story knows of how it went.
+/// What the story itself measured, for the checks.
 pub struct Ending {
     /// How the daemon ended; `None` if it had to be killed.
     pub status: Option<ExitStatus>,
@@ -281,7 +277,8 @@ impl<'a> Story<'a> {
     /// Whether the server itself has this token no more.
     fn is_gone(&self, state: &AccountState, number: GenerationNo) -> bool {
         let generation = state.generations.get(&number);
-        let token = generation.and_then(|it| self.stage.ringcx.record().token(it.fingerprint));
+        let token = generation
+            .and_then(|generation| self.stage.ringcx.record().token(generation.fingerprint));
         token.is_some_and(|token| token.deleted_at.is_some())
     }
 

@@ -12,27 +12,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::console::{Palette, Tone};
 
-/// No line is wider, but for one that holds a longer word.
+/// The widest line, unless a single word is longer.
 const WIDTH: usize = 80;
 /// Columns of the time, and of the account after it.
 const TIME: usize = 8;
 const ACCOUNT: usize = 13;
-/// A line is held for so long, in case one from before it is still to come.
+/// How long a line is held, in case one from before it is still to come.
 const HOLD: TimeDelta = TimeDelta::milliseconds(250);
 
 /// One thing that happened.
 pub struct TimelineEntry {
-    /// When.
     pub at: DateTime<Utc>,
-    /// To which account, or who says so; empty where it is done by the demo itself.
+    /// The account, or the source such as `mail`; empty for what the demo itself does.
     pub who: String,
-    /// What it says of how things are.
     pub tone: Tone,
-    /// In words.
     pub text: String,
 }
 
-/// Prints the story.
+/// Collects and prints the lines of the story.
 pub struct Timeline {
     palette: Palette,
     clock: Clock,
@@ -44,7 +41,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Time begins to count now, and stdout is where it is told.
+    /// Prints to stdout; the times count from now.
     pub fn new(palette: Palette) -> Self {
         Self::onto(Box::new(std::io::stdout()), palette)
     }
@@ -63,17 +60,15 @@ impl Timeline {
         }
     }
 
-    /// How it may mark up.
     pub fn palette(&self) -> Palette {
         self.palette
     }
 
-    /// The time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    /// Whether whoever was to read this has gone away.
+    /// Whether stdout is closed, so that nobody reads any more.
     pub fn is_unheard(&self) -> bool {
         self.unheard
     }
@@ -116,12 +111,12 @@ impl Timeline {
         self.paragraph(Tone::Strong, "", text);
     }
 
-    /// An empty line.
+    /// An empty line, unless the last one was empty.
     pub fn blank(&mut self) {
         self.put("", "");
     }
 
-    /// Words between the lines.
+    /// A paragraph between the lines.
     pub fn say(&mut self, text: &str) {
         self.flush();
         for line in wrap(text, WIDTH) {
@@ -129,7 +124,7 @@ impl Timeline {
         }
     }
 
-    /// The last words.
+    /// One sentence in this tone, such as the result.
     pub fn verdict(&mut self, tone: Tone, text: &str) {
         self.paragraph(tone, "", text);
     }
@@ -220,7 +215,7 @@ impl Timeline {
     }
 }
 
-/// `14,335`
+/// The number with commas: `14,335`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

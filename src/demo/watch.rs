@@ -1,6 +1,6 @@
 //! What has happened so far, from where it is written down: the daemon's journal, read beside it.
 //!
-//! Tells nobody anything; who waits for something asks here.
+//! [`JournalWatch::look`] reads it again; the other methods answer from what was read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -79,5 +79,9 @@ impl JournalWatch {
 }
 
 fn fold(trail: &[Recorded]) -> AccountState {
-    AccountState::fold(trail.iter().map(|it| (it.seq, it.at, &it.event)))
+    AccountState::fold(
+        trail
+            .iter()
+            .map(|recorded| (recorded.seq, recorded.at, &recorded.event)),
+    )
 }

@@ -1,7 +1,7 @@
-//! The control socket spoken to in any bytes, and its answers as any bytes to a command.
+//! Properties of the control socket: any bytes as a request, and any bytes as an answer.
 //!
-//! Requests go to the real routes over a pipe in memory, with a real daemon's office behind them
-//! that has one account, a secret in each place, and no server that answers.
+//! Requests go to the real routes over a pipe in memory. Behind them is a real supervisor with one
+//! account, a secret in each place that can hold one, and no RingCX server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Runtime;
 
 use super::put;
-use crate::cli::client::{No, understood};
+use crate::cli::client::{NoAnswer, parse};
 use crate::clock::Clock;
-use crate::daemon::control::{HistoryLine, Revoked, RotateOutcome, connection, routes};
+use crate::daemon::control::{connection, router};
+use crate::daemon::requests::history::HistoryLine;
+use crate::daemon::requests::revoke::Revoked;
+use crate::daemon::requests::rotate::RotateOutcome;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{PlanView, StatusView, TokensView};
 
@@ -29,12 +32,13 @@ const LARGEST_ANSWER: usize = 1024 * 1024;
 /// Only a failsafe: no answer waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// These bytes as a request, or as several; then the end of them.
+/// Sends these bytes as a request, or as several. The daemon answers with HTTP or not at all, shows
+/// no secret, and still works afterwards.
 pub fn request(bytes: &[u8]) {
     RIG.with(|rig| {
         let answer = rig.ask(bytes);
         let text = String::from_utf8_lossy(&answer);
-        // As old as the request was.
+        // The answer has the version of the request.
         let is_http = ["HTTP/1.1 ", "HTTP/1.0 "]
             .iter()
             .any(|version| text.starts_with(version));
@@ -51,26 +55,26 @@ pub fn request(bytes: &[u8]) {
     });
 }
 
-/// These bytes as what the daemon answers, to every command.
+/// Reads these bytes as the answer to each request. None is mistaken for another kind of answer.
 pub fn answer(body: &[u8]) {
-    told::<StatusView>(body);
-    told::<PlanView>(body);
-    told::<TokensView>(body);
-    told::<Vec<HistoryLine>>(body);
-    told::<Vec<RotateOutcome>>(body);
-    told::<Revoked>(body);
-    told::<serde_json::Value>(body);
+    reads::<StatusView>(body);
+    reads::<PlanView>(body);
+    reads::<TokensView>(body);
+    reads::<Vec<HistoryLine>>(body);
+    reads::<Vec<RotateOutcome>>(body);
+    reads::<Revoked>(body);
+    reads::<serde_json::Value>(body);
 }
 
-fn told<T: DeserializeOwned>(body: &[u8]) {
+fn reads<T: DeserializeOwned>(body: &[u8]) {
     for status in [StatusCode::OK, StatusCode::CONFLICT] {
-        match understood::<T>(status, body) {
+        match parse::<T>(status, body) {
             Ok(_) => assert!(status.is_success(), "a refusal is taken for an answer"),
-            Err(No::Refused(refusal)) => {
+            Err(NoAnswer::Refused(refusal)) => {
                 assert!(!status.is_success(), "an answer is taken for a refusal");
                 assert!(refusal.error.len() <= body.len(), "it was made up");
             }
-            Err(No::Nonsense(why)) => super::is_one_short_line(&why),
+            Err(NoAnswer::Unreadable(why)) => super::is_one_short_line(&why),
         }
     }
 }
@@ -98,7 +102,8 @@ impl Rig {
         let text = format!(
             "[daemon]\nstate-dir = \"{state}\"\n[ringcx]\nbase-url = \"http://127.0.0.1:1\"\n\
              connect-timeout = \"100ms\"\nlogins-per-minute = 60000\nrequests-per-minute = 60000\n\
-             [[account]]\nname = \"ivr\"\nusername = \"ivr@example.com\"\npassword = {{ file = \"password\" }}\n\
+             [[account]]\nname = \"ivr\"\nusername = \"ivr@example.com\"\n\
+             password = {{ file = \"password\" }}\n\
              platform-id = \"aws80\"\nschedule = {{ every = \"10d\" }}\n\
              [[account.sink]]\nname = \"token\"\ntype = \"file\"\npath = \"{token}\"\n",
             state = state.display(),
@@ -115,10 +120,10 @@ impl Rig {
             .build()
             .expect("a runtime");
         let routes = runtime.block_on(async {
-            let office = Supervisor::open(policy.policy, Clock::system(), Arc::new(|_| {})).await;
-            let office = Arc::new(office.expect("the directory is new and ours"));
-            office.start_accounts().await.await;
-            routes(office)
+            let opened = Supervisor::open(policy.policy, Clock::system(), Arc::new(|_| {})).await;
+            let supervisor = Arc::new(opened.expect("the directory is new and ours"));
+            supervisor.start_accounts().await.await;
+            router(supervisor)
         });
         Self {
             runtime,
@@ -139,16 +144,16 @@ impl Rig {
                 let _sent = writing.write_all(bytes).await;
                 let _ended = writing.shutdown().await;
             };
-            let hearing = async {
+            let receiving = async {
                 let mut answer = Vec::new();
-                let heard = (&mut reading)
+                let received = (&mut reading)
                     .take(LARGEST_ANSWER as u64 + 1)
                     .read_to_end(&mut answer)
                     .await;
-                heard.expect("a pipe in memory can be read");
+                received.expect("a pipe in memory can be read");
                 answer
             };
-            let ((), (), answer) = tokio::join!(serving, asking, hearing);
+            let ((), (), answer) = tokio::join!(serving, asking, receiving);
             answer
         };
         let answer = self

@@ -1,7 +1,7 @@
 //! An env-file of any bytes, edited: all but the value stays, and every reader reads the token.
 //!
 //! Holds the editor against systemd's parser as written down here, apart from the scanner under
-//! test. Real shells and the real systemd are asked in `hostile/tests/env_file.rs`, for they are
+//! test. Real shells and the real systemd are asked in `fuzz_properties/tests/env_file.rs`, for they are
 //! too slow to fuzz with.
 
 use std::ops::Range;

@@ -1,9 +1,10 @@
-//! Against a mail server on loopback.
+//! Against the simulator's mail server.
 
-use super::mailbox::{SmtpBehavior, SmtpServer};
+use super::fixture::MailFixture;
 use super::*;
 use rotator_core::incidents::test_mail;
 use rotator_core::secret::SecretSource;
+use rotator_simulator::mailbox::MailBehavior;
 
 const PASSWORD: &str = "hunter2-but-longer";
 
@@ -22,14 +23,10 @@ async fn send(policy: &EmailPolicy) -> Result<SmtpReceipt, MailError> {
 #[tokio::test]
 async fn a_mail_arrives_over_starttls_and_over_implicit_tls() {
     for tls in [SmtpTls::StartTls, SmtpTls::Implicit, SmtpTls::None] {
-        let mut mailbox = SmtpServer::start(SmtpBehavior {
-            tls,
-            ..SmtpBehavior::default()
-        })
-        .await;
+        let mut mailbox = MailFixture::start(tls).await;
         let policy = mailbox.policy(tls);
         assert_eq!(send(&policy).await.unwrap(), SmtpReceipt::default());
-        let arrived = mailbox.next().await;
+        let arrived = mailbox.next().await.data;
         for line in [
             "From: \"RingCX rotator\" <rotator@example.com>\r\n",
             "To: oncall@example.com\r\n",
@@ -49,11 +46,11 @@ async fn a_mail_arrives_over_starttls_and_over_implicit_tls() {
 
 #[tokio::test]
 async fn the_password_is_read_at_each_use_and_never_shown() {
-    let habits = SmtpBehavior {
-        login: Some(("mailer", PASSWORD)),
-        ..SmtpBehavior::default()
-    };
-    let mailbox = SmtpServer::start(habits).await;
+    let mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    let credentials = ("mailer".to_owned(), PASSWORD.to_owned());
+    mailbox.mailbox.set_credentials(Some(credentials));
+    // The answer repeats the password, which must not be shown even then.
+    mailbox.mailbox.answer(MailBehavior::EchoLogin);
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.username = Some("mailer".into());
     policy.password = Some(mailbox.password("wrong-password"));
@@ -87,11 +84,7 @@ async fn the_password_is_read_at_each_use_and_never_shown() {
 
 #[tokio::test]
 async fn nothing_is_sent_where_starttls_is_not_offered() {
-    let mut mailbox = SmtpServer::start(SmtpBehavior {
-        offers_starttls: false,
-        ..SmtpBehavior::default()
-    })
-    .await;
+    let mailbox = MailFixture::start(SmtpTls::None).await;
     let error = send(&mailbox.policy(SmtpTls::StartTls)).await.unwrap_err();
     assert!(matches!(error, MailError::NoStartTls { .. }), "{error}");
     assert_eq!(mailbox.rest(), 0);
@@ -99,8 +92,8 @@ async fn nothing_is_sent_where_starttls_is_not_offered() {
 
 #[tokio::test]
 async fn a_certificate_of_unknown_origin_is_refused_in_words() {
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
-    let other = SmtpServer::start(SmtpBehavior::default()).await;
+    let mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    let other = MailFixture::start(SmtpTls::StartTls).await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.ca_file = other.policy(SmtpTls::StartTls).ca_file;
     let error = send(&policy).await.unwrap_err().to_string();
@@ -128,15 +121,15 @@ async fn a_certificate_of_unknown_origin_is_refused_in_words() {
 
 #[tokio::test]
 async fn one_recipient_that_is_gone_keeps_no_mail_from_the_others() {
-    let mut mailbox = SmtpServer::start(SmtpBehavior {
-        refuses: Some("gone@"),
-        ..SmtpBehavior::default()
-    })
-    .await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    mailbox.mailbox.refuse_recipient("gone@example.com");
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.to.insert(0, "gone@example.com".into());
     let receipt = send(&policy).await.unwrap();
-    assert_eq!(receipt.refused, ["gone@example.com: 550 no such user"]);
+    assert_eq!(
+        receipt.refused,
+        ["gone@example.com: 550 nobody of that name"]
+    );
     mailbox.next().await;
     policy.to.truncate(1);
     let error = send(&policy).await.unwrap_err();
@@ -154,25 +147,27 @@ async fn one_recipient_that_is_gone_keeps_no_mail_from_the_others() {
 
 #[tokio::test]
 async fn what_the_server_says_of_one_mail_is_told_from_what_it_says_of_all() {
-    for (verdict, scope) in [
-        ("554 looks like spam", Scope::Mail),
-        ("451 try later", Scope::Server),
+    for (behavior, answer, scope) in [
+        (
+            MailBehavior::RefuseContent,
+            "554 looks like spam",
+            Scope::Mail,
+        ),
+        (MailBehavior::RefuseAfterData, "452 no room", Scope::Server),
     ] {
-        let mailbox = SmtpServer::start(SmtpBehavior {
-            verdict,
-            ..SmtpBehavior::default()
-        })
-        .await;
+        let mailbox = MailFixture::start(SmtpTls::StartTls).await;
+        mailbox.mailbox.answer(behavior);
         let error = send(&mailbox.policy(SmtpTls::StartTls)).await.unwrap_err();
         assert_eq!(error.scope(), scope, "{error}");
-        assert!(error.to_string().contains(verdict), "{error}");
+        assert!(error.to_string().contains(answer), "{error}");
+        assert_eq!(mailbox.rest(), 0);
     }
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let mut policy = mailbox.policy(SmtpTls::StartTls);
     policy.port = silent.local_addr().unwrap().port();
     policy.timeout = Duration::from_millis(50);
@@ -182,7 +177,7 @@ async fn a_server_that_never_answers_is_given_up_in_time() {
 
 #[tokio::test]
 async fn letters_of_every_script_arrive() {
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let policy = mailbox.policy(SmtpTls::StartTls);
     let mail = Mail {
         subject: "Störung in 東京".into(),
@@ -190,7 +185,7 @@ async fn letters_of_every_script_arrive() {
         ..mail(&policy)
     };
     Mailer::new(policy).send(&mail).await.unwrap();
-    let arrived = mailbox.next().await;
+    let arrived = mailbox.next().await.data;
     assert!(
         arrived.is_ascii() && arrived.contains("Subject: =?utf-8?"),
         "{arrived}"

@@ -1,21 +1,18 @@
-//! Putting foreign tokens under the policy on an operator's word, and looking through the files for
-//! them.
+//! Putting foreign tokens under the policy, or taking them out again, on an operator's request.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::list::ListError;
-use super::{Observer, Reconciler};
+use super::list::{ListError, ListedToken};
+use super::observe::look_through;
+use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use crate::sinks::blocking;
-use crate::sinks::search::search;
 use rotator_core::account::Stage;
 use rotator_core::event::{Event, GenerationNo};
 use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::Next;
 use rotator_core::plan::evidence::{FileScan, SinkContent};
-use rotator_core::plan::{Next, plan};
 use rotator_core::secret::Fingerprint;
 use rotator_core::secret::find::Wanted;
 
@@ -24,14 +21,14 @@ use rotator_core::secret::find::Wanted;
 pub enum Adopt {
     /// Put this foreign token under the policy. It stays while one of these files holds it.
     Take {
-        /// Which.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
-        /// Absolute.
+        /// Absolute paths.
         files: BTreeSet<String>,
     },
     /// Leave this one alone again.
     Leave {
-        /// Which.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
     },
 }
@@ -39,21 +36,21 @@ pub enum Adopt {
 /// Why nothing was adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
-    /// The server's list could not be had.
+    /// The server could not be asked for its list.
     #[error(transparent)]
     List(#[from] ListError),
-    /// It is not there any more.
+    /// The server does not list it any more.
     #[error("nothing was adopted: {} is not on the server's list", fingerprint.short())]
     NotListed {
-        /// Which.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
     },
     /// It is one of ours, which age by the policy anyway.
     #[error("nothing was adopted: {} is generation {generation}, which is ours already", fingerprint.short())]
     Ours {
-        /// Which.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
-        /// Its number.
+        /// Number of the generation that it is.
         generation: GenerationNo,
     },
     /// It may be the token of a mint whose outcome is not known yet.
@@ -62,11 +59,10 @@ pub enum AdoptError {
         fingerprint.short()
     )]
     Unsettled {
-        /// Which.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
     },
-    /// A file is to be watched that the one who watches cannot look through, or in which it is not
-    /// seen.
+    /// A file that is to be watched cannot be read by the daemon, or does not hold the token.
     #[error(
         "nothing was adopted: {why}: let ringcx-rotator read it, or leave that file out, and nothing watches over it"
     )]
@@ -80,118 +76,92 @@ pub enum AdoptError {
 }
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Does all of it or nothing.
+    /// Does everything that was asked for, or nothing.
     pub async fn adopt(
         &mut self,
-        wishes: Vec<Adopt>,
+        requests: Vec<Adopt>,
         stop: &CancellationToken,
     ) -> Result<(), AdoptError> {
         let listed = self.list_tokens(stop).await?;
         self.record_observations().await?;
         let mut events = Vec::new();
-        for wish in wishes {
-            let (fingerprint, files) = match wish {
-                Adopt::Take { fingerprint, files } => (fingerprint, files),
+        for request in requests {
+            match request {
+                Adopt::Take { fingerprint, files } => {
+                    events.push(self.adoption(fingerprint, files, &listed).await?);
+                }
                 Adopt::Leave { fingerprint } => {
                     let token = self.state.foreign.get(&fingerprint);
                     if token.is_some_and(|token| token.adoption.is_some()) {
                         events.push(Event::Disowned { fingerprint });
                     }
-                    continue;
-                }
-            };
-            let Some(token) = listed.iter().find(|it| it.fingerprint == fingerprint) else {
-                return Err(AdoptError::NotListed { fingerprint });
-            };
-            if let Some(ours) = self
-                .state
-                .by_fingerprint(&fingerprint)
-                .filter(|it| it.stage() != Stage::Retired)
-            {
-                return Err(AdoptError::Ours {
-                    fingerprint,
-                    generation: ours.number,
-                });
-            }
-            if !self.state.foreign.contains_key(&fingerprint) {
-                return Err(AdoptError::Unsettled { fingerprint });
-            }
-            let wanted = Wanted::from_iter([(fingerprint, token.length)]);
-            for path in &files {
-                match look_through(path.clone(), wanted.clone()).await {
-                    FileScan::Holds(found) if found.contains(&fingerprint) => {}
-                    FileScan::Holds(_) => {
-                        let why = format!("{} cannot be seen in {path}", fingerprint.short());
-                        return Err(AdoptError::Unseen { why });
-                    }
-                    FileScan::Unknown(why) => return Err(AdoptError::Unseen { why }),
                 }
             }
-            let sinks = self.seen.sinks.iter().flatten();
-            let holding = sinks.filter(|(_, held)| **held == SinkContent::Token(fingerprint));
-            let held_by = holding
-                .map(|(sink, _)| sink.clone())
-                .chain(files.iter().cloned())
-                .collect();
-            events.push(Event::Adopted {
-                fingerprint,
-                length: token.length,
-                files,
-                held_by,
-            });
         }
         self.record(events).await?;
         // The files are looked through whenever the sinks are looked at.
-        self.seen.sinks_changed();
+        self.evidence.sinks_changed();
         self.end_pass().await;
         Ok(())
     }
 
-    /// Writes down what was seen, and does nothing else.
+    /// The event that adopts this token, if every condition for it holds.
+    async fn adoption(
+        &self,
+        fingerprint: Fingerprint,
+        files: BTreeSet<String>,
+        listed: &[ListedToken],
+    ) -> Result<Event, AdoptError> {
+        let Some(token) = listed.iter().find(|token| token.fingerprint == fingerprint) else {
+            return Err(AdoptError::NotListed { fingerprint });
+        };
+        if let Some(ours) = self
+            .state
+            .by_fingerprint(&fingerprint)
+            .filter(|own| own.stage() != Stage::Retired)
+        {
+            return Err(AdoptError::Ours {
+                fingerprint,
+                generation: ours.number,
+            });
+        }
+        // Listed, not ours and not foreign: a mint is open, and this may be its token.
+        if !self.state.foreign.contains_key(&fingerprint) {
+            return Err(AdoptError::Unsettled { fingerprint });
+        }
+        let wanted = Wanted::from_iter([(fingerprint, token.length)]);
+        for path in &files {
+            match look_through(path.clone(), wanted.clone()).await {
+                FileScan::Holds(found) if found.contains(&fingerprint) => {}
+                FileScan::Holds(_) => {
+                    let why = format!("{} cannot be seen in {path}", fingerprint.short());
+                    return Err(AdoptError::Unseen { why });
+                }
+                FileScan::Unknown(why) => return Err(AdoptError::Unseen { why }),
+            }
+        }
+        let sinks = self.evidence.sinks().into_iter().flatten();
+        let holding = sinks.filter(|(_, content)| **content == SinkContent::Token(fingerprint));
+        let held_by = holding
+            .map(|(sink, _)| sink.clone())
+            .chain(files.iter().cloned())
+            .collect();
+        Ok(Event::Adopted {
+            fingerprint,
+            length: token.length,
+            files,
+            held_by,
+        })
+    }
+
+    /// Records what follows from what was seen, and does nothing else.
     async fn record_observations(&mut self) -> Result<(), JournalError> {
         loop {
             self.read_peers();
-            let decision = plan(
-                &self.assignment.account,
-                &self.state,
-                &self.seen,
-                self.clock.now(),
-            );
-            match decision.next {
+            match self.decide().next {
                 Next::Record(events) => self.record(events).await?,
                 Next::Do(_) | Next::Rest => return Ok(()),
             }
         }
-    }
-
-    /// Looks through all files for the adopted tokens that are looked for there.
-    pub(super) async fn search_files(&self) -> BTreeMap<String, FileScan> {
-        let mut wanted: BTreeMap<&String, Vec<(Fingerprint, usize)>> = BTreeMap::new();
-        for (fingerprint, token) in &self.state.foreign {
-            let Some(adoption) = &token.adoption else {
-                continue;
-            };
-            for path in &adoption.files {
-                wanted
-                    .entry(path)
-                    .or_default()
-                    .push((*fingerprint, adoption.length));
-            }
-        }
-        let mut files = BTreeMap::new();
-        for (path, tokens) in wanted {
-            files.insert(
-                path.clone(),
-                look_through(path.clone(), tokens.into_iter().collect()).await,
-            );
-        }
-        files
-    }
-}
-
-async fn look_through(path: String, wanted: Wanted) -> FileScan {
-    match blocking(move || search(&PathBuf::from(path), &wanted)).await {
-        Ok(found) => FileScan::Holds(found),
-        Err(error) => FileScan::Unknown(error.to_string()),
     }
 }

@@ -3,9 +3,9 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::caller::RingcxCaller;
 use super::list::ListError;
-use super::observe::RingcxCaller;
-use super::{Observer, Reconciler};
+use super::state::{Observer, Reconciler};
 use crate::ringcx::auth_config::AuthConfig;
 use crate::ringcx::{ApiError, TokenApi, VisibleAccount};
 use rotator_core::event::BackoffKey;
@@ -15,13 +15,13 @@ use rotator_core::secret::redact;
 /// One auth config, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedConfig {
-    /// Its id.
+    /// As RingCX numbers it.
     pub id: String,
     /// `APIKEY` or another.
     pub auth_type: String,
-    /// Whose service it is for.
+    /// The service that it is for.
     pub provider: String,
-    /// What it is for.
+    /// Free text of the admin who made it.
     pub description: String,
     /// When it was last changed, as RingCX writes it.
     pub updated: String,
@@ -32,7 +32,7 @@ pub struct ListedConfig {
 pub struct ConfigsOfAccount {
     /// The RingCX account.
     pub account: VisibleAccount,
-    /// What it has.
+    /// Its auth configs, or why they cannot be seen.
     pub configs: Result<Vec<ListedConfig>, ApiError>,
 }
 
@@ -45,29 +45,41 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<Vec<ConfigsOfAccount>, ListError> {
-        if self.token_at_hand().is_none() && self.session.bearer().is_none() {
+        if self.token_at_hand().is_none() && self.server.session.bearer().is_none() {
             self.login_allowed()?;
             if !self.renew_access(stop).await? {
                 let failure = self.state.lanes.get(&BackoffKey::Login);
-                let why = failure.map_or_else(|| "cannot log in".to_owned(), |it| it.error.clone());
+                let why = failure.map_or_else(
+                    || "cannot log in".to_owned(),
+                    |failure| failure.error.clone(),
+                );
                 return Err(ListError::Failed { why });
             }
         }
-        let as_login = self.session.bearer().cloned().map(RingcxCaller::Login);
-        let asker = as_login.or_else(|| self.token_at_hand().cloned().map(RingcxCaller::Token));
-        let Some(asker) = asker else {
+        let as_login = self
+            .server
+            .session
+            .bearer()
+            .cloned()
+            .map(RingcxCaller::Login);
+        let caller = as_login.or_else(|| self.token_at_hand().cloned().map(RingcxCaller::Token));
+        let Some(caller) = caller else {
             return Err(ListError::Failed {
                 why: "the access token has ended already".to_owned(),
             });
         };
         self.pace(stop).await?;
-        let accounts = self.api.accounts(asker.auth()).await;
+        let accounts = self.server.api.accounts(caller.auth()).await;
         self.progress();
         let accounts = accounts.map_err(|error| self.failed("accounts", &error))?;
         let mut all = Vec::new();
         for account in accounts {
             self.pace(stop).await?;
-            let configs = self.api.auth_configs(asker.auth(), &account.id).await;
+            let configs = self
+                .server
+                .api
+                .auth_configs(caller.auth(), &account.id)
+                .await;
             self.progress();
             if let Err(error) = &configs {
                 self.back_off(error);

@@ -1,9 +1,9 @@
-//! An account's stream as events: reading it, folding it, and replacing its oldest part when it is
-//! long.
+//! An account's stream as events: reading it, folding it into a state, and replacing its oldest part
+//! by a checkpoint when it is long.
 
 use chrono::{DateTime, Utc};
 
-use super::{Observer, Reconciler};
+use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
 use rotator_core::account::AccountState;
 use rotator_core::event::Event;
@@ -19,9 +19,9 @@ pub enum HistoryError {
     /// A row is not an event this version knows.
     #[error("journal stream `{stream}`, row {seq}: {source}")]
     Unknown {
-        /// The account.
+        /// Name of the account.
         stream: String,
-        /// The row.
+        /// Number of the row in the stream.
         seq: u64,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -33,14 +33,14 @@ pub enum HistoryError {
 pub struct EventHistory {
     /// What came before, and is no longer there event by event.
     pub compacted: Option<Compacted>,
-    /// The events.
+    /// Every event since.
     pub events: Vec<Recorded>,
 }
 
-/// Events of which only what they came to is kept.
+/// Events of which only the resulting state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// How many: those from 1 to this one.
+    /// Their number: those from 1 to this one.
     pub rows: u64,
     /// When the first of them happened.
     pub since: DateTime<Utc>,
@@ -62,10 +62,10 @@ pub struct Recorded {
 /// An account's audit trail.
 pub async fn history(journal: &impl Journal, account: &str) -> Result<EventHistory, HistoryError> {
     let stream = journal.load(account).await?;
-    let compacted = stream.checkpoint.as_ref().map(|it| Compacted {
-        rows: it.seq,
-        since: it.since,
-        until: it.until,
+    let compacted = stream.checkpoint.as_ref().map(|checkpoint| Compacted {
+        rows: checkpoint.seq,
+        since: checkpoint.since,
+        until: checkpoint.until,
     });
     let events = stream
         .rows
@@ -83,7 +83,7 @@ pub async fn load_state(
     Ok(load(journal, account).await?.0)
 }
 
-/// An account's state, and how long its stream is.
+/// An account's state, and the size of its stream.
 pub(super) async fn load(
     journal: &impl Journal,
     account: &str,
@@ -93,7 +93,7 @@ pub(super) async fn load(
     Ok((state, StreamSize::of(&rows)))
 }
 
-/// Where the rows go on from.
+/// The state that the rows continue from.
 fn begin(account: &str, checkpoint: Option<&Checkpoint>) -> Result<AccountState, HistoryError> {
     let Some(checkpoint) = checkpoint else {
         return Ok(AccountState::default());
@@ -147,8 +147,8 @@ pub(super) fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
     }
 }
 
-/// Replaces the oldest part of an account's stream by what it comes to, if the stream is long.
-/// Answers how long it is then.
+/// Replaces the oldest part of an account's stream by a checkpoint, if the stream is long. Returns
+/// the size of what is left.
 async fn compact(journal: &impl Journal, account: &str) -> Result<StreamSize, HistoryError> {
     let Stream { checkpoint, rows } = journal.load(account).await?;
     let (old, kept) = rows.split_at(checkpoint::cut(&rows));
@@ -163,14 +163,14 @@ async fn compact(journal: &impl Journal, account: &str) -> Result<StreamSize, Hi
 }
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Keeps the stream within bounds. Nothing depends on it: what fails is tried again after the
-    /// next pass.
+    /// Keeps the stream within bounds. Nothing depends on it: a failure is tried again after the next
+    /// pass.
     pub(super) async fn compact_if_long(&mut self) {
-        if self.in_doubt || !self.length.is_long() {
+        if self.journal.in_doubt || !self.journal.size.is_long() {
             return;
         }
-        match compact(&self.journal, self.name()).await {
-            Ok(length) => self.length = length,
+        match compact(&self.journal.store, self.name()).await {
+            Ok(size) => self.journal.size = size,
             Err(error) => {
                 tracing::warn!(name: "history-not-compacted", account = self.name(), %error, "History not compacted, trying again")
             }

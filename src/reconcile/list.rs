@@ -1,10 +1,10 @@
-//! Listing the server's tokens for somebody who asks. Nothing is changed.
+//! Listing the server's tokens on request. Nothing is changed.
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::pass::Interrupt;
-use super::{Observer, Reconciler};
+use super::interrupt::Interrupt;
+use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
 use rotator_core::event::BackoffKey;
 use rotator_core::journal::{Journal, JournalError};
@@ -14,7 +14,7 @@ use rotator_core::secret::Fingerprint;
 /// One token on the server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedToken {
-    /// Which.
+    /// Identifies it without showing it.
     pub fingerprint: Fingerprint,
     /// Its text, masked.
     pub masked: String,
@@ -28,13 +28,13 @@ pub enum ListError {
     /// The server could not be asked.
     #[error("not listed: {why}")]
     Failed {
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// A limit of ours says not now.
     #[error("not now: try again after {until}")]
     NotBefore {
-        /// When.
+        /// The earliest time of the next attempt.
         until: DateTime<Utc>,
     },
     /// The process is stopping.
@@ -46,8 +46,8 @@ pub enum ListError {
 }
 
 impl From<Interrupt> for ListError {
-    fn from(halt: Interrupt) -> Self {
-        match halt {
+    fn from(interrupt: Interrupt) -> Self {
+        match interrupt {
             Interrupt::Journal(error) => Self::Journal(error),
             Interrupt::Stopped => Self::Stopped,
             Interrupt::NotBefore(until) => Self::NotBefore { until },
@@ -61,25 +61,27 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<Vec<ListedToken>, ListError> {
-        self.seen.begin_pass(self.clock.now());
+        self.evidence.begin_pass(self.clock.now());
         self.perform(Step::Look(Look::Sinks), stop).await?;
         self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
-        // Twice, as the first may only have told that it is another user's list.
+        // Twice, as the first login may only show that another user logs in now, whose list it
+        // then is not.
         for _ in 0..2 {
             let lines = self.state.lines.len();
-            if self.seen.list.is_none() {
+            if self.evidence.list().is_none() {
                 self.perform(Step::Look(Look::ListByLogin), stop).await?;
             }
             if self.state.lines.len() == lines {
                 break;
             }
         }
-        if self.seen.list.is_none() {
+        if self.evidence.list().is_none() {
             return Err(ListError::Failed {
                 why: self.last_error(),
             });
         }
         let mut tokens: Vec<_> = self
+            .server
             .listing
             .iter()
             .map(|token| ListedToken {
@@ -92,17 +94,18 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(tokens)
     }
 
+    /// The latest failure of a call, as a message.
     pub(super) fn last_error(&self) -> String {
-        let lanes = [
+        let keys = [
             BackoffKey::Retirement,
             BackoffKey::Login,
             BackoffKey::Server,
         ];
-        let failures = lanes.iter().filter_map(|lane| self.state.lanes.get(lane));
+        let failures = keys.iter().filter_map(|key| self.state.lanes.get(key));
         let latest = failures.max_by_key(|failure| failure.last);
         latest.map_or_else(
             || "the server did not answer with a list".to_owned(),
-            |it| it.error.clone(),
+            |failure| failure.error.clone(),
         )
     }
 }

@@ -1,14 +1,15 @@
 //! Logging in: with a refresh token where there is one, else with what the policy names.
 //!
-//! Every try is counted before it is made, and a rejected one is not made again before something
-//! has changed. What this file does not know: what the login is for.
+//! Every attempt is counted before it is made, and a rejected one is not repeated before something
+//! has changed: RingCX locks users out after a few wrong passwords. What this file does not know:
+//! what the login is for.
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use super::pass::Interrupt;
+use super::interrupt::Interrupt;
 use super::session::Access;
-use super::{Observer, Reconciler};
+use super::state::{Observer, Reconciler};
 use crate::ringcx::{Credentials, LoginTokens, TokenApi};
 use crate::secret_source;
 use rotator_core::account::LOGIN_WINDOW;
@@ -22,14 +23,14 @@ mod ringex;
 pub use ringex::{RefusedBy, explain};
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Logs in. `false`: it failed, and that is recorded.
+    /// Logs in. `false`: it failed, and the failure is recorded.
     pub(super) async fn renew_access(
         &mut self,
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
-        if let Some(refresh) = self.session.drop_access() {
+        if let Some(refresh) = self.server.session.drop_access() {
             self.pace(stop).await?;
-            let refreshed = self.api.refresh(&refresh).await;
+            let refreshed = self.server.api.refresh(&refresh).await;
             self.progress();
             match refreshed {
                 Ok(login) => return self.logged_in(login).await,
@@ -38,7 +39,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
             }
         }
-        match self.assignment.account.login.clone() {
+        match self.config.account.login.clone() {
             LoginPolicy::Admin(login) => self.login_as_admin(&login, stop).await,
             LoginPolicy::RingEx(login) => self.login_by_ringex(&login, stop).await,
         }
@@ -61,7 +62,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             password: &password,
             platform_id: &login.platform_id,
         };
-        let answer = self.api.login(who).await;
+        let answer = self.server.api.login(who).await;
         self.progress();
         match answer {
             Ok(login) => self.logged_in(login).await,
@@ -72,15 +73,15 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 } else {
                     IncidentKind::LoginFailed
                 };
-                let mut trouble =
+                let mut report =
                     FailureReport::new(BackoffKey::Login, incident, format!("login: {error}"));
-                trouble.retry_after = error.retry_after();
-                trouble.rejected = rejected.then(|| self.tag_of_admin(login, &password));
+                report.retry_after = error.retry_after();
+                report.rejected = rejected.then(|| self.tag_of_admin(login, &password));
                 self.back_off(&error);
                 let held = failed(
                     &self.state,
-                    &self.assignment.account.retry,
-                    trouble,
+                    &self.config.account.retry,
+                    report,
                     self.clock.now(),
                 );
                 self.record(vec![held]).await?;
@@ -92,19 +93,22 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Refuses while `logins-per-minute` are used up.
     fn check_login_rate(&self) -> Result<(), Interrupt> {
         let now = self.clock.now();
-        if self.state.recent_logins(now) < self.session.logins_per_minute() {
+        if self.state.recent_logins(now) < self.server.session.logins_per_minute() {
             return Ok(());
         }
+        // The oldest login of the window is the first to leave it, which makes room for one more. The
+        // second is for clocks that are read a little too early.
         let oldest = self.state.logins.front().copied().unwrap_or(now);
         Err(Interrupt::NotBefore(
             (oldest + LOGIN_WINDOW).max(now + TimeDelta::seconds(1)),
         ))
     }
 
-    /// For want of a secret, say.
+    /// Records a login that failed before any request was sent, e.g. because a secret could not be
+    /// read.
     async fn login_failed(&mut self, error: String) -> Result<bool, Interrupt> {
-        let held = self.trouble(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
-        self.record(vec![held]).await?;
+        let failure = self.failure(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
+        self.record(vec![failure]).await?;
         Ok(false)
     }
 
@@ -115,14 +119,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 required: login.password_reset,
             });
         }
-        self.session.keep_access(Access::new(login));
+        self.server.session.keep_access(Access::new(login));
         self.record(events).await?;
         Ok(true)
     }
 
     /// The tag of the secrets that the policy names now.
     pub(super) async fn tag_secrets(&self) -> Option<SecretTag> {
-        match &self.assignment.account.login {
+        match &self.config.account.login {
             LoginPolicy::Admin(login) => {
                 let password = secret_source::read_async(&login.password).await.ok()?;
                 Some(self.tag_of_admin(login, &password))

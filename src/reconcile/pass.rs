@@ -5,17 +5,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{HistoryError, Observer, Reconciler};
+use super::event_history::HistoryError;
+use super::interrupt::Interrupt;
+use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
 use rotator_core::event::BackoffKey;
-use rotator_core::journal::{Journal, JournalError};
-use rotator_core::plan::{Next, plan};
+use rotator_core::journal::Journal;
+use rotator_core::plan::Next;
 use rotator_core::secret::SecretTag;
 
-/// No honest pass has more steps; one that does is going round in circles.
+/// A pass that takes more steps is going round in circles: the longest rotation has far fewer.
 const MOST_STEPS: usize = 500;
 
-/// Between two tries at a journal that refuses, unless the policy's first wait is longer.
+/// The longest wait between two attempts at a journal that cannot be used, unless the policy's
+/// first wait is longer.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(5 * 60);
 
 /// How a pass ended.
@@ -32,60 +35,50 @@ pub struct PassReport {
 pub enum PassOutcome {
     /// Nothing is left to do now.
     AtRest,
-    /// It was told to stop.
+    /// The process is to stop.
     Stopped,
-    /// It was going round in circles; it is tried again later.
+    /// It was going round in circles; the next pass tries again.
     Circling,
     /// The journal could not be written or read, so nothing more was done.
     Journal(HistoryError),
 }
 
-/// Why a step ended without an outcome to record.
-pub(super) enum Interrupt {
-    /// The journal could not be written.
-    Journal(JournalError),
-    /// The process is to stop.
-    Stopped,
-    /// Not before then, and for no fault: a limit of ours.
-    NotBefore(DateTime<Utc>),
-}
-
-impl From<JournalError> for Interrupt {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
-    }
-}
-
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Does all that is due now. Safe to call at any time and any number of times.
+    /// Does everything that is due now. Safe to call at any time and any number of times.
     pub async fn pass(&mut self, stop: &CancellationToken) -> PassReport {
-        if let Err(error) = self.settle_doubt().await {
+        if let Err(error) = self.resolve_doubt().await {
             return self.refused(error);
         }
         self.peers.begins_pass(self.name());
-        self.seen.begin_pass(self.clock.now());
-        if let Err(halt) = self.note_first_user().await {
-            return self.halted(halt, self.clock.now());
+        self.evidence.begin_pass(self.clock.now());
+        if let Err(interrupt) = self.note_first_user().await {
+            return self.interrupted(interrupt, self.clock.now());
         }
-        self.seen.secret_tag = self.tag_held_secret().await;
+        let tag = self.tag_held_secret().await;
+        self.evidence.saw_secret(tag);
         self.note_texts();
         let report = self.work(stop).await;
         self.end_pass().await;
         self.peers.ends_pass(self.name());
         match report.end {
-            PassOutcome::AtRest | PassOutcome::Stopped | PassOutcome::Circling => self.refusals = 0,
+            PassOutcome::AtRest | PassOutcome::Stopped | PassOutcome::Circling => {
+                self.journal.refusals = 0
+            }
             PassOutcome::Journal(error) => return self.refused(error),
         }
         report
     }
 
-    /// The next try at a journal that refuses. The wait is counted in memory, where else; and it is
-    /// not long, as a disk that has room again must not wait for an hour.
+    /// The next attempt at a journal that cannot be used. The wait is counted in memory, as the
+    /// journal cannot keep it; and it is short, so that work goes on soon after a full disk has
+    /// room again.
     fn refused(&mut self, error: HistoryError) -> PassReport {
-        let retry = &self.assignment.account.retry;
-        let wait = retry.initial.saturating_mul(1 << self.refusals.min(16));
+        let retry = &self.config.account.retry;
+        let wait = retry
+            .initial
+            .saturating_mul(1 << self.journal.refusals.min(16));
         let wait = wait.min(retry.max).min(LONGEST_REFUSAL).max(retry.initial);
-        self.refusals = self.refusals.saturating_add(1);
+        self.journal.refusals = self.journal.refusals.saturating_add(1);
         PassReport {
             wake_at: rotator_core::time::after(self.clock.now(), wait),
             end: PassOutcome::Journal(error),
@@ -96,8 +89,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         for _ in 0..MOST_STEPS {
             self.progress();
             self.read_peers();
-            let now = self.clock.now();
-            let decision = plan(&self.assignment.account, &self.state, &self.seen, now);
+            let decision = self.decide();
             let wake_at = decision.wake_at;
             let done = match decision.next {
                 Next::Rest => {
@@ -117,19 +109,18 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             };
             match done {
                 Ok(()) => {}
-                Err(halt) => return self.halted(halt, wake_at),
+                Err(interrupt) => return self.interrupted(interrupt, wake_at),
             }
         }
-        let wake_at =
-            rotator_core::time::after(self.clock.now(), self.assignment.account.retry.max);
+        let wake_at = rotator_core::time::after(self.clock.now(), self.config.account.retry.max);
         PassReport {
             wake_at,
             end: PassOutcome::Circling,
         }
     }
 
-    fn halted(&self, halt: Interrupt, wake_at: DateTime<Utc>) -> PassReport {
-        match halt {
+    fn interrupted(&self, interrupt: Interrupt, wake_at: DateTime<Utc>) -> PassReport {
+        match interrupt {
             Interrupt::Stopped => PassReport {
                 wake_at,
                 end: PassOutcome::Stopped,
@@ -139,10 +130,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 end: PassOutcome::AtRest,
             },
             Interrupt::Journal(error) => {
-                let wake_at = rotator_core::time::after(
-                    self.clock.now(),
-                    self.assignment.account.retry.initial,
-                );
+                let wake_at =
+                    rotator_core::time::after(self.clock.now(), self.config.account.retry.initial);
                 PassReport {
                     wake_at,
                     end: PassOutcome::Journal(error.into()),
@@ -151,27 +140,23 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
     }
 
-    /// Keeps no more in memory than the next pass can use, and says how things stand.
+    /// Drops the texts that the next pass cannot use, and reports how things stand.
     pub(super) async fn end_pass(&mut self) {
-        self.listing = Vec::new();
+        self.server.listing = Vec::new();
         let wanted = self.state.in_use();
-        self.session.keep_only(&wanted);
-        self.tell_conditions().await;
+        self.server.session.keep_only(&wanted);
+        self.report_conditions().await;
         self.compact_if_long().await;
-        self.witness.changed(self.name(), &self.state, &self.seen);
+        self.observer
+            .changed(self.name(), &self.state, &self.evidence);
         self.progress();
     }
 
-    /// The tag of the login's secrets, while a rejected login is held back: another one lifts the
-    /// hold.
+    /// The tag of the login's secrets, while a rejected login is held back. When the tag is no
+    /// longer that of the rejected secrets, the plan lifts the hold.
     async fn tag_held_secret(&self) -> Option<SecretTag> {
         let held = self.state.lanes.get(&BackoffKey::Login)?;
         held.rejected?;
         self.tag_secrets().await
-    }
-
-    pub(super) fn note_texts(&mut self) {
-        self.seen.values = self.session.texts().collect();
-        self.publish_to_peers();
     }
 }

@@ -1,11 +1,11 @@
-//! Deleting one token on an operator's word.
+//! Deleting one token on an operator's request.
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::interrupt::Interrupt;
 use super::list::ListError;
-use super::pass::Interrupt;
-use super::{Observer, Reconciler};
+use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
 use rotator_core::journal::{Journal, JournalError};
 use rotator_core::plan::{Blocked, Look, Step, check_for_operator};
@@ -17,30 +17,30 @@ pub enum RevokeError {
     /// No token on the server's list has such a fingerprint.
     #[error("no token on the server has a fingerprint that begins with `{prefix}`")]
     NoMatch {
-        /// What was asked for.
+        /// The start of a fingerprint, as given.
         prefix: String,
     },
-    /// Several have.
+    /// Several tokens have.
     #[error("{count} tokens have a fingerprint that begins with `{prefix}`: give more of it")]
     Ambiguous {
-        /// What was asked for.
+        /// The start of a fingerprint, as given.
         prefix: String,
-        /// How many.
+        /// The number of tokens that match.
         count: usize,
     },
-    /// A guard says no.
+    /// A guard forbids it.
     #[error("not deleted: {0}")]
     Guarded(Blocked),
     /// The server could not be asked, or did not delete it.
     #[error("not deleted: {why}")]
     Failed {
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// A limit of ours says not now.
     #[error("not now: try again after {until}")]
     NotBefore {
-        /// When.
+        /// The earliest time of the next attempt.
         until: DateTime<Utc>,
     },
     /// The process is stopping.
@@ -52,8 +52,8 @@ pub enum RevokeError {
 }
 
 impl From<Interrupt> for RevokeError {
-    fn from(halt: Interrupt) -> Self {
-        ListError::from(halt).into()
+    fn from(interrupt: Interrupt) -> Self {
+        ListError::from(interrupt).into()
     }
 }
 
@@ -79,8 +79,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let tokens = self.list_tokens(stop).await?;
         let mut matching = tokens
             .iter()
-            .filter(|it| it.fingerprint.to_string().starts_with(&prefix));
-        let Some(fingerprint) = matching.next().map(|it| it.fingerprint) else {
+            .filter(|token| token.fingerprint.to_string().starts_with(&prefix));
+        let Some(fingerprint) = matching.next().map(|token| token.fingerprint) else {
             return Err(RevokeError::NoMatch { prefix });
         };
         let others = matching.count();
@@ -90,14 +90,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 count: others + 1,
             });
         }
-        let check = |driver: &Self| {
-            let account = &driver.assignment.account;
+        let check = |reconciler: &Self| {
+            let account = &reconciler.config.account;
             check_for_operator(
                 account,
-                &driver.state,
-                &driver.seen,
+                &reconciler.state,
+                &reconciler.evidence,
                 fingerprint,
-                driver.clock.now(),
+                reconciler.clock.now(),
             )
         };
         self.read_peers();
@@ -107,15 +107,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.read_peers();
             verdict = check(self);
         }
-        let victim = verdict.map_err(RevokeError::Guarded)?;
-        self.perform(Step::Delete(victim), stop).await?;
-        let gone = self
-            .seen
-            .list
-            .as_ref()
-            .is_some_and(|list| !list.tokens.contains(&fingerprint));
+        let retirable = verdict.map_err(RevokeError::Guarded)?;
+        self.perform(Step::Delete(retirable), stop).await?;
+        let list = self.evidence.list();
+        let gone = list.is_some_and(|list| !list.tokens.contains(&fingerprint));
         let why = self.last_error();
-        // The plan writes down what the closing list shows.
+        // The plan records what the list after the delete shows.
         self.work(stop).await;
         self.end_pass().await;
         if gone {

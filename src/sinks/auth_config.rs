@@ -5,10 +5,8 @@
 //! tells whether anyone has changed it since. What this does not know: limits and logins; it is
 //! handed a way to ask, and asks once.
 
-use super::{Delivery, ReadBack, RingcxAccess, Sink, SinkContext, SinkError};
-use crate::ringcx::auth_config::{
-    API_KEY, AuthConfig as RenderedToken, AuthConfigId, Likeness, ShownKey,
-};
+use super::{Delivery, ReadBack, RingcxAccess, Sink, SinkContext, SinkError, SinkTarget};
+use crate::ringcx::auth_config::{API_KEY, AuthConfig, AuthConfigId, Likeness, ShownKey};
 use crate::ringcx::{ApiError, Auth};
 use rotator_core::config::AuthConfigSink;
 use rotator_core::event::{DeliveryReceipt, Outcome};
@@ -25,12 +23,15 @@ pub const CALLS_OF_A_DELIVERY: u32 = 3;
 /// A sink of `type = "ringcx-auth-config"`.
 pub struct AuthConfigTarget(AuthConfigSink);
 
-impl AuthConfigTarget {
-    /// Touches nothing yet.
-    pub fn new(policy: AuthConfigSink) -> Self {
+impl SinkTarget for AuthConfigTarget {
+    type Config = AuthConfigSink;
+
+    fn new(_name: &str, policy: AuthConfigSink) -> Self {
         Self(policy)
     }
+}
 
+impl AuthConfigTarget {
     fn place(&self) -> AuthConfigId<'_> {
         AuthConfigId {
             account_id: &self.0.account_id,
@@ -41,10 +42,10 @@ impl AuthConfigTarget {
     /// The config, if it is one that holds a key.
     async fn read(
         &self,
-        asking: RingcxAccess<'_>,
+        access: RingcxAccess<'_>,
         outcome: Outcome,
-    ) -> Result<RenderedToken, SinkError> {
-        let shown = asking.api.auth_config(asking.auth, self.place()).await;
+    ) -> Result<AuthConfig, SinkError> {
+        let shown = access.api.auth_config(access.auth, self.place()).await;
         let shown = shown.map_err(|error| self.refused("read", error, outcome))?;
         if shown.auth_type != API_KEY {
             return Err(SinkError::NoApiKey {
@@ -93,8 +94,8 @@ impl AuthConfigTarget {
     /// How it is known that the token is there now, if it is.
     fn proof(
         &self,
-        before: &RenderedToken,
-        after: &RenderedToken,
+        before: &AuthConfig,
+        after: &AuthConfig,
         token: &Token,
     ) -> Result<&'static str, SinkError> {
         match (&after.key, after.key.likeness(token)) {
@@ -118,8 +119,8 @@ impl AuthConfigTarget {
 }
 
 impl Sink for AuthConfigTarget {
-    async fn preflight(&self, around: SinkContext<'_>) -> Result<(), SinkError> {
-        self.read(around.ringcx()?, Outcome::NotDone)
+    async fn preflight(&self, context: SinkContext<'_>) -> Result<(), SinkError> {
+        self.read(context.ringcx()?, Outcome::NotDone)
             .await
             .map(drop)
     }
@@ -127,23 +128,23 @@ impl Sink for AuthConfigTarget {
     async fn deliver(
         &self,
         delivery: &Delivery<'_>,
-        around: SinkContext<'_>,
+        context: SinkContext<'_>,
     ) -> Result<DeliveryReceipt, SinkError> {
         // As the flow itself will ask.
-        let asking = RingcxAccess {
+        let access = RingcxAccess {
             auth: Auth::Token(delivery.token),
-            ..around.ringcx()?
+            ..context.ringcx()?
         };
-        let before = self.read(asking, Outcome::NotDone).await?;
-        let change = asking
+        let before = self.read(access, Outcome::NotDone).await?;
+        let change = access
             .api
-            .set_api_key(asking.auth, self.place(), &before, delivery.token)
+            .set_api_key(access.auth, self.place(), &before, delivery.token)
             .await;
         change.map_err(|error| {
             let outcome = error.outcome();
             self.refused("changed", error, outcome)
         })?;
-        let after = self.read(asking, Outcome::Unknown).await?;
+        let after = self.read(access, Outcome::Unknown).await?;
         let proof = self.proof(&before, &after, delivery.token)?;
         Ok(DeliveryReceipt {
             version: after.updated,
@@ -152,9 +153,9 @@ impl Sink for AuthConfigTarget {
         })
     }
 
-    async fn read_back(&self, around: SinkContext<'_>) -> ReadBack {
-        let shown = match around.ringcx() {
-            Ok(asking) => self.read(asking, Outcome::NotDone).await,
+    async fn read_back(&self, context: SinkContext<'_>) -> ReadBack {
+        let shown = match context.ringcx() {
+            Ok(access) => self.read(access, Outcome::NotDone).await,
             Err(error) => Err(error),
         };
         let shown = match shown {
@@ -170,7 +171,7 @@ impl Sink for AuthConfigTarget {
                 Err(_) => ReadBack::Other("a key that is no token".to_owned()),
             },
             (ShownKey::Masked { .. } | ShownKey::Absent, Some(updated))
-                if around.left_it_as(updated) =>
+                if context.left_it_as(updated) =>
             {
                 ReadBack::AsDelivered
             }

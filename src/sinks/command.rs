@@ -1,15 +1,14 @@
 //! A token given to a program of the operator's, on its standard input.
 //!
-//! Knows what the program is told, what its end means, and what of its output may be kept. How a
-//! program is run and ended is [`crate::process`]'s business. What this does not know: whether the
-//! program did with the token what it said; like a webhook it cannot be looked at, so its receipt
-//! is the proof.
+//! Knows what the program reads, what its exit code means, and what of its output may be kept;
+//! [`crate::process`] runs and ends it. What this does not know: whether the program did with the
+//! token what it claims. Like a webhook it cannot be read back, so its receipt is the proof.
 
 use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking, message};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking, message};
 use crate::process::{self, Ended, ProcessError, Program};
 use rotator_core::config::{CommandInput, CommandSink, Receipt};
 use rotator_core::event::DeliveryReceipt;
@@ -18,11 +17,11 @@ use rotator_core::secret::{Fingerprint, Token, redact};
 #[cfg(test)]
 mod tests;
 
-/// A value of the environment shorter than this is no secret, and blotting it out would hide plain
-/// words.
+/// A shorter value of the environment is not taken for a secret: redacting it would hide plain
+/// words. In bytes.
 const SHORTEST_SECRET: usize = 8;
 
-/// No more of an output is looked at: the first words tell.
+/// No more of an output is looked at, in bytes: the first lines say what went wrong.
 const LONGEST_LOOK: usize = 4 * 1024;
 
 /// A sink of `type = "command"`.
@@ -33,9 +32,11 @@ struct CommandInner {
     policy: CommandSink,
 }
 
-impl CommandTarget {
-    /// Touches nothing yet; `name` is the sink's.
-    pub fn new(name: String, policy: CommandSink) -> Self {
+impl SinkTarget for CommandTarget {
+    type Config = CommandSink;
+
+    fn new(name: &str, policy: CommandSink) -> Self {
+        let name = name.to_owned();
         Self(Arc::new(CommandInner { name, policy }))
     }
 }

@@ -1,16 +1,17 @@
 //! One key of a file of assignments, as systemd's `EnvironmentFile=` and a shell's `.` read it.
 //!
 //! Knows how the file is read, edited and written back without losing what others change in it;
-//! what an assignment is, [`text`] knows. Whoever edits the file with another program at the very
-//! moment is noticed, and the edit is given up, but for the instant of the rename itself.
+//! what an assignment is, [`text`] knows. If another program edits the file at the same time, this is
+//! noticed and our edit is given up; only the instant of the rename itself is not covered.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
-use rotator_core::config::EnvFileSink;
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
+use rotator_core::config::{EnvFileSink, FileAccess, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
 use rotator_core::secret::Token;
 use text::{TextError, Value};
@@ -22,10 +23,22 @@ pub mod text;
 /// A sink of `type = "env-file"`.
 pub struct EnvFileTarget(Arc<EnvFileSink>);
 
-impl EnvFileTarget {
-    /// Touches nothing yet.
-    pub fn new(policy: EnvFileSink) -> Self {
+impl SinkTarget for EnvFileTarget {
+    type Config = EnvFileSink;
+
+    fn new(_name: &str, policy: EnvFileSink) -> Self {
         Self(Arc::new(policy))
+    }
+
+    fn of_released(sink_type: &str, target: &str) -> Option<Self> {
+        // A path may have spaces, a key has none.
+        let (path, key) = target.rsplit_once(' ')?;
+        let policy = EnvFileSink {
+            path: PathBuf::from(path),
+            key: key.to_owned(),
+            access: FileAccess::default(),
+        };
+        (sink_type == policy.type_name()).then(|| Self::new("", policy))
     }
 }
 
@@ -54,7 +67,7 @@ impl Sink for EnvFileTarget {
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
         blocking(move || {
-            // Another account may be writing this very file: its temporary file is no left-over.
+            // Another account may be writing this very file: its temporary file is in use.
             if let Ok(_lock) = DirectoryLock::acquire(&policy.path) {
                 atomic_file::clean_up(&policy.path, &policy.access);
             }
@@ -65,7 +78,8 @@ impl Sink for EnvFileTarget {
 
 fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
     atomic_file::preflight(&policy.path, &policy.access)?;
-    // Whether it can be locked at all. That another holds it now says nothing of later.
+    // Whether it can be locked at all. That another process holds the lock now says nothing about
+    // later.
     DirectoryLock::try_acquire(&policy.path)?;
     let (current, _) = current(policy)?;
     let rehearsed = Token::try_new("preflight").expect("it has the form of a token");
@@ -81,7 +95,7 @@ fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
     atomic_file::replace(&policy.path, &edited, &policy.access, expect)
 }
 
-/// What the file holds, none being the same as an empty one, and what must still be so at the
+/// What the file holds (a missing file counts as empty), and what must still be true of it at the
 /// rename.
 fn current(policy: &EnvFileSink) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkError> {
     match atomic_file::read(&policy.path, text::LARGEST as u64)? {
@@ -112,7 +126,7 @@ fn compare(policy: &EnvFileSink, found: &FileContent) -> ReadBack {
             Ok(Some(why)) => ReadBack::Other(why),
             Err(error) => ReadBack::Unreadable(error),
         },
-        // Not `Other`: what its readers make of it cannot be told, and it may be a token.
+        // Not `Other`: it is unknown what its readers make of it, and it may be a token.
         Err(error) => ReadBack::Unreadable(unfit(policy, &error)),
     }
 }

@@ -1,32 +1,43 @@
 //! A file that holds the token and nothing else.
 //!
-//! Knows what belongs in the file; how it gets there is [`super::atomic_file`]'s business.
+//! Knows what belongs in the file; [`super::atomic_file`] knows how it gets there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, Expect, FileContent, FileRead};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
-use rotator_core::config::{FileSink, SinkConfig};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
+use rotator_core::config::{FileAccess, FileSink, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
 use rotator_core::secret::{Token, TokenFormError};
 
 #[cfg(test)]
 mod tests;
 
-/// More than any token with whatever was put around it by mistake.
+/// More than any token, even with text around it by mistake. In bytes.
 const LARGEST: u64 = 64 * 1024;
 
 /// A sink of `type = "file"`.
 pub struct FileTarget(Arc<FileSink>);
 
-impl FileTarget {
-    /// Touches nothing yet.
-    pub fn new(mut policy: FileSink) -> Self {
+impl SinkTarget for FileTarget {
+    type Config = FileSink;
+
+    fn new(_name: &str, mut policy: FileSink) -> Self {
         // The mode where the policy is silent: an existing file's wider one is not kept.
         policy.access = policy.access();
         Self(Arc::new(policy))
+    }
+
+    fn of_released(sink_type: &str, target: &str) -> Option<Self> {
+        let policy = FileSink {
+            path: PathBuf::from(target),
+            access: FileAccess::default(),
+            trailing_newline: false,
+        };
+        (sink_type == policy.type_name()).then(|| Self::new("", policy))
     }
 }
 
@@ -76,7 +87,7 @@ fn look(policy: &FileSink) -> ReadBack {
 }
 
 /// The bytes must be those that we would write, and so must mode, owner and group where the policy
-/// sets them: whatever differs is delivered again.
+/// sets them: a file that differs is delivered again.
 fn compare(policy: &FileSink, found: &FileContent) -> ReadBack {
     let token = match content(&found.bytes, policy) {
         Ok(token) => token,

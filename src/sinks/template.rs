@@ -1,15 +1,15 @@
 //! A file of the operator's own shape, with tokens in it: this account's, and those of others that
 //! it names.
 //!
-//! Always rendered whole and put there like any file ([`super::atomic_file`]). The token cannot be
-//! read out of it, so what is there is known by its bytes: as long as they are those of the last
-//! rendering, it holds the tokens of that one. What this does not know: which tokens are newer; it
-//! writes those it is handed.
+//! Always rendered whole and written like any file ([`super::atomic_file`]). The token cannot be read
+//! out of it, so its content is known by its bytes: as long as they are those of the last rendering,
+//! it holds the tokens of that one. What this does not know: which tokens are newer; it writes those
+//! that it is given.
 
 use std::sync::Arc;
 
 use super::atomic_file::{self, Expect, FileContent, FileRead};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
 use rotator_core::config::TemplateSink;
 use rotator_core::event::{DeliveryReceipt, PeerToken};
 use rotator_core::secret::Fingerprint;
@@ -21,9 +21,10 @@ mod tests;
 /// A sink of `type = "template"`.
 pub struct TemplateTarget(Arc<TemplateSink>);
 
-impl TemplateTarget {
-    /// Touches nothing yet.
-    pub fn new(policy: TemplateSink) -> Self {
+impl SinkTarget for TemplateTarget {
+    type Config = TemplateSink;
+
+    fn new(_name: &str, policy: TemplateSink) -> Self {
         Self(Arc::new(policy))
     }
 }
@@ -37,13 +38,13 @@ impl Sink for TemplateTarget {
     async fn deliver(
         &self,
         delivery: &Delivery<'_>,
-        around: SinkContext<'_>,
+        context: SinkContext<'_>,
     ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let missing = policy
             .accounts
             .iter()
-            .find(|name| !around.peers.contains_key(*name));
+            .find(|name| !context.peers.contains_key(*name));
         if let Some(account) = missing {
             return Err(SinkError::NoPeer {
                 account: account.clone(),
@@ -57,14 +58,14 @@ impl Sink for TemplateTarget {
         let values = Values {
             account: delivery.account,
             own: &own,
-            others: around.peers,
+            others: context.peers,
         };
         let text = policy.template.render(&values);
         let text = text.map_err(|error| SinkError::Template {
             why: error.to_string(),
         })?;
         let version = Fingerprint::of(&text).to_string();
-        let peers = around.peers.iter().map(|(name, shown)| {
+        let peers = context.peers.iter().map(|(name, shown)| {
             let (generation, fingerprint) = (shown.generation, shown.token.fingerprint());
             (
                 name.clone(),
@@ -84,10 +85,10 @@ impl Sink for TemplateTarget {
         })
     }
 
-    async fn read_back(&self, around: SinkContext<'_>) -> ReadBack {
+    async fn read_back(&self, context: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
         match blocking(move || (atomic_file::read(&policy.path, LARGEST as u64), policy)).await {
-            (Ok(FileRead::File(found)), policy) => compare(&policy, &found, around),
+            (Ok(FileRead::File(found)), policy) => compare(&policy, &found, context),
             (Ok(FileRead::Absent), _) => ReadBack::Absent,
             (Ok(FileRead::TooLarge), _) => ReadBack::Other("a file larger than 1 MiB".to_owned()),
             (Err(error), _) => ReadBack::Unreadable(error),
@@ -100,8 +101,8 @@ impl Sink for TemplateTarget {
     }
 }
 
-fn compare(policy: &TemplateSink, found: &FileContent, around: SinkContext<'_>) -> ReadBack {
-    if !around.left_it_as(&Fingerprint::of(&found.bytes).to_string()) {
+fn compare(policy: &TemplateSink, found: &FileContent, context: SinkContext<'_>) -> ReadBack {
+    if !context.left_it_as(&Fingerprint::of(&found.bytes).to_string()) {
         return ReadBack::Other("a file that is not as it was rendered last".to_owned());
     }
     match atomic_file::drift(&policy.access, &found.metadata) {

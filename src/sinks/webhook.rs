@@ -1,8 +1,8 @@
 //! A token as a signed HTTP request, by the Standard Webhooks rules.
 //!
-//! One try a call, one request a try: no retries, no redirects. The token is in the body only. What
-//! this does not know: whether the receiver kept what it answered 2xx to, unless `receipt =
-//! "fingerprint"` makes it say so.
+//! One request for each delivery: no retries, no redirects. The token is in the body only. What this
+//! does not know: whether the receiver kept what it answered 2xx to, unless `receipt =
+//! "fingerprint"` makes it prove that.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 use url::Host;
 
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, blocking, message};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking, message};
 use crate::failpoint;
 use crate::secret_source;
 use rotator_core::config::{Receipt, WebhookSink};
@@ -23,7 +23,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-/// An answer that proves receipt is a few dozen bytes.
+/// In bytes. An answer that proves receipt is a few dozen.
 const LARGEST_ANSWER: usize = 64 * 1024;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -38,13 +38,17 @@ struct WebhookInner {
     policy: WebhookSink,
 }
 
-impl WebhookTarget {
-    /// Touches nothing yet; `name` is the sink's.
-    pub fn new(name: String, policy: WebhookSink) -> Self {
+impl SinkTarget for WebhookTarget {
+    type Config = WebhookSink;
+
+    fn new(name: &str, policy: WebhookSink) -> Self {
+        let name = name.to_owned();
         Self(Arc::new(WebhookInner { name, policy }))
     }
+}
 
-    /// The signing key, read afresh.
+impl WebhookTarget {
+    /// The signing key. Read for each delivery, so that a new one needs no restart.
     async fn key(&self) -> Result<Key, SinkError> {
         let inner = Arc::clone(&self.0);
         blocking(move || {
@@ -102,7 +106,7 @@ impl Sink for WebhookTarget {
 }
 
 impl WebhookInner {
-    /// The policy has checked it; looked at again where a token is at stake.
+    /// The policy has checked it; checked again, because a token is about to be sent.
     fn check_address(&self) -> Result<(), SinkError> {
         let url = self.policy.url.expose();
         let loopback = match url.host() {
@@ -120,7 +124,7 @@ impl WebhookInner {
         }
     }
 
-    /// The headers of the policy. Those that make the request what it is are not for it to set.
+    /// The headers of the policy, which may not set those that make the request what it is.
     fn own_headers(&self) -> Result<HeaderMap, SinkError> {
         const OURS: [&str; 7] = [
             "webhook-id",

@@ -17,6 +17,7 @@ use rotator_core::journal::{Entry, Journal, JournalError, Stream};
 pub use store::VerifiedStream;
 use store::{Append, Store};
 
+mod chain;
 mod store;
 
 /// Requests that may wait; more senders than that wait to be let in.

@@ -35,12 +35,11 @@ impl Layers {
         modules.map(|module| [self.library, module].map(str::to_owned))
     }
 
-    /// The modules of `known`, as paths.
+    /// Imports that exist, as paths. An exception in `sideways` is one too, else it is not needed.
     pub fn known_arrows(&self) -> impl Iterator<Item = (String, String)> {
         let path = |module: &str| format!("{}::{module}", self.library);
-        self.known
-            .iter()
-            .map(move |(from, to)| (path(from), path(to)))
+        let known = self.known.iter().chain(self.sideways);
+        known.map(move |(from, to)| (path(from), path(to)))
     }
 
     /// Whether `from` may import `to`, both modules at the crate's root.

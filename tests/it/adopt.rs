@@ -222,7 +222,7 @@ async fn an_adopted_token_is_left_alone_again_and_what_is_not_foreign_is_not_tak
     let (large, absent) = (house.path("large"), house.path("absent"));
     for (args, code, why) in [
         (vec!["adopt", "nobody"], 2, "no account `nobody`"),
-        (vec!["adopt", "ivr", "no-hex"], 2, "is no fingerprint"),
+        (vec!["adopt", "ivr", "no-hex"], 2, "is not a fingerprint"),
         (
             vec!["adopt", "ivr", &current, "--yes"],
             1,

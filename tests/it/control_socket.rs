@@ -1,7 +1,7 @@
 //! The control socket of the real daemon, spoken to by whoever may and should not: it goes on
 //! answering, gives no secret away, and spends bounded time and memory on them.
 //!
-//! The same requests go to the routes alone in `src/hostile/control.rs`, there with generated ones.
+//! The same requests go to the routes alone in `src/fuzz_properties/control.rs`, there with generated ones.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -1,7 +1,7 @@
 //! The crash matrix: the real binary stops dead before and after each of its effects on the
 //! outside, is started again, and nothing was ever broken.
 //!
-//! Each scenario is played once to have its effects written down (`src/effect.rs`). Then, for each
+//! Each scenario is played once to have its effects written down (`src/failpoint.rs`). Then, for each
 //! of them, it is played from the beginning with a process that aborts right there; a restart runs
 //! to rest. Readers look at the sinks all the time; the stand-in's record, the receiver, the
 //! mailbox and the journal are asked at the moment of death and at rest. Each third case crashes a

@@ -371,9 +371,9 @@ async fn commands_that_run_by_themselves_keep_the_penalty_of_their_app_too() {
     }
     let online = house.run(["check", "--online"]);
     assert!(
-        online.err.contains(
-            "ivr-1: login to RingEX not tried: it asked that this app be left alone until "
-        )
+        online
+            .err
+            .contains("ivr-1: login to RingEX not tried: it refuses logins of this app until ")
     );
     // Another app is not concerned.
     house.ringcx.set_app("another-app", APP_SECRET);

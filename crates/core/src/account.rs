@@ -6,10 +6,10 @@
 //! does not know the policy or the time.
 //!
 //! ```text
-//!             Verified        all required sinks Proved      the next one is Promoted       absent from a list
-//!  Minted ──▶ (pending) ──▶ (pending, verified) ──▶ current ──────────────▶ previous ──────────────▶ retired
-//!                 │ Abandoned                          │ TokenLost             ▲                        │
-//!                 └────────────────────────────────────┼──────────────────────┘◀────── Reappeared ────┘
+//!             Verified        all required sinks Proved   the next is Promoted   absent from a list
+//!  Minted ──▶ (pending) ──▶ (pending, verified) ──▶ current ─────────▶ previous ─────────▶ retired
+//!                 │ Abandoned                          │ TokenLost        ▲                   │
+//!                 └────────────────────────────────────┼──────────────────┘◀── Reappeared ────┘
 //!                                                      └──▶ lost ── Reappeared ──▶ current or previous
 //! ```
 
@@ -32,8 +32,8 @@ pub use proof::{Minted, Proved, Verified};
 /// How many retired or lost generations are remembered, to know their tokens again.
 const RETIRED_KEPT: usize = 64;
 
-/// How long a login counts for a limit of so many a minute. The server counts from when it hears of
-/// it, which is later than when it is written down here: hence the second.
+/// How long a login counts towards a limit of logins a minute. The server counts from when the
+/// request arrives, which is later than when it is recorded here: hence the extra second.
 pub const LOGIN_WINDOW: TimeDelta = TimeDelta::seconds(61);
 
 /// A clock that was set back by less than this makes no difference.
@@ -84,7 +84,7 @@ pub struct AccountState {
     pub open_delete: Option<Fingerprint>,
 }
 
-/// One login of the account.
+/// One login of the account. Another user or platform in the policy begins another epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoginEpoch {
@@ -92,7 +92,7 @@ pub struct LoginEpoch {
     pub username: String,
     /// Its platform; empty for a login by RingEX.
     pub platform_id: String,
-    /// Since when.
+    /// When the policy first had it.
     pub since: DateTime<Utc>,
 }
 
@@ -113,9 +113,9 @@ pub struct RingexUse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
-    /// Its number.
+    /// Its number, counted in this account.
     pub number: GenerationNo,
-    /// Its token.
+    /// Fingerprint of its token.
     pub fingerprint: Fingerprint,
     /// Which of [`AccountState::lines`] it belongs to.
     pub line: usize,
@@ -131,7 +131,7 @@ pub struct Generation {
     pub superseded_at: Option<DateTime<Utc>>,
     /// Why it will never become current, or is so no longer though nothing took its place.
     pub set_aside: Option<String>,
-    /// A delete was sent.
+    /// A delete was sent at least once; whether it worked the next list tells.
     pub delete_sent: bool,
     /// When it was seen to be gone, and by whose hand.
     pub retired: Option<(DateTime<Utc>, RetiredBy)>,
@@ -175,7 +175,7 @@ pub struct ForeignToken {
     pub first_seen_at: DateTime<Utc>,
     /// When the first of ours after it was promoted.
     pub superseded_at: Option<DateTime<Utc>>,
-    /// A delete was sent.
+    /// A delete was sent at least once; whether it worked the next list tells.
     pub delete_sent: bool,
     /// An operator put it under the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,7 +186,7 @@ pub struct ForeignToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adoption {
-    /// When.
+    /// When the operator adopted it.
     pub at: DateTime<Utc>,
     /// How many bytes it has.
     pub length: usize,
@@ -238,23 +238,23 @@ pub struct AmbiguousMint {
 pub struct SinkRecord {
     /// The `type` of the policy, such as `file`.
     pub sink_type: String,
-    /// Where it is.
+    /// Where it is, as [`FileTarget`] reads it: a path, a path and a key, a host.
     pub target: String,
     /// Since when it has been managed.
     pub bound_at: DateTime<Utc>,
     /// The newest generation ever sent there. A sink never goes back behind it.
     pub intended: Option<GenerationNo>,
-    /// What became of that.
+    /// What became of that delivery.
     pub last_delivery: LastDelivery,
     /// The newest generation that was proved there, and when.
     pub proved: Option<(GenerationNo, DateTime<Utc>)>,
-    /// Nothing is sent until someone acts.
+    /// Nothing is sent until an operator acts.
     pub parked: bool,
     /// It no longer held what it should, since then.
     pub drifted: Option<(DateTime<Utc>, String)>,
     /// The newest delivery was taken, and whether the token is there was not tried yet.
     pub awaits_proof: bool,
-    /// Those who read it are to be told of this generation, once it is proved.
+    /// The consumer is to be notified of this generation, once it is proved.
     pub notify_owed: Option<GenerationNo>,
     /// The generation its consumer says it uses, and when it was first seen to say so.
     pub acknowledged: Option<(GenerationNo, DateTime<Utc>)>,
@@ -268,13 +268,13 @@ pub struct SinkRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastDelivery {
-    /// There was none.
+    /// Nothing was ever delivered.
     Never,
     /// Intended, outcome not recorded: the sink may hold it.
     Open,
-    /// Taken.
+    /// The sink took it.
     Done,
-    /// Not taken, or perhaps.
+    /// It was not taken, or that is not known.
     Failed(Outcome),
 }
 
@@ -286,13 +286,13 @@ pub struct Failure {
     pub since: DateTime<Utc>,
     /// The last one.
     pub last: DateTime<Utc>,
-    /// The incident it makes.
+    /// The kind of incident that it opens.
     pub incident: IncidentKind,
-    /// What went wrong.
+    /// The error as text, without secrets.
     pub error: String,
-    /// How many in a row.
+    /// Failures in a row.
     pub count: u32,
-    /// Not before then.
+    /// It is not tried again before then.
     pub next_attempt_at: DateTime<Utc>,
     /// For a rejected login: the tag of the secret that was rejected.
     pub rejected: Option<SecretTag>,
@@ -302,7 +302,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockTrouble {
-    /// Since when.
+    /// When they were first seen to disagree.
     pub since: DateTime<Utc>,
     /// Local minus server.
     pub skew_seconds: i64,
@@ -312,11 +312,11 @@ pub struct ClockTrouble {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenLoss {
-    /// Which.
+    /// The generation whose token vanished.
     pub generation: GenerationNo,
-    /// When.
+    /// When it was seen to be gone.
     pub at: DateTime<Utc>,
-    /// What showed it.
+    /// The answer of RingCX that showed it.
     pub evidence: String,
 }
 
@@ -413,7 +413,7 @@ impl AccountState {
         [self.current(), self.pending()]
             .into_iter()
             .flatten()
-            .map(|it| it.fingerprint)
+            .map(|generation| generation.fingerprint)
             .collect()
     }
 

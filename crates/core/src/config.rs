@@ -10,15 +10,13 @@ use std::time::Duration;
 use crate::secret::SecretSource;
 
 mod consumer;
-mod kind;
 mod login;
 mod sinks;
 mod time_zone;
 
 pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
-pub use kind::{SinkConfig, SinkKind};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
-pub use sinks::{AuthConfigSink, CommandInput, CommandSink, DEFAULT_MODE, PeerSink, TemplateSink};
+pub use sinks::*; // so that a new kind of sink changes nothing here
 pub use time_zone::TimeZone;
 
 /// A whole, valid policy.
@@ -219,128 +217,6 @@ pub struct Retry {
     pub max: Duration,
     /// The wait after a login answered 401 or 403.
     pub rejected_login: Duration,
-}
-
-/// One `[[account.sink]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SinkPolicy {
-    /// Unique in its account, `[a-z0-9][a-z0-9-]{0,62}`.
-    pub name: String,
-    /// Whether promotion and retirement wait for it.
-    pub required: bool,
-    /// What it is.
-    pub kind: SinkKind,
-    /// What is run once its file is proved.
-    pub notify: Option<Notify>,
-    /// Where its consumer says which token it uses.
-    pub acknowledge: Option<Acknowledge>,
-}
-
-/// Who may read a file.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct FileAccess {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    /// Name or id.
-    pub owner: Option<String>,
-    /// Name or id.
-    pub group: Option<String>,
-}
-
-/// `type = "file"`
-#[derive(Clone, Debug, PartialEq)]
-pub struct FileSink {
-    /// Absolute.
-    pub path: PathBuf,
-    /// `mode` is 0600 where the policy is silent.
-    pub access: FileAccess,
-    /// Whether a `\n` ends the file.
-    pub trailing_newline: bool,
-}
-
-/// `type = "env-file"`
-#[derive(Clone, Debug, PartialEq)]
-pub struct EnvFileSink {
-    /// Absolute.
-    pub path: PathBuf,
-    /// `[A-Za-z_][A-Za-z0-9_]*`
-    pub key: String,
-    /// Kept as they are where the policy is silent; a new file is 0600.
-    pub access: FileAccess,
-}
-
-/// `type = "webhook"`
-#[derive(Clone, Debug, PartialEq)]
-pub struct WebhookSink {
-    /// https, or http on loopback.
-    pub url: WebhookUrl,
-    /// The signing key: `whsec_<base64>`, or raw bytes.
-    pub secret: SecretSource,
-    /// Sent with every request. Values may be secret: never shown.
-    pub headers: Vec<(String, HeaderSecret)>,
-    /// For a whole try.
-    pub timeout: Duration,
-    /// What counts as having arrived.
-    pub receipt: Receipt,
-}
-
-/// A webhook's address. Path and query may be a secret, so it shows as scheme, host and port only.
-#[derive(Clone, PartialEq)]
-pub struct WebhookUrl(url::Url);
-
-impl WebhookUrl {
-    /// Takes an address that was checked.
-    pub fn new(url: url::Url) -> Self {
-        Self(url)
-    }
-
-    /// The whole address. Every call is a place to check for leaks.
-    pub fn expose(&self) -> &url::Url {
-        &self.0
-    }
-}
-
-impl fmt::Display for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.origin().ascii_serialization())
-    }
-}
-
-impl fmt::Debug for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A header's value, which may be a secret.
-#[derive(Clone, PartialEq)]
-pub struct HeaderSecret(String);
-
-impl HeaderSecret {
-    /// Takes a value that was checked.
-    pub fn new(value: String) -> Self {
-        Self(value)
-    }
-
-    /// The value. Every call is a place to check for leaks.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for HeaderSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-/// What counts as a webhook having arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// Any 2xx.
-    Status,
-    /// 2xx with JSON whose `fingerprint` is the token's.
-    Fingerprint,
 }
 
 /// `[alerts]`

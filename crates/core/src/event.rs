@@ -1,17 +1,35 @@
 //! The vocabulary: everything that can happen to an account and its tokens.
 //!
 //! The journal keeps these, [`crate::account::AccountState`] is their fold, `history` prints them.
-//! They hold fingerprints, never tokens. A variant that is already in somebody's journal is never
+//! They hold fingerprints, never tokens. A variant that was ever written to a journal is never
 //! renamed and never loses a field; new fields take `#[serde(default)]`.
+//!
+//! One row of a journal, as `history --json` shows it:
+//!
+//! ```json
+//! {"kind":"delivered","sink":"crm","generation":7}
+//! ```
+//!
+//! A new event is a variant here, a row of the table in `event/kind.rs`, and an arm of the fold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{Fingerprint, SecretTag};
+
+mod backoff_key;
+mod delivery;
+mod incident_kind;
+mod kind;
+mod subject;
+
+pub use backoff_key::{BackoffKey, UnknownBackoffKey};
+pub use delivery::{DeliveryReceipt, PeerToken};
+pub use incident_kind::IncidentKind;
+pub use kind::{EventKind, Level};
 
 /// Counts an account's tokens from 1, in the order in which they were meant to be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,14 +59,14 @@ pub enum Event {
     /// A RingEX access token is about to be asked for. Counted against the limit of the RingEX app,
     /// across restarts and accounts.
     RingexAttempted {
-        /// The app.
+        /// Client id of the RingEX app.
         client_id: String,
     },
-    /// RingEX asks that the app be left alone; a request before then may prolong that.
+    /// RingEX asked for a pause of this app; a request before its end may prolong it.
     RingexQuiet {
-        /// The app.
+        /// Client id of the RingEX app.
         client_id: String,
-        /// Not before then.
+        /// No request is sent before then.
         until: DateTime<Utc>,
     },
     /// A login is about to be sent to RingCX. Counted against `logins-per-minute`, across restarts
@@ -61,18 +79,18 @@ pub enum Event {
     },
     /// Tokens on the server that are not ours and were not there before.
     ForeignSeen {
-        /// Which.
+        /// The new ones only.
         fingerprints: BTreeSet<Fingerprint>,
     },
     /// Foreign tokens that are no longer on the server.
     ForeignGone {
-        /// Which.
+        /// Those that are gone.
         fingerprints: BTreeSet<Fingerprint>,
     },
     /// An operator put a foreign token under the policy: from here on it ages like one of ours.
     /// Where it was adopted before, this takes the place of that.
     Adopted {
-        /// Which.
+        /// The adopted token.
         fingerprint: Fingerprint,
         /// How many bytes it has: with the fingerprint that is enough to find it in a file.
         length: usize,
@@ -84,14 +102,14 @@ pub enum Event {
     },
     /// An adopted token is seen elsewhere than before.
     AdoptedHeld {
-        /// Which.
+        /// The adopted token.
         fingerprint: Fingerprint,
         /// Where: names of sinks, and paths.
         held_by: BTreeSet<String>,
     },
     /// An operator took a foreign token out of the policy again.
     Disowned {
-        /// Which.
+        /// The token that was adopted before.
         fingerprint: Fingerprint,
     },
     /// A mint is about to be sent. Until its outcome is recorded it is unknown.
@@ -103,25 +121,25 @@ pub enum Event {
     },
     /// The intended mint made this token.
     Minted {
-        /// Which generation it is.
+        /// Its generation, as the intent had it.
         generation: GenerationNo,
-        /// Its fingerprint.
+        /// Fingerprint of the new token.
         fingerprint: Fingerprint,
-        /// How we learnt of it.
+        /// Whether the answer or the list showed it.
         how: MintSource,
     },
     /// The mint request never left this machine.
     MintFailed {
         /// The generation it was to become.
         generation: GenerationNo,
-        /// Why.
+        /// The cause, without secrets.
         error: String,
     },
     /// The mint may or may not have happened; the list will tell.
     MintUnknown {
         /// The generation it was to become.
         generation: GenerationNo,
-        /// What was seen instead of a token.
+        /// The answer or the error that came instead of a token.
         error: String,
     },
     /// Nothing new is on the server: the mint is given up, but its token may still arrive.
@@ -135,7 +153,7 @@ pub enum Event {
     MintAmbiguous {
         /// The generation it was to become.
         generation: GenerationNo,
-        /// The tokens that one of which may be ours. They count as foreign.
+        /// The tokens one of which may be ours. They count as foreign.
         candidates: BTreeSet<Fingerprint>,
     },
     /// The time in which a lost mint could arrive late is over.
@@ -145,91 +163,91 @@ pub enum Event {
     },
     /// The token lists itself and makes a real API call.
     Verified {
-        /// Which.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// The token will not be published and is to be deleted.
     Abandoned {
-        /// Which.
+        /// Generation of the token.
         generation: GenerationNo,
-        /// Why.
+        /// The cause, without secrets.
         reason: String,
     },
     /// A sink is managed from here on.
     SinkBound {
-        /// Its name.
+        /// Sink name, as in the policy.
         sink: String,
-        /// `file`, `env-file`, `webhook`.
+        /// The `type` in the policy, such as `env-file`.
         sink_type: String,
-        /// Where it is, in words without secrets: a path, a path and key, a host. Another target is
-        /// another sink.
+        /// Where it is, without secrets: a path, a path and a key, a host. A sink with another
+        /// target is another sink. Example: `/etc/crm/env RINGCX_TOKEN`.
         target: String,
     },
     /// A sink was taken out of the policy and no longer counts.
     SinkReleased {
-        /// Its name.
+        /// Sink name, as in the policy.
         sink: String,
     },
     /// A delivery is about to begin. Until its outcome is recorded the sink may hold this
     /// generation.
     DeliveryIntended {
-        /// To where.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// The sink took the token.
     Delivered {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
-        /// What the sink said of it.
+        /// What the sink answered.
         #[serde(default, skip_serializing_if = "DeliveryReceipt::is_plain")]
         taken: DeliveryReceipt,
     },
     /// The sink did not take the token, or may not have.
     DeliveryFailed {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
-        /// Whether it may hold the token all the same.
+        /// Whether it may hold the token nevertheless.
         outcome: Outcome,
         /// Nothing more is sent until the policy is reloaded or an operator asks.
         parked: bool,
-        /// What the sink said, in words without secrets.
+        /// The answer of the sink, without secrets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
     /// The sink was seen to hold the token, and what it holds was used.
     Proved {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// A sink that was proved no longer holds what it held.
     Drifted {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
         /// The generation it should hold.
         generation: GenerationNo,
-        /// What was found, in words without secrets.
+        /// What it holds instead, without secrets.
         found: String,
     },
-    /// Those who read this sink are to be told, once it is seen to hold this generation.
+    /// The consumer of this sink is to be notified, once the sink is seen to hold this generation.
     NotifyOwed {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
     },
-    /// They were told.
+    /// The consumer was notified.
     Notified {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// Of what.
+        /// Generation of the token.
         generation: GenerationNo,
         /// What was printed, cut short and without secrets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,57 +255,57 @@ pub enum Event {
     },
     /// The consumer of this sink says which generation it uses.
     Acknowledged {
-        /// Which sink.
+        /// Sink name, as in the policy.
         sink: String,
-        /// What.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// Every required sink is proved: this generation is the current one.
     Promoted {
-        /// Which.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// A delete is about to be sent.
     DeleteIntended {
-        /// Which token.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
         /// Its generation, where it is ours.
         generation: Option<GenerationNo>,
-        /// Why it may go.
+        /// Why it may be deleted, as shown to operators.
         because: String,
     },
     /// The token was seen to be gone.
     Retired {
-        /// Which token.
+        /// Fingerprint of the token.
         fingerprint: Fingerprint,
         /// Its generation, where it is ours.
         generation: Option<GenerationNo>,
-        /// Whose hand it was.
+        /// Who deleted it.
         by: RetiredBy,
     },
     /// The current or pending token vanished from the server by another's hand.
     TokenLost {
-        /// Which.
+        /// Generation of the token.
         generation: GenerationNo,
-        /// What showed it.
+        /// The answer of RingCX that showed it.
         evidence: String,
     },
     /// A token taken for gone is on the server again.
     Reappeared {
-        /// Which.
+        /// Generation of the token.
         generation: GenerationNo,
     },
     /// Something did not work; this says when it is tried again.
     AttemptFailed {
-        /// What is held back until then.
+        /// The work that is held back until then.
         lane: BackoffKey,
         /// The incident it belongs to.
         incident: IncidentKind,
-        /// What went wrong, in words without secrets.
+        /// The error as text, without secrets.
         error: String,
         /// How many times in a row, this one included.
         failures: u32,
-        /// Not before then.
+        /// It is not tried again before then.
         next_attempt_at: DateTime<Utc>,
         /// For a rejected login: the tag of the secret that was rejected.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,14 +313,14 @@ pub enum Event {
     },
     /// What had failed works again.
     LaneCleared {
-        /// What is no longer held back.
+        /// The work that may be done again.
         lane: BackoffKey,
     },
     /// A hold is lifted before its time: nothing is known to work yet, but it may be tried.
     HoldLifted {
-        /// What is no longer held back.
+        /// The work that may be done again.
         lane: BackoffKey,
-        /// By what.
+        /// What lifted it.
         by: ReleaseCause,
     },
     /// The local clock and the server's are too far apart to judge ages; nothing is deleted
@@ -313,41 +331,6 @@ pub enum Event {
     },
     /// The clocks agree again.
     ClockAgreed,
-}
-
-/// What a sink said of a token that it took, beyond that it did. The journal remembers it for the
-/// sink, which has no memory of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryReceipt {
-    /// The state that it left its target in, for a sink that can tell that state again but not read
-    /// the token out of it: the SHA-256 of a rendered file, the `updatedTime` of an auth config.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// How it is known that the token is there, where a sink has more than one way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<String>,
-    /// What a program printed, cut short and without secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The tokens of other accounts that went there with it, by account.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub peers: BTreeMap<String, PeerToken>,
-}
-
-impl DeliveryReceipt {
-    /// Whether there is nothing to be said.
-    pub fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Another account's token in a sink of this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerToken {
-    /// Its generation, counted in that account.
-    pub generation: GenerationNo,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
 }
 
 /// How we learnt of a minted token.
@@ -372,13 +355,13 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Whose hand deleted a token.
+/// Who deleted a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetiredBy {
-    /// Ours.
+    /// The daemon, or an operator through it.
     Us,
-    /// Someone else's.
+    /// Someone else: it was gone before the daemon deleted it.
     Another,
 }
 
@@ -392,136 +375,4 @@ pub enum ReleaseCause {
     Reload,
     /// The password, or another secret of the login, is another one.
     SecretChanged,
-}
-
-/// A kind of work with a back-off of its own, so that one that fails holds up no other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BackoffKey {
-    /// Logging in: without it nothing can be minted.
-    Login,
-    /// Asking the server anything at all.
-    Server,
-    /// Preflight, mint, verify.
-    Rotation,
-    /// Delete.
-    Retirement,
-    /// Delivering to, and proving, one sink.
-    Sink(String),
-    /// Telling those who read one sink.
-    Notify(String),
-}
-
-impl fmt::Display for BackoffKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Login => f.write_str("login"),
-            Self::Server => f.write_str("server"),
-            Self::Rotation => f.write_str("rotation"),
-            Self::Retirement => f.write_str("retirement"),
-            Self::Sink(name) => write!(f, "sink:{name}"),
-            Self::Notify(name) => write!(f, "notify:{name}"),
-        }
-    }
-}
-
-/// The text names no lane.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no lane")]
-pub struct UnknownBackoffKey(String);
-
-impl FromStr for BackoffKey {
-    type Err = UnknownBackoffKey;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (text, text.split_once(':')) {
-            ("login", _) => Ok(Self::Login),
-            ("server", _) => Ok(Self::Server),
-            ("rotation", _) => Ok(Self::Rotation),
-            ("retirement", _) => Ok(Self::Retirement),
-            (_, Some(("sink", name))) => Ok(Self::Sink(name.to_owned())),
-            (_, Some(("notify", name))) => Ok(Self::Notify(name.to_owned())),
-            _ => Err(UnknownBackoffKey(text.to_owned())),
-        }
-    }
-}
-
-impl Serialize for BackoffKey {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for BackoffKey {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
-
-/// The kinds of incident an operator is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IncidentKind {
-    /// RingCX or RingEX refused the login's secrets, or its user.
-    LoginRejected,
-    /// The login could not be made for any other reason.
-    LoginFailed,
-    /// RingCX wants the password changed.
-    PasswordResetRequired,
-    /// A required sink could not take a token, so none was minted.
-    PreflightFailed,
-    /// No token could be minted.
-    MintFailed,
-    /// A mint's outcome is unknown and cannot be told from the list.
-    MintUnknown,
-    /// `max-live` of our tokens are alive.
-    MintCapped,
-    /// A minted token never worked.
-    VerifyFailed,
-    /// A sink does not take the token.
-    SinkFailed,
-    /// A sink no longer held the token.
-    SinkDrifted,
-    /// Those who read a sink could not be told of its new token.
-    NotifyFailed,
-    /// The consumer of a sink has not said in time that it uses the new token.
-    AcknowledgementLate,
-    /// The current token vanished.
-    TokenLost,
-    /// An old token could not be deleted.
-    RetireFailed,
-    /// A rotation is due for too long.
-    RotationOverdue,
-    /// A retirement is due for too long.
-    RetirementOverdue,
-    /// The local clock and the server's are too far apart.
-    ClockDisagrees,
-    /// The policy could not be loaded again.
-    ReloadFailed,
-}
-
-impl fmt::Display for IncidentKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LoginRejected => "login-rejected",
-            Self::LoginFailed => "login-failed",
-            Self::PasswordResetRequired => "password-reset-required",
-            Self::PreflightFailed => "preflight-failed",
-            Self::MintFailed => "mint-failed",
-            Self::MintUnknown => "mint-unknown",
-            Self::MintCapped => "mint-capped",
-            Self::VerifyFailed => "verify-failed",
-            Self::SinkFailed => "sink-failed",
-            Self::SinkDrifted => "sink-drifted",
-            Self::NotifyFailed => "notify-failed",
-            Self::AcknowledgementLate => "acknowledgement-late",
-            Self::TokenLost => "token-lost",
-            Self::RetireFailed => "retire-failed",
-            Self::RotationOverdue => "rotation-overdue",
-            Self::RetirementOverdue => "retirement-overdue",
-            Self::ClockDisagrees => "clock-disagrees",
-            Self::ReloadFailed => "reload-failed",
-        })
-    }
 }

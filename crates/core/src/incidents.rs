@@ -1,4 +1,4 @@
-//! Incidents: what an operator is told, when, and how often. Pure: no I/O, no clock.
+//! Incidents: what operators are notified of, when, and how often. Pure: no I/O, no clock.
 //!
 //! Conditions are what is wrong right now, derived from an account's state; incidents are what
 //! became of them over time. The two are compared as levels, not edges: a condition that is there
@@ -8,11 +8,13 @@
 //! ```text
 //!  conditions ─▶ assess(policy, state, …, now) ─▶ AlertEvents ─▶ journal ─▶ AlertState
 //!                                                                             │ outbox
-//!                                                           email ◀───────────┘
+//!                                                            mail ◀───────────┘
 //! ```
 //!
-//! Mail is one more consequence of the state: an incident that was not yet told of owes a mail, and
-//! a mail waits in the outbox until a server took it. Only `email.rs` does I/O.
+//! Mail is one more consequence of the state: an incident without a mail owes one, and a mail waits
+//! in the outbox until a server took it. Sending it is not done here.
+//!
+//! What is said about each kind of incident is in one table, [`INCIDENTS`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,12 +30,14 @@ mod assess;
 mod conditions;
 mod event;
 mod state;
+mod table;
 mod text;
 
 pub use assess::{Flush, NextMail, assess, mail_failed, next_due};
 pub use conditions::conditions;
 pub use event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
 pub use state::{AlertState, OpenIncident, ResolvedIncident, Unsent};
+pub use table::{INCIDENTS, IncidentInfo, Remedy, Runbook, Severity};
 pub use text::{one_line, test_mail};
 
 /// Something that is wrong right now.
@@ -49,7 +53,7 @@ pub struct Condition {
     pub since: DateTime<Utc>,
     /// How often it was seen in a row.
     pub count: u32,
-    /// The cause in words, without secrets: the last error.
+    /// The last error as text, without secrets.
     pub cause: String,
     /// When the daemon tries again by itself; `None`: not before someone acts.
     pub next_attempt_at: Option<DateTime<Utc>>,
@@ -96,7 +100,7 @@ impl fmt::Display for IncidentKey {
     }
 }
 
-/// The text names no incident.
+/// A text that is not the key of an incident.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no incident: they look like `account/kind` or `account/kind/sink`")]
 pub struct UnknownIncident(String);
@@ -136,7 +140,7 @@ impl<'de> Deserialize<'de> for IncidentKey {
 /// An open incident as `status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Which.
+    /// Account, kind and sink.
     pub key: IncidentKey,
     /// What went wrong; the same as in the key, for those who read JSON.
     pub kind: IncidentKind,

@@ -6,8 +6,8 @@
 //! hand is found.
 //!
 //! The oldest rows of a long stream give way to one [`Checkpoint`], which keeps what they come to
-//! and the hash that the first row behind it follows. What it says is opaque here: it is told what
-//! to write.
+//! and the hash that the first row behind it follows. What it holds is opaque here: the
+//! caller says what to write.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ pub enum JournalError {
     /// Another writer appended first: load again and decide anew.
     #[error("journal stream `{stream}`: expected to append after row {expected}, but it has {got}")]
     Conflict {
-        /// The stream.
+        /// Name of the stream: an account, or [`ALERTS`].
         stream: String,
         /// The last `seq` the caller knew.
         expected: u64,
@@ -110,17 +110,17 @@ pub enum JournalError {
     /// state directory.
     #[error("journal stream `{stream}`: the checkpoint of rows 1 to {seq} {source}")]
     Checkpoint {
-        /// The stream.
+        /// Name of the stream: an account, or [`ALERTS`].
         stream: String,
         /// The last row it stands for.
         seq: u64,
         /// What is wrong with it.
         source: FormError,
     },
-    /// There is no such row to compact up to: load again.
+    /// The row to compact up to does not exist: load again.
     #[error("journal stream `{stream}` has no row {seq} to compact up to")]
     NoSuchRow {
-        /// The stream.
+        /// Name of the stream: an account, or [`ALERTS`].
         stream: String,
         /// The row that was asked for.
         seq: u64,
@@ -133,11 +133,11 @@ pub enum JournalError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no database, or a damaged one: stop; restore the state directory. It was left as
+    /// The file is not a database, or a damaged one: stop; restore the state directory. It was left as
     /// it is.
     #[error("{path} cannot be read as a journal: {source}", path = path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
         /// What the database said.
         source: StorageError,
@@ -146,7 +146,7 @@ pub enum JournalError {
     /// is.
     #[error("{path} is another program's database (application id {got:#010x})", path = path.display())]
     Foreign {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
         /// Its application id; 0 where it has none.
         got: i32,
@@ -155,9 +155,9 @@ pub enum JournalError {
     /// "a lost journal" in the manual.
     #[error("journal stream `{stream}`, row {seq}: {what}")]
     Damaged {
-        /// The stream.
+        /// Name of the stream: an account, or [`ALERTS`].
         stream: String,
-        /// The row.
+        /// Number of the row in its stream.
         seq: u64,
         /// What is wrong with it.
         what: &'static str,

@@ -39,7 +39,7 @@ pub struct Template {
 /// One account's token as a template sees it.
 #[derive(Clone)]
 pub struct RenderedToken {
-    /// The token.
+    /// The token in clear.
     pub token: Token,
     /// Its generation.
     pub generation: GenerationNo,

@@ -1,8 +1,8 @@
 //! What is wrong with a policy, where, and how it is shown.
 //!
-//! A [`Diagnostic`] is complete in itself: it carries the piece of the file it shows, from which
-//! everything that may be a secret has been taken before (see `policy/source.rs`). So neither its
-//! `Debug` nor its rendering can give away what the file holds. Knows nothing of TOML or policies.
+//! A [`Diagnostic`] carries the part of the file that it shows. Everything that may be a secret has
+//! been masked in it before (see `source.rs`), so neither its `Debug` nor its rendering can reveal
+//! one. Knows nothing of TOML or policies.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-/// Columns a rendering takes where the terminal's width is not known.
+/// In columns, where the terminal's width is not known.
 const DEFAULT_WIDTH: usize = 110;
 
-/// How bad it is.
+/// Whether the policy can be used despite a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The policy is refused.
+    /// No: it is refused.
     Error,
-    /// The policy is taken, but the operator should know.
+    /// Yes, but the operator should look at this.
     Warning,
 }
 
@@ -29,34 +29,34 @@ pub enum Severity {
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
-    /// The file it is in.
+    /// The file that it is about, absolute.
     pub file: PathBuf,
-    /// From 1; absent where it is about the file as a whole.
+    /// From 1; absent where the diagnostic is about the file as a whole.
     pub line: Option<usize>,
     /// In characters, from 1; absent where `line` is.
     pub column: Option<usize>,
-    /// What is wrong.
+    /// What is wrong, without a period at the end.
     pub message: String,
-    /// What to do about it.
+    /// What the operator can do about it.
     pub help: Option<String>,
-    /// What else is to be known, such as where the first of two was.
+    /// More context, such as the place of the first of two.
     pub note: Option<String>,
-    /// The line, if it may be shown.
+    /// The line that it points at, if it may be shown.
     #[serde(skip)]
-    pub(super) excerpt: Option<Excerpt>,
+    pub(crate) excerpt: Option<Excerpt>,
 }
 
-/// A line of the file, fit to be shown.
+/// A line of the file, masked where it may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Excerpt {
+pub(crate) struct Excerpt {
     pub text: String,
     /// What to underline: bytes of `text`.
     pub underline: Range<usize>,
 }
 
 impl Excerpt {
-    /// Where the underlined text begins here; elsewhere than in the file if a mask stands before
-    /// it.
+    /// The column where the underlined text begins in the excerpt. A mask before it makes it differ
+    /// from the column in the file.
     fn column(&self) -> usize {
         self.text[..self.underline.start].chars().count() + 1
     }
@@ -72,7 +72,8 @@ pub enum Color {
 }
 
 impl Diagnostic {
-    /// A warning about a policy as a whole, from one who knows what the policy cannot: the machine.
+    /// A warning about the policy as a whole, for a check that looks at this host and not at the
+    /// policy only.
     pub fn warning(file: &Path, message: String, help: String) -> Self {
         Self {
             severity: Severity::Warning,
@@ -86,7 +87,7 @@ impl Diagnostic {
         }
     }
 
-    /// Shows it as rustc would: the message, the place, the offending text underlined, the help.
+    /// Renders it as rustc does: the message, the place, the faulty text underlined, the help.
     /// `width` is the terminal's, in columns. The text ends without a line end.
     pub fn render(&self, color: Color, width: Option<usize>) -> String {
         let renderer = match color {
@@ -136,7 +137,7 @@ impl Diagnostic {
     }
 }
 
-/// Shows several, one after the other with an empty line between them.
+/// Renders several, each followed by an empty line.
 pub fn render(diagnostics: &[Diagnostic], color: Color, width: Option<usize>) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -146,7 +147,7 @@ pub fn render(diagnostics: &[Diagnostic], color: Color, width: Option<usize>) ->
     text
 }
 
-/// Why a policy is refused: everything that is wrong with it, and its warnings.
+/// Why a policy is refused: all its errors, and its warnings.
 #[derive(Debug)]
 pub struct PolicyErrors {
     path: PathBuf,
@@ -154,7 +155,7 @@ pub struct PolicyErrors {
 }
 
 impl PolicyErrors {
-    pub(super) fn new(path: PathBuf, diagnostics: Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(path: PathBuf, diagnostics: Vec<Diagnostic>) -> Self {
         Self { path, diagnostics }
     }
 
@@ -163,12 +164,12 @@ impl PolicyErrors {
         &self.path
     }
 
-    /// Errors and warnings, in the order of the files and of the places in them.
+    /// Errors and warnings, ordered by file and place.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
 
-    /// Shows all of them, and a line that sums them up.
+    /// Renders all of them, and a last line with their number.
     pub fn render(&self, color: Color, width: Option<usize>) -> String {
         format!("{}{self}\n", render(&self.diagnostics, color, width))
     }

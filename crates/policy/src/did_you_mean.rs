@@ -1,10 +1,11 @@
-//! "Did you mean …?", by edit distance. Asked only once something is wrong.
+//! "Did you mean …?", by edit distance.
 
 use strsim::osa_distance as distance;
 
-/// The known word nearest to this one, if near enough to be what was meant.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // A word as long as a policy file is no typing error, and comparing it would take its time.
+/// The known word nearest to this one, if it is near enough to be what was meant: about one error
+/// in three letters.
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // The comparison is quadratic, and a file may hold a word as long as itself.
     if word.len() > 64 {
         return None;
     }
@@ -19,8 +20,8 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .min_by_key(|candidate| distance(&word, candidate))
 }
 
-/// The same as a help line.
-pub(super) fn did_you_mean<'k>(
+/// The same as a help text.
+pub(crate) fn did_you_mean<'k>(
     word: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<String> {

@@ -1,16 +1,16 @@
-//! A policy of any bytes: taken, or refused with everything that is wrong, in bounded words without
-//! secrets.
+//! What holds for a policy of any bytes: it is accepted, or refused with diagnostics that are
+//! bounded in number and size and show no secret.
 
 use std::path::Path;
 
 use rotator_core::fuzz_properties::is_one_short_line;
 
-use crate::{Color, Severity};
+use crate::{Color, Diagnostic, Severity};
 
-/// What stands in every place of a policy that is for a secret.
+/// Takes the place of every secret.
 const CANARY: &str = "canary-1d55a371c0a9";
 
-/// Put behind a policy: each secret written where it does not belong, or in a line that is faulty.
+/// Appended to a policy: secrets where they do not belong, or in a line that is faulty.
 const PLANTED: &str = r#"
 [[account]]
 name = "planted"
@@ -34,26 +34,25 @@ secret = ["canary-1d55a371c0a9"]
 headers = { "X-A" = "canary-1d55a371c0a9", "webhook-id" = "canary-1d55a371c0a9" }
 "#;
 
-/// The most faults that are told.
-const MOST_FAULTS: usize = 500;
+/// The largest number of diagnostics.
+const MOST: usize = 500;
 
-/// What one fault may come to when it is drawn for a terminal.
-const LARGEST_DRAWING: usize = 16 * 1024;
+/// The largest rendering of one diagnostic, in bytes.
+const LARGEST_RENDERING: usize = 16 * 1024;
 
-/// Reads these bytes as a policy, once as they are and once with secrets in wrong places behind
-/// them.
+/// Loads these bytes as a policy, once as they are and once with secrets in wrong places after them.
 pub fn loading(bytes: &[u8]) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("config.toml");
     load(&path, bytes);
-    let said = load(&path, &[bytes, PLANTED.as_bytes()].concat());
-    // What names the canary itself shows it where it is no secret.
+    let shown = load(&path, &[bytes, PLANTED.as_bytes()].concat());
+    // An input that has the canary in it may show it where it is not a secret.
     if !String::from_utf8_lossy(bytes).contains(CANARY) {
-        assert!(!said.contains(CANARY), "{said}");
+        assert!(!shown.contains(CANARY), "{shown}");
     }
 }
 
-/// Everything that comes back, in every form.
+/// Everything that loading returns, in every form in which it can be shown.
 fn load(path: &Path, bytes: &[u8]) -> String {
     put(path, bytes);
     let loaded = crate::load(path);
@@ -61,59 +60,65 @@ fn load(path: &Path, bytes: &[u8]) -> String {
         Ok(loaded) => (&loaded.warnings[..], format!("{:?}", loaded.warnings)),
         Err(errors) => (errors.diagnostics(), format!("{errors:?}")),
     };
-    let fatal = diagnostics.iter().any(|it| it.severity == Severity::Error);
+    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+    let fatal = diagnostics.iter().any(is_error);
     assert_eq!(
         fatal,
         loaded.is_err(),
-        "it is refused for a reason, and taken only without one"
+        "it is refused if there is an error, and only then"
     );
     assert!(
-        diagnostics.len() <= MOST_FAULTS,
-        "{} faults",
+        diagnostics.len() <= MOST,
+        "{} diagnostics",
         diagnostics.len()
     );
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
     assert!(
-        debug.len() <= MOST_FAULTS * LARGEST_DRAWING,
+        debug.len() <= MOST * LARGEST_RENDERING,
         "{} bytes are kept",
         debug.len()
     );
-    let mut said = debug;
-    for it in diagnostics {
+    let mut shown = debug;
+    for diagnostic in diagnostics {
         assert!(
-            it.line.is_none_or(|line| (1..=lines).contains(&line)),
-            "{it:?} is outside of the file"
+            diagnostic
+                .line
+                .is_none_or(|line| (1..=lines).contains(&line)),
+            "{diagnostic:?} is outside of the file"
         );
-        for text in std::iter::once(&it.message).chain(&it.help).chain(&it.note) {
+        for text in std::iter::once(&diagnostic.message)
+            .chain(&diagnostic.help)
+            .chain(&diagnostic.note)
+        {
             // A help line may list every key that is known.
             is_one_short_line(text);
         }
-        for drawing in [
-            it.render(Color::Never, None),
-            it.render(Color::Always, Some(60)),
+        for rendering in [
+            diagnostic.render(Color::Never, None),
+            diagnostic.render(Color::Always, Some(60)),
         ] {
             assert!(
-                drawing.len() <= LARGEST_DRAWING,
-                "{} bytes are drawn",
-                drawing.len()
+                rendering.len() <= LARGEST_RENDERING,
+                "{} bytes are rendered",
+                rendering.len()
             );
-            said.push_str(&drawing);
+            shown.push_str(&rendering);
         }
     }
     assert!(
-        said.len() <= MOST_FAULTS * 4 * LARGEST_DRAWING,
-        "{} bytes are said",
-        said.len()
+        shown.len() <= MOST * 4 * LARGEST_RENDERING,
+        "{} bytes are shown",
+        shown.len()
     );
-    // What a running daemon is asked by must be had from any file, too.
+    // The commands find the control socket of a running daemon with any file.
     let socket = crate::control_socket_of(path);
-    assert!(!socket.as_os_str().is_empty(), "no socket");
-    said.push_str(&serde_json::to_string(diagnostics).expect("diagnostics are plain data"));
-    said
+    assert!(!socket.as_os_str().is_empty(), "there is no control socket");
+    shown.push_str(&serde_json::to_string(diagnostics).expect("diagnostics are plain data"));
+    shown
 }
 
-/// A file of a test, which nobody reads while it is written.
-pub fn put(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
+/// Writes a file of a test. In place, because no other program reads it.
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     use std::io::Write;
     let mut file = std::fs::File::create(path).expect("it can be made");
     file.write_all(bytes.as_ref()).expect("it can be written");

@@ -1,22 +1,22 @@
-//! Collects what is wrong while the policy's files are read, so that all of it is said at once.
+//! Collects what is wrong while a policy is loaded, so that all of it is reported at once.
 //!
-//! A fault here is a message and a place. It becomes a [`Diagnostic`] at the end, when it is known
-//! of every line whether it may be shown.
+//! An issue is a message and a place. It becomes a [`Diagnostic`] at the end: only when all values
+//! have been read is it known which lines an excerpt may show.
 
 use std::path::PathBuf;
 
-use super::diagnostic::{Diagnostic, Severity};
-use super::source::{FileId, SourceFile, Span};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::{FileId, SourceFile, Span};
 
-/// No more than this is said: whoever has more has fed us something else.
+/// The largest number of issues that are reported. A file with more is probably not a policy.
 const MOST: usize = 500;
 
-/// Where a fault is.
+/// Where an issue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum IssuePlace {
+pub(crate) enum IssuePlace {
     /// The file as a whole.
     File(FileId),
-    /// A piece of it.
+    /// A part of a file.
     Span(Span),
 }
 
@@ -42,25 +42,25 @@ impl IssuePlace {
     }
 }
 
-/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Issue {
     place: IssuePlace,
     severity: Severity,
     message: String,
     help: Option<String>,
-    first: Option<(&'static str, Span)>,
+    /// A second place, and what it is: `the first is at`.
+    other: Option<(&'static str, Span)>,
 }
 
 /// Everything found so far, and the files it was found in.
 #[derive(Default)]
-pub(super) struct Issues {
+pub(crate) struct Issues {
     files: Vec<SourceFile>,
     issues: Vec<Issue>,
 }
 
-/// A fault just added, to say more about it.
-pub(super) struct IssueBuilder<'f>(&'f mut Issue);
+/// An issue that was just added, to complete it.
+pub(crate) struct IssueBuilder<'f>(&'f mut Issue);
 
 impl IssueBuilder<'_> {
     /// What the operator can do about it.
@@ -71,26 +71,25 @@ impl IssueBuilder<'_> {
         self
     }
 
-    /// Where the other one of two is: `note: {what} {place}`.
+    /// The place of the other one of two, shown as `note: {what} {place}`.
     pub fn other(self, what: &'static str, span: Span) -> Self {
-        self.0.first = Some((what, span));
+        self.0.other = Some((what, span));
         self
     }
 }
 
 impl Issues {
-    /// Takes in a file whose text could be had; an empty text stands for one that could not.
+    /// Adds a file. The text is empty where it could not be read.
     pub fn add_file(&mut self, path: PathBuf, text: String) -> FileId {
         self.files.push(SourceFile::new(path, text));
         FileId(self.files.len() - 1)
     }
 
-    /// The file itself.
     pub fn file(&mut self, file: FileId) -> &mut SourceFile {
         &mut self.files[file.0]
     }
 
-    /// The policy cannot be used.
+    /// Records an error: the policy is refused.
     pub fn error(
         &mut self,
         place: impl Into<IssuePlace>,
@@ -99,7 +98,7 @@ impl Issues {
         self.add(place.into(), Severity::Error, message.into())
     }
 
-    /// The policy can be used, but.
+    /// Records a warning: the policy loads, but the operator should look at this.
     pub fn warning(
         &mut self,
         place: impl Into<IssuePlace>,
@@ -114,7 +113,7 @@ impl Issues {
             severity,
             message,
             help: None,
-            first: None,
+            other: None,
         });
         IssueBuilder(self.issues.last_mut().expect("one was just pushed"))
     }
@@ -123,48 +122,50 @@ impl Issues {
     pub fn is_fatal(&self) -> bool {
         self.issues
             .iter()
-            .any(|fault| fault.severity == Severity::Error)
+            .any(|issue| issue.severity == Severity::Error)
     }
 
-    /// In the order of files and places; what two accounts inherit from one line is said once.
+    /// Ordered by file and place. An issue that several accounts inherit from one line is reported
+    /// once.
     pub fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         let mut issues = std::mem::take(&mut self.issues);
         issues.sort_by(|a, b| {
-            let key = |fault: &Issue| (fault.place.order(), fault.severity);
+            let key = |issue: &Issue| (issue.place.order(), issue.severity);
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
         });
         issues.dedup();
         if issues.len() > MOST {
-            let errors = issues.iter().any(|fault| fault.severity == Severity::Error);
-            issues.retain(|fault| !errors || fault.severity == Severity::Error);
+            // Errors are what the operator has to correct, so warnings give way to them.
+            let errors = issues.iter().any(|issue| issue.severity == Severity::Error);
+            issues.retain(|issue| !errors || issue.severity == Severity::Error);
             issues.truncate(MOST);
         }
-        for fault in &issues {
-            self.files[fault.place.file().0].survey();
+        for issue in &issues {
+            self.files[issue.place.file().0].survey();
         }
         issues
             .into_iter()
-            .map(|fault| self.diagnostic(fault))
+            .map(|issue| self.diagnostic(issue))
             .collect()
     }
 
-    fn diagnostic(&self, fault: Issue) -> Diagnostic {
+    fn diagnostic(&self, issue: Issue) -> Diagnostic {
         let Issue {
             place,
             severity,
             message,
             help,
-            first,
-        } = fault;
+            other,
+        } = issue;
         let file = &self.files[place.file().0];
         let (position, excerpt) = match place {
             IssuePlace::File(_) => (None, None),
             IssuePlace::Span(span) => (Some(file.position(span.start)), file.excerpt(span)),
         };
-        let note = first.map(|(what, span)| {
-            let first_file = &self.files[span.file.0];
-            let (line, column) = first_file.position(span.start);
-            format!("{what} {}:{line}:{column}", first_file.path.display())
+        let note = other.map(|(what, span)| {
+            let other_file = &self.files[span.file.0];
+            let (line, column) = other_file.position(span.start);
+            format!("{what} {}:{line}:{column}", other_file.path.display())
         });
         Diagnostic {
             severity,

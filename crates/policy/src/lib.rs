@@ -1,17 +1,34 @@
 //! The policy file: TOML to a checked [`rotator_core::config::Policy`], all faults at once.
 //!
-//! A policy that [`load`] returns needs no second check. What the file looks like is in `spec.rs`;
-//! how one becomes the other, and every reason why not, in `validate.rs`. Loading reads the policy's
-//! files and nothing else: no secret, no sink, no network.
+//! [`load`] is a pipeline. Each step takes what the one before made; all of them add to one
+//! `Issues`, which is handed down and becomes the diagnostics at the end.
+//!
+//! 1. `parse`: files to a `PolicySpec`, which is every option as it is written, with its place.
+//!    Faults of single values and tables are recorded here.
+//! 2. `resolve`: a `PolicySpec` to a `Policy`, with defaults filled in and paths made absolute.
+//! 3. `check`: whether the options go together, and whether they are likely meant.
+//!
+//! `sinks` has the keys, the resolution and the checks of each kind of sink in one file. Below the
+//! steps are `table` (one TOML table), `value` (one value), `issues` and `source` (places in files,
+//! and which parts of them a message may show).
+//!
+//! A policy that [`load`] returns needs no second check. Loading reads the policy's files, the
+//! templates that they name, and the modes of files with secrets. It opens no secret, no sink and no
+//! connection.
 
+mod access;
+mod base_dir;
+mod check;
+mod defaults;
 mod diagnostic;
 mod did_you_mean;
 mod issues;
 mod load;
+mod parse;
+mod resolve;
+mod sinks;
 mod source;
-mod spec;
 mod table;
-mod validate;
 mod value;
 
 #[cfg(any(test, feature = "testing"))]

@@ -1,10 +1,10 @@
-//! The policy's files as text: places in them, and what of them may be shown.
+//! The policy's files as text: places in them, and which parts of them a diagnostic may show.
 //!
-//! The rule is an allow-list. A value may be shown only once the reader has taken it for an
-//! ordinary option; one that nobody has read (an unknown key's, a table's where a string should be)
-//! is shown as `…`, and a line with one that may be a secret is not shown at all. Comments never
-//! are. In a file that does not parse nothing is. Knows nothing of what the keys mean, but for the
-//! names of secrets.
+//! The rule is an allow-list. A value is shown only if it was read as an ordinary option. A value
+//! that was not read (of an unknown key, or a table where a string is expected) is shown as `…`. A
+//! line with a value that may be a secret is not shown at all, nor is any line of a file that does
+//! not parse. Comments are never shown. For example, `state-dri = "/x" # old` becomes
+//! `state-dri = …`. Knows nothing of what keys mean, except which names may be those of secrets.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -14,15 +14,15 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::Excerpt;
+use crate::diagnostic::Excerpt;
 
 /// One of the policy's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct FileId(pub usize);
+pub(crate) struct FileId(pub usize);
 
 /// A place in one of the files, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub file: FileId,
     pub start: usize,
     pub end: usize,
@@ -38,25 +38,36 @@ impl Span {
     }
 }
 
-/// A value and where it stands.
+/// A value, and where it is written.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(crate) struct At<T> {
     pub value: T,
     pub span: Span,
 }
 
-/// What may be shown of a value.
+impl<T: Clone> At<T> {
+    /// The value that is written, or else this default.
+    pub fn or(written: &Option<Self>, default: T) -> T {
+        match written {
+            Some(at) => at.value.clone(),
+            None => default,
+        }
+    }
+}
+
+/// How an excerpt shows a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visibility {
-    /// Nobody has read it: shown as `…`.
+    /// It was not read: as `…`.
     Unread,
-    /// An ordinary option.
+    /// It is an ordinary option: as it is written.
     Plain,
-    /// Its line is not shown.
+    /// Not at all, and neither is the rest of its line.
     Secret,
 }
 
-/// Whether a key of this name holds a secret, or did in somebody's mind.
+/// True for keys that may hold a secret, including near-misses such as `pasword` or `api-key`: their
+/// lines are not shown.
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let parts = [
@@ -76,25 +87,25 @@ fn names_a_secret(key: &str) -> bool {
     url || private_key || parts.iter().any(|part| key.contains(part))
 }
 
-/// No more of a line is shown, in bytes: some terminals' widths.
+/// The longest excerpt of a line, in bytes: several terminals wide.
 const WIDEST: usize = 1024;
 
-/// Keys and values that hold no other, by where they start: their end, and what may be shown.
-/// They never overlap.
+/// Keys, and values that hold no other value, by where they start: where they end, and how they are
+/// shown. They do not overlap.
 type Leaves = BTreeMap<usize, (usize, Visibility)>;
 
-/// A file's text, and what of it may be shown.
-pub(super) struct SourceFile {
+/// A file's text, and which parts of it may be shown.
+pub(crate) struct SourceFile {
     pub path: PathBuf,
     pub text: Arc<str>,
     line_starts: Vec<usize>,
     /// Where the values start that were read as ordinary options.
     plain: HashSet<usize>,
-    /// Where those start whose text turned out to hold a secret.
+    /// Where the values start that turned out to hold a secret.
     secret: HashSet<usize>,
-    /// Whether nothing is to be shown, whatever a survey would find.
+    /// Whether nothing is shown, whatever a survey would find.
     hidden: bool,
-    /// Absent until surveyed, and where the text does not parse: then nothing is shown.
+    /// Absent until the survey, and where the text does not parse. Then nothing is shown.
     leaves: Option<Leaves>,
 }
 
@@ -115,22 +126,23 @@ impl SourceFile {
         }
     }
 
-    /// Nothing of this file is shown.
+    /// Hides the whole file.
     pub fn hide(&mut self) {
         self.hidden = true;
     }
 
-    /// The value that starts here was read as an ordinary option.
+    /// Notes that the value that starts here was read as an ordinary option.
     pub fn mark_plain(&mut self, start: usize) {
         self.plain.insert(start);
     }
 
-    /// The line that holds this value is never shown, whatever its key is called.
+    /// Hides the lines of the value that starts here, whatever its key is called.
     pub fn mark_secret(&mut self, start: usize) {
         self.secret.insert(start);
     }
 
-    /// Finds out what may be shown: only once something has to be.
+    /// Finds out what may be shown. Parses the text again, so it is done only for a file with an
+    /// issue.
     pub fn survey(&mut self) {
         if self.leaves.is_some() || self.hidden {
             return;
@@ -159,7 +171,7 @@ impl SourceFile {
         (line, before.chars().count() + 1)
     }
 
-    /// The first line of this place, as far as it may be shown.
+    /// The first line of this place, with what may not be shown masked.
     pub fn excerpt(&self, span: Span) -> Option<Excerpt> {
         let leaves = self.leaves.as_ref()?;
         self.text.get(span.start..span.end)?;
@@ -212,7 +224,8 @@ fn leaves_in(
         .map(|(start, (end, visibility))| (*start, *end, *visibility))
 }
 
-/// The line under construction, and where in it the offending text comes to stand.
+/// An excerpt while it is made. Masks change the positions of what follows them, so the underlined
+/// part is tracked while text is added.
 struct ExcerptLine {
     text: String,
     underline: Range<usize>,
@@ -220,7 +233,7 @@ struct ExcerptLine {
 }
 
 impl ExcerptLine {
-    /// What stands between keys and values; false at a comment, where the line ends.
+    /// Adds what is between keys and values. False at a comment, which ends the line.
     fn structure(&mut self, text: &str, range: Range<usize>) -> bool {
         let between = &text[range.clone()];
         let comment = between.find('#');
@@ -259,13 +272,13 @@ impl ExcerptLine {
         self.text.truncate(kept);
         let start = self.underline.start.min(kept);
         let end = self.underline.end.clamp(start, kept);
-        around(self.text, start..end)
+        shortened(self.text, start..end)
     }
 }
 
-/// A line as it is, or so much of a longer one: a file may be one line, and have a fault at each
-/// word.
-fn around(text: String, underline: Range<usize>) -> Excerpt {
+/// The line, or the part of a longer line around what is underlined. A file may be one line of a
+/// megabyte with an issue at each word.
+fn shortened(text: String, underline: Range<usize>) -> Excerpt {
     if text.len() <= WIDEST {
         return Excerpt { text, underline };
     }

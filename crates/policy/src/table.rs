@@ -1,60 +1,66 @@
 //! Reads one table of a policy file, key by key, and remembers which keys it was asked for.
 //!
-//! Every accessor records what is wrong and answers `None`, so that one reading finds all faults;
-//! what nobody asked for is an unknown key when the table has been read. Serde stops at the first
-//! error and loses places; this does neither. Knows the shapes of values, not which keys there are.
+//! Every accessor records what is wrong and answers `None`, so that one reading finds all faults. A
+//! key that no accessor was asked for is unknown; that is recorded once the table has been read.
+//! Serde would stop at the first error and lose the places. Knows the shapes of values, not which
+//! keys there are.
 
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
+use rotator_core::span::quoted;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::did_you_mean::did_you_mean;
-use super::issues::Issues;
-use super::source::{At, FileId, Span};
-use super::value::{ARGUMENT, CREDENTIAL, PATH, TIME_SPAN, VARIABLE, ValueError, ValueKind};
-use rotator_core::secret::{SecretCommand, SecretSource};
-use rotator_core::span::quoted;
+use crate::did_you_mean::did_you_mean;
+use crate::issues::{IssueBuilder, Issues};
+use crate::source::{At, FileId, Span};
+use crate::value::{ValueError, ValueKind};
 
-/// How long a command that prints a secret may take where the policy is silent.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+mod nested;
+mod secret;
 
-/// Every key that was asked for, by the kind of table, and whether it was there: for the test of
-/// the shipped file.
+pub(crate) use secret::sources;
+
+/// Every key that was asked for, by the kind of table, and whether it was there. For the test that
+/// the shipped policy has them all.
 #[cfg(test)]
-pub(super) type Known = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
+pub(crate) type Known = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
 
-/// What a reading adds to.
+/// What reading the files of one policy adds to.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     pub issues: Issues,
     #[cfg(test)]
     pub known: Known,
 }
 
 /// One table, while it is read.
-pub(super) struct Table<'r> {
+pub(crate) struct Table<'r> {
     reading: &'r mut Reading,
     /// What it is called in messages: `[daemon]`, `retention`.
     place: &'static str,
     span: Span,
     entries: &'r DeTable<'r>,
     known: Vec<&'static str>,
+    /// Keys that belong to another table, and the help for each.
     elsewhere: Vec<(&'static str, &'static str)>,
+    explain: Option<Explain>,
 }
 
-/// Whether an unknown key's name may be repeated in a message.
+/// The help for an unknown key, if there is one.
+type Explain = fn(&str) -> Option<String>;
+
+/// Whether a message about an unknown key may repeat its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {
     Shown,
     Hidden,
 }
 
-/// Reads the table a whole file is.
-pub(super) fn read_file<T>(
+/// Reads the top-level table of a file.
+pub(crate) fn read_file<T>(
     reading: &mut Reading,
     file: FileId,
     place: &'static str,
@@ -81,30 +87,41 @@ impl<'r> Table<'r> {
             entries,
             known: Vec::new(),
             elsewhere: Vec::new(),
+            explain: None,
         };
         let value = read(&mut table);
         table.finish(names);
         value
     }
 
-    /// Where the table stands: its header, or all of an inline table.
+    /// The table's header, or all of an inline table.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// To record what only the caller can see.
+    /// To record what only the caller can see, such as two keys that exclude each other.
     pub fn issues(&mut self) -> &mut Issues {
         &mut self.reading.issues
     }
 
-    /// These keys are no mistake, though nobody reads them.
+    /// Accepts these keys without reading them.
     pub fn ignore(&mut self, keys: &[&'static str]) {
         self.known.extend(keys);
     }
 
-    /// These keys, should they stand here, belong elsewhere, and the help says where.
+    /// Sets the help for these keys, which belong to another table, should they be in this one.
     pub fn elsewhere(&mut self, keys: &[&'static str], help: &'static str) {
         self.elsewhere.extend(keys.iter().map(|key| (*key, help)));
+    }
+
+    /// The same for keys that only the caller knows.
+    pub fn explain(&mut self, explain: Explain) {
+        self.explain = Some(explain);
+    }
+
+    /// Whether the key is present, well written or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// A value that is written as a string.
@@ -113,7 +130,7 @@ impl<'r> Table<'r> {
         self.one(key, value, kind)
     }
 
-    /// The same, and a fault when it is missing.
+    /// The same, and an error when it is missing.
     pub fn required<T>(&mut self, key: &'static str, kind: &ValueKind<T>) -> Option<At<T>> {
         self.require(key);
         self.value(key, kind)
@@ -139,7 +156,7 @@ impl<'r> Table<'r> {
         })
     }
 
-    /// The same, and a fault when it is missing or empty.
+    /// The same, and an error when it is missing or empty.
     pub fn required_list<T>(
         &mut self,
         key: &'static str,
@@ -149,14 +166,13 @@ impl<'r> Table<'r> {
         self.list_of_some(key, kind)
     }
 
-    /// A list, and a fault when it is there and empty.
+    /// A list, and an error when it is present and empty.
     fn list_of_some<T>(&mut self, key: &'static str, kind: &ValueKind<T>) -> Option<At<Vec<T>>> {
         let list = self.list(key, kind)?;
-        let written = self
-            .entries
-            .get(key)
-            .and_then(|value| value.get_ref().as_array());
-        if written.is_some_and(|items| items.is_empty()) {
+        // What is written counts: the list that was read lacks items that are faulty.
+        let written = self.entries.get(key);
+        let items = written.and_then(|value| value.get_ref().as_array());
+        if items.is_some_and(|items| items.is_empty()) {
             self.issues()
                 .error(list.span, format!("`{key}` is empty"))
                 .help(format!("write `{key} = [\"…\"]`"));
@@ -169,14 +185,12 @@ impl<'r> Table<'r> {
         let value = self.take(key)?;
         self.mark(key, value);
         let span = self.at(value);
-        match value.get_ref().as_bool() {
-            Some(flag) => Some(At { value: flag, span }),
-            None => {
-                self.wrong_type(key, value, "true or false")
-                    .help("write it without quotes".to_owned());
-                None
-            }
-        }
+        let Some(value) = value.get_ref().as_bool() else {
+            self.wrong_type(key, value, "true or false")
+                .help("write it without quotes".to_owned());
+            return None;
+        };
+        Some(At { value, span })
     }
 
     /// A whole number within bounds.
@@ -190,10 +204,7 @@ impl<'r> Table<'r> {
             return None;
         };
         match u32::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) if bounds.contains(&number) => Some(At {
-                value: number,
-                span,
-            }),
+            Ok(value) if bounds.contains(&value) => Some(At { value, span }),
             Ok(_) | Err(_) => {
                 let message = format!("`{key}` is {} to {}", bounds.start(), bounds.end());
                 self.issues().error(span, message);
@@ -202,12 +213,8 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// One of a few words.
-    pub fn choice<T: Copy>(
-        &mut self,
-        key: &'static str,
-        words: &[(&'static str, T)],
-    ) -> Option<At<T>> {
+    /// One of a few words, each with what it means.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<At<T>> {
         let value = self.take(key)?;
         self.mark(key, value);
         let span = self.at(value);
@@ -215,237 +222,20 @@ impl<'r> Table<'r> {
             .iter()
             .map(|(word, _)| format!("\"{word}\""))
             .collect();
-        let listed = listed.join(", ");
+        let listed = format!("it is one of {}", listed.join(", "));
         let Some(text) = value.get_ref().as_str() else {
-            self.wrong_type(key, value, "a string")
-                .help(format!("it is one of {listed}"));
+            self.wrong_type(key, value, "a string").help(listed);
             return None;
         };
-        if let Some((_, choice)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(At {
-                value: *choice,
-                span,
-            });
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            let value = *value;
+            return Some(At { value, span });
         }
         let help = did_you_mean(text, words.iter().map(|(word, _)| *word));
-        let help = help.unwrap_or_else(|| format!("it is one of {listed}"));
         self.issues()
             .error(span, format!("unknown `{key}`: {}", quoted(text)))
-            .help(help);
+            .help(help.unwrap_or(listed));
         None
-    }
-
-    /// Where a secret is. Never the secret itself.
-    pub fn secret(&mut self, key: &'static str) -> Option<At<SecretSource>> {
-        let value = self.take(key)?;
-        let span = self.at(value);
-        let sources = sources(key);
-        let entries = match value.get_ref() {
-            DeValue::Table(entries) => entries,
-            DeValue::String(_) => {
-                let message = format!("`{key}` is written in the policy itself");
-                self.issues().error(span, message).help(sources);
-                return None;
-            }
-            DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => {
-                self.wrong_type(key, value, "the source of a secret")
-                    .help(sources);
-                return None;
-            }
-        };
-        let source = Table::read(
-            self.reading,
-            "the source of a secret",
-            span,
-            entries,
-            Names::Hidden,
-            |table| {
-                let credential = table.value("credential", &CREDENTIAL);
-                let file = table.value("file", &PATH);
-                let env = table.value("env", &VARIABLE);
-                let command = table.command();
-                let named = ["credential", "file", "env", "command"]
-                    .iter()
-                    .filter(|key| table.has(key))
-                    .count();
-                if named != 1 {
-                    let message = match named {
-                        0 => format!("`{key}` names no source"),
-                        _ => format!("`{key}` names more than one source"),
-                    };
-                    table.issues().error(span, message).help(sources);
-                    return None;
-                }
-                let credential = credential.map(|at| SecretSource::Credential(at.value));
-                let file = file.map(|at| SecretSource::File(at.value));
-                credential
-                    .or(file)
-                    .or(env.map(|at| SecretSource::Env(at.value)))
-                    .or(command)
-            },
-        );
-        source.map(|value| At { value, span })
-    }
-
-    /// `command = ["pass", "show", "…"]`, and `timeout` beside it.
-    fn command(&mut self) -> Option<SecretSource> {
-        let argv = self.list_of_some("command", &ARGUMENT);
-        let timeout = self.value("timeout", &TIME_SPAN);
-        if let Some(timeout) = timeout.as_ref().filter(|_| !self.has("command")) {
-            self.issues()
-                .error(timeout.span, "`timeout` is for a `command`")
-                .help("take it out".to_owned());
-        }
-        let At { value: argv, span } = argv?;
-        let program = argv.first()?;
-        if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
-            self.issues()
-                .error(span, "the program of `command` is empty or a relative path")
-                .help(
-                    "write its path from / on, or its bare name to have it looked up in PATH"
-                        .to_owned(),
-                );
-            return None;
-        }
-        let timeout = timeout.map_or(COMMAND_TIMEOUT, |at| at.value);
-        Some(SecretSource::Command(SecretCommand { argv, timeout }))
-    }
-
-    /// The same, and a fault when it is missing.
-    pub fn required_secret(&mut self, key: &'static str) -> Option<At<SecretSource>> {
-        if !self.has(key) {
-            let (span, message) = (self.span, format!("`{key}` is missing in {}", self.place));
-            self.issues().error(span, message).help(sources(key));
-        }
-        self.secret(key)
-    }
-
-    /// Names and values of the operator's choice, all of which may be secret: nothing is repeated.
-    pub fn pairs(
-        &mut self,
-        key: &'static str,
-        name: fn(&str) -> Result<String, ValueError>,
-        content: fn(&str) -> Result<String, ValueError>,
-    ) -> Option<At<Vec<(String, String)>>> {
-        let value = self.take(key)?;
-        let span = self.at(value);
-        let Some(entries) = value.get_ref().as_table() else {
-            let help = format!("write `{key} = {{ \"Name\" = \"value\" }}`");
-            self.wrong_type(key, value, "a table").help(help);
-            return None;
-        };
-        let mut pairs: Vec<(String, String)> = Vec::new();
-        for (name_at, content_at) in entries {
-            let (name_span, content_span) = (
-                Span::new(span.file, name_at.span()),
-                Span::new(span.file, content_at.span()),
-            );
-            let name = name(name_at.get_ref())
-                .map_err(|refusal| self.refuse(key, name_span, refusal))
-                .ok();
-            let content = match content_at.get_ref().as_str() {
-                Some(text) => content(text)
-                    .map_err(|refusal| self.refuse(key, content_span, refusal))
-                    .ok(),
-                None => {
-                    self.wrong_type(key, content_at, "a string");
-                    None
-                }
-            };
-            if let (Some(name), Some(content)) = (name, content) {
-                if pairs.iter().any(|(other, _)| *other == name) {
-                    self.issues()
-                        .error(name_span, format!("`{key}` has one name twice"));
-                }
-                pairs.push((name, content));
-            }
-        }
-        Some(At { value: pairs, span })
-    }
-
-    /// A table within this one, or nothing said.
-    pub fn table<T: Default>(
-        &mut self,
-        key: &'static str,
-        place: &'static str,
-        read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> T {
-        self.optional_table(key, place, read).unwrap_or_default()
-    }
-
-    /// A table within this one.
-    pub fn optional_table<T>(
-        &mut self,
-        key: &'static str,
-        place: &'static str,
-        read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> Option<T> {
-        let value = self.take(key)?;
-        let span = self.at(value);
-        match value.get_ref().as_table() {
-            Some(entries) => Some(Table::read(
-                self.reading,
-                place,
-                span,
-                entries,
-                Names::Shown,
-                read,
-            )),
-            None => {
-                let help = match value.get_ref().as_array() {
-                    Some(_) => format!("there is only one: write {place} with single brackets"),
-                    None => format!("write it as a table: `{key} = {{ … }}`"),
-                };
-                self.wrong_type(key, value, "a table").help(help);
-                None
-            }
-        }
-    }
-
-    /// Every `[[key]]` table.
-    pub fn tables<T>(
-        &mut self,
-        key: &'static str,
-        place: &'static str,
-        read: impl Fn(&mut Table<'_>) -> T,
-    ) -> Vec<T> {
-        let Some(value) = self.take(key) else {
-            return Vec::new();
-        };
-        let help = format!("there can be several: write {place} with double brackets");
-        let Some(items) = value.get_ref().as_array() else {
-            self.wrong_type(key, value, "a list of tables").help(help);
-            return Vec::new();
-        };
-        let mut values = Vec::with_capacity(items.len());
-        for item in items.iter() {
-            let span = self.at(item);
-            match item.get_ref().as_table() {
-                Some(entries) => {
-                    values.push(Table::read(
-                        self.reading,
-                        place,
-                        span,
-                        entries,
-                        Names::Shown,
-                        &read,
-                    ));
-                }
-                None => {
-                    self.wrong_type(key, item, "a table").help(help.clone());
-                }
-            }
-        }
-        values
-    }
-
-    /// Whether the key is there, well or badly written.
-    pub fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
     }
 
     fn require(&mut self, key: &'static str) {
@@ -457,24 +247,20 @@ impl<'r> Table<'r> {
         }
     }
 
+    /// The value of a key, which counts as known from now on.
     fn take(&mut self, key: &'static str) -> Option<&'r Spanned<DeValue<'r>>> {
         self.known.push(key);
         #[cfg(test)]
-        self.reading
-            .known
-            .entry(self.place)
-            .or_default()
-            .entry(key)
-            .or_default();
+        self.remember(key);
         let entries: &'r DeTable<'r> = self.entries;
-        let value = entries.get(key)?;
-        #[cfg(test)]
-        self.reading
-            .known
-            .entry(self.place)
-            .or_default()
-            .insert(key, true);
-        Some(value)
+        entries.get(key)
+    }
+
+    #[cfg(test)]
+    fn remember(&mut self, key: &'static str) {
+        let is_present = self.has(key);
+        let keys = self.reading.known.entry(self.place).or_default();
+        *keys.entry(key).or_default() |= is_present;
     }
 
     fn at(&self, value: &Spanned<DeValue<'_>>) -> Span {
@@ -517,7 +303,7 @@ impl<'r> Table<'r> {
         key: &str,
         value: &Spanned<DeValue<'_>>,
         expected: &str,
-    ) -> super::issues::IssueBuilder<'_> {
+    ) -> IssueBuilder<'_> {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -532,58 +318,52 @@ impl<'r> Table<'r> {
             .error(span, format!("`{key}` must be {expected}, not {found}"))
     }
 
-    /// This option is an ordinary one and may be shown, unless it looks as if it held a password:
-    /// an `@` in what is no mail address and no user, or an address with a query.
+    /// Allows an excerpt to show this value, because its key was read as an ordinary option. A
+    /// value that looks as if it held a password stays hidden: one with an `@` that is neither a
+    /// mail address nor a user, or a web address with a query or a fragment.
     fn mark(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
-        let addressee = ["from", "to", "username"].contains(&key);
-        let odd = |text: &str| {
-            !addressee
-                && (text.contains('@') || (text.contains("://") && text.contains(['?', '#'])))
+        let holds_addresses = ["from", "to", "username"].contains(&key);
+        let is_suspect = |text: &str| {
+            let has_query = text.contains("://") && text.contains(['?', '#']);
+            !holds_addresses && (text.contains('@') || has_query)
         };
         let start = value.span().start;
         let file = self.reading.issues.file(self.span.file);
         match value.get_ref().as_str() {
-            Some(text) if odd(text) => file.mark_secret(start),
+            Some(text) if is_suspect(text) => file.mark_secret(start),
             Some(_) | None => file.mark_plain(start),
         }
     }
 
+    /// Records the keys that no accessor was asked for.
     fn finish(self, names: Names) {
-        let Self {
-            reading,
-            place,
-            span,
-            entries,
-            known,
-            elsewhere,
-        } = self;
-        for key in entries.keys() {
-            if known.contains(&key.get_ref().as_ref()) {
+        for key in self.entries.keys() {
+            if self.known.contains(&key.get_ref().as_ref()) {
                 continue;
             }
-            let at = Span::new(span.file, key.span());
             let message = match names {
-                Names::Shown => format!("unknown key {} in {place}", quoted(key.get_ref())),
-                Names::Hidden => format!("unknown key in {place}"),
+                Names::Shown => format!("unknown key {} in {}", quoted(key.get_ref()), self.place),
+                Names::Hidden => format!("unknown key in {}", self.place),
             };
-            let belongs = elsewhere.iter().find(|(name, _)| key.get_ref() == name);
-            let help = belongs.map(|(_, help)| (*help).to_owned());
-            let help = help
-                .or_else(|| did_you_mean(key.get_ref(), known.iter().copied()))
-                .or_else(|| {
-                    let mut known = known.clone();
-                    known.sort_unstable();
-                    Some(format!("known keys are {}", known.join(", ")))
-                        .filter(|_| !known.is_empty())
-                });
-            reading.issues.error(at, message).help(help);
+            let help = self.help_for(key.get_ref());
+            let span = Span::new(self.span.file, key.span());
+            self.reading.issues.error(span, message).help(help);
         }
     }
-}
 
-/// How to say where a secret is.
-pub(super) fn sources(key: &str) -> String {
-    format!(
-        "name its source: `{key} = {{ credential = \"NAME\" }}` (systemd), `{{ file = \"/path\" }}`, `{{ env = \"NAME\" }}` or `{{ command = [\"pass\", \"show\", \"NAME\"] }}`"
-    )
+    /// The most specific help for an unknown key: where it belongs, a known key that resembles it,
+    /// or all known keys.
+    fn help_for(&self, key: &str) -> Option<String> {
+        let mut elsewhere = self.elsewhere.iter();
+        if let Some((_, help)) = elsewhere.find(|(name, _)| *name == key) {
+            return Some((*help).to_owned());
+        }
+        let explained = self.explain.and_then(|explain| explain(key));
+        let near = || did_you_mean(key, self.known.iter().copied());
+        explained.or_else(near).or_else(|| {
+            let mut known = self.known.clone();
+            known.sort_unstable();
+            (!known.is_empty()).then(|| format!("known keys are {}", known.join(", ")))
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! The routes under `/_simulate/`: setting faults, changing settings and reading the record from
 //! outside.
 //!
-//! Never tells a token, but for the foreign one it was asked to make.
+//! No answer contains a token, except that of `POST /_simulate/foreign`, which makes one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::fault::{Call, Fault, FaultSpec, FaultSpecError, Times};
 use super::http::{Request, Response};
-use super::record::{DeletedBy, Record};
+use super::record::Record;
+use super::records::DeletedBy;
 use super::world::World;
 use rotator_core::secret::Fingerprint;
 
@@ -59,9 +60,9 @@ enum AdminError {
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Fault(#[from] FaultSpecError),
-    #[error("`{got}` is no number of times: expected a number from 1, or \"always\"")]
+    #[error("`{got}` is not a number of times: expected a number from 1, or \"always\"")]
     Times { got: String },
-    #[error("there is more than one user, or none: say which, as in {{\"user\": \"demo\"}}")]
+    #[error("there is more than one user, or none: name one, as in {{\"user\": \"demo\"}}")]
     WhichUser,
     #[error("mint_status is {got}: expected 200 to 299")]
     MintStatus { got: u16 },
@@ -163,7 +164,7 @@ fn settings(world: &World) -> Result<Response, AdminError> {
     ))
 }
 
-/// All of it is done or, where one member is wrong, none.
+/// Applies all changes or, where one member is wrong, none.
 fn change_settings(world: &World, body: &[u8]) -> Result<Response, AdminError> {
     let mut changes: Map<String, Value> = serde_json::from_slice(body)?;
     let user: Option<UserChange> = changes

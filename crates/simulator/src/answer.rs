@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::fault::RetryAfter;
 use super::http::{Request, Response};
-use super::settings::{DateForm, PenaltyForm};
-use super::world::WorldState;
+use super::settings::{DateForm, PenaltyForm, Settings};
 
 /// An error as RingCX words it. Like the real one it repeats the request's URI, and with it
 /// whatever secret the URI holds.
@@ -30,24 +29,24 @@ pub(super) fn error(status: u16, request: &Request) -> Response {
     Response::json(status, &body)
 }
 
-/// A proxy's page.
+/// The error page of a proxy.
 pub(super) fn html(status: u16) -> Response {
     let page = format!(
-        "<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>\r\n"
+        "<html>\r\n<head><title>{status}</title></head>\r\n\
+         <body><center><h1>{status}</h1></center></body>\r\n</html>\r\n"
     );
     Response::new(status, "text/html", page)
 }
 
 /// The 429 of a limit, as the settings word it.
-pub(super) fn over_limit(state: &WorldState, now: DateTime<Utc>) -> Response {
-    let seconds =
-        u32::try_from(state.settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-    let form = match state.settings.penalty_form {
+pub(super) fn over_limit(settings: &Settings, server_time: DateTime<Utc>) -> Response {
+    let seconds = u32::try_from(settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+    let form = match settings.penalty_form {
         PenaltyForm::Seconds => RetryAfter::Seconds(seconds),
         PenaltyForm::Date => RetryAfter::Date(seconds),
         PenaltyForm::Absent => RetryAfter::Absent,
     };
-    let wait = retry_after(form, state.server_time(now));
+    let wait = retry_after(form, server_time);
     with_retry_after(Response::text(429, "Too many requests"), wait)
 }
 

@@ -10,77 +10,37 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::http::{Request, Response};
 use super::random;
-use super::record::MintedBy;
+use super::records::{ConfigRecord, FlowRecord, MintedBy};
 use super::settings::{ConfigAccess, KeyForm};
 use super::world::WorldState;
 use rotator_core::secret::Fingerprint;
 
-/// Where all of it stands.
+/// The part that the paths of all these requests begin with.
 const ACCOUNTS: &str = "/voice/api/v1/admin/accounts/";
 
-/// The type that holds a key.
+/// The only type of auth config that holds a key.
 const API_KEY: &str = "APIKEY";
-
-/// An auth config. Its JSON leaves the key out.
-#[derive(Clone, Debug, Serialize)]
-pub struct ConfigRecord {
-    /// The RingCX account that has it.
-    pub account_id: String,
-    /// Its id.
-    pub config_id: String,
-    /// `APIKEY`, `JWT`, `BASIC`, `OAUTH` or `CUSTOM_AUTH`.
-    pub auth_type: String,
-    /// `providerName`
-    pub provider: String,
-    /// `description`
-    pub description: String,
-    /// When it was last changed.
-    pub updated_at: DateTime<Utc>,
-    /// How often it was changed.
-    pub changes: u64,
-    /// The key itself.
-    #[serde(skip)]
-    pub key: String,
-    /// What stands for the key.
-    pub fingerprint: Option<Fingerprint>,
-}
-
-/// What came of the calls of one flow.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct FlowRecord {
-    /// The auth config whose key it sends.
-    pub config_id: String,
-    /// How many calls it made, from the first that worked.
-    pub calls: u64,
-    /// How many of those were refused.
-    pub failed: u64,
-    /// When the first of them was.
-    pub first_failed_at: Option<DateTime<Utc>>,
-    /// The keys with which it called, in that order, each once in a row.
-    pub keys: Vec<Fingerprint>,
-}
 
 /// An auth config to begin with: `ACCOUNT/CONFIG` or `ACCOUNT/CONFIG=TYPE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigSpec {
-    /// The RingCX account.
+    /// The RingCX account that has it.
     pub account_id: String,
-    /// Its id.
     pub config_id: String,
-    /// Its type.
+    /// `APIKEY`, `JWT`, `BASIC`, `OAUTH` or `CUSTOM_AUTH`.
     pub auth_type: String,
 }
 
-/// The text is no [`ConfigSpec`].
+/// The text is not a [`ConfigSpec`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}`: expected ACCOUNT/CONFIG or ACCOUNT/CONFIG=TYPE, with a TYPE of APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH"
+    "`{got}`: expected ACCOUNT/CONFIG or ACCOUNT/CONFIG=TYPE, with a TYPE of \
+     APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH"
 )]
 pub struct ConfigSpecError {
     /// The text found.
@@ -141,27 +101,27 @@ pub(super) enum ConfigOp {
 /// A request about auth configs, if it is one.
 pub(super) fn route(request: &Request) -> Option<(ConfigOp, ConfigTarget)> {
     let parts: Vec<&str> = request.path.strip_prefix(ACCOUNTS)?.split('/').collect();
-    let about = |account: &str, config: Option<&str>| ConfigTarget {
+    let target = |account: &str, config: Option<&str>| ConfigTarget {
         account_id: account.to_owned(),
         config_id: config.map(str::to_owned),
     };
     match (request.method.as_str(), parts.as_slice()) {
         ("GET", [account, "external", "authConfigs"]) => {
-            Some((ConfigOp::List, about(account, None)))
+            Some((ConfigOp::List, target(account, None)))
         }
         ("GET", [account, "external", "authConfigs", id]) => {
-            Some((ConfigOp::Read, about(account, Some(id))))
+            Some((ConfigOp::Read, target(account, Some(id))))
         }
         ("PATCH", [account, "external", "authConfigs", id, "apiKey"]) => {
-            Some((ConfigOp::Write, about(account, Some(id))))
+            Some((ConfigOp::Write, target(account, Some(id))))
         }
         _ => None,
     }
 }
 
 impl WorldState {
-    /// Puts an auth config there, with a key that nobody minted where it is of a type that has one.
-    /// It takes the place of one that has the same id.
+    /// Adds an auth config, or replaces the one of the same id. Its key is not a token that was
+    /// minted here.
     pub(super) fn add_config(&mut self, now: DateTime<Utc>, spec: ConfigSpec) {
         self.remove_config(&spec.config_id);
         let ConfigSpec {
@@ -186,9 +146,13 @@ impl WorldState {
         self.configs.retain(|config| config.config_id != config_id);
     }
 
-    /// Puts a key there by another's hand. Whether there is such an auth config.
+    /// Sets the key as another program would. Returns whether there is such an auth config.
     pub(super) fn set_key(&mut self, now: DateTime<Utc>, config_id: &str, key: &str) -> bool {
-        let Some(config) = self.configs.iter_mut().find(|it| it.config_id == config_id) else {
+        let Some(config) = self
+            .configs
+            .iter_mut()
+            .find(|config| config.config_id == config_id)
+        else {
             return false;
         };
         change(config, now, key);
@@ -197,7 +161,11 @@ impl WorldState {
 
     /// What a flow's next call with the configured key comes to.
     pub(super) fn flow_calls(&mut self, now: DateTime<Utc>, config_id: &str) {
-        let Some(config) = self.configs.iter().find(|it| it.config_id == config_id) else {
+        let Some(config) = self
+            .configs
+            .iter()
+            .find(|config| config.config_id == config_id)
+        else {
             return;
         };
         let key = Fingerprint::of(config.key.as_bytes());
@@ -241,11 +209,11 @@ impl WorldState {
     pub(super) fn configs_answer(
         &mut self,
         now: DateTime<Utc>,
-        wish: ConfigOp,
-        about: &ConfigTarget,
+        op: ConfigOp,
+        target: &ConfigTarget,
         request: &Request,
     ) -> (Response, Option<Fingerprint>) {
-        let may = match (self.settings.config_access, wish) {
+        let may = match (self.settings.config_access, op) {
             (ConfigAccess::Full | ConfigAccess::Lie, _)
             | (ConfigAccess::Read, ConfigOp::List | ConfigOp::Read) => true,
             (ConfigAccess::Read, ConfigOp::Write) | (ConfigAccess::None, _) => false,
@@ -253,21 +221,21 @@ impl WorldState {
         if !may {
             return (answer::error(403, request), None);
         }
-        if !self.account_ids().contains(&about.account_id) {
+        if !self.account_ids().contains(&target.account_id) {
             return (answer::error(404, request), None);
         }
         let form = self.settings.key_form;
         let lies = self.settings.config_access == ConfigAccess::Lie;
         let found = self.configs.iter_mut().find(|config| {
-            config.account_id == about.account_id
-                && Some(&config.config_id) == about.config_id.as_ref()
+            config.account_id == target.account_id
+                && Some(&config.config_id) == target.config_id.as_ref()
         });
-        match (wish, found) {
+        match (op, found) {
             (ConfigOp::List, _) => {
                 let own = self
                     .configs
                     .iter()
-                    .filter(|config| config.account_id == about.account_id);
+                    .filter(|config| config.account_id == target.account_id);
                 let records: Vec<Value> = own.map(|config| shown(config, form)).collect();
                 (Response::json(200, &json!({ "records": records })), None)
             }
@@ -292,7 +260,7 @@ impl WorldState {
         }
     }
 
-    /// Mints a token as nobody in particular and puts it there, as an operator would who pastes it.
+    /// Mints a foreign token and sets it as the key, as an operator would who pastes it.
     pub(super) fn paste_foreign(
         &mut self,
         now: DateTime<Utc>,
@@ -323,7 +291,8 @@ fn wanted(config: &ConfigRecord, body: &[u8]) -> Option<(String, String, String)
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
     };
-    let fits = config.auth_type == API_KEY && field("authType").is_none_or(|it| it == API_KEY);
+    let fits =
+        config.auth_type == API_KEY && field("authType").is_none_or(|found| found == API_KEY);
     let description = field("description").unwrap_or_default().to_owned();
     fits.then_some(())?;
     Some((

@@ -1,6 +1,7 @@
-//! What can go wrong with a call, as values with a name, and which calls it is about to happen to.
+//! What can be made to go wrong with a call, each with the name that `--fault` takes, and which
+//! calls it is queued for.
 //!
-//! Decides nothing about answers or tokens: `api` turns a fault into what the client gets to see.
+//! Decides nothing about answers or tokens: `api.rs` turns a fault into what the client sees.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,7 +44,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Every call.
+    /// Every kind of call.
     pub const ALL: [Self; 11] = [
         Self::Login,
         Self::RingexToken,
@@ -91,11 +92,11 @@ impl fmt::Display for Call {
     }
 }
 
-/// The text names no call.
+/// The text is not the name of a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}` is no call: expected login, ringex-token, ringex-login, refresh, mint, list, delete, accounts, \
-     config-list, config-read or config-write"
+    "`{got}` is not a call: expected login, ringex-token, ringex-login, refresh, mint, list, delete, \
+     accounts, config-list, config-read or config-write"
 )]
 pub struct UnknownCall {
     /// The text found.
@@ -113,7 +114,7 @@ impl FromStr for Call {
     }
 }
 
-/// Whether a call that is answered with an error was carried out all the same.
+/// Whether a call that is answered with an error was carried out anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Nothing happened on the server.
@@ -125,18 +126,19 @@ pub enum Effect {
 /// A `Retry-After` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryAfter {
-    /// Not sent.
+    /// No such header.
     Absent,
-    /// So many seconds.
+    /// A number of seconds.
     Seconds(u32),
     /// The same as an HTTP date, by the server's own clock.
     Date(u32),
 }
 
-/// What goes wrong.
+/// What is made to go wrong with a call. The name of each is what `--fault` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// `pass`: nothing goes wrong this time. Queued before a fault it lets so many calls through.
+    /// `pass`: nothing goes wrong this time. Queued before a fault, `pass:2` lets two calls
+    /// through.
     Pass,
     /// `cut-before`: the connection ends and nothing happened.
     CutBefore,
@@ -288,12 +290,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The text names no fault.
+/// The text is not the name of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{got}` is no fault: expected one such as cut-before, lost-answer, late-effect-300ms, silence, \
-     silence-after, slow-200ms, half-body, status-429-retry-after-2, status-503-after-effect, html-502, \
-     garbage, huge, empty, wrong-json, redirect or pass"
+    "`{got}` is not a fault: expected one such as cut-before, lost-answer, late-effect-300ms, \
+     silence, silence-after, slow-200ms, half-body, status-429-retry-after-2, \
+     status-503-after-effect, html-502, garbage, huge, empty, wrong-json, redirect or pass"
 )]
 pub struct UnknownFault {
     /// The text found.

@@ -1,5 +1,5 @@
 //! HTTP/1.1, as little as the stand-ins need and with a hand on the socket: an answer can also be
-//! cut off, sent by half, withheld for ever or be 64 MiB long, which no HTTP library would do for
+//! cut off, sent by half, withheld forever or be 64 MiB long, which no HTTP library would do for
 //! us.
 //!
 //! Knows no route. Requests are capped in size and time, so that a client gone wrong costs little.
@@ -18,9 +18,9 @@ use super::authority::Authority;
 const LARGEST_HEAD: usize = 32 * 1024;
 /// A request's body; a webhook delivery is a few hundred bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
-/// A connection that sends nothing for so long is closed.
+/// A connection that sends nothing for this long is closed.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// A TLS handshake takes milliseconds; a client that speaks in clear would wait for ever.
+/// A TLS handshake takes milliseconds; a client that speaks in clear would wait forever.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The body of [`Body::Huge`].
 pub(super) const HUGE: usize = 64 * 1024 * 1024;
@@ -57,7 +57,7 @@ impl Request {
 
 /// What is done with the connection in answer.
 pub(super) enum Reply {
-    /// A whole answer.
+    /// The whole answer, at once.
     Answer(Response),
     /// The head and half of the body, then the end of the connection.
     Half(Response),
@@ -69,14 +69,14 @@ pub(super) enum Reply {
     Slow(Duration, Response),
 }
 
-/// An answer.
+/// An answer, whole or to be sent in part.
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Body,
 }
 
-/// An answer's body.
+/// The body of an answer.
 pub(super) enum Body {
     /// These bytes.
     Bytes(Vec<u8>),
@@ -145,9 +145,9 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Answers requests.
+/// A server: what it does with a request.
 pub(super) trait Handler: Send + Sync + 'static {
-    /// What is done in answer to this one.
+    /// What is done with the connection in answer to this request.
     fn handle(&self, request: Request) -> impl Future<Output = Reply> + Send;
 }
 

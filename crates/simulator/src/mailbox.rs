@@ -4,6 +4,7 @@
 //! mail library does with it is what it does with any server. It relays nothing and knows no other
 //! domain.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -64,8 +65,12 @@ pub enum MailBehavior {
     RefuseForGood,
     /// Each recipient is refused with 550.
     RefuseRecipients,
-    /// The mail is refused with 452 once it has been sent.
+    /// The mail is refused with 452 once it has been sent: try again later.
     RefuseAfterData,
+    /// The mail is refused with 554 once it has been sent: its content is not wanted.
+    RefuseContent,
+    /// Taken. But the answer to a refused login repeats what was sent, as some servers do.
+    EchoLogin,
     /// Not even a greeting.
     Hang,
     /// The mail is taken and kept; the connection ends without saying so.
@@ -87,6 +92,7 @@ struct MailStore {
 
 struct MailboxState {
     credentials: Option<(String, String)>,
+    refused_recipients: BTreeSet<String>,
     manner: MailBehavior,
     mails: Vec<ReceivedMail>,
     sessions: u64,
@@ -98,6 +104,7 @@ impl Mailbox {
     pub async fn start(setup: MailboxSetup) -> Result<Self, StartError> {
         let state = MailboxState {
             credentials: setup.credentials,
+            refused_recipients: BTreeSet::new(),
             manner: MailBehavior::Accept,
             mails: Vec::new(),
             sessions: 0,
@@ -133,6 +140,14 @@ impl Mailbox {
     /// Wants another user and password from now on.
     pub fn set_credentials(&self, credentials: Option<(String, String)>) {
         self.post.lock().credentials = credentials;
+    }
+
+    /// Refuses this recipient with 550 from now on, and no other.
+    pub fn refuse_recipient(&self, address: &str) {
+        self.post
+            .lock()
+            .refused_recipients
+            .insert(address.to_owned());
     }
 
     /// Every mail kept, oldest first.

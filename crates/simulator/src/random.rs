@@ -35,7 +35,7 @@ pub(super) fn opaque() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<32>())
 }
 
-/// Puts the items in another order. The slight bias of the remainder matters to nobody here.
+/// Puts the items in another order. The bias of the remainder is too small to matter here.
 pub(super) fn shuffle<T>(items: &mut [T]) {
     for last in (1..items.len()).rev() {
         let draw = u64::from_le_bytes(bytes()) % (last as u64 + 1);

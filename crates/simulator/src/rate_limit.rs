@@ -1,4 +1,4 @@
-//! Rate limits that count: so many requests in any minute, and a penalty for more.
+//! Rate limits: a number of requests in any minute, and a penalty for more.
 //!
 //! Knows no time of its own and no HTTP.
 
@@ -14,7 +14,7 @@ pub(super) struct RateLimiter {
     penalty_until: Option<DateTime<Utc>>,
 }
 
-/// The request comes too soon, and has made it worse.
+/// The request exceeds the limit, and has started the penalty afresh.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 

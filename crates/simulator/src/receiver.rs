@@ -92,18 +92,18 @@ pub enum Signature {
     Unchecked,
 }
 
-/// One delivery.
+/// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct ReceivedDelivery {
     /// When it had come.
     pub at: DateTime<Utc>,
-    /// `POST`, one hopes.
+    /// `POST` for a delivery of ours.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Every header.
+    /// Every header, in the order sent.
     pub headers: Vec<(String, String)>,
-    /// The body's bytes.
+    /// The body, undecoded.
     pub body: Vec<u8>,
     /// Whether it can be believed.
     pub signature: Signature,
@@ -181,7 +181,7 @@ impl Receiver {
         })
     }
 
-    /// Where it listens.
+    /// The address and port of the receiver.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }

@@ -4,109 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::configs::{ConfigRecord, FlowRecord};
-use super::fault::{Call, Fault};
+use super::fault::Call;
+use super::records::{CallRecord, ConfigRecord, FlowRecord, TokenRecord};
 use super::world::World;
 use rotator_core::secret::Fingerprint;
-
-/// A permanent token. Its JSON leaves the token itself out.
-#[derive(Clone, Debug, Serialize)]
-pub struct TokenRecord {
-    /// Whose it is.
-    pub user: String,
-    /// The token itself.
-    #[serde(skip)]
-    pub token: String,
-    /// As it may be shown.
-    pub masked: String,
-    /// What stands for it.
-    pub fingerprint: Fingerprint,
-    /// When it was made.
-    pub minted_at: DateTime<Utc>,
-    /// By whom.
-    pub minted_by: MintedBy,
-    /// From when lists hold it.
-    pub listed_from: DateTime<Utc>,
-    /// From when it works.
-    pub usable_from: DateTime<Utc>,
-    /// When it was deleted.
-    pub deleted_at: Option<DateTime<Utc>>,
-    /// By whom.
-    pub deleted_by: Option<DeletedBy>,
-    #[serde(skip)]
-    pub(super) alive_since: Instant,
-    #[serde(skip)]
-    pub(super) dead_since: Option<Instant>,
-}
-
-/// Whose doing a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MintedBy {
-    /// The mint call.
-    Api,
-    /// Someone who is not being tested.
-    Foreign,
-}
-
-/// Who deleted a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeletedBy {
-    /// The delete call.
-    Api,
-    /// Someone who is not being tested.
-    Foreign,
-}
-
-/// What a call was made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AuthKind {
-    /// Nothing.
-    None,
-    /// A password in the URL's query.
-    Query,
-    /// A password in a form body.
-    Form,
-    /// An app's secret and a JWT.
-    Jwt,
-    /// An access token of RingEX in a form body.
-    Ringex,
-    /// A refresh token.
-    Refresh,
-    /// `Authorization: Bearer`
-    Bearer,
-    /// `X-Auth-Token`
-    Token,
-}
-
-/// One call.
-#[derive(Clone, Debug, Serialize)]
-pub struct CallRecord {
-    /// When its request had been read.
-    pub at: DateTime<Utc>,
-    /// Which call.
-    pub call: Call,
-    /// As whom, where that could be told.
-    pub user: Option<String>,
-    /// With what.
-    pub auth: AuthKind,
-    /// The token it was made with, for [`AuthKind::Token`].
-    pub with: Option<Fingerprint>,
-    /// The token that was minted, or was to be deleted.
-    pub subject: Option<Fingerprint>,
-    /// The status answered; `None` where there was no answer.
-    pub status: Option<u16>,
-    /// What went wrong on purpose.
-    pub fault: Option<Fault>,
-    /// Whether it changed anything on the server.
-    pub effect: bool,
-}
 
 /// The record of a running or stopped simulator.
 #[derive(Clone)]
@@ -254,7 +158,9 @@ impl Record {
         let users: Vec<_> = state
             .users
             .iter()
-            .map(|(name, user)| json!({ "name": name, "platform": user.platform, "locked": user.locked }))
+            .map(|(name, user)| {
+                json!({ "name": name, "platform": user.platform, "locked": user.locked })
+            })
             .collect();
         json!({
             "users": users,

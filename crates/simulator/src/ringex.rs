@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::random;
 
-/// What it is started with.
+/// The apps and JWTs that RingEX is started with.
 #[derive(Clone, Default)]
 pub struct RingexSetup {
     /// Apps and their secrets; without any, every app is one.
@@ -17,7 +17,7 @@ pub struct RingexSetup {
     pub jwts: BTreeMap<String, String>,
 }
 
-/// Apps, JWTs and tokens.
+/// RingEX with the access tokens that it issued.
 pub(super) struct RingexServer {
     pub(super) setup: RingexSetup,
     tokens: BTreeMap<String, (String, DateTime<Utc>)>,

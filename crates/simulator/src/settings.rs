@@ -19,7 +19,7 @@ pub struct Settings {
     pub access_token_form: AccessTokenForm,
     /// What `adminPasswordReset` says at login.
     pub admin_password_reset: bool,
-    /// After so many wrong passwords in a row a user is locked.
+    /// Number of wrong passwords in a row after which a user is locked.
     pub lockout_after: Option<u32>,
     /// The body of a mint's answer.
     pub mint_form: MintForm,
@@ -31,10 +31,10 @@ pub struct Settings {
     pub delete_form: DeleteForm,
     /// What a delete of a token that is not there is answered.
     pub delete_unknown: DeleteUnknown,
-    /// A new token is on the list only so long after its mint.
+    /// Delay after which a new token is on the list.
     #[serde(with = "rotator_core::span")]
     pub listed_after: Duration,
-    /// A new token works only so long after its mint.
+    /// Delay after which a new token works.
     #[serde(with = "rotator_core::span")]
     pub usable_after: Duration,
     /// How far the server's clock is ahead of ours, in seconds.
@@ -122,7 +122,7 @@ pub enum AccessTokenForm {
 pub enum MintForm {
     /// The token and nothing else.
     Bare,
-    /// A JSON string.
+    /// The token as a JSON string.
     Quoted,
     /// The token and a line end.
     Newline,
@@ -132,7 +132,7 @@ pub enum MintForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListForm {
-    /// A JSON array.
+    /// A JSON array of strings.
     Array,
     /// `{ "a", "b" }`, as the documentation showed it until 2026.
     Brace,
@@ -168,15 +168,15 @@ pub enum DeleteUnknown {
     True,
     /// 200 `false`.
     False,
-    /// 401.
+    /// 401 `Unauthorized`.
     #[value(name = "401")]
     #[serde(rename = "401")]
     Unauthorized,
-    /// 403.
+    /// 403 with an error body.
     #[value(name = "403")]
     #[serde(rename = "403")]
     Forbidden,
-    /// 404.
+    /// 404 with an error body.
     #[value(name = "404")]
     #[serde(rename = "404")]
     NotFound,
@@ -198,7 +198,7 @@ pub enum DateForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum PenaltyForm {
-    /// Seconds.
+    /// A number of seconds.
     Seconds,
     /// An HTTP date.
     Date,
@@ -210,13 +210,13 @@ pub enum PenaltyForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyForm {
-    /// All of it.
+    /// The whole key.
     Whole,
-    /// Only its end.
+    /// Asterisks and the last four characters.
     Masked,
-    /// Only that there is one.
+    /// Asterisks only.
     Hidden,
-    /// No such field.
+    /// No field with the key.
     Absent,
 }
 
@@ -226,9 +226,9 @@ pub enum KeyForm {
 pub enum ConfigAccess {
     /// Read and change them.
     Full,
-    /// Read them.
+    /// Read them only.
     Read,
-    /// Nothing.
+    /// Neither read nor change them.
     None,
     /// Read them, and change nothing though it is answered as if they had.
     Lie,

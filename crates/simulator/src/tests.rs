@@ -6,6 +6,8 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 use super::*;
+use crate::clock::SimClock;
+use rotator_core::secret::Fingerprint;
 
 mod beside;
 mod calls;

@@ -1,7 +1,7 @@
 //! The stand-in's own truth: users, sessions, tokens and what was done to them.
 //!
-//! Knows no HTTP. Every method runs under one lock, so what the record says has happened in that
-//! order.
+//! Knows no HTTP. Every method runs under one lock, so the order of the record is the order in
+//! which things happened.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,24 +14,23 @@ use serde_json::json;
 use sha2::Sha256;
 use tokio::sync::watch;
 
-use super::configs::{ConfigRecord, FlowRecord};
 use super::fault::FaultPlan;
 use super::random;
 use super::rate_limit::RateLimiter;
-use super::record::{CallRecord, DeletedBy, MintedBy, TokenRecord};
+use super::records::{CallRecord, ConfigRecord, DeletedBy, FlowRecord, MintedBy, TokenRecord};
 use super::ringex::{RingexServer, RingexSetup};
 use super::settings::{AccessTokenForm, Settings};
 use crate::clock::{self, SimClock};
 use rotator_core::secret::{Fingerprint, Token};
 
-/// More calls than this and the oldest are forgotten.
+/// Limit of recorded calls; the oldest are dropped.
 const MOST_CALLS: usize = 100_000;
-/// More users, meters or sessions than this are a client gone wrong.
+/// Limit of users, meters and sessions: a client that exceeds it is out of control.
 pub(super) const MOST_OF_ANYTHING: usize = 10_000;
 /// The platform of tokens where neither the user nor the login names one.
 const PLATFORM: &str = "aws80";
 
-/// Is told of each call after it was recorded.
+/// Called after each call of the API was recorded.
 pub type OnCall = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
 /// Who may log in.
@@ -80,9 +79,9 @@ pub(super) enum RateLimitFamily {
 /// A user as the server knows it.
 #[derive(Clone, Default)]
 pub(super) struct SimUser {
-    /// `None` takes any.
+    /// `None` accepts any.
     pub(super) password: Option<String>,
-    /// `None` takes any.
+    /// `None` accepts any.
     pub(super) platform: Option<String>,
     pub(super) locked: bool,
     /// RingEX lets it in, and RingCX does not.
@@ -213,7 +212,7 @@ impl WorldState {
         Ok(self.open(now, username.to_owned(), platform))
     }
 
-    /// Logs in whom RingEX has let in.
+    /// Logs in a user whom RingEX has accepted.
     pub(super) fn login_by_ringex(
         &mut self,
         now: DateTime<Utc>,
@@ -369,7 +368,7 @@ impl WorldState {
         text
     }
 
-    /// Mints a token nobody asked for; the user need not have logged in before.
+    /// Mints a token as another program would; the user need not have logged in before.
     pub(super) fn mint_foreign(&mut self, now: DateTime<Utc>, user: &str) -> String {
         let platform = self.users.get(user).and_then(|user| user.platform.clone());
         let platform = platform.unwrap_or_else(|| PLATFORM.to_owned());
@@ -391,7 +390,7 @@ impl WorldState {
         tokens
     }
 
-    /// Deletes a token; whether there was one to delete.
+    /// Deletes a token. Returns whether there was one to delete.
     pub(super) fn delete(
         &mut self,
         now: DateTime<Utc>,

@@ -1,9 +1,10 @@
-//! What the desk says in the log: who must act, what recovered, what was sent to whom.
+//! What the alert task logs: incidents that open and end, and what became of mails.
 
+use chrono::{DateTime, Utc};
 use tracing::{error, info, warn};
 
 use rotator_core::event::IncidentKind;
-use rotator_core::incidents::{AlertEvent, AlertState, IncidentKey, Resolution};
+use rotator_core::incidents::{AlertEvent, AlertState, IncidentKey, Remedy, Resolution};
 use rotator_core::journal::{ALERTS, JournalError};
 
 /// One line for each event that was journaled. `before` is the state without it.
@@ -14,44 +15,14 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             cause,
             next_attempt_at,
             ..
-        } => {
-            let IncidentKey {
-                account,
-                kind,
-                sink,
-            } = incident;
-            let (account, sink) = (account.as_str(), sink.as_deref());
-            let next = next_attempt_at.map(|at| at.to_rfc3339());
-            let next_attempt_at = next.as_deref();
-            // Drift is repaired in the pass that finds it, so it has no next attempt.
-            let parked = next.is_none() && *kind != IncidentKind::SinkDrifted;
-            if needs_someone(*kind) || parked {
-                error!(name: "incident-opened", account, %kind, sink, %incident, cause, next_attempt_at, "Incident opened");
-            } else {
-                warn!(name: "incident-opened", account, %kind, sink, %incident, cause, next_attempt_at, "Incident opened");
-            }
-        }
-        AlertEvent::IncidentResolved { incident, over, .. } => {
-            let IncidentKey {
-                account,
-                kind,
-                sink,
-            } = incident;
-            let (account, sink) = (account.as_str(), sink.as_deref());
-            match over {
-                Resolution::Gone => {
-                    info!(name: "incident-resolved", account, %kind, sink, %incident, "Incident resolved")
-                }
-                Resolution::Unmanaged => {
-                    info!(name: "incident-closed", account, %kind, sink, %incident, "Incident closed, the account is no longer managed");
-                }
-            }
-        }
+        } => opened(incident, cause, *next_attempt_at),
+        AlertEvent::IncidentResolved { incident, over, .. } => resolved(incident, *over),
         AlertEvent::MailQueued { .. } | AlertEvent::MailHoldsLifted => {}
         AlertEvent::MailSent { mail, refused } => {
             info!(name: "mail-sent", subject = subject(before, *mail), "Mail sent");
             for recipient in refused {
-                warn!(name: "mail-recipient-refused", recipient, "Mail not taken for one recipient");
+                warn!(name: "mail-recipient-refused", recipient,
+                    "Mail not taken for one recipient");
             }
         }
         AlertEvent::MailFailed {
@@ -61,11 +32,49 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             next_attempt_at,
             ..
         } => {
-            let next_attempt_at = next_attempt_at.to_rfc3339();
-            warn!(name: "mail-failed", subject = subject(before, *mail), error, failures, next_attempt_at, "Mail not sent");
+            let (subject, next_attempt_at) = (subject(before, *mail), next_attempt_at.to_rfc3339());
+            warn!(name: "mail-failed", subject, error, failures, next_attempt_at, "Mail not sent");
         }
         AlertEvent::MailDropped { mail, error } => {
             error!(name: "mail-dropped", subject = subject(before, *mail), error, "Mail given up");
+        }
+    }
+}
+
+/// An error where an operator has to act, a warning where the daemon tries again.
+fn opened(incident: &IncidentKey, cause: &str, next_attempt_at: Option<DateTime<Utc>>) {
+    let (account, kind) = (incident.account.as_str(), incident.kind);
+    let sink = incident.sink.as_deref();
+    let next = next_attempt_at.map(|at| at.to_rfc3339());
+    let next_attempt_at = next.as_deref();
+    let remedy = match kind.info().remedy {
+        // No time is set for a drift because the pass that finds it also repairs it. Where any
+        // other kind has none, nothing is tried before an operator acts.
+        Remedy::Daemon if next.is_none() && kind != IncidentKind::SinkDrifted => Remedy::Operator,
+        remedy @ (Remedy::Daemon | Remedy::Operator) => remedy,
+    };
+    match remedy {
+        Remedy::Operator => {
+            error!(name: "incident-opened", account, %kind, sink, %incident, cause,
+                next_attempt_at, "Incident opened");
+        }
+        Remedy::Daemon => {
+            warn!(name: "incident-opened", account, %kind, sink, %incident, cause,
+                next_attempt_at, "Incident opened");
+        }
+    }
+}
+
+fn resolved(incident: &IncidentKey, over: Resolution) {
+    let (account, kind) = (incident.account.as_str(), incident.kind);
+    let sink = incident.sink.as_deref();
+    match over {
+        Resolution::Gone => {
+            info!(name: "incident-resolved", account, %kind, sink, %incident, "Incident resolved");
+        }
+        Resolution::Unmanaged => {
+            info!(name: "incident-closed", account, %kind, sink, %incident,
+                "Incident closed, the account is no longer managed");
         }
     }
 }
@@ -78,7 +87,8 @@ pub(super) fn resumed(state: &AlertState) {
 }
 
 pub(super) fn journal_refuses(error: &JournalError) {
-    error!(name: "alerts-not-journaled", %error, "Alerts cannot be journaled, so none is mailed; trying again");
+    error!(name: "alerts-not-journaled", %error,
+        "Alerts cannot be journaled, so none is mailed; trying again");
 }
 
 pub(super) fn journal_works() {
@@ -90,36 +100,14 @@ pub(super) fn compacted(rows: usize, upto: u64) {
 }
 
 pub(super) fn not_compacted(error: &JournalError) {
-    warn!(name: "history-not-compacted", stream = ALERTS, %error, "History not compacted, trying again");
+    warn!(name: "history-not-compacted", stream = ALERTS, %error,
+        "History not compacted, trying again");
 }
 
 pub(super) fn left_unsent(unsent: usize) {
     if unsent > 0 {
-        warn!(name: "mail-left-unsent", unsent, "Stopping with mail unsent; it is kept for the next start");
-    }
-}
-
-/// Whether this does not mend itself, however often it is tried.
-fn needs_someone(kind: IncidentKind) -> bool {
-    match kind {
-        IncidentKind::LoginRejected
-        | IncidentKind::PasswordResetRequired
-        | IncidentKind::MintUnknown
-        | IncidentKind::MintCapped
-        | IncidentKind::AcknowledgementLate
-        | IncidentKind::TokenLost
-        | IncidentKind::RotationOverdue
-        | IncidentKind::RetirementOverdue
-        | IncidentKind::ClockDisagrees
-        | IncidentKind::ReloadFailed => true,
-        IncidentKind::LoginFailed
-        | IncidentKind::PreflightFailed
-        | IncidentKind::MintFailed
-        | IncidentKind::VerifyFailed
-        | IncidentKind::SinkFailed
-        | IncidentKind::SinkDrifted
-        | IncidentKind::NotifyFailed
-        | IncidentKind::RetireFailed => false,
+        warn!(name: "mail-left-unsent", unsent,
+            "Stopping with mail unsent; it is kept for the next start");
     }
 }
 

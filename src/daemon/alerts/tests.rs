@@ -1,4 +1,4 @@
-//! The desk with a real journal and a mail server on loopback; only its clock is set by hand.
+//! The alert task with a real journal and a mail server on loopback; only its clock is set by hand.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
-use crate::mail::mailbox::{SmtpBehavior, SmtpServer};
+use crate::mail::fixture::MailFixture;
 use crate::store::SqliteJournal;
 use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::event::IncidentKind;
-use rotator_core::incidents::DAEMON;
+use rotator_core::incidents::{Condition, DAEMON};
 use rotator_core::journal::{Entry, Stream};
 
 const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
@@ -66,10 +66,10 @@ impl Desk {
         Self { handle, clock }
     }
 
-    /// Moves the clock and has the desk look at it.
+    /// Moves the clock and has the task look at it.
     async fn pass(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
-        // A report of the daemon's own health wakes the desk and changes nothing.
+        // A report of the daemon's own health wakes the task and changes nothing.
         self.handle.report(DAEMON, vec![]).await;
     }
 
@@ -97,7 +97,7 @@ async fn kill(alerts: Desk, state_dir: &Path) {
     };
     tokio::time::timeout(Duration::from_secs(30), freed)
         .await
-        .expect("the desk ends with its last handle");
+        .expect("the task ends with its last handle");
 }
 
 async fn kinds(state_dir: &Path) -> Vec<String> {
@@ -113,7 +113,7 @@ async fn kinds(state_dir: &Path) -> Vec<String> {
 #[tokio::test]
 async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
     alerts.handle.report("sales-ivr", sink_failed()).await;
     assert_eq!(
@@ -126,7 +126,7 @@ async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
     }
     assert_eq!(kinds(dir.path()).await.len(), 1, "and only once");
     alerts.pass(5).await;
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
     let open = alerts.until(|snapshot| snapshot.unsent == 0).await;
     assert_eq!(
         open.incidents[0].key.to_string(),
@@ -134,7 +134,7 @@ async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
     );
     alerts.handle.report("sales-ivr", vec![]).await;
     alerts.pass(5).await;
-    assert!(mailbox.next().await.contains(RESOLVED));
+    assert!(mailbox.next().await.data.contains(RESOLVED));
     assert_eq!(
         alerts.until(|snapshot| snapshot.unsent == 0).await,
         AlertSnapshot::default()
@@ -154,15 +154,15 @@ async fn an_incident_is_mailed_when_it_opens_and_when_it_is_over() {
 #[tokio::test]
 async fn a_mail_server_that_was_down_gets_the_mail_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let email = mailbox.policy(SmtpTls::StartTls);
-    let (port, authority) = mailbox.stop().await;
+    mailbox.mailbox.stop().await;
     let alerts = Desk::open(dir.path(), Some(email)).await;
     alerts.handle.report("sales-ivr", sink_failed()).await;
     alerts.pass(5).await;
     let down = alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
     assert!(down.mail_error.unwrap().contains("refused"));
-    let mut mailbox = SmtpServer::start_at(port, SmtpBehavior::default(), authority).await;
+    let mut mailbox = mailbox.restart().await;
     alerts.pass(10).await;
     assert_eq!(
         alerts.handle.snapshot().await.unsent,
@@ -170,7 +170,7 @@ async fn a_mail_server_that_was_down_gets_the_mail_once() {
         "the back-off is not over"
     );
     alerts.pass(30).await;
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
     alerts.until(|snapshot| snapshot.unsent == 0).await;
     alerts.pass(4000).await;
     alerts.handle.shutdown(Duration::from_secs(30)).await;
@@ -180,19 +180,19 @@ async fn a_mail_server_that_was_down_gets_the_mail_once() {
 #[tokio::test]
 async fn a_killed_daemon_leaves_its_mail_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    let mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let email = mailbox.policy(SmtpTls::StartTls);
-    let (port, authority) = mailbox.stop().await;
+    mailbox.mailbox.stop().await;
     let alerts = Desk::open(dir.path(), Some(email.clone())).await;
     alerts.handle.report("sales-ivr", sink_failed()).await;
     alerts.pass(5).await;
     alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
     kill(alerts, dir.path()).await;
 
-    let mut mailbox = SmtpServer::start_at(port, SmtpBehavior::default(), authority).await;
+    let mut mailbox = mailbox.restart().await;
     let alerts = Desk::open(dir.path(), Some(email)).await;
     alerts.pass(60).await;
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
     let snapshot = alerts.until(|snapshot| snapshot.unsent == 0).await;
     assert_eq!(
         snapshot.incidents.len(),
@@ -207,11 +207,11 @@ async fn a_killed_daemon_leaves_its_mail_to_the_next() {
 #[tokio::test]
 async fn stopping_sends_what_is_owed_and_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
     alerts.handle.report("sales-ivr", sink_failed()).await;
     alerts.handle.shutdown(Duration::from_secs(30)).await;
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
     assert_eq!(kinds(dir.path()).await.last().unwrap(), "mail-sent");
     alerts.handle.report("sales-ivr", vec![]).await;
     assert!(matches!(
@@ -224,7 +224,7 @@ async fn stopping_sends_what_is_owed_and_waits_for_it() {
 async fn stopping_does_not_wait_longer_than_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut email = SmtpServer::start(SmtpBehavior::default())
+    let mut email = MailFixture::start(SmtpTls::StartTls)
         .await
         .policy(SmtpTls::None);
     email.port = silent.local_addr().unwrap().port();
@@ -242,7 +242,7 @@ async fn stopping_does_not_wait_longer_than_it_may() {
 #[tokio::test]
 async fn new_mail_settings_are_tried_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let good = mailbox.policy(SmtpTls::StartTls);
     let wrong = EmailPolicy {
         ca_file: Some("/nonexistent/ca.pem".into()),
@@ -256,7 +256,7 @@ async fn new_mail_settings_are_tried_at_once() {
         .handle
         .policy_changed(policy(Some(good)), managed())
         .await;
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
 }
 
 #[tokio::test]
@@ -279,10 +279,10 @@ async fn an_account_taken_out_closes_its_incidents_and_late_reports_open_none() 
 #[tokio::test]
 async fn a_test_mail_goes_past_the_outbox() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
     alerts.handle.test_mail().await.unwrap();
-    assert!(mailbox.next().await.contains("test mail"));
+    assert!(mailbox.next().await.data.contains("test mail"));
     assert_eq!(kinds(dir.path()).await, [""; 0]);
     alerts.handle.policy_changed(policy(None), managed()).await;
     assert!(matches!(
@@ -339,7 +339,7 @@ impl Journal for FailingJournal {
 #[tokio::test]
 async fn a_journal_that_refuses_loses_no_condition_and_doubles_no_mail() {
     let dir = tempfile::tempdir().unwrap();
-    let mut mailbox = SmtpServer::start(SmtpBehavior::default()).await;
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
     let journal = FailingJournal {
         inner: SqliteJournal::open(dir.path()).unwrap(),
         refuses: Arc::default(),
@@ -355,7 +355,7 @@ async fn a_journal_that_refuses_loses_no_condition_and_doubles_no_mail() {
 
     alerts.pass(5).await;
     journal.refuse(true);
-    assert!(mailbox.next().await.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(FIRING));
     alerts
         .until(|_| journal.refused_a_sent_mail.load(SeqCst))
         .await;

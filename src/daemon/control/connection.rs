@@ -1,8 +1,8 @@
 //! Connections to the control socket: each has one request, and bounded memory and time.
 //!
-//! Whoever may connect is an operator, but a command that was suspended, or a script gone wrong,
-//! must cost the daemon little: a place among a fixed number, a head of bounded length, and no wait
-//! without an end but for the work that was asked for. Knows no route.
+//! Everyone who may connect is an operator, but a suspended command or a faulty script must cost
+//! the daemon little: one of a fixed number of connections, a head of bounded length, and no wait
+//! without a limit except for the requested work. This module does not know the requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,23 +20,23 @@ use tokio::time::sleep;
 /// More connections than this wait in the system's queue.
 const MOST_CONNECTIONS: usize = 64;
 
-/// Request line and headers together: room for a thousand account names.
+/// Request line and headers together, in bytes: room for a thousand account names.
 const LARGEST_HEAD: usize = 128 * 1024;
 
-/// How long a request's head, then its body, then the reading of its answer may take.
+/// Limit for receiving a request's head, for its body, and for the client to read the answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After an accept that failed: it would fail again at once.
+/// Wait after an accept that failed: at once it would fail again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves every connection in a task of its own, for ever.
+/// Serves every connection in a task of its own, until dropped.
 pub(super) async fn accept(listener: UnixListener, routes: Router) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let place = Arc::clone(&places)
             .acquire_owned()
             .await
-            .expect("nobody closes it");
+            .expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
                 let routes = routes.clone();
@@ -46,7 +46,11 @@ pub(super) async fn accept(listener: UnixListener, routes: Router) {
                 });
             }
             Err(error) => {
-                tracing::warn!(name: "connection-not-taken", %error, "Control socket cannot take a connection");
+                tracing::warn!(
+                    name: "connection-not-taken",
+                    %error,
+                    "Control socket cannot take a connection"
+                );
                 sleep(PAUSE).await;
             }
         }

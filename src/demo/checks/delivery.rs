@@ -1,14 +1,17 @@
-//! What reached those who use tokens: what was read, what was sent, what each sink holds.
+//! Checks of what reached the consumers of tokens: what was read, what was sent, what each sink
+//! holds.
 
 use std::collections::BTreeSet;
 
-use super::super::facts::{AccountFacts, DemoFacts, TokenFact};
+use chrono::{DateTime, Utc};
+
+use super::super::facts::{AccountFacts, DemoFacts, TokenFact, carried, was_taken};
 use super::super::stage::WEBHOOK;
 use super::super::timeline::grouped;
-use super::tokens::promoted;
-use super::{Check, ROTATIONS, fingerprint};
+use super::{Check, ROTATIONS};
+use crate::reconcile::Recorded;
 use rotator_core::account::Generation;
-use rotator_core::event::Event;
+use rotator_core::event::{Event, GenerationNo};
 use rotator_core::secret::Fingerprint;
 use rotator_simulator::receiver::{ReceivedDelivery, Signature};
 
@@ -43,7 +46,7 @@ pub(super) fn flow(facts: &DemoFacts) -> Check {
     let Some((account, flow)) = facts
         .accounts
         .iter()
-        .find_map(|it| Some((it, it.flow.as_ref()?)))
+        .find_map(|account| Some((account, account.flow.as_ref()?)))
     else {
         return Check {
             what,
@@ -51,12 +54,12 @@ pub(super) fn flow(facts: &DemoFacts) -> Check {
             found: "the flow never got a key that worked".to_owned(),
         };
     };
-    let promoted = promoted(account)
-        .into_iter()
-        .filter_map(|number| fingerprint(account, number));
+    let promoted = account.promoted().into_iter();
+    let promoted = promoted.filter_map(|number| account.fingerprint(number));
     let promoted: Vec<Fingerprint> = promoted.collect();
     let found = format!(
-        "{} calls with the key that the auth config inside RingCX held just then, {} keys in turn; {} refused",
+        "{} calls with the key that the auth config inside RingCX held just then, {} keys in turn; \
+         {} refused",
         grouped(flow.calls),
         flow.keys.len(),
         flow.failed,
@@ -72,80 +75,101 @@ pub(super) fn flow(facts: &DemoFacts) -> Check {
     }
 }
 
-/// The first delivery that was refused is the beginning of the outage, its token's promotion the
-/// end.
+/// The time in which a webhook failed: from the first delivery that was refused to the promotion of
+/// the token that it carried.
+struct Outage<'a> {
+    account: &'a AccountFacts,
+    /// The generation that waited for the webhook.
+    waiting: GenerationNo,
+    /// What was recorded in that time.
+    trail: &'a [Recorded],
+    ended_at: DateTime<Utc>,
+}
+
+impl<'a> Outage<'a> {
+    /// The one outage there should have been, or what there was instead.
+    fn find(facts: &'a DemoFacts) -> Result<Self, &'static str> {
+        let failed = facts.accounts.iter().find_map(|account| {
+            let first = account
+                .trail
+                .iter()
+                .position(|recorded| matches!(recorded.event, Event::DeliveryFailed { .. }))?;
+            let Event::DeliveryFailed {
+                sink, generation, ..
+            } = &account.trail[first].event
+            else {
+                return None;
+            };
+            (sink == WEBHOOK).then_some((account, &account.trail[first..], *generation))
+        });
+        let (account, after, waiting) = failed.ok_or("no delivery failed")?;
+        let promoted = Event::Promoted {
+            generation: waiting,
+        };
+        let end = after.iter().position(|recorded| recorded.event == promoted);
+        let end = end.ok_or("the token that waited was never promoted")?;
+        Ok(Self {
+            account,
+            waiting,
+            trail: &after[..end],
+            ended_at: after[end].at,
+        })
+    }
+
+    /// How many tokens were minted while one waited: none should have been.
+    fn minted(&self) -> usize {
+        let mint = |recorded: &&Recorded| matches!(recorded.event, Event::MintIntended { .. });
+        self.trail.iter().filter(mint).count()
+    }
+
+    /// The generation before, and whether its token worked until the outage was over.
+    fn predecessor(&self) -> (GenerationNo, bool) {
+        let state = self.account.state();
+        let mut older = state.generations.values();
+        let Some(before) = older.rfind(|older| older.number < self.waiting) else {
+            return (GenerationNo(0), false);
+        };
+        let deleted = token_of(self.account, before).and_then(|token| token.deleted);
+        let alive = deleted.is_none_or(|(at, _)| at > self.ended_at);
+        (before.number, alive)
+    }
+}
+
 pub(super) fn outage(facts: &DemoFacts) -> Check {
     let what = "The failing webhook harmed nothing";
-    let none = |why: &str| Check {
-        what,
-        passed: false,
-        found: why.to_owned(),
+    let outage = match Outage::find(facts) {
+        Ok(outage) => outage,
+        Err(found) => {
+            return Check {
+                what,
+                passed: false,
+                found: found.to_owned(),
+            };
+        }
     };
-    let failed = facts.accounts.iter().find_map(|account| {
-        let began = account
-            .trail
-            .iter()
-            .position(|it| matches!(it.event, Event::DeliveryFailed { .. }))?;
-        let Event::DeliveryFailed {
-            sink, generation, ..
-        } = &account.trail[began].event
-        else {
-            return None;
-        };
-        (sink == WEBHOOK).then_some((account, began, *generation))
-    });
-    let Some((account, began, number)) = failed else {
-        return none("no delivery failed");
-    };
-    let after = &account.trail[began..];
-    let end = after
+    let token = outage.account.fingerprint(outage.waiting);
+    let deliveries = &outage.account.deliveries;
+    let tries: Vec<&ReceivedDelivery> = deliveries
         .iter()
-        .position(|it| it.event == Event::Promoted { generation: number });
-    let Some(end) = end else {
-        return none("the token that waited was never promoted");
-    };
-    let minted = after[..end]
-        .iter()
-        .filter(|it| matches!(it.event, Event::MintIntended { .. }))
-        .count();
-
-    let token = fingerprint(account, number);
-    let tries: Vec<&ReceivedDelivery> = account
-        .deliveries
-        .iter()
-        .filter(|it| carried(it) == token)
+        .filter(|delivery| carried(delivery) == token)
         .collect();
-    let refused = tries.iter().filter(|it| it.status == Some(500)).count();
-    let taken = tries.iter().filter(|it| was_taken(it)).count();
-    let ids: BTreeSet<Option<&str>> = tries.iter().map(|it| it.id()).collect();
-    let others = account
-        .deliveries
-        .iter()
-        .filter(|it| it.status == Some(500))
-        .count()
-        - refused;
-
-    let before = account
-        .state()
-        .generations
-        .values()
-        .rfind(|it| it.number < number)
-        .cloned();
-    let ended_at = after[end].at;
-    let alive = before.as_ref().is_some_and(|before| {
-        let deleted = token_of(account, before).and_then(|token| token.deleted);
-        deleted.is_none_or(|(at, _)| at > ended_at)
-    });
-    let passed = refused > 0 && taken == 1 && ids.len() == 1 && others == 0 && minted == 0 && alive;
+    let failed = |delivery: &&ReceivedDelivery| delivery.status == Some(500);
+    let refused = tries.iter().copied().filter(failed).count();
+    let refused_others = deliveries.iter().filter(failed).count() - refused;
+    let taken = tries.iter().filter(|delivery| was_taken(delivery)).count();
+    let ids: BTreeSet<Option<&str>> = tries.iter().map(|delivery| delivery.id()).collect();
+    let minted = outage.minted();
+    let (before, alive) = outage.predecessor();
+    let passed =
+        refused > 0 && taken == 1 && ids.len() == 1 && refused_others == 0 && minted == 0 && alive;
+    let before_worked = if alive {
+        "worked all along"
+    } else {
+        "did not last that long"
+    };
     let found = format!(
-        "refused {refused} times, then taken: the same token under the same webhook-id; {minted} minted \
-         meanwhile; generation {} {}",
-        before.map_or(0, |before| before.number.0),
-        if alive {
-            "worked all along"
-        } else {
-            "did not last that long"
-        },
+        "refused {refused} times, then taken: the same token under the same webhook-id; {minted} \
+         minted meanwhile; generation {before} {before_worked}"
     );
     Check {
         what,
@@ -162,10 +186,12 @@ pub(super) fn webhooks(facts: &DemoFacts) -> Check {
         .collect();
     let valid = deliveries
         .iter()
-        .filter(|it| it.signature == Signature::Valid)
+        .filter(|delivery| delivery.signature == Signature::Valid)
         .count();
-    let pairs: BTreeSet<(Option<&str>, Option<Fingerprint>)> =
-        deliveries.iter().map(|it| (it.id(), carried(it))).collect();
+    let pairs: BTreeSet<(Option<&str>, Option<Fingerprint>)> = deliveries
+        .iter()
+        .map(|delivery| (delivery.id(), carried(delivery)))
+        .collect();
     let ids: BTreeSet<Option<&str>> = pairs.iter().map(|(id, _)| *id).collect();
     let tokens: BTreeSet<Option<Fingerprint>> = pairs.iter().map(|(_, token)| *token).collect();
     let one_to_one = ids.len() == pairs.len() && tokens.len() == pairs.len();
@@ -188,15 +214,14 @@ pub(super) fn drift(facts: &DemoFacts) -> Check {
     let mut repaired = Vec::new();
     let mut drifts = 0;
     for account in &facts.accounts {
-        for (index, it) in account.trail.iter().enumerate() {
-            let Event::Drifted { sink, .. } = &it.event else {
+        for (index, recorded) in account.trail.iter().enumerate() {
+            let Event::Drifted { sink, .. } = &recorded.event else {
                 continue;
             };
             drifts += 1;
-            let again = account.trail[index..]
-                .iter()
-                .find(|later| matches!(&later.event, Event::Proved { sink: proved, .. } if proved == sink));
-            repaired.extend(again.map(|again| (again.at - it.at).num_milliseconds()));
+            let is_repair = |later: &&Recorded| matches!(&later.event, Event::Proved { sink: proved, .. } if proved == sink);
+            let repair = account.trail[index..].iter().find(is_repair);
+            repaired.extend(repair.map(|repair| (repair.at - recorded.at).num_milliseconds()));
         }
     }
     let passed = drifts == 1 && repaired.len() == 1;
@@ -222,7 +247,7 @@ pub(super) fn sinks(facts: &DemoFacts) -> Check {
         serving += account
             .held
             .iter()
-            .filter(|held| held.is_some() && **held == alive.map(|it| it.fingerprint))
+            .filter(|held| held.is_some() && **held == alive.map(|token| token.fingerprint))
             .count();
         kept += usize::from(account.env_file_kept);
     }
@@ -234,8 +259,8 @@ pub(super) fn sinks(facts: &DemoFacts) -> Check {
         .sum();
     let passed = all == expected && serving == all && kept + 1 == facts.accounts.len();
     let found = format!(
-        "{serving} of {all} hold their account's current token, which works; in the env-file that nobody \
-         deleted every other byte is as it was",
+        "{serving} of {all} hold their account's current token, which works; in the env-file \
+         that nobody deleted every other byte is as it was",
     );
     let found = if kept == 0 {
         format!("{found}: it is not")
@@ -247,18 +272,6 @@ pub(super) fn sinks(facts: &DemoFacts) -> Check {
         passed,
         found,
     }
-}
-
-pub(super) fn was_taken(delivery: &ReceivedDelivery) -> bool {
-    delivery
-        .status
-        .is_some_and(|status| (200..300).contains(&status))
-}
-
-pub(super) fn carried(delivery: &ReceivedDelivery) -> Option<Fingerprint> {
-    delivery
-        .token()
-        .map(|token| Fingerprint::of(token.as_bytes()))
 }
 
 fn token_of<'a>(account: &'a AccountFacts, generation: &Generation) -> Option<&'a TokenFact> {

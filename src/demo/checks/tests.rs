@@ -8,13 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::super::facts::TokenFact;
+use super::super::facts::{AccountFacts, TokenFact};
 use super::super::leaks::LeakReport;
 use super::super::reader::Tally;
 use super::super::stage::{ACCOUNTS, CONFIG, DemoLogin, ENV_FILE, SINKS};
 use super::*;
 use crate::reconcile::Recorded;
-use rotator_core::event::{DeliveryReceipt, Event, MintSource, Outcome, RetiredBy};
+use rotator_core::event::{DeliveryReceipt, Event, GenerationNo, MintSource, Outcome, RetiredBy};
+use rotator_core::secret::Fingerprint;
 use rotator_simulator::receiver::{ReceivedDelivery, Signature};
 use rotator_simulator::{AuthKind, Call, CallRecord, DeletedBy, Fault, FlowRecord, MintedBy};
 
@@ -132,7 +133,7 @@ fn rotate(facts: &mut AccountFacts, number: u64, special: &impl Fn(&mut AccountF
         let gone = facts
             .tokens
             .iter_mut()
-            .find(|it| it.fingerprint == old)
+            .find(|token| token.fingerprint == old)
             .unwrap();
         gone.deleted = Some((at(begun + 4), Some(DeletedBy::Api)));
         let generation = Some(GenerationNo(number - 1));
@@ -266,13 +267,17 @@ fn fails(what: &'static str, also: &[&'static str], spoil: impl FnOnce(&mut Demo
     let failed = failed(&facts);
     assert!(failed.contains(&what), "{what} passed; failed: {failed:?}");
     assert!(
-        failed.iter().all(|it| *it == what || also.contains(it)),
+        failed
+            .iter()
+            .all(|check| *check == what || also.contains(check)),
         "{failed:?}"
     );
 }
 
 fn cut(facts: &mut DemoFacts, account: usize, what: impl Fn(&Event) -> bool) {
-    facts.accounts[account].trail.retain(|it| !what(&it.event));
+    facts.accounts[account]
+        .trail
+        .retain(|recorded| !what(&recorded.event));
 }
 
 const ROTATED: &str = "Rotated through every sink";
@@ -291,7 +296,7 @@ fn a_good_story_passes_every_check() {
 #[test]
 fn a_rotation_past_a_sink_is_found() {
     for sink in SINKS[1] {
-        let proof = |event: &Event| matches!(event, Event::Proved { sink: it, generation: GenerationNo(2) } if it == sink);
+        let proof = |event: &Event| matches!(event, Event::Proved { sink: proved, generation: GenerationNo(2) } if proved == sink);
         fails(ROTATED, &[], |facts| cut(facts, 1, proof));
     }
     fails(ROTATED, &[], |facts| facts.accounts[0].tally.tokens.clear());
@@ -358,7 +363,9 @@ fn a_login_by_another_way_is_found() {
         (1, Call::RingexLogin),
     ] {
         fails(what, &[], |facts| {
-            facts.accounts[number].calls.retain(|it| it.call != login)
+            facts.accounts[number]
+                .calls
+                .retain(|record| record.call != login)
         });
     }
 }
@@ -384,7 +391,10 @@ fn a_token_too_many_is_found() {
 #[test]
 fn a_lost_mint_that_was_not_recovered_is_found() {
     fails(LOST, &[], |facts| {
-        let minted = facts.accounts[0].trail.iter_mut().map(|it| &mut it.event);
+        let minted = facts.accounts[0]
+            .trail
+            .iter_mut()
+            .map(|recorded| &mut recorded.event);
         for event in minted {
             if let Event::Minted { how, .. } = event {
                 *how = MintSource::Answered;
@@ -395,7 +405,7 @@ fn a_lost_mint_that_was_not_recovered_is_found() {
         facts.accounts[0]
             .calls
             .iter_mut()
-            .for_each(|it| it.fault = None)
+            .for_each(|record| record.fault = None)
     });
 }
 
@@ -410,7 +420,7 @@ fn harm_by_the_failing_webhook_is_found() {
         let trail = &mut facts.accounts[1].trail;
         let failed = trail
             .iter()
-            .position(|it| matches!(it.event, Event::DeliveryFailed { .. }))
+            .position(|recorded| matches!(recorded.event, Event::DeliveryFailed { .. }))
             .unwrap();
         let mint = Event::MintIntended {
             generation: GenerationNo(3),
@@ -426,7 +436,7 @@ fn harm_by_the_failing_webhook_is_found() {
         let refused = facts.accounts[1]
             .deliveries
             .iter_mut()
-            .find(|it| it.status == Some(500))
+            .find(|delivery| delivery.status == Some(500))
             .unwrap();
         refused.headers[0].1 = "another".to_owned();
     });

@@ -1,13 +1,12 @@
-//! What became of tokens: how they came, how they went, and whose they were.
+//! Checks of the tokens themselves: how they were minted and deleted, and whose they were.
 
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-use super::super::facts::{AccountFacts, DemoFacts, TokenFact};
+use super::super::facts::{AccountFacts, DemoFacts, TokenFact, carried, was_taken};
 use super::super::stage::DemoLogin;
-use super::delivery::{carried, was_taken};
-use super::{Check, ROTATIONS, fingerprint, list};
+use super::{Check, ROTATIONS, list};
 use crate::reconcile::Recorded;
 use rotator_core::event::{Event, GenerationNo, MintSource, RetiredBy};
 use rotator_core::secret::Fingerprint;
@@ -19,7 +18,7 @@ pub(super) fn rotations(facts: &DemoFacts) -> Check {
     let mut passed = true;
     let mut found = Vec::new();
     for account in &facts.accounts {
-        let promoted = promoted(account);
+        let promoted = account.promoted();
         let through = promoted
             .iter()
             .filter(|number| went_through(account, **number))
@@ -51,37 +50,30 @@ pub(super) fn rotations(facts: &DemoFacts) -> Check {
     }
 }
 
-pub(super) fn promoted(account: &AccountFacts) -> Vec<GenerationNo> {
-    let promoted = account.trail.iter().filter_map(|it| {
-        let Event::Promoted { generation } = it.event else {
-            return None;
-        };
-        Some(generation)
-    });
-    promoted.collect()
-}
-
 fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
     let promoted =
         |event: &Event| matches!(event, Event::Promoted { generation } if *generation == number);
     let before: Vec<&Event> = account
         .trail
         .iter()
-        .map(|it| &it.event)
+        .map(|recorded| &recorded.event)
         .take_while(|event| !promoted(event))
         .collect();
     let proved = |name: &str| {
-        let proof = |event: &&Event| matches!(event, Event::Proved { sink, generation } if sink == name && *generation == number);
+        let proof = |event: &&Event| {
+            matches!(event, Event::Proved { sink, generation }
+                if sink == name && *generation == number)
+        };
         before.iter().any(proof)
     };
-    let Some(token) = fingerprint(account, number) else {
+    let Some(token) = account.fingerprint(number) else {
         return false;
     };
     let read = account.tally.tokens.contains(&token);
     let taken = account
         .deliveries
         .iter()
-        .any(|it| was_taken(it) && carried(it) == Some(token));
+        .any(|delivery| was_taken(delivery) && carried(delivery) == Some(token));
     let called = account
         .flow
         .as_ref()
@@ -99,7 +91,7 @@ pub(super) fn logins(facts: &DemoFacts) -> Check {
             account
                 .calls
                 .iter()
-                .filter(|it| it.call == wanted && it.effect)
+                .filter(|record| record.call == wanted && record.effect)
                 .count()
         };
         let [password, ringex, with_it] =
@@ -111,7 +103,8 @@ pub(super) fn logins(facts: &DemoFacts) -> Check {
         found.push(match account.way {
             DemoLogin::Password => format!("{}: {password} with a password", account.name),
             DemoLogin::RingEx => format!(
-                "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, {password} with a password",
+                "{}: {ringex} request to RingEX, {with_it} login to RingCX with what it gave, \
+                 {password} with a password",
                 account.name
             ),
         });
@@ -132,7 +125,7 @@ pub(super) fn mints(facts: &DemoFacts) -> Check {
         let calls = account
             .calls
             .iter()
-            .filter(|it| it.call == Call::Mint && it.effect)
+            .filter(|record| record.call == Call::Mint && record.effect)
             .count();
         passed &= known == there && calls == there.len() && !there.is_empty();
         found.push(format!(
@@ -160,16 +153,18 @@ pub(super) fn lost_mint(facts: &DemoFacts) -> Check {
         .accounts
         .iter()
         .flat_map(|account| &account.calls)
-        .filter(|it| it.call == Call::Mint && it.fault == Some(Fault::LostAnswer) && it.effect)
-        .filter_map(|it| it.subject)
+        .filter(|record| {
+            record.call == Call::Mint && record.fault == Some(Fault::LostAnswer) && record.effect
+        })
+        .filter_map(|record| record.subject)
         .collect();
     let recovered = facts.accounts.iter().flat_map(|account| {
-        account.trail.iter().filter_map(move |it| {
+        account.trail.iter().filter_map(move |recorded| {
             let Event::Minted {
                 generation,
                 fingerprint,
                 how: MintSource::Recovered,
-            } = it.event
+            } = recorded.event
             else {
                 return None;
             };
@@ -183,7 +178,7 @@ pub(super) fn lost_mint(facts: &DemoFacts) -> Check {
         .collect();
     let used = recovered
         .iter()
-        .filter(|(account, number, _)| promoted(account).contains(number))
+        .filter(|(account, number, _)| account.promoted().contains(number))
         .count();
     let passed = lost.len() == 1 && fingerprints == lost && used == 1;
     let found = format!(
@@ -211,14 +206,17 @@ pub(super) fn retired(facts: &DemoFacts) -> Check {
                 continue;
             };
             gone_here += 1;
-            let known = generation
-                .is_some_and(|it| it.retired.is_some_and(|(_, hand)| hand == RetiredBy::Us));
+            let known = generation.is_some_and(|generation| {
+                generation
+                    .retired
+                    .is_some_and(|(_, hand)| hand == RetiredBy::Us)
+            });
             let overlap = generation
-                .and_then(|it| it.superseded_at)
+                .and_then(|generation| generation.superseded_at)
                 .map(|at| deleted_at - at);
             passed &= known
                 && by == Some(DeletedBy::Api)
-                && overlap.is_some_and(|it| it >= facts.overlap);
+                && overlap.is_some_and(|overlap| overlap >= facts.overlap);
             shortest = shortest.into_iter().chain(overlap).min();
         }
         let alive = account
@@ -229,15 +227,16 @@ pub(super) fn retired(facts: &DemoFacts) -> Check {
             let generation = state.by_fingerprint(&token.fingerprint);
             state.current().is_some() && generation == state.current()
         });
-        passed &=
-            gone_here >= ROTATIONS && alive <= 2 && current.is_some_and(|it| it.deleted.is_none());
+        passed &= gone_here >= ROTATIONS
+            && alive <= 2
+            && current.is_some_and(|current| current.deleted.is_none());
         gone += gone_here;
         left.push(format!("{}: {alive} left", account.name));
     }
     let shortest = shortest.unwrap_or_default().num_milliseconds() as f64 / 1000.0;
     let found = format!(
-        "{gone} old tokens are gone from the server, by our own hand, none sooner than {shortest:.1} s after \
-         its successor was in place (policy: {} s); {}",
+        "{gone} old tokens are gone from the server, by our own hand, none sooner than \
+         {shortest:.1} s after its successor was in place (policy: {} s); {}",
         facts.overlap.num_seconds(),
         list(&left),
     );
@@ -260,11 +259,11 @@ pub(super) fn foreign(facts: &DemoFacts) -> Check {
         .count();
     let calls = facts.accounts.iter().flat_map(|account| &account.calls);
     let touched = calls
-        .filter(|it| it.call == Call::Delete)
-        .filter(|it| {
+        .filter(|record| record.call == Call::Delete)
+        .filter(|record| {
             foreign
                 .iter()
-                .any(|token| it.subject == Some(token.fingerprint))
+                .any(|token| record.subject == Some(token.fingerprint))
         })
         .count();
     let passed = foreign.len() == facts.accounts.len() && alive == foreign.len() && touched == 0;

@@ -4,9 +4,15 @@ use super::{APP, Actor, CONFIG, CONFIG_PLACE, DemoLogin, DemoStage, ENV_FILE, FI
 
 /// The whole policy of this stage.
 pub(super) fn text(stage: &DemoStage) -> String {
+    let accounts = stage.actors.iter().map(account);
+    std::iter::once(common(stage)).chain(accounts).collect()
+}
+
+/// All but the accounts.
+fn common(stage: &DemoStage) -> String {
     let root = stage.root().display();
     let mail_port = stage.mailbox.address().port();
-    let mut text = format!(
+    format!(
         r#"[daemon]
 state-dir = "{root}/state"
 control-socket = "{root}/control.sock"
@@ -38,12 +44,15 @@ ca-file = "ca.pem"
 "#,
         base_url = stage.ringcx.base_url(),
         ringex_url = stage.ringcx.ringex_url(),
-    );
-    for actor in &stage.actors {
-        let (name, url) = (actor.name, actor.receiver.url());
-        let login = login(actor);
-        text.push_str(&format!(
-            r#"
+    )
+}
+
+/// One account with its sinks.
+fn account(actor: &Actor) -> String {
+    let (name, url) = (actor.name, actor.receiver.url());
+    let login = login(actor);
+    let mut text = format!(
+        r#"
 [[account]]
 name = "{name}"
 {login}
@@ -65,21 +74,20 @@ url = "{url}"
 secret = {{ file = "secrets/{name}-{WEBHOOK}" }}
 receipt = "fingerprint"
 "#,
-            file = actor.file.display(),
-            env_file = actor.env_file.display(),
-        ));
-        if actor.sinks.contains(&CONFIG) {
-            let [account_id, config_id] = CONFIG_PLACE;
-            text.push_str(&format!(
-                r#"
+        file = actor.file.display(),
+        env_file = actor.env_file.display(),
+    );
+    if actor.sinks.contains(&CONFIG) {
+        let [account_id, config_id] = CONFIG_PLACE;
+        text.push_str(&format!(
+            r#"
 [[account.sink]]
 name = "{CONFIG}"
 type = "ringcx-auth-config"
 account-id = "{account_id}"
 auth-config-id = "{config_id}"
 "#
-            ));
-        }
+        ));
     }
     text
 }

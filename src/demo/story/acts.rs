@@ -28,7 +28,8 @@ impl Story<'_> {
         })
         .await?;
         self.note("an IVR flow reads each token file from now on, some 200 times a second");
-        let text = "another calls with the key that the auth config inside RingCX holds, 50 times a second";
+        let text = "another calls with the key that the auth config inside RingCX holds, 50 times \
+                    a second";
         self.note(text);
         Ok(())
     }
@@ -64,12 +65,12 @@ impl Story<'_> {
             sales.name
         ));
         self.until("the lost token to be found and put to use", |story| {
-            let recovered = story.watch.trail(sales.name).iter().find_map(|it| {
+            let recovered = story.watch.trail(sales.name).iter().find_map(|recorded| {
                 let Event::Minted {
                     generation,
                     how: MintSource::Recovered,
                     ..
-                } = it.event
+                } = recorded.event
                 else {
                     return None;
                 };
@@ -120,7 +121,7 @@ impl Story<'_> {
             let trail = story.watch.trail(sales.name);
             trail
                 .iter()
-                .position(|it| matches!(it.event, Event::Drifted { .. }))
+                .position(|recorded| matches!(recorded.event, Event::Drifted { .. }))
         };
         // A rotation in this very moment writes the file before anyone misses it: then it goes once
         // more.
@@ -141,7 +142,11 @@ impl Story<'_> {
             let proved =
                 |event: &Event| matches!(event, Event::Proved { sink, .. } if sink == ENV_FILE);
             let trail = story.watch.trail(sales.name);
-            drift(story).is_some_and(|drift| trail[drift..].iter().any(|it| proved(&it.event)))
+            drift(story).is_some_and(|drift| {
+                trail[drift..]
+                    .iter()
+                    .any(|recorded| proved(&recorded.event))
+            })
         })
         .await
     }
@@ -158,7 +163,7 @@ impl Story<'_> {
         self.until("the tokens before these to be deleted", |story| {
             old.iter().all(|(account, number)| {
                 (1..=number.0)
-                    .all(|it| story.is_gone(&story.watch.state(account), GenerationNo(it)))
+                    .all(|older| story.is_gone(&story.watch.state(account), GenerationNo(older)))
             })
         })
         .await?;
@@ -180,7 +185,11 @@ impl Story<'_> {
         self.until("a moment without work under way", |story| {
             ACCOUNTS.iter().all(|account| {
                 let state = story.watch.state(account);
-                let last = story.watch.trail(account).last().map(|it| it.at);
+                let last = story
+                    .watch
+                    .trail(account)
+                    .last()
+                    .map(|recorded| recorded.at);
                 let quiet = last.is_some_and(|at| story.timeline.now() - at > QUIET);
                 quiet
                     && state.pending().is_none()
@@ -200,7 +209,7 @@ impl Story<'_> {
         let held = state.by_fingerprint(&Fingerprint::of(token.as_bytes()));
         let held = held.map_or_else(
             || "a token of others".to_owned(),
-            |it| format!("generation {}", it.number),
+            |generation| format!("generation {}", generation.number),
         );
         let works = if self.stage.ringcx.record().is_alive(&token) {
             "still works"

@@ -5,9 +5,9 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::reconcile::pass::Interrupt;
+use crate::reconcile::interrupt::Interrupt;
 use crate::reconcile::session::CachedAccess;
-use crate::reconcile::{Observer, Reconciler};
+use crate::reconcile::state::{Observer, Reconciler};
 use crate::ringcx::{ApiError, RingexAccess, RingexCredentials, TokenApi, ringex_user};
 use crate::secret_source;
 use crate::secret_source::SecretError;
@@ -51,7 +51,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<bool, Interrupt> {
         loop {
             self.check_login_rate()?;
-            let (access, reused) = match self.session.ringex() {
+            let (access, reused) = match self.server.session.ringex() {
                 Some(access) => (access, true),
                 None => match self.ringex_access(login, stop).await? {
                     Turn::With(access) => (access, false),
@@ -60,12 +60,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             };
             self.pace(stop).await?;
             self.record(vec![Event::LoginAttempted]).await?;
-            let answer = self.api.login_with(&access).await;
+            let answer = self.server.api.login_with(&access).await;
             self.progress();
             match answer {
                 Ok(login) => return self.logged_in(login).await,
                 // It may have been revoked before its time. Another one shows whether it is that.
-                Err(error) if error.is_denied() && reused => self.session.drop_ringex(),
+                Err(error) if error.is_denied() && reused => self.server.session.drop_ringex(),
                 Err(error) => {
                     self.back_off(&error);
                     return self.refused_by(RefusedBy::RingCx, login, &error).await;
@@ -90,10 +90,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if self.note_user(&secrets.jwt).await? {
             return Ok(Turn::Over);
         }
-        let limit = self.assignment.ringcx.ringex_logins_per_minute as usize;
-        let claim = self
-            .apps
-            .claim(&login.client_id, self.name(), limit, self.clock.now());
+        let limit = self.config.ringcx.ringex_logins_per_minute as usize;
+        let claim =
+            self.server
+                .ringex_limits
+                .claim(&login.client_id, self.name(), limit, self.clock.now());
         claim.map_err(Interrupt::NotBefore)?;
         if stop.is_cancelled() {
             return Err(Interrupt::Stopped);
@@ -107,13 +108,15 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             client_secret: &secrets.client_secret,
             jwt: &secrets.jwt,
         };
-        let answer = self.api.ringex_token(who).await;
+        let answer = self.server.api.ringex_token(who).await;
         self.progress();
         let tag = self.tag_of_ringex(login, &secrets);
-        self.session.tried_with(tag);
+        self.server.session.tried_with(tag);
         match answer {
             Ok(access) => {
-                self.session.keep_ringex(CachedAccess::new(access.clone()));
+                self.server
+                    .session
+                    .keep_ringex(CachedAccess::new(access.clone()));
                 Ok(Turn::With(access))
             }
             Err(error) => {
@@ -141,7 +144,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             (None, _) => return Ok(()),
         };
         let until = after(self.clock.now(), wait);
-        self.apps.back_off(&login.client_id, until);
+        self.server.ringex_limits.back_off(&login.client_id, until);
         let client_id = login.client_id.clone();
         Ok(self
             .record(vec![Event::RingexQuiet { client_id, until }])
@@ -161,18 +164,18 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         } else {
             IncidentKind::LoginFailed
         };
-        let text = explain(host, &self.assignment.ringcx, error);
+        let text = explain(host, &self.config.ringcx, error);
         let mut trouble = FailureReport::new(BackoffKey::Login, incident, text);
         trouble.retry_after = error.retry_after();
         if rejected {
-            trouble.rejected = match self.session.tag() {
+            trouble.rejected = match self.server.session.tag() {
                 Some(tag) => Some(tag),
                 None => self.tag_secrets_of(login).await,
             };
         }
         let held = failed(
             &self.state,
-            &self.assignment.account.retry,
+            &self.config.account.retry,
             trouble,
             self.clock.now(),
         );
@@ -188,9 +191,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if line.is_some_and(|line| line.is_of_ringex() && line.username == user) {
             return Ok(false);
         }
-        self.session.forget();
-        self.seen.another_login();
-        self.listing = Vec::new();
+        self.server.session.forget();
+        self.evidence.another_login();
+        self.server.listing = Vec::new();
         self.record(vec![Event::LineStarted {
             username: user,
             platform_id: String::new(),
@@ -202,10 +205,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Where the policy logs in by RingEX and the journal knows another way, or none: whom does the
     /// JWT name? One that cannot be read is trouble only for a login.
     pub(in crate::reconcile) async fn note_first_user(&mut self) -> Result<(), Interrupt> {
-        let LoginPolicy::RingEx(login) = &self.assignment.account.login else {
+        let LoginPolicy::RingEx(login) = &self.config.account.login else {
             return Ok(());
         };
-        if !self.state.login_differs(&self.assignment.account) {
+        if !self.state.login_differs(&self.config.account) {
             return Ok(());
         }
         match secret_source::read_async(&login.jwt).await {

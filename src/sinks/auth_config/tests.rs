@@ -37,7 +37,7 @@ impl Bench {
         }
     }
 
-    fn around(&self) -> SinkContext<'_> {
+    fn context(&self) -> SinkContext<'_> {
         let ringcx = Some(RingcxAccess {
             api: &self.api,
             auth: Auth::Token(&self.token),
@@ -58,15 +58,15 @@ impl Bench {
             previous: None,
             now: at,
         };
-        self.sink.deliver(&delivery, self.around()).await
+        self.sink.deliver(&delivery, self.context()).await
     }
 
     async fn look(&self, last: &DeliveryReceipt) -> String {
-        let around = SinkContext {
+        let context = SinkContext {
             last: Some((GENERATION, last)),
-            ..self.around()
+            ..self.context()
         };
-        match self.sink.read_back(around).await {
+        match self.sink.read_back(context).await {
             ReadBack::Holds(token) if token.fingerprint() == self.token.fingerprint() => {
                 "holds it".to_owned()
             }
@@ -81,10 +81,13 @@ impl Bench {
 }
 
 fn sink(account_id: &str, auth_config_id: &str) -> AuthConfigTarget {
-    AuthConfigTarget::new(AuthConfigSink {
-        account_id: account_id.to_owned(),
-        auth_config_id: auth_config_id.to_owned(),
-    })
+    AuthConfigTarget::new(
+        "ivr",
+        AuthConfigSink {
+            account_id: account_id.to_owned(),
+            auth_config_id: auth_config_id.to_owned(),
+        },
+    )
 }
 
 // fault: monotone, serve-live at sinks left_it_as: a config that was changed since counts as
@@ -210,7 +213,7 @@ async fn without_the_permission_it_says_which_one_and_before_a_mint() {
         .adjust(|settings| settings.config_access = ConfigAccess::None);
     let error = bench
         .sink
-        .preflight(bench.around())
+        .preflight(bench.context())
         .await
         .unwrap_err()
         .to_string();
@@ -225,7 +228,7 @@ async fn without_the_permission_it_says_which_one_and_before_a_mint() {
     bench
         .ringcx
         .adjust(|settings| settings.config_access = ConfigAccess::Read);
-    bench.sink.preflight(bench.around()).await.unwrap();
+    bench.sink.preflight(bench.context()).await.unwrap();
     let error = bench.deliver().await.unwrap_err();
     assert!(
         error
@@ -254,7 +257,7 @@ async fn one_that_is_not_there_or_holds_no_key_is_refused_and_not_touched() {
             ..Bench::new(KeyForm::Whole).await
         };
         for error in [
-            bench.sink.preflight(bench.around()).await.unwrap_err(),
+            bench.sink.preflight(bench.context()).await.unwrap_err(),
             bench.deliver().await.unwrap_err(),
         ] {
             assert!(error.to_string().contains(why), "{error}");
@@ -264,7 +267,7 @@ async fn one_that_is_not_there_or_holds_no_key_is_refused_and_not_touched() {
     }
     assert!(
         sink("21170001", "other")
-            .read_back(bench.around())
+            .read_back(bench.context())
             .await
             .is_other()
     );

@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn sink(&self) -> CommandTarget {
-        CommandTarget::new("push".to_owned(), self.policy.clone())
+        CommandTarget::new("push", self.policy.clone())
     }
 
     async fn deliver(&self) -> Result<DeliveryReceipt, SinkError> {

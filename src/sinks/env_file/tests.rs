@@ -12,11 +12,14 @@ use rotator_core::event::GenerationNo;
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
 fn sink(path: &Path, key: &str) -> EnvFileTarget {
-    EnvFileTarget::new(EnvFileSink {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        access: FileAccess::default(),
-    })
+    EnvFileTarget::new(
+        "ivr",
+        EnvFileSink {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            access: FileAccess::default(),
+        },
+    )
 }
 
 async fn deliver(sink: &EnvFileTarget, token: &str) -> Result<(), SinkError> {
@@ -99,11 +102,14 @@ async fn what_the_file_holds_is_told_apart() {
             mode: Some(mode),
             ..FileAccess::default()
         };
-        EnvFileTarget::new(EnvFileSink {
-            path: path.clone(),
-            key: "KEY".to_owned(),
-            access,
-        })
+        EnvFileTarget::new(
+            "ivr",
+            EnvFileSink {
+                path: path.clone(),
+                key: "KEY".to_owned(),
+                access,
+            },
+        )
     };
     for (content, seen) in [
         ("A=1\n".to_owned(), "absent"),
@@ -184,4 +190,15 @@ async fn two_accounts_in_one_file_lose_nothing() {
     lines.sort_unstable();
     assert_eq!(lines, ["# both", "ONE=aws80:ONE-099", "TWO=aws80:TWO-099"]);
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn of_a_released_sink_the_path_may_have_spaces_in_it_and_the_key_has_none() {
+    let released = |target: &str| EnvFileTarget::of_released("env-file", target);
+    let sink = released("/srv/two words/env RINGCX_TOKEN").unwrap();
+    assert_eq!(sink.0.path, Path::new("/srv/two words/env"));
+    assert_eq!(sink.0.key, "RINGCX_TOKEN");
+    assert!(released("/srv/env").is_none());
+    assert!(EnvFileTarget::of_released("file", "/srv/env KEY").is_none());
+    assert!(EnvFileTarget::of_released("a-type-of-tomorrow", "/srv/x y").is_none());
 }

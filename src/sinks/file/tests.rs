@@ -12,11 +12,14 @@ use rotator_core::event::GenerationNo;
 const TOKEN: &str = "aws80:c2353445-bc74-af1a-2850-1d55a371c0a9";
 
 fn sink(path: &Path, trailing_newline: bool) -> FileTarget {
-    FileTarget::new(FileSink {
-        path: path.to_owned(),
-        access: FileAccess::default(),
-        trailing_newline,
-    })
+    FileTarget::new(
+        "ivr",
+        FileSink {
+            path: path.to_owned(),
+            access: FileAccess::default(),
+            trailing_newline,
+        },
+    )
 }
 
 async fn deliver(sink: &FileTarget) {
@@ -158,11 +161,14 @@ async fn a_changed_owner_or_group_is_drift() {
             owner: owner.map(|id| id.to_string()),
             group: group.map(|id| id.to_string()),
         };
-        let sink = FileTarget::new(FileSink {
-            path: path.clone(),
-            access,
-            trailing_newline: false,
-        });
+        let sink = FileTarget::new(
+            "ivr",
+            FileSink {
+                path: path.clone(),
+                access,
+                trailing_newline: false,
+            },
+        );
         assert_eq!(words(sink.read_back(SinkContext::default()).await), seen);
     }
 }

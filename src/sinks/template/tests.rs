@@ -34,15 +34,18 @@ fn shown(token: &str, generation: u64) -> RenderedToken {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sink = TemplateTarget::new(TemplateSink {
-            path: dir.path().join("tokens.json"),
-            access: FileAccess {
-                mode: Some(0o640),
-                ..FileAccess::default()
+        let sink = TemplateTarget::new(
+            "ivr",
+            TemplateSink {
+                path: dir.path().join("tokens.json"),
+                access: FileAccess {
+                    mode: Some(0o640),
+                    ..FileAccess::default()
+                },
+                template: template::Template::try_new(SOURCE.to_owned()).unwrap(),
+                accounts: vec!["crm".to_owned()],
             },
-            template: template::Template::try_new(SOURCE.to_owned()).unwrap(),
-            accounts: vec!["crm".to_owned()],
-        });
+        );
         Self {
             dir,
             peers: [("crm".to_owned(), shown(OTHER, 3))].into(),
@@ -72,11 +75,11 @@ impl Bench {
     }
 
     async fn look(&self, taken: &DeliveryReceipt) -> String {
-        let around = SinkContext {
+        let context = SinkContext {
             last: Some((GenerationNo(7), taken)),
             ..SinkContext::default()
         };
-        match self.sink.read_back(around).await {
+        match self.sink.read_back(context).await {
             ReadBack::AsDelivered => "as delivered".to_owned(),
             ReadBack::Absent => "absent".to_owned(),
             ReadBack::Other(what) => what,

@@ -143,7 +143,7 @@ async fn deliver(policy: WebhookSink, now: &str) -> Result<(), SinkError> {
         }),
         now: at(now),
     };
-    WebhookTarget::new("crm".to_owned(), policy)
+    WebhookTarget::new("crm", policy)
         .deliver(&delivery, SinkContext::default())
         .await
         .map(drop)
@@ -523,7 +523,7 @@ async fn preflight_finds_what_would_fail_without_a_request() {
             headers,
             ..policy(url, Receipt::Status)
         };
-        let preflight = WebhookTarget::new("crm".to_owned(), policy.clone())
+        let preflight = WebhookTarget::new("crm", policy.clone())
             .preflight(SinkContext::default())
             .await;
         match (preflight, why) {

@@ -2,9 +2,9 @@
 //!
 //! Synchronous, and owned by one thread. `rows` holds what was written; `heads` the last `seq` of
 //! each stream and the hash of that row, so that a changed or cut-off last row is found too;
-//! `checkpoints` what stands in for the oldest rows, with the hash that the next one follows and a
-//! hash of its own. What it cannot find: a whole journal put back from an older copy, a stream of
-//! which nothing is left, or one rewritten by somebody who redoes the hashes.
+//! `checkpoints` what replaces the oldest rows, with the hash that the next row follows and a hash of
+//! its own. What it cannot find: a whole journal put back from an older copy, a stream of which
+//! nothing is left, or one rewritten together with its hashes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,12 +13,12 @@ use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
-use sha2::{Digest, Sha256};
 
+use super::chain::{Hash, NO_HASH, link, seal};
 use crate::failpoint;
 use rotator_core::journal::{Checkpoint, Entry, JournalError, Row, Stream};
 
-/// "RcxR": tells `file` and us whose database this is.
+/// "RcxR": says to `file` and to us which program the database belongs to.
 const APPLICATION_ID: i32 = 0x5263_7852;
 
 /// The newest schema known. A change to the tables is a new number and a step in [`migrate`].
@@ -54,12 +54,7 @@ const CHECKPOINTS: &str = "TABLE checkpoints (
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// The first row of a stream follows this.
-const NO_HASH: Hash = [0; 32];
-
-type Hash = [u8; 32];
-
-/// What goes wrong in here: with the journal, or with the database under it.
+/// A failure of the journal, or of the database under it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error(transparent)]
@@ -77,19 +72,19 @@ impl From<StoreError> for JournalError {
     }
 }
 
-/// Entries that stand or fall together.
+/// Entries that are written together or not at all.
 pub(super) struct Append {
     pub stream: String,
     pub expected: u64,
     pub entries: Vec<Entry>,
 }
 
-/// A stream that is as it was written.
+/// A stream whose hashes are right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VerifiedStream {
     /// Rows that were read.
     pub rows: u64,
-    /// Earlier rows, of which a checkpoint says what they came to.
+    /// Earlier rows, which a checkpoint replaces.
     pub compacted: u64,
 }
 
@@ -102,7 +97,7 @@ struct Head {
     hash: Hash,
 }
 
-/// What is met on the way through a stream.
+/// What a stream consists of.
 enum StreamItem {
     Checkpoint(Checkpoint),
     Row(Row),
@@ -110,7 +105,7 @@ enum StreamItem {
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        // Made here and not by SQLite, which would let the umask choose the mode.
+        // Created here and not by SQLite, which would let the umask choose the mode.
         open_file(
             path,
             OpenOptions::new()
@@ -145,7 +140,7 @@ impl Store {
         let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         let version = inspect(&connection, path)?;
         if version == 0 {
-            // Another instance has made the file and not yet its tables.
+            // Another instance has created the file and not yet its tables.
             return Self::empty();
         }
         if version < 2 {
@@ -167,8 +162,8 @@ impl Store {
         Ok(Self { connection })
     }
 
-    /// Commits all of these together. One that expects another row than the last is refused on its
-    /// own; an error of the database refuses all, and nothing of them is kept.
+    /// Commits all of these together. One that expects another row than the last is refused alone; an
+    /// error of the database refuses all of them, and nothing is kept.
     pub(super) fn append(&mut self, appends: Vec<Append>) -> Vec<Result<u64, JournalError>> {
         if appends.is_empty() {
             return Vec::new();
@@ -194,9 +189,8 @@ impl Store {
             results.push(insert(&transaction, append)?);
         }
         // Past this point a failing disk may keep what it could not confirm: SQLite reports the
-        // error and forgets the rows, but a power cut before the next commit can bring them back.
-        // Whoever opens the journal then sees them as done, which is what an intent without an
-        // outcome is for.
+        // error and forgets the rows, but a power cut before the next commit can bring them back. They
+        // are then read as done, which the next start handles like an intent without an outcome.
         failpoint::around("commit", || transaction.commit())?;
         Ok(results)
     }
@@ -220,7 +214,7 @@ impl Store {
     }
 
     pub(super) fn streams(&mut self) -> Result<Vec<String>, StoreError> {
-        // One that lost its head is damaged, and not to be passed over.
+        // A stream without a head is damaged; it is listed, so that this is found.
         let mut select = self.connection.prepare(
             "SELECT stream FROM heads UNION SELECT stream FROM rows UNION SELECT stream FROM checkpoints
              ORDER BY stream",
@@ -240,7 +234,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         let (mut since, mut last) = (None, None);
-        // The whole stream is looked at first: what was changed by hand must be found, not thrown
+        // The whole stream is checked first: rows that were changed by hand must be found, not thrown
         // away.
         walk(&transaction, stream, |found, hash| match found {
             StreamItem::Checkpoint(checkpoint) => since = Some(checkpoint.since),
@@ -289,18 +283,13 @@ impl Store {
     }
 }
 
-/// Reads a stream in order and follows its chain of hashes. What is seen comes with the hash that
+/// Reads a stream in order and follows its chain of hashes. `see` gets each item with the hash that
 /// the next row must follow.
 fn walk(
     snapshot: &Transaction<'_>,
     stream: &str,
     mut see: impl FnMut(StreamItem, &Hash),
 ) -> Result<(), StoreError> {
-    let damaged = |seq, what| JournalError::Damaged {
-        stream: stream.to_owned(),
-        seq,
-        what,
-    };
     let mut last = Head {
         seq: 0,
         hash: NO_HASH,
@@ -316,47 +305,58 @@ fn walk(
         "SELECT seq, at, kind, body, prev_hash FROM rows WHERE stream = ?1 ORDER BY seq",
     )?;
     let mut found = select.query([stream])?;
-    while let Some(row) = found.next()? {
-        let seq = last.seq.saturating_add(1);
-        if row.get::<_, i64>(0)? != seq.cast_signed() {
-            return Err(damaged(seq, "it is missing").into());
-        }
-        let (at, kind, body): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-        if row.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
-            return Err(damaged(
-                seq,
-                "it does not follow from the row before: one of the two was changed",
-            )
-            .into());
-        }
-        let time = DateTime::parse_from_rfc3339(&at)
-            .map_err(|_| damaged(seq, "its time cannot be read"))?;
-        last = Head {
-            seq,
-            hash: link(&last.hash, stream, seq, &at, &kind, &body),
-        };
-        see(
-            StreamItem::Row(Row {
-                seq,
-                entry: Entry {
-                    at: time.with_timezone(&Utc),
-                    kind,
-                    body,
-                },
-            }),
-            &last.hash,
-        );
+    while let Some(columns) = found.next()? {
+        let (row, head) = read_row(columns, stream, &last)?;
+        last = head;
+        see(StreamItem::Row(row), &last.hash);
     }
     let head = head(snapshot, stream)?;
-    match head.seq {
-        seq if seq > last.seq => Err(damaged(last.seq + 1, "it is missing").into()),
-        seq if seq < last.seq => Err(damaged(seq + 1, "it was never committed").into()),
-        seq if head.hash != last.hash => Err(damaged(seq, "it was changed").into()),
-        _ => Ok(()),
+    let problem = match head.seq {
+        seq if seq > last.seq => (last.seq + 1, "it is missing"),
+        seq if seq < last.seq => (seq + 1, "it was never committed"),
+        seq if head.hash != last.hash => (seq, "it was changed"),
+        _ => return Ok(()),
+    };
+    Err(damaged(stream, problem.0, problem.1).into())
+}
+
+/// One row, if it follows from the one before, and the head that the next must follow.
+fn read_row(
+    columns: &rusqlite::Row<'_>,
+    stream: &str,
+    last: &Head,
+) -> Result<(Row, Head), StoreError> {
+    let seq = last.seq.saturating_add(1);
+    if columns.get::<_, i64>(0)? != seq.cast_signed() {
+        return Err(damaged(stream, seq, "it is missing").into());
+    }
+    let at: String = columns.get(1)?;
+    let (kind, body): (String, String) = (columns.get(2)?, columns.get(3)?);
+    if columns.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
+        let what = "it does not follow from the row before: one of the two was changed";
+        return Err(damaged(stream, seq, what).into());
+    }
+    let time = DateTime::parse_from_rfc3339(&at)
+        .map_err(|_| damaged(stream, seq, "its time cannot be read"))?
+        .with_timezone(&Utc);
+    let hash = link(&last.hash, stream, seq, &at, &kind, &body);
+    let entry = Entry {
+        at: time,
+        kind,
+        body,
+    };
+    Ok((Row { seq, entry }, Head { seq, hash }))
+}
+
+fn damaged(stream: &str, seq: u64, what: &'static str) -> JournalError {
+    JournalError::Damaged {
+        stream: stream.to_owned(),
+        seq,
+        what,
     }
 }
 
-/// What stands in for a stream's oldest rows, and the hash of the last of them.
+/// What replaces a stream's oldest rows, and the hash of the last of them.
 fn checkpoint(
     snapshot: &Transaction<'_>,
     stream: &str,
@@ -377,13 +377,9 @@ fn checkpoint(
             ))
         })
         .optional();
-    let changed = |seq| JournalError::Damaged {
-        stream: stream.to_owned(),
-        seq,
-        what: "the checkpoint that ends with it was changed",
-    };
+    let changed = |seq| damaged(stream, seq, "the checkpoint that ends with it was changed");
     let columns = match columns {
-        // A number or a hash that is not one any more.
+        // A column that no longer holds a number or a hash.
         Err(
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..),
@@ -414,11 +410,10 @@ fn checkpoint(
     )))
 }
 
-/// Looks at a file before anything is written to it; answers its schema version, 0 for an empty
-/// file.
+/// Checks a file before anything is written to it. Returns its schema version, 0 for an empty file.
 fn inspect(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let unreadable = |source| match source {
-        // Busy and the like say nothing of the file.
+        // Busy and the like say nothing about the file.
         rusqlite::Error::SqliteFailure(ffi::Error { code, .. }, _)
             if !matches!(code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) =>
         {
@@ -467,7 +462,7 @@ fn inspect(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// Durable to the last commit, and small: the whole daemon is meant to idle in a few megabytes.
+/// Durable to the last commit, and small: the whole daemon idles in a few megabytes.
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -553,43 +548,7 @@ fn head(connection: &Connection, stream: &str) -> rusqlite::Result<Head> {
     }))
 }
 
-/// The SHA-256 of a row and, through `before`, of every row before it.
-fn link(before: &Hash, stream: &str, seq: u64, at: &str, kind: &str, body: &str) -> Hash {
-    digest(&[
-        before,
-        stream.as_bytes(),
-        &seq.to_be_bytes(),
-        at.as_bytes(),
-        kind.as_bytes(),
-        body.as_bytes(),
-    ])
-}
-
-/// The SHA-256 of a checkpoint and, through `last`, of every row it stands for.
-fn seal(last: &Hash, stream: &str, seq: u64, since: &str, until: &str, body: &str) -> Hash {
-    let (since, until, body) = (since.as_bytes(), until.as_bytes(), body.as_bytes());
-    digest(&[
-        b"checkpoint",
-        last,
-        stream.as_bytes(),
-        &seq.to_be_bytes(),
-        since,
-        until,
-        body,
-    ])
-}
-
-fn digest(fields: &[&[u8]]) -> Hash {
-    let mut hash = Sha256::new();
-    // Lengths first, so that no two rows run together into the same bytes.
-    for field in fields {
-        hash.update((field.len() as u64).to_be_bytes());
-        hash.update(field);
-    }
-    hash.finalize().into()
-}
-
-/// The same error once more: every append of a failed transaction is told.
+/// A copy of the error: every append of a failed transaction gets it.
 fn again(error: &rusqlite::Error) -> rusqlite::Error {
     match error {
         rusqlite::Error::SqliteFailure(code, text) => {
@@ -611,7 +570,8 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<File, JournalError> {
         })
 }
 
-/// The journal is missing, and not its directory: that would be a mistake in the policy.
+/// Whether the journal is missing but its directory is not. A missing directory is a mistake in the
+/// policy.
 fn is_missing(error: &JournalError, path: &Path) -> bool {
     let missing = matches!(error, JournalError::Directory { source, .. } if source.kind() == io::ErrorKind::NotFound);
     missing && path.parent().is_some_and(Path::is_dir)
@@ -619,7 +579,7 @@ fn is_missing(error: &JournalError, path: &Path) -> bool {
 
 #[cfg(test)]
 impl Store {
-    /// Leaves room for so many more pages, as a disk that runs full would.
+    /// Leaves room for this number of pages, like a disk that is nearly full.
     pub(super) fn leave_pages(&self, spare: i64) {
         let used: i64 = self
             .connection

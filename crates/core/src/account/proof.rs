@@ -1,4 +1,4 @@
-//! The order of a token's life, said in types.
+//! The order of a token's life, expressed in types.
 //!
 //! `Minted → Verified → Proved`: each can only be had from a state that shows it, so a step that
 //! takes one by value cannot be performed too early. The fields are private to this file.
@@ -29,12 +29,12 @@ impl Minted {
             .map(|pending| Self(pending.number, pending.fingerprint))
     }
 
-    /// Which generation.
+    /// The generation that this is a proof of.
     pub fn generation(&self) -> GenerationNo {
         self.0
     }
 
-    /// Its token.
+    /// Fingerprint of its token.
     pub fn fingerprint(&self) -> Fingerprint {
         self.1
     }
@@ -50,12 +50,12 @@ impl Verified {
         publishable.then_some(Self(generation.number, generation.fingerprint))
     }
 
-    /// Which generation.
+    /// The generation that this is a proof of.
     pub fn generation(&self) -> GenerationNo {
         self.0
     }
 
-    /// Its token.
+    /// Fingerprint of its token.
     pub fn fingerprint(&self) -> Fingerprint {
         self.1
     }
@@ -81,7 +81,7 @@ impl Proved {
             .then_some(Self(verified.generation()))
     }
 
-    /// Which generation.
+    /// The generation that this is a proof of.
     pub fn generation(&self) -> GenerationNo {
         self.0
     }

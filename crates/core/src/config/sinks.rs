@@ -1,72 +1,83 @@
-//! The kinds of sink beyond files and webhooks, as the policy has them, checked.
+//! The kinds of sink that a policy can have.
+//!
+//! A new kind is a file in `sinks/` that holds its keys, checked, and its [`SinkConfig`]; its `mod`
+//! line; and its row in `sink_kinds!`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
-use super::{FileAccess, HeaderSecret, Receipt};
-use crate::template::Template;
+use super::consumer::{Acknowledge, Notify};
 
-/// The mode of a file that holds a token and nothing else, where the policy is silent.
-pub const DEFAULT_MODE: u32 = 0o600;
+mod access;
+mod auth_config;
+mod command;
+mod env_file;
+mod file;
+mod kind;
+mod receipt;
+mod template;
+mod webhook;
 
-/// `type = "command"`
+pub use access::{DEFAULT_MODE, FileAccess};
+pub use command::CommandInput;
+pub use kind::{Claims, SinkConfig};
+pub use receipt::{HeaderSecret, Receipt};
+pub use template::PeerSink;
+pub use webhook::WebhookUrl;
+
+/// One `[[account.sink]]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CommandSink {
-    /// The program, by its absolute path or a name to be found in `PATH`, and its arguments. Never
-    /// empty.
-    pub argv: Vec<String>,
-    /// What its standard input holds.
-    pub stdin: CommandInput,
-    /// Beside `PATH`, `HOME` and `LANG`. Values may be secret: never shown.
-    pub environment: Vec<(String, HeaderSecret)>,
-    /// For a whole run; then its process group is ended.
-    pub timeout: Duration,
-    /// What counts as having taken the token.
-    pub receipt: Receipt,
+pub struct SinkPolicy {
+    /// Unique in its account, `[a-z0-9][a-z0-9-]{0,62}`.
+    pub name: String,
+    /// Whether promotion and retirement wait for it.
+    pub required: bool,
+    /// What follows from its `type`.
+    pub kind: SinkKind,
+    /// What is run once its file is proved.
+    pub notify: Option<Notify>,
+    /// Where its consumer says which token it uses.
+    pub acknowledge: Option<Acknowledge>,
 }
 
-/// What a command's standard input holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandInput {
-    /// The JSON that a webhook gets.
-    Json,
-    /// The token and nothing else.
-    Token,
+/// Declares [`SinkKind`] with one variant a row, and makes each usable as a [`SinkConfig`].
+macro_rules! sink_kinds {
+    ($($kind:ident => $module:ident::$sink:ident,)+) => {
+        $(pub use $module::$sink;)+
+
+        /// The kinds of sink. Used as a [`SinkConfig`].
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum SinkKind {
+            $(
+                #[doc = concat!("See [`", stringify!($sink), "`].")]
+                $kind($sink),
+            )+
+        }
+
+        impl Deref for SinkKind {
+            type Target = dyn SinkConfig;
+
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $(SinkKind::$kind(sink) => sink,)+
+                }
+            }
+        }
+
+        impl DerefMut for SinkKind {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                match self {
+                    $(SinkKind::$kind(sink) => sink,)+
+                }
+            }
+        }
+    };
 }
 
-/// `type = "ringcx-auth-config"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthConfigSink {
-    /// The RingCX account that has it.
-    pub account_id: String,
-    /// Which of that account's auth configs.
-    pub auth_config_id: String,
-}
-
-/// `type = "template"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateSink {
-    /// Absolute.
-    pub path: PathBuf,
-    /// `mode` is 0600 where the policy is silent.
-    pub access: FileAccess,
-    /// Parsed, and tried out with made-up tokens.
-    pub template: Template,
-    /// The other accounts whose tokens it may name.
-    pub accounts: Vec<String>,
-}
-
-/// A template sink of another account that names this one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PeerSink {
-    /// The account whose sink it is.
-    pub account: String,
-    /// Its name.
-    pub sink: String,
-}
-
-impl std::fmt::Display for PeerSink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.account, self.sink)
-    }
+sink_kinds! {
+    File => file::FileSink,
+    EnvFile => env_file::EnvFileSink,
+    Webhook => webhook::WebhookSink,
+    Command => command::CommandSink,
+    AuthConfig => auth_config::AuthConfigSink,
+    Template => template::TemplateSink,
 }

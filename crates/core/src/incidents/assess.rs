@@ -1,8 +1,8 @@
 //! What follows from the conditions: incidents that open and end, and the mails that tell of them.
 //!
-//! How much mail: each incident is told of when it opens, every `repeat-after` while it is open,
-//! and when it is over. A mail waits [`GATHER`] for company, at most [`OWN_MAILS_AN_HOUR`] mails
-//! tell of one incident each, and what is beyond that goes into one digest every
+//! How much mail: each incident is mailed when it opens, every `repeat-after` while it is open, and
+//! when it is over. A mail waits [`GATHER`] for others, at most [`OWN_MAILS_AN_HOUR`] mails are
+//! about one incident each, and what is beyond that goes into one digest every
 //! [`BETWEEN_DIGESTS`]. So a RingCX outage that hits a thousand accounts makes a handful of mails,
 //! and none of the thousand is left out. With [`OUTBOX`] mails unsent no more are written; what is
 //! owed then waits in the state.
@@ -19,7 +19,7 @@ use super::text::{self, MailFacts};
 use super::{Conditions, DAEMON, IncidentKey};
 use crate::config::{AlertsPolicy, EmailPolicy};
 
-/// How long the first news waits for more, so that what fails together is told together.
+/// How long the first notice waits for more, so that what fails together shares a mail.
 const GATHER: TimeDelta = TimeDelta::seconds(3);
 
 /// Mails about one incident each, within an hour; beyond it there are digests.
@@ -28,7 +28,7 @@ const OWN_MAILS_AN_HOUR: usize = 20;
 /// The least time between two digests.
 const BETWEEN_DIGESTS: TimeDelta = TimeDelta::minutes(10);
 
-/// Unsent mails that are kept; with so many, what is owed waits until one is sent.
+/// Unsent mails that are kept; at this number, what is owed waits until one is sent.
 const OUTBOX: usize = 100;
 
 /// The first wait after a failed try; it doubles up to [`LONGEST_WAIT`].
@@ -208,8 +208,8 @@ fn compare(
     events
 }
 
-/// Whether the end of this incident is told. An opening that nobody heard of always is, unless the
-/// operator has taken the account out; its end only where the policy wants it.
+/// Whether the end of this incident is mailed. Where its opening was not mailed yet, both are,
+/// unless the operator has taken the account out; else its end only where the policy wants it.
 fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Announce {
     let told = open.mailed_at.is_some();
     let tell = match over {
@@ -223,7 +223,7 @@ fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Ann
     }
 }
 
-/// News that nobody was told yet.
+/// A notice that is in no mail yet.
 struct PendingNotice<'a> {
     incident: &'a IncidentKey,
     news: NoticeKind,
@@ -352,7 +352,7 @@ fn own_mails(policy: &AlertsPolicy, owed: &[PendingNotice<'_>]) -> usize {
     owed.len() + twice
 }
 
-/// What opened and ended unheard is told as both, where the policy wants ends told at all.
+/// What opened and ended before any mail makes two, where the policy wants ends mailed at all.
 fn expand<'a>(policy: &AlertsPolicy, facts: &MailFacts<'a>) -> Vec<MailFacts<'a>> {
     let as_news = |news| MailFacts {
         news,

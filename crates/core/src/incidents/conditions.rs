@@ -20,21 +20,21 @@ pub fn conditions(
     state: &AccountState,
     now: DateTime<Utc>,
 ) -> Vec<Condition> {
-    let ward = AccountCheck { policy, state };
+    let account = AccountCheck { policy, state };
     let mut found = Vec::new();
     for (lane, failure) in &state.lanes {
-        found.extend(ward.lane(lane, failure));
+        found.extend(account.lane(lane, failure));
     }
     for (name, record) in &state.sinks {
-        found.extend(ward.sink(name, record));
+        found.extend(account.sink(name, record));
     }
-    found.extend(ward.consumers(now));
-    found.extend(ward.account_wide());
-    found.extend(ward.late(alerts, now));
+    found.extend(account.consumers(now));
+    found.extend(account.account_wide());
+    found.extend(account.late(alerts, now));
     one_each(found)
 }
 
-/// Two lanes can be in the same trouble: to an operator it is one.
+/// Two lanes can fail for the same reason: to an operator that is one incident.
 fn one_each(found: Vec<Condition>) -> Vec<Condition> {
     let mut kept: Vec<Condition> = Vec::with_capacity(found.len());
     for condition in found {
@@ -142,9 +142,11 @@ impl AccountCheck<'_> {
             found.push(self.condition(IncidentKind::PasswordResetRequired, since, cause));
         }
         if let Some(mint) = self.state.ambiguous_mints.last() {
-            let candidates: Vec<String> = mint.candidates.iter().map(|it| it.short()).collect();
+            let candidates: Vec<String> =
+                mint.candidates.iter().map(|token| token.short()).collect();
             let cause = format!(
-                "the answer to a mint was lost, and it cannot be told which of these tokens is ours: {}",
+                "the answer to a mint was lost, and it cannot be told which of these tokens is \
+                 ours: {}",
                 candidates.join(", "),
             );
             found.push(self.condition(IncidentKind::MintUnknown, mint.at, cause));
@@ -166,68 +168,70 @@ impl AccountCheck<'_> {
         found
     }
 
+    /// What is due and cannot be done, or has been due for too long.
     fn late(&self, alerts: &AlertsPolicy, now: DateTime<Utc>) -> Vec<Condition> {
-        let mut found = Vec::new();
-        let (policy, state) = (self.policy, self.state);
-        let due = due(policy, state, now);
-        let live = state.live_count();
-        let idle = state.pending().is_none() && state.open_mint.is_none();
-        if let Some(due) = due
-            .as_ref()
-            .filter(|_| idle && live >= policy.retention.max_live as usize)
-        {
-            let cause = format!(
-                "{live} of our tokens are alive, max-live is {}",
-                policy.retention.max_live
-            );
-            found.push(self.condition(IncidentKind::MintCapped, due.since, cause));
-        }
-        let rotation_since = due
-            .map(|due| due.since)
-            .or(state.pending().map(|pending| pending.minted_at));
-        if let Some(since) =
-            rotation_since.filter(|since| after(*since, alerts.overdue_after) <= now)
-        {
-            let cause = match state.lanes.values().max_by_key(|failure| failure.last) {
-                Some(failure) => failure.error.clone(),
-                None => "the rotation is not finished".to_owned(),
-            };
-            found.push(self.condition(IncidentKind::RotationOverdue, since, cause));
-        }
-        let own = state.previous().filter_map(|generation| {
-            Some((
-                retires_after(policy, generation)?,
-                format!("generation {}", generation.number),
-            ))
+        let due = due(self.policy, self.state, now).map(|due| due.since);
+        let overdue = |since: &DateTime<Utc>| after(*since, alerts.overdue_after) <= now;
+        let rotation = due.or(self.state.pending().map(|pending| pending.minted_at));
+        let retirement = self.due_retirements().filter(|(since, _)| overdue(since));
+        let found = [
+            due.and_then(|since| self.capped(since)),
+            rotation
+                .filter(overdue)
+                .map(|since| self.rotation_overdue(since)),
+            retirement
+                .min()
+                .map(|(since, token)| self.retirement_overdue(since, &token)),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    /// A rotation is due, none is under way, and `max-live` does not allow to begin one.
+    fn capped(&self, since: DateTime<Utc>) -> Option<Condition> {
+        let (live, max_live) = (self.state.live_count(), self.policy.retention.max_live);
+        let idle = self.state.pending().is_none() && self.state.open_mint.is_none();
+        (idle && live >= max_live as usize).then(|| {
+            let cause = format!("{live} of our tokens are alive, max-live is {max_live}");
+            self.condition(IncidentKind::MintCapped, since, cause)
+        })
+    }
+
+    fn rotation_overdue(&self, since: DateTime<Utc>) -> Condition {
+        let failures = self.state.lanes.values();
+        let cause = match failures.max_by_key(|failure| failure.last) {
+            Some(failure) => failure.error.clone(),
+            None => "the rotation is not finished".to_owned(),
+        };
+        self.condition(IncidentKind::RotationOverdue, since, cause)
+    }
+
+    /// Tokens that wait for their deletion, with when each may be deleted.
+    fn due_retirements(&self) -> impl Iterator<Item = (DateTime<Utc>, String)> {
+        let own = self.state.previous().filter_map(|generation| {
+            let name = format!("generation {}", generation.number);
+            Some((retires_after(self.policy, generation)?, name))
         });
-        let adopted = state
-            .adopted(policy.retention.foreign)
-            .filter_map(|(fingerprint, token)| {
-                let name = format!("the adopted token {}", fingerprint.short());
-                let held_by = token
-                    .adoption
-                    .iter()
-                    .flat_map(|it| &it.held_by)
-                    .map(String::as_str);
-                let places = held_by.collect::<Vec<_>>().join(", ");
-                let name = if places.is_empty() {
-                    name
-                } else {
-                    format!("{name}, which is in {places},")
-                };
-                Some((adopted_retires_after(policy, token)?, name))
-            });
-        let late = own
-            .chain(adopted)
-            .filter(|(due, _)| after(*due, alerts.overdue_after) <= now);
-        if let Some((since, victim)) = late.min() {
-            let cause = match state.lanes.get(&BackoffKey::Retirement) {
-                Some(failure) => failure.error.clone(),
-                None => format!("{victim} is still alive: see `plan`"),
+        let adopted = self.state.adopted(self.policy.retention.foreign);
+        let adopted = adopted.filter_map(|(fingerprint, token)| {
+            let name = format!("the adopted token {}", fingerprint.short());
+            let held_by = token.adoption.iter().flat_map(|adoption| &adoption.held_by);
+            let places = held_by.map(String::as_str).collect::<Vec<_>>().join(", ");
+            let name = if places.is_empty() {
+                name
+            } else {
+                format!("{name}, which is in {places},")
             };
-            found.push(self.condition(IncidentKind::RetirementOverdue, since, cause));
-        }
-        found
+            Some((adopted_retires_after(self.policy, token)?, name))
+        });
+        own.chain(adopted)
+    }
+
+    fn retirement_overdue(&self, since: DateTime<Utc>, token: &str) -> Condition {
+        let cause = match self.state.lanes.get(&BackoffKey::Retirement) {
+            Some(failure) => failure.error.clone(),
+            None => format!("{token} is still alive: see `plan`"),
+        };
+        self.condition(IncidentKind::RetirementOverdue, since, cause)
     }
 
     fn still_works(&self) -> String {
@@ -238,14 +242,18 @@ impl AccountCheck<'_> {
             .any(|record| record.proved.is_some());
         match (self.state.current(), &self.state.token_lost) {
             (Some(current), _) if served => {
-                format!("generation {} stays valid in its sinks; IVR flows are not affected", current.number)
+                let number = current.number;
+                format!("generation {number} stays valid in its sinks; IVR flows are not affected")
             }
             (Some(current), _) => format!("generation {} is valid", current.number),
             (None, Some(_)) => {
-                "nothing: what the sinks hold no longer works, and readers get errors until a new token is there"
+                "nothing: what the sinks hold no longer works, and readers get errors until a new \
+                 token is there"
                     .to_owned()
             }
-            (None, None) => "there is no token yet; nothing that worked before was changed".to_owned(),
+            (None, None) => {
+                "there is no token yet; nothing that worked before was changed".to_owned()
+            }
         }
     }
 
@@ -255,7 +263,8 @@ impl AccountCheck<'_> {
             .and_then(|(number, _)| self.state.generations.get(&number));
         match held {
             Some(held) if held.is_alive() => format!(
-                "generation {} was delivered there before, stays valid, and is not deleted; IVR flows are not affected",
+                "generation {} was delivered there before, stays valid, and is not deleted; IVR \
+                 flows are not affected",
                 held.number,
             ),
             Some(held) => {

@@ -18,13 +18,13 @@ use crate::journal::{Entry, Row};
 pub enum AlertEvent {
     /// A condition appeared.
     IncidentOpened {
-        /// Which.
+        /// Key of the incident.
         incident: IncidentKey,
         /// Since when it is wrong.
         since: DateTime<Utc>,
         /// How often it was seen in a row.
         count: u32,
-        /// The cause in words.
+        /// The cause as text, without secrets.
         cause: String,
         /// When the daemon tries again by itself.
         next_attempt_at: Option<DateTime<Utc>>,
@@ -33,7 +33,7 @@ pub enum AlertEvent {
     },
     /// The condition is gone.
     IncidentResolved {
-        /// Which.
+        /// Key of the incident.
         incident: IncidentKey,
         /// How it ended.
         over: Resolution,
@@ -42,14 +42,14 @@ pub enum AlertEvent {
     },
     /// A mail is ready to be sent.
     MailQueued {
-        /// The mail.
+        /// As it will be sent.
         mail: Mail,
         /// What it tells.
         notices: Vec<Notice>,
     },
     /// The server took the mail.
     MailSent {
-        /// Which.
+        /// Id of the mail.
         mail: u64,
         /// Recipients that the server refused, with what it said.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,9 +57,9 @@ pub enum AlertEvent {
     },
     /// The mail was not taken; it stays in the outbox.
     MailFailed {
-        /// Which.
+        /// Id of the mail.
         mail: u64,
-        /// Why, in words without secrets.
+        /// The error as text, without secrets.
         error: String,
         /// Whom it concerns.
         scope: Scope,
@@ -70,7 +70,7 @@ pub enum AlertEvent {
     },
     /// The server has refused this very mail for so long that it is given up.
     MailDropped {
-        /// Which.
+        /// Id of the mail.
         mail: u64,
         /// What the server said last.
         error: String,
@@ -112,7 +112,7 @@ pub enum Scope {
 /// What a mail tells about one incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Which.
+    /// Key of the incident.
     pub incident: IncidentKey,
     /// What is new.
     pub news: NoticeKind,
@@ -139,7 +139,7 @@ pub struct Mail {
     pub id: u64,
     /// With its angle brackets. The same for every try.
     pub message_id: String,
-    /// The Message-ID of the mail that told of the same incident first.
+    /// The Message-ID of the first mail about the same incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<String>,
     /// When it was written.
@@ -156,7 +156,7 @@ pub struct Mail {
 /// The stream of the alerts holds something that this version does not know.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// A row that is no alert event.
+    /// A row that does not hold an alert event.
     #[error("row {seq} of the alerts is not one this version knows: {source}")]
     Row {
         /// The row.

@@ -46,7 +46,7 @@ pub struct OpenIncident {
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// What still works.
     pub still_works: String,
-    /// When it was last told of: when that mail was written, or sent if that came later.
+    /// When the last mail about it was written, or sent if that came later.
     pub mailed_at: Option<DateTime<Utc>>,
     /// The Message-ID of the first mail about it.
     pub thread: Option<String>,
@@ -68,7 +68,7 @@ pub struct ResolvedIncident {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unsent {
-    /// The mail.
+    /// As it will be sent.
     pub mail: Mail,
     /// The incidents it tells of.
     pub about: Vec<IncidentKey>,
@@ -80,7 +80,7 @@ pub struct Unsent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailFailure {
-    /// Why.
+    /// The error as text, without secrets.
     pub error: String,
     /// Whom it concerns.
     pub scope: Scope,
@@ -148,15 +148,6 @@ impl AlertState {
                 next_attempt_at,
                 still_works,
             } => {
-                // An end that nobody heard of is overtaken: the mail to come tells of the new
-                // opening.
-                if self
-                    .ended
-                    .get(incident)
-                    .is_some_and(|ended| ended.open.mailed_at.is_none())
-                {
-                    self.ended.remove(incident);
-                }
                 let open = OpenIncident {
                     since: *since,
                     opened_at: at,
@@ -167,37 +158,15 @@ impl AlertState {
                     mailed_at: None,
                     thread: None,
                 };
-                self.open.insert(incident.clone(), open);
+                self.opened(incident, open);
             }
             AlertEvent::IncidentResolved {
                 incident,
                 over,
                 announce,
-            } => {
-                let open = self.open.remove(incident);
-                match (open, announce) {
-                    (Some(open), Announce::Mail) => {
-                        self.ended.insert(
-                            incident.clone(),
-                            ResolvedIncident {
-                                open,
-                                ended_at: at,
-                                over: *over,
-                            },
-                        );
-                    }
-                    (None, Announce::Mail) | (_, Announce::Nobody) => {}
-                }
-            }
+            } => self.resolved(at, incident, *over, *announce),
             AlertEvent::MailQueued { mail, notices } => self.queue(at, mail, notices),
-            AlertEvent::MailSent { mail, .. } => {
-                // A mail that was held up starts the wait for its reminder when it leaves.
-                for incident in self.take_out(*mail).iter().flat_map(|sent| &sent.about) {
-                    if let Some(open) = self.open.get_mut(incident) {
-                        open.mailed_at = open.mailed_at.map(|_| at);
-                    }
-                }
-            }
+            AlertEvent::MailSent { mail, .. } => self.sent(at, *mail),
             AlertEvent::MailDropped { mail, .. } => drop(self.take_out(*mail)),
             AlertEvent::MailFailed {
                 mail,
@@ -206,27 +175,63 @@ impl AlertState {
                 failures,
                 next_attempt_at,
             } => {
-                if let Some(unsent) = self
-                    .outbox
-                    .iter_mut()
-                    .find(|unsent| unsent.mail.id == *mail)
-                {
-                    unsent.failure = Some(MailFailure {
-                        error: error.clone(),
-                        scope: *scope,
-                        failures: *failures,
-                        next_attempt_at: *next_attempt_at,
-                    });
+                let failure = MailFailure {
+                    error: error.clone(),
+                    scope: *scope,
+                    failures: *failures,
+                    next_attempt_at: *next_attempt_at,
+                };
+                let mut unsent = self.outbox.iter_mut();
+                if let Some(unsent) = unsent.find(|unsent| unsent.mail.id == *mail) {
+                    unsent.failure = Some(failure);
                 }
             }
             AlertEvent::MailHoldsLifted => {
-                for failure in self
-                    .outbox
-                    .iter_mut()
-                    .filter_map(|unsent| unsent.failure.as_mut())
-                {
+                let unsent = self.outbox.iter_mut();
+                for failure in unsent.filter_map(|unsent| unsent.failure.as_mut()) {
                     failure.next_attempt_at = at;
                 }
+            }
+        }
+    }
+
+    fn opened(&mut self, incident: &IncidentKey, open: OpenIncident) {
+        // An end that no mail told of is overtaken: the next mail tells of the new opening.
+        if self
+            .ended
+            .get(incident)
+            .is_some_and(|ended| ended.open.mailed_at.is_none())
+        {
+            self.ended.remove(incident);
+        }
+        self.open.insert(incident.clone(), open);
+    }
+
+    fn resolved(
+        &mut self,
+        at: DateTime<Utc>,
+        incident: &IncidentKey,
+        over: Resolution,
+        announce: Announce,
+    ) {
+        match (self.open.remove(incident), announce) {
+            (Some(open), Announce::Mail) => {
+                let ended = ResolvedIncident {
+                    open,
+                    ended_at: at,
+                    over,
+                };
+                self.ended.insert(incident.clone(), ended);
+            }
+            (None, Announce::Mail) | (_, Announce::Nobody) => {}
+        }
+    }
+
+    fn sent(&mut self, at: DateTime<Utc>, mail: u64) {
+        // A mail that was held up starts the wait for its reminder when it leaves.
+        for incident in self.take_out(mail).iter().flat_map(|sent| &sent.about) {
+            if let Some(open) = self.open.get_mut(incident) {
+                open.mailed_at = open.mailed_at.map(|_| at);
             }
         }
     }

@@ -67,7 +67,7 @@ fn condition(account: &str, kind: IncidentKind, sink: Option<&str>) -> Condition
     }
 }
 
-/// A desk without a task: time moves by hand, and the mail server is up or not.
+/// The alerts without a task: time moves by hand, and the mail server is up or not.
 struct World {
     policy: AlertsPolicy,
     state: AlertState,
@@ -118,7 +118,7 @@ impl World {
         )
     }
 
-    /// Looks at everything, as the desk does it, until there is nothing left to do now.
+    /// Looks at everything, as the alert task does it, until there is nothing left to do now.
     fn turn(&mut self) {
         loop {
             for event in self.assess() {
@@ -684,6 +684,7 @@ fn the_core_does_no_io_and_asks_no_clock() {
         ("event.rs", include_str!("event.rs")),
         ("state.rs", include_str!("state.rs")),
         ("text.rs", include_str!("text.rs")),
+        ("table.rs", include_str!("table.rs")),
         ("runbook.rs", include_str!("text/runbook.rs")),
         ("words.rs", include_str!("text/words.rs")),
     ] {

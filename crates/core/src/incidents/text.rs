@@ -1,10 +1,9 @@
-//! The words of a mail. Read at three in the morning, on a phone, by somebody who did not set this
-//! up.
+//! Subjects and texts of mails, for a reader who did not set this up and may be on a phone.
 //!
 //! Subjects are for filters: `[ringcx-rotator] ACCOUNT: WHAT (FIRING)`, and `(RESOLVED)` when it is
 //! over; a reminder says FIRING too and differs in its body. Everything that came from elsewhere
-//! passes through [`one_line`], so that no cause can add a header or a line of its own. What to do
-//! about each kind is in `text/advice.rs`.
+//! passes through [`one_line`], so that no cause can add a header or a line of its own. What is
+//! said about each kind of incident is in `incidents/table.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -32,6 +31,19 @@ const SHORT_CAUSE: usize = 160;
 
 /// Lines of a digest for each kind of news.
 const DIGEST_LINES: usize = 50;
+
+const DIGEST_OPENING: &str = "Many things happened in a short time, so they share this mail. \
+    Where many accounts fail the same way, look for one cause: the network, a proxy, or RingCX \
+    itself.";
+
+const DIGEST_STEPS: [&str; 2] = [
+    "- See what is open and when each account is tried again: `ringcx-rotator status`",
+    "- Try the login, the list and every sink without changing anything: `ringcx-rotator check \
+     --online`",
+];
+
+const DIGEST_STILL_WORKS: &str = "Nothing was deleted because of this. What an account's sinks \
+    hold stays as it is until a new token is proved.";
 
 /// What a mail about one incident is made of.
 #[derive(Clone)]
@@ -171,15 +183,10 @@ pub(super) fn digest_subject(items: &[MailFacts<'_>]) -> String {
 /// The text of one mail about many incidents.
 pub(super) fn digest_body(items: &[MailFacts<'_>], now: DateTime<Utc>) -> String {
     let mut text = String::new();
-    paragraph(
-        &mut text,
-        "",
-        "Many things happened in a short time, so they share this mail. Where many accounts fail the same \
-         way, look for one cause: the network, a proxy, or RingCX itself.",
-    );
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    paragraph(&mut text, "", DIGEST_OPENING);
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for facts in items {
-        *kinds.entry(facts.incident.kind.to_string()).or_default() += 1;
+        *kinds.entry(facts.incident.kind.name()).or_default() += 1;
     }
     text.push_str("\nBy kind\n");
     for (kind, count) in kinds {
@@ -194,47 +201,38 @@ pub(super) fn digest_body(items: &[MailFacts<'_>], now: DateTime<Utc>) -> String
             .iter()
             .filter(|facts| news.contains(&facts.news))
             .collect();
-        if listed.is_empty() {
-            continue;
-        }
-        let _ok = write!(text, "\n{title}\n");
-        for facts in listed.iter().take(DIGEST_LINES) {
-            let about = AdviceSubject::of(facts.incident);
-            let (place, headline) = (about.place(), about.headline());
-            let cause = one_line(facts.cause, SHORT_CAUSE);
-            let when = match facts.ended {
-                Some((ended, _)) => format!("from {} to {}", stamp(facts.since), stamp(ended)),
-                None => format!("since {}", stamp(facts.since)),
-            };
-            paragraph(
-                &mut text,
-                "  ",
-                &format!("- {place}: {headline}, {when}: {cause}"),
-            );
-        }
-        if listed.len() > DIGEST_LINES {
-            let _ok = writeln!(text, "  … and {} more", listed.len() - DIGEST_LINES);
-        }
+        digest_section(&mut text, title, &listed);
     }
-    let _ok = write!(text, "\nWhat you can do\n");
-    paragraph(
-        &mut text,
-        "  ",
-        "- See what is open and when each account is tried again: `ringcx-rotator status`",
-    );
-    paragraph(
-        &mut text,
-        "  ",
-        "- Try the login, the list and every sink without changing anything: `ringcx-rotator check --online`",
-    );
-    let _ok = write!(text, "\nWhat still works\n");
-    paragraph(
-        &mut text,
-        "  ",
-        "Nothing was deleted because of this. What an account's sinks hold stays as it is until a new token is proved.",
-    );
+    text.push_str("\nWhat you can do\n");
+    for step in DIGEST_STEPS {
+        paragraph(&mut text, "  ", step);
+    }
+    text.push_str("\nWhat still works\n");
+    paragraph(&mut text, "  ", DIGEST_STILL_WORKS);
     let _ok = write!(text, "\nWritten at {}.\n", stamp(now));
     text
+}
+
+/// One line for each incident, up to [`DIGEST_LINES`].
+fn digest_section(text: &mut String, title: &str, listed: &[&MailFacts<'_>]) {
+    if listed.is_empty() {
+        return;
+    }
+    let _ok = write!(text, "\n{title}\n");
+    for facts in listed.iter().take(DIGEST_LINES) {
+        let about = AdviceSubject::of(facts.incident);
+        let (place, headline) = (about.place(), about.headline());
+        let cause = one_line(facts.cause, SHORT_CAUSE);
+        let when = match facts.ended {
+            Some((ended, _)) => format!("from {} to {}", stamp(facts.since), stamp(ended)),
+            None => format!("since {}", stamp(facts.since)),
+        };
+        let line = format!("- {place}: {headline}, {when}: {cause}");
+        paragraph(text, "  ", &line);
+    }
+    if listed.len() > DIGEST_LINES {
+        let _ok = writeln!(text, "  … and {} more", listed.len() - DIGEST_LINES);
+    }
 }
 
 /// The mail of `test-alert`. It is sent at once and never kept.
@@ -244,8 +242,8 @@ pub fn test_mail(email: &EmailPolicy, now: DateTime<Utc>) -> Mail {
     paragraph(
         &mut body,
         "",
-        "Somebody ran `ringcx-rotator test-alert`. Mail about incidents will arrive the same way, with \
-         (FIRING) in the subject when something fails and (RESOLVED) when it is over.",
+        "Somebody ran `ringcx-rotator test-alert`. Mail about incidents will arrive the same way, \
+         with (FIRING) in the subject when something fails and (RESOLVED) when it is over.",
     );
     let _ok = write!(
         body,
@@ -349,8 +347,8 @@ fn after(over: Resolution) -> String {
     match over {
         Resolution::Gone => "Nothing needs to be done.".to_owned(),
         Resolution::Unmanaged => {
-            "The account is no longer in the policy, so this is no longer looked at. Nothing was deleted: its \
-             tokens stay valid until somebody deletes them."
+            "The account is no longer in the policy, so this is no longer looked at. Nothing was \
+             deleted: its tokens stay valid until somebody deletes them."
                 .to_owned()
         }
     }

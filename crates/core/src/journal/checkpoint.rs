@@ -1,6 +1,6 @@
 //! When a stream is too long, where it is cut, and the form of what stands in for its oldest part.
 //!
-//! Knows lengths and forms, not what is in them: whoever writes a stream says what its rows come
+//! Knows lengths and forms, not what is in them: the writer of a stream says what its rows come
 //! to.
 
 use serde::de::DeserializeOwned;
@@ -73,7 +73,7 @@ pub enum FormError {
         /// The newest form known.
         known: u32,
     },
-    /// It is no state at all.
+    /// It does not hold a state.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
 }

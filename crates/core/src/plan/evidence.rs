@@ -1,4 +1,9 @@
-//! What one pass has seen of the world: lists, sinks, preflight. Evidence, kept only in memory.
+//! What one pass has seen of the world: lists, sinks, preflight. Kept in memory only.
+//!
+//! The reconciler reports what it saw (`saw_list`, `saw_sinks`, …) and what it changed
+//! (`server_changed`, `sinks_changed`); the plan reads. Only this file writes the fields, so that
+//! what one observation says about another is decided in one place: for example, a refused token
+//! makes the last list useless, because a list from before the refusal says nothing about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,32 +18,45 @@ use crate::secret::{Fingerprint, SecretTag};
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// What each readable sink holds; `None`: not looked yet, or something was delivered since.
-    pub sinks: Option<BTreeMap<String, SinkContent>>,
+    pub(crate) sinks: Option<BTreeMap<String, SinkContent>>,
+    /// What the consumers of sinks say they use; those that say nothing are not in it.
+    pub(crate) claims: BTreeMap<String, ConsumerAck>,
+    /// What was seen in the files that are looked through for adopted tokens, by path.
+    pub(crate) files: BTreeMap<String, FileScan>,
+    /// What each sink that was taken out of the policy still holds, where it can be looked at.
+    pub(crate) released: BTreeMap<String, SinkContent>,
+    /// The last list, unless something was changed on the server since.
+    pub(crate) list: Option<TokenList>,
+    /// The sinks that cannot take a token, and why; `None`: not looked yet.
+    pub(crate) preflight: Option<BTreeMap<String, String>>,
+    /// Doubts about the current and the pending token.
+    pub(crate) doubts: BTreeMap<Fingerprint, Doubt>,
+    /// When a list was last received, in this pass or an earlier one.
+    pub(crate) last_listed_at: Option<DateTime<Utc>>,
+    /// The tokens whose text is at hand, so that they can be delivered without asking the server.
+    pub(crate) values: BTreeSet<Fingerprint>,
+    /// The tag of the password, read while a login is held back.
+    pub(crate) secret_tag: Option<SecretTag>,
+    /// The server asked for no calls until then.
+    pub(crate) backoff_until: Option<DateTime<Utc>>,
+    /// What other accounts report.
+    pub(crate) peers: PeerEvidence,
+}
+
+/// One look at everything that may hold a token of this account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinksLook {
+    /// What each sink of the policy holds.
+    pub sinks: BTreeMap<String, SinkContent>,
     /// What the consumers of sinks say they use; those that say nothing are not in it.
     pub claims: BTreeMap<String, ConsumerAck>,
-    /// What was seen in the files that are looked through for adopted tokens, by path.
+    /// What the files hold that are looked through for adopted tokens, by path.
     pub files: BTreeMap<String, FileScan>,
     /// What each sink that was taken out of the policy still holds, where it can be looked at.
     pub released: BTreeMap<String, SinkContent>,
-    /// The last list, unless something was changed on the server since.
-    pub list: Option<TokenList>,
-    /// The sinks that cannot take a token, and why; `None`: not looked yet.
-    pub preflight: Option<BTreeMap<String, String>>,
-    /// Doubts about the current and the pending token.
-    pub doubts: BTreeMap<Fingerprint, Doubt>,
-    /// When a list was last had, in this pass or an earlier one.
-    pub last_listed_at: Option<DateTime<Utc>>,
-    /// The tokens whose text is at hand, so that they can be delivered without asking the server.
-    pub values: BTreeSet<Fingerprint>,
-    /// The tag of the password, read while a login is held back.
-    pub secret_tag: Option<SecretTag>,
-    /// The server asked to be left alone until then.
-    pub backoff_until: Option<DateTime<Utc>>,
-    /// What other accounts tell.
-    pub peers: PeerEvidence,
 }
 
-/// What other accounts tell: their tokens, and what templates of theirs hold of this account's.
+/// What other accounts report: their tokens, and what templates of theirs hold of this account's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerEvidence {
     /// The token of each that is to be used now.
@@ -66,10 +84,10 @@ pub enum SinkContent {
     Opaque,
 }
 
-/// What a file was seen to hold that is looked through for adopted tokens.
+/// What a file that is looked through for adopted tokens was seen to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileScan {
-    /// These of them; none, where there is no such file any more.
+    /// These of the wanted tokens; none, where the file does not exist any more.
     Holds(BTreeSet<Fingerprint>),
     /// It could not be looked at; the text says why.
     Unknown(String),
@@ -86,47 +104,49 @@ pub enum ConsumerAck {
     Odd(String),
 }
 
-/// One list of the server's.
+/// One list from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenList {
-    /// When.
+    /// When it was received, by our clock.
     pub at: DateTime<Utc>,
     /// Every token on it.
     pub tokens: BTreeSet<Fingerprint>,
-    /// As whom it was had.
+    /// What authenticated the call.
     pub by: ListedBy,
-    /// Local minus server time, where the server told its.
+    /// Local minus server time, if the answer had a `Date` header.
     pub skew: Option<TimeDelta>,
 }
 
-/// As whom a list was had.
+/// What authenticated the call that listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedBy {
-    /// By logging in.
+    /// A login.
     Login,
-    /// With this token, which thereby was seen to work.
+    /// This token, which was thereby seen to work.
     Token(Fingerprint),
 }
 
-/// What speaks against a token that should be alive.
+/// What speaks against a token that should be alive, counted over lists and refusals.
+///
+/// For example, a list by login without the token and a refusal of the token itself: together they
+/// say that it is gone. One of them alone may come from a node of the server that lags behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Doubt {
-    /// Lists had with a login that lack it.
+    /// Lists by login that lack it.
     pub missing_by_login: u8,
-    /// Lists had with a token that lack it.
+    /// Lists by token that lack it.
     pub missing_by_token: u8,
-    /// How often it was refused.
+    /// Calls with it that were refused.
     pub refused: u8,
     /// A sink inside RingCX was refused when it asked as this token. That may be about the sink as
     /// well, so any list that has the token takes it away.
     pub refused_in_a_sink: bool,
-    /// How often a login's list had it all the same.
+    /// Lists by login that had it although something spoke against it.
     pub contradicted: u8,
 }
 
 impl Doubt {
-    /// Two looks, one of them with a login, agree that it is gone. One alone may have asked a node
-    /// of the server that lags behind.
+    /// Two looks, one of them with a login, agree that it is gone.
     pub fn is_gone(&self) -> bool {
         self.missing_by_login >= 1
             && (self.missing_by_login >= 2
@@ -135,22 +155,22 @@ impl Doubt {
                 || self.refused_in_a_sink)
     }
 
-    /// The server says now this, now that: neither is to be acted on.
+    /// The server's answers contradict each other, so none of them is acted on.
     pub fn is_contradictory(&self) -> bool {
         self.contradicted >= 2 || (self.contradicted >= 1 && self.refused >= 2)
     }
 
-    /// Asked twice with the token itself, both times in vain.
+    /// Whether two calls with the token itself have failed.
     pub fn wants_second_look(&self) -> bool {
         self.refused.saturating_add(self.missing_by_token) >= 2
     }
 
-    /// Someone should ask with a login.
+    /// Whether a list by login would tell more than another one by token.
     pub fn wants_login(&self) -> bool {
         (self.refused > 0 || self.missing_by_token > 0) && self.missing_by_login == 0
     }
 
-    /// In words.
+    /// What speaks against it, as a message.
     pub fn evidence(&self) -> String {
         let mut parts = Vec::new();
         if self.refused > 0 || self.refused_in_a_sink {
@@ -164,12 +184,19 @@ impl Doubt {
 }
 
 impl Evidence {
-    /// Begins a pass: what may have changed meanwhile is to be looked at again.
+    /// Knows what these sinks hold and nothing else, for a plan without a daemon.
+    pub fn of_sinks(sinks: BTreeMap<String, SinkContent>) -> Self {
+        Self {
+            sinks: Some(sinks),
+            ..Self::default()
+        }
+    }
+
+    /// Begins a pass: what may have changed since the last one is to be looked at again.
     pub fn begin_pass(&mut self, now: DateTime<Utc>) {
-        let backoff_until = self.backoff_until.filter(|until| *until > now);
         *self = Self {
             last_listed_at: self.last_listed_at,
-            backoff_until,
+            backoff_until: self.backoff_until(now),
             ..Self::default()
         };
     }
@@ -180,7 +207,9 @@ impl Evidence {
             let doubt = self.doubts.entry(fingerprint).or_default();
             let listed = list.tokens.contains(&fingerprint);
             match list.by {
+                // It has just authenticated a call and is listed: nothing is left to doubt.
                 ListedBy::Token(_) if listed => *doubt = Doubt::default(),
+                // A login's list does not show that the token works, so refusals stay counted.
                 ListedBy::Login if listed => {
                     doubt.refused_in_a_sink = false;
                     let doubted = *doubt != Doubt::default();
@@ -200,8 +229,9 @@ impl Evidence {
         self.list = Some(list);
     }
 
-    /// Takes in that the server refused this token. A list from before that says nothing of it any
-    /// more: whoever took one for the answer would ask with the token again and again.
+    /// Takes in that the server refused this token. A list from before that says nothing about the
+    /// token any more: kept, it would be taken for the answer, and the plan would ask with the
+    /// token again and again.
     pub fn saw_refusal(&mut self, fingerprint: Fingerprint) {
         self.list = None;
         let doubt = self.doubts.entry(fingerprint).or_default();
@@ -217,30 +247,71 @@ impl Evidence {
             .refused_in_a_sink = true;
     }
 
-    /// Something was changed on the server: the last list no longer tells.
+    /// Takes in what sinks, their consumers and other files hold.
+    pub fn saw_sinks(&mut self, look: SinksLook) {
+        let SinksLook {
+            sinks,
+            claims,
+            files,
+            released,
+        } = look;
+        self.sinks = Some(sinks);
+        self.claims = claims;
+        self.files = files;
+        self.released = released;
+    }
+
+    /// Takes in which sinks cannot take a token, and why.
+    pub fn saw_preflight(&mut self, unfit: BTreeMap<String, String>) {
+        self.preflight = Some(unfit);
+    }
+
+    /// Takes in what other accounts report.
+    pub fn saw_peers(&mut self, peers: PeerEvidence) {
+        self.peers = peers;
+    }
+
+    /// Takes in the tag of the login's secrets; `None` where they were not read.
+    pub fn saw_secret(&mut self, tag: Option<SecretTag>) {
+        self.secret_tag = tag;
+    }
+
+    /// Takes in of which tokens the text is at hand.
+    pub fn has_texts_of(&mut self, tokens: impl IntoIterator<Item = Fingerprint>) {
+        self.values = tokens.into_iter().collect();
+    }
+
+    /// The server asked for no calls until then. A later time that it asked for before stays.
+    pub fn back_off(&mut self, until: DateTime<Utc>) {
+        self.backoff_until = self.backoff_until.max(Some(until));
+    }
+
+    /// Something was changed on the server: the last list is out of date.
     pub fn server_changed(&mut self) {
         self.list = None;
     }
 
-    /// Another user logs in: what was seen as the one before tells nothing.
+    /// Another user logs in: what was seen as the one before does not apply.
     pub fn another_login(&mut self) {
         self.list = None;
         self.doubts.clear();
         self.last_listed_at = None;
     }
 
-    /// Something was changed in a sink: what was seen no longer tells.
+    /// Something was changed in a sink: what was seen in them is out of date.
     pub fn sinks_changed(&mut self) {
         self.sinks = None;
     }
 
-    /// The tokens as which RingCX may be asked what is in it: the current one and the verified one
-    /// on its way. One in doubt comes last: who is refused sees nothing, and what cannot be seen is
-    /// delivered again.
+    /// The tokens as which RingCX may be asked: the current one and the pending one once it is
+    /// verified. One in doubt comes last: a refused caller sees nothing, and what cannot be seen
+    /// is delivered again.
     pub fn askers<'s>(&self, state: &'s AccountState) -> impl Iterator<Item = &'s Generation> {
-        let verified = state.pending().filter(|it| it.verified_at.is_some());
+        let verified = state
+            .pending()
+            .filter(|pending| pending.verified_at.is_some());
         let mut askers: Vec<_> = [state.current(), verified].into_iter().flatten().collect();
-        askers.sort_by_key(|it| self.doubt(&it.fingerprint) != Doubt::default());
+        askers.sort_by_key(|token| self.doubt(&token.fingerprint) != Doubt::default());
         askers.into_iter()
     }
 
@@ -249,8 +320,23 @@ impl Evidence {
         self.doubts.get(token).copied().unwrap_or_default()
     }
 
+    /// What every sink was seen to hold, unless something was delivered since.
+    pub fn sinks(&self) -> Option<&BTreeMap<String, SinkContent>> {
+        self.sinks.as_ref()
+    }
+
     /// What was seen in this sink.
     pub fn held(&self, sink: &str) -> Option<&SinkContent> {
         self.sinks.as_ref()?.get(sink)
+    }
+
+    /// The last list, unless something was changed on the server since.
+    pub fn list(&self) -> Option<&TokenList> {
+        self.list.as_ref()
+    }
+
+    /// Until when the server asked for no calls, if that is not over.
+    pub fn backoff_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.backoff_until.filter(|until| *until > now)
     }
 }

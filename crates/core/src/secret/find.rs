@@ -56,7 +56,7 @@ fn with_plain_colons(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     while let Some((first, others)) = rest.split_first() {
         let is_colon = rest
             .get(..3)
-            .is_some_and(|it| it.eq_ignore_ascii_case(b"%3a"));
+            .is_some_and(|colon| colon.eq_ignore_ascii_case(b"%3a"));
         decoded.push(if is_colon { b':' } else { *first });
         rest = if is_colon { &rest[3..] } else { others };
     }
@@ -77,10 +77,10 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let wanted: Wanted = [TOKEN, OTHER]
-            .map(|it| (print(it), it.len()))
+            .map(|token| (print(token), token.len()))
             .into_iter()
             .collect();
-        let expected = expected.iter().map(|it| print(it)).collect();
+        let expected = expected.iter().map(|token| print(token)).collect();
         assert_eq!(wanted.in_bytes(text.as_bytes()), expected, "{text}");
     }
 

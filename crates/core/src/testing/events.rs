@@ -26,7 +26,7 @@ pub fn tokens() -> impl Strategy<Value = std::collections::BTreeSet<Fingerprint>
 
 fn places() -> impl Strategy<Value = std::collections::BTreeSet<String>> {
     subsequence(vec!["app", "gone", "/file"], 0..3)
-        .prop_map(|it| it.into_iter().map(str::to_owned).collect())
+        .prop_map(|places| places.into_iter().map(str::to_owned).collect())
 }
 
 fn sink() -> impl Strategy<Value = String> {
@@ -79,18 +79,30 @@ fn taken() -> impl Strategy<Value = DeliveryReceipt> {
         })
 }
 
-fn token_event() -> BoxedStrategy<Event> {
-    let how = select(vec![
-        MintSource::Answered,
-        MintSource::Recovered,
-        MintSource::Late,
-    ]);
-    let by = select(vec![RetiredBy::Us, RetiredBy::Another]);
+fn account_event() -> BoxedStrategy<Event> {
     prop_oneof![
         select(vec!["a", "b"]).prop_map(|user| Event::LineStarted {
             username: user.to_owned(),
             platform_id: "aws80".to_owned(),
         }),
+        Just(Event::RotationAsked),
+        Just(Event::LoginAttempted),
+        select(vec!["a", "b"]).prop_map(|app| Event::RingexAttempted {
+            client_id: app.to_owned()
+        }),
+        (select(vec!["a", "b"]), time()).prop_map(|(app, until)| Event::RingexQuiet {
+            client_id: app.to_owned(),
+            until
+        }),
+        any::<bool>().prop_map(|required| Event::PasswordReset { required }),
+        any::<i64>().prop_map(|skew_seconds| Event::ClockDisagreed { skew_seconds }),
+        Just(Event::ClockAgreed),
+    ]
+    .boxed()
+}
+
+fn foreign_event() -> BoxedStrategy<Event> {
+    prop_oneof![
         tokens().prop_map(|fingerprints| Event::ForeignSeen { fingerprints }),
         tokens().prop_map(|fingerprints| Event::ForeignGone { fingerprints }),
         (token(), places(), places()).prop_map(|(fingerprint, files, held_by)| Event::Adopted {
@@ -104,6 +116,17 @@ fn token_event() -> BoxedStrategy<Event> {
             held_by
         }),
         token().prop_map(|fingerprint| Event::Disowned { fingerprint }),
+    ]
+    .boxed()
+}
+
+fn mint_event() -> BoxedStrategy<Event> {
+    let how = select(vec![
+        MintSource::Answered,
+        MintSource::Recovered,
+        MintSource::Late,
+    ]);
+    prop_oneof![
         (number(), tokens()).prop_map(|(generation, baseline)| Event::MintIntended {
             generation,
             baseline
@@ -125,6 +148,13 @@ fn token_event() -> BoxedStrategy<Event> {
             candidates
         }),
         number().prop_map(|generation| Event::LostMintClosed { generation }),
+    ]
+    .boxed()
+}
+
+fn token_event() -> BoxedStrategy<Event> {
+    let by = select(vec![RetiredBy::Us, RetiredBy::Another]);
+    prop_oneof![
         number().prop_map(|generation| Event::Verified { generation }),
         (number(), words())
             .prop_map(|(generation, reason)| Event::Abandoned { generation, reason }),
@@ -154,29 +184,9 @@ fn token_event() -> BoxedStrategy<Event> {
     .boxed()
 }
 
-fn other_event() -> BoxedStrategy<Event> {
+fn sink_event() -> BoxedStrategy<Event> {
     let outcome = select(vec![Outcome::NotDone, Outcome::Unknown]);
-    let by = select(vec![
-        ReleaseCause::Operator,
-        ReleaseCause::Reload,
-        ReleaseCause::SecretChanged,
-    ]);
-    let incident = select(vec![
-        IncidentKind::LoginFailed,
-        IncidentKind::SinkFailed,
-        IncidentKind::MintFailed,
-    ]);
     prop_oneof![
-        Just(Event::RotationAsked),
-        Just(Event::LoginAttempted),
-        select(vec!["a", "b"]).prop_map(|app| Event::RingexAttempted {
-            client_id: app.to_owned()
-        }),
-        (select(vec!["a", "b"]), time()).prop_map(|(app, until)| Event::RingexQuiet {
-            client_id: app.to_owned(),
-            until
-        }),
-        any::<bool>().prop_map(|required| Event::PasswordReset { required }),
         (sink(), select(vec!["file", "webhook", "?"]), words()).prop_map(|(sink, kind, target)| {
             Event::SinkBound {
                 sink,
@@ -209,6 +219,22 @@ fn other_event() -> BoxedStrategy<Event> {
             generation,
             found
         }),
+    ]
+    .boxed()
+}
+
+fn backoff_event() -> BoxedStrategy<Event> {
+    let by = select(vec![
+        ReleaseCause::Operator,
+        ReleaseCause::Reload,
+        ReleaseCause::SecretChanged,
+    ]);
+    let incident = select(vec![
+        IncidentKind::LoginFailed,
+        IncidentKind::SinkFailed,
+        IncidentKind::MintFailed,
+    ]);
+    prop_oneof![
         (lane(), incident, words(), any::<u32>(), time()).prop_map(
             |(lane, incident, error, failures, next_attempt_at)| Event::AttemptFailed {
                 lane,
@@ -221,13 +247,38 @@ fn other_event() -> BoxedStrategy<Event> {
         ),
         lane().prop_map(|lane| Event::LaneCleared { lane }),
         (lane(), by).prop_map(|(lane, by)| Event::HoldLifted { lane, by }),
-        any::<i64>().prop_map(|skew_seconds| Event::ClockDisagreed { skew_seconds }),
-        Just(Event::ClockAgreed),
+    ]
+    .boxed()
+}
+
+fn consumer_event() -> BoxedStrategy<Event> {
+    prop_oneof![
+        (sink(), number()).prop_map(|(sink, generation)| Event::NotifyOwed { sink, generation }),
+        (sink(), number()).prop_map(|(sink, generation)| Event::Notified {
+            sink,
+            generation,
+            note: None,
+        }),
+        (sink(), number()).prop_map(|(sink, generation)| Event::Acknowledged { sink, generation }),
+    ]
+    .boxed()
+}
+
+/// One event of any kind. The weights make every kind about equally likely.
+pub fn event() -> BoxedStrategy<Event> {
+    prop_oneof![
+        8 => account_event(),
+        5 => foreign_event(),
+        7 => mint_event(),
+        7 => token_event(),
+        7 => sink_event(),
+        3 => consumer_event(),
+        3 => backoff_event(),
     ]
     .boxed()
 }
 
 /// Any history: times and events.
 pub fn events() -> impl Strategy<Value = Vec<(DateTime<Utc>, Event)>> {
-    prop::collection::vec((time(), prop_oneof![token_event(), other_event()]), 0..40)
+    prop::collection::vec((time(), event()), 0..40)
 }

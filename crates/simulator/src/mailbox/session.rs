@@ -86,6 +86,7 @@ enum ConnectionEnd<S> {
 /// What one command leads to.
 enum CommandReply {
     Say(&'static str),
+    SayText(String),
     Upgrade,
     Close,
     Data,
@@ -142,6 +143,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             };
             match next {
                 CommandReply::Say(text) => self.say(text).await?,
+                CommandReply::SayText(text) => self.say(&text).await?,
                 CommandReply::Data => {
                     if self.data().await?.is_break() {
                         return Ok(ConnectionEnd::Closed);
@@ -198,6 +200,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             Ok(CommandReply::Say("235 welcome"))
         } else {
             state.rejected_logins += 1;
+            if state.manner == MailBehavior::EchoLogin {
+                return Ok(CommandReply::SayText(format!("535 not you: {rest}")));
+            }
             Ok(CommandReply::Say("535 authentication credentials invalid"))
         }
     }
@@ -231,6 +236,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             MailBehavior::Accept
             | MailBehavior::RefuseRecipients
             | MailBehavior::RefuseAfterData
+            | MailBehavior::RefuseContent
+            | MailBehavior::EchoLogin
             | MailBehavior::Hang
             | MailBehavior::LostAnswer => {}
         }
@@ -243,13 +250,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
         if self.from.is_none() {
             return CommandReply::Say("503 no sender yet");
         }
-        if self.post.manner() == MailBehavior::RefuseRecipients {
+        let recipient = path(rest);
+        if self.post.manner() == MailBehavior::RefuseRecipients
+            || self.post.lock().refused_recipients.contains(&recipient)
+        {
             return CommandReply::Say("550 nobody of that name");
         }
         if self.to.len() == MOST_RECIPIENTS {
             return CommandReply::Say("452 too many recipients");
         }
-        self.to.push(path(rest));
+        self.to.push(recipient);
         CommandReply::Say("250 recipient ok")
     }
 
@@ -282,6 +292,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
                 self.say("452 no room").await?;
                 Ok(ControlFlow::Continue(()))
             }
+            MailBehavior::RefuseContent => {
+                self.say("554 looks like spam").await?;
+                Ok(ControlFlow::Continue(()))
+            }
             MailBehavior::LostAnswer => {
                 self.post.keep(mail);
                 Ok(ControlFlow::Break(()))
@@ -290,6 +304,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             | MailBehavior::RefuseForNow
             | MailBehavior::RefuseForGood
             | MailBehavior::RefuseRecipients
+            | MailBehavior::EchoLogin
             | MailBehavior::Hang => {
                 self.post.keep(mail);
                 self.say("250 kept").await?;

@@ -246,6 +246,7 @@ async fn a_mailbox_refuses_as_told() {
         (MailBehavior::RefuseForGood, 550),
         (MailBehavior::RefuseRecipients, 550),
         (MailBehavior::RefuseAfterData, 452),
+        (MailBehavior::RefuseContent, 554),
     ] {
         mailbox.answer(manner);
         let error = IN_CLEAR.send(&mailbox, Tls::Required).await.unwrap_err();

@@ -363,7 +363,8 @@ async fn the_admin_routes_do_what_the_library_does() {
         404
     );
 
-    let change = r#"{"list_form":"brace","delete_form":"204","listed_after":"2s","user":{"name":"ann","password":"new"}}"#;
+    let change = r#"{"list_form":"brace","delete_form":"204","listed_after":"2s",
+        "user":{"name":"ann","password":"new"}}"#;
     assert_eq!(admin(Method::PATCH, "settings", change).await.status, 200);
     assert_eq!(bench.login("ann", "pw").await.status, 401);
     assert_eq!(bench.login("ann", "new").await.status, 200);

@@ -429,7 +429,7 @@ fn the_words_within_events_are_what_they_always_were() {
     }
     assert_eq!(
         "lane".parse::<BackoffKey>().unwrap_err().to_string(),
-        "`lane` is no lane"
+        "unknown lane `lane`"
     );
 }
 

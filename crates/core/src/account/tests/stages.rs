@@ -10,7 +10,7 @@ fn check(scene: &Scene, expected: &[(u64, Stage)]) {
         .state
         .generations
         .values()
-        .map(|it| (it.number.0, it.stage()))
+        .map(|generation| (generation.number.0, generation.stage()))
         .collect();
     assert_eq!(found, expected);
 }
@@ -84,7 +84,7 @@ fn a_delivery_survives_as_the_newest_generation_a_sink_was_sent() {
         .delivered("app", 2);
     let record = &scene.state.sinks["app"];
     assert_eq!(
-        (record.intended, record.proved.map(|it| it.0)),
+        (record.intended, record.proved.map(|(number, _)| number)),
         (Some(GenerationNo(2)), Some(GenerationNo(1)))
     );
 }
@@ -124,11 +124,14 @@ fn tokens_long_gone_are_forgotten_and_those_alive_are_not() {
         scene
             .state
             .previous()
-            .map(|it| it.number.0)
+            .map(|generation| generation.number.0)
             .collect::<Vec<_>>(),
         [1]
     );
-    assert_eq!(scene.state.current().map(|it| it.number.0), Some(many));
+    assert_eq!(
+        scene.state.current().map(|generation| generation.number.0),
+        Some(many)
+    );
     assert_eq!(scene.state.next_generation(), GenerationNo(many + 1));
 }
 

@@ -26,14 +26,14 @@ fn all(scene: &Scene) -> Vec<Condition> {
 /// What is wrong, by kind.
 #[track_caller]
 fn check(scene: &Scene, expected: &[IncidentKind]) {
-    let found: Vec<IncidentKind> = all(scene).iter().map(|it| it.kind).collect();
+    let found: Vec<IncidentKind> = all(scene).iter().map(|condition| condition.kind).collect();
     assert_eq!(found, expected, "{:#?}", all(scene));
 }
 
 #[track_caller]
 fn only(scene: &Scene, kind: IncidentKind) -> Condition {
     let mut found = all(scene);
-    found.retain(|it| it.kind == kind);
+    found.retain(|condition| condition.kind == kind);
     assert_eq!(found.len(), 1, "{:#?}", all(scene));
     found.remove(0)
 }
@@ -189,7 +189,10 @@ fn a_parked_sink_is_tried_by_nobody_until_someone_acts() {
 #[test]
 fn a_sink_that_is_taken_out_takes_its_incidents_along() {
     let scene = healthy().failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed);
-    check(&scene.with(|it| it.sinks.truncate(1)).books_kept(), &[]);
+    check(
+        &scene.with(|policy| policy.sinks.truncate(1)).books_kept(),
+        &[],
+    );
 }
 
 #[test]
@@ -271,7 +274,7 @@ fn clocks_that_disagree_are_an_incident_until_they_agree() {
 
 #[test]
 fn a_due_mint_that_the_cap_forbids_is_an_incident_until_there_is_room() {
-    let scene = healthy().with(|it| it.retention.max_live = 1);
+    let scene = healthy().with(|policy| policy.retention.max_live = 1);
     check(&scene, &[]);
     let scene = scene.later(days(7));
     let found = only(&scene, IncidentKind::MintCapped);
@@ -279,7 +282,7 @@ fn a_due_mint_that_the_cap_forbids_is_an_incident_until_there_is_room() {
         (found.since, found.cause.as_str()),
         (scene.now, "1 of our tokens are alive, max-live is 1")
     );
-    check(&scene.with(|it| it.retention.max_live = 2), &[]);
+    check(&scene.with(|policy| policy.retention.max_live = 2), &[]);
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn a_retirement_is_overdue_a_day_after_its_guards_of_time_opened() {
     let scene = healthy()
         .later(days(10))
         .rotated(2)
-        .with(|it| it.schedule = crate::testing::every(days(365)));
+        .with(|policy| policy.schedule = crate::testing::every(days(365)));
     let due = scene.now + days(4);
     check(&scene.clone().later(days(5) - minutes(1)), &[]);
     let late = scene.later(days(5));
@@ -358,9 +361,9 @@ fn a_foreign_token_is_overdue_under_adopt_only() {
         .happened(seen)
         .rotated(1)
         .later(days(15));
-    let scene = scene.with(|it| it.schedule = crate::testing::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::testing::every(days(365)));
     check(&scene, &[]);
-    let scene = scene.with(|it| it.retention.foreign = Foreign::Adopt);
+    let scene = scene.with(|policy| policy.retention.foreign = Foreign::Adopt);
     let found = only(&scene, IncidentKind::RetirementOverdue);
     assert_eq!(found.since, scene.now - hours(24));
     assert!(found.cause.contains(&foreign(1).short()));
@@ -375,7 +378,7 @@ fn a_token_adopted_by_an_operator_is_overdue_too_and_it_is_said_where_it_is() {
         .happened(seen)
         .rotated(1)
         .later(days(13));
-    let scene = scene.with(|it| it.schedule = crate::testing::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::testing::every(days(365)));
     let scene = scene.happened(adoption(foreign(1), ["/srv/flow.json"]));
     check(&scene.clone().later(days(2) - hours(1)), &[]);
     let found = only(&scene.later(days(2)), IncidentKind::RetirementOverdue);

@@ -1,16 +1,22 @@
-//! Lines, paragraphs and times in words.
+//! Lines, paragraphs and times as text.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// No line of a mail is longer.
 const COLUMNS: usize = 76;
 
-/// The text on one line, at most so many characters: without control characters, line ends or marks
-/// that turn the direction of writing.
+/// The text on one line, at most `longest` characters: without control characters, line ends or
+/// marks that turn the direction of writing.
 pub fn one_line(text: &str, longest: usize) -> String {
     let odd = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || matches!(
+                c,
+                '\u{200b}'..='\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{2069}'
+                    | '\u{feff}'
+            )
     };
     let plain: String = text.chars().map(|c| if odd(c) { ' ' } else { c }).collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,0 +1,78 @@
+//! `type = "command"`: a program that is given the token on its standard input.
+
+use std::time::Duration;
+
+use rotator_core::config::{CommandInput, CommandSink, Receipt, SinkKind};
+
+use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, hidden, receipt};
+use crate::issues::Issues;
+use crate::source::At;
+use crate::table::Table;
+use crate::value;
+
+pub(super) const TYPE: SinkType = SinkType {
+    name: "command",
+    form: SinkForm::Other,
+    keys: &["argv", "stdin", "environment", "timeout", "receipt"],
+    read: |table| Box::new(CommandSpec::read(table)),
+};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+struct CommandSpec {
+    argv: Option<At<Vec<String>>>,
+    stdin: Option<At<CommandInput>>,
+    environment: Option<At<Vec<(String, String)>>>,
+    timeout: Option<At<Duration>>,
+    receipt: Option<At<Receipt>>,
+}
+
+impl CommandSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        let inputs = [("json", CommandInput::Json), ("token", CommandInput::Token)];
+        let content = value::environment_value;
+        Self {
+            argv: table.required_list("argv", &value::ARGUMENT),
+            stdin: table.choice("stdin", &inputs),
+            environment: table.pairs("environment", value::VARIABLE.parse, content),
+            timeout: table.value("timeout", &value::TIME_SPAN),
+            receipt: receipt(table),
+        }
+    }
+}
+
+impl SinkKindSpec for CommandSpec {
+    fn resolve(&self, _place: &SinkPlace<'_>, _issues: &mut Issues) -> Option<SinkKind> {
+        let Self {
+            argv,
+            stdin,
+            environment,
+            timeout,
+            receipt,
+        } = self;
+        Some(SinkKind::Command(CommandSink {
+            argv: argv.as_ref()?.value.clone(),
+            stdin: At::or(stdin, CommandInput::Json),
+            environment: hidden(environment),
+            timeout: At::or(timeout, TIMEOUT),
+            receipt: At::or(receipt, Receipt::Status),
+        }))
+    }
+
+    fn check(&self, issues: &mut Issues) {
+        let Some(At { value: argv, span }) = &self.argv else {
+            return;
+        };
+        // An empty list has been recorded when it was read.
+        if argv
+            .first()
+            .is_some_and(|program| !value::is_program(program))
+        {
+            let help =
+                "write its whole path, such as \"/usr/local/bin/push-token\"; there is no shell";
+            issues
+                .error(*span, "the program of `argv` has no absolute path")
+                .help(help.to_owned());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Rate limits: which of them a call counts against, and for whom.
+
+use chrono::{DateTime, Utc};
+
+use super::caller::{Caller, LoginClaim};
+use crate::fault::Call;
+use crate::world::{MOST_OF_ANYTHING, RateLimitFamily, WorldState};
+
+/// Counts the call; whether it is one too many.
+pub(super) fn over_limit(
+    state: &mut WorldState,
+    now: DateTime<Utc>,
+    call: Call,
+    caller: &Caller,
+) -> bool {
+    let (family, limit) = match call {
+        Call::Login | Call::RingexLogin => {
+            (RateLimitFamily::Logins, state.settings.logins_per_minute)
+        }
+        Call::RingexToken => (
+            RateLimitFamily::Ringex,
+            state.settings.ringex_logins_per_minute,
+        ),
+        Call::Refresh
+        | Call::Mint
+        | Call::List
+        | Call::Delete
+        | Call::Accounts
+        | Call::ConfigList
+        | Call::ConfigRead
+        | Call::ConfigWrite => (
+            RateLimitFamily::Requests,
+            state.settings.requests_per_minute,
+        ),
+    };
+    // RingEX counts an app's requests, whoever it logs in.
+    let whose = match &caller.claim {
+        LoginClaim::Jwt { client_id, .. } => Some(client_id),
+        LoginClaim::Password { .. }
+        | LoginClaim::Ringex { .. }
+        | LoginClaim::Refresh(_)
+        | LoginClaim::Session { .. }
+        | LoginClaim::Refused(_) => caller.user.as_ref(),
+    };
+    let (Some(limit), Some(user)) = (limit, whose) else {
+        return false;
+    };
+    // A client that makes up users must not fill the memory; forgetting all only lets more through.
+    if state.meters.len() >= MOST_OF_ANYTHING {
+        state.meters.clear();
+    }
+    let penalty = state.settings.penalty;
+    state
+        .meters
+        .entry((user.clone(), family))
+        .or_default()
+        .admit(now, limit, penalty)
+        .is_err()
+}

@@ -1,0 +1,22 @@
+//! `completions`: made from the command line's own description.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::man::exit_of;
+use crate::console::Exit;
+
+/// Arguments of `completions`.
+#[derive(Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+pub fn completions(args: &CompletionsArgs) -> Exit {
+    let mut script = Vec::new();
+    let mut command = crate::cli::command();
+    clap_complete::generate(args.shell, &mut command, "ringcx-rotator", &mut script);
+    exit_of(std::io::stdout().write_all(&script))
+}

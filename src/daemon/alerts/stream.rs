@@ -1,0 +1,48 @@
+//! The stream `@alerts` in the journal.
+
+use rotator_core::incidents::{AlertState, Unreadable};
+use rotator_core::journal::checkpoint::{self, StreamSize};
+use rotator_core::journal::{ALERTS, Journal, JournalError, Stream};
+
+use super::log;
+
+/// The state after everything that the journal has of the alerts.
+pub(super) async fn read(journal: &impl Journal) -> Result<(AlertState, StreamSize), JournalError> {
+    let stream = journal.load(ALERTS).await?;
+    let state = AlertState::from_stream(&stream).map_err(unreadable)?;
+    Ok((state, StreamSize::of(&stream.rows)))
+}
+
+/// Replaces the oldest part of the stream by a checkpoint. Answers how long the rest is.
+pub(super) async fn compact(journal: &impl Journal) -> Result<StreamSize, JournalError> {
+    let Stream {
+        checkpoint,
+        mut rows,
+    } = journal.load(ALERTS).await?;
+    let kept = rows.split_off(checkpoint::cut(&rows));
+    if let Some(last) = rows.last().map(|row| row.seq) {
+        let old = Stream { checkpoint, rows };
+        let state = AlertState::from_stream(&old).map_err(unreadable)?;
+        journal
+            .compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state))
+            .await?;
+        log::compacted(old.rows.len(), last);
+    }
+    Ok(StreamSize::of(&kept))
+}
+
+fn unreadable(error: Unreadable) -> JournalError {
+    let stream = ALERTS.to_owned();
+    match error {
+        Unreadable::Row { seq, .. } => JournalError::Damaged {
+            stream,
+            seq,
+            what: "this version does not know such an alert event",
+        },
+        Unreadable::Checkpoint { seq, source } => JournalError::Checkpoint {
+            stream,
+            seq,
+            source,
+        },
+    }
+}

@@ -1,0 +1,129 @@
+//! The state of all accounts: in full for `status`, and in one line for systemd.
+
+use super::Supervisor;
+use crate::daemon::error::RequestError;
+use crate::daemon::view::{self, AccountHealth, AccountView, DaemonView, StatusView};
+use crate::reconcile;
+use crate::store::SqliteJournal;
+use rotator_core::config::{AccountPolicy, Policy};
+use rotator_core::incidents::{DAEMON, Incident};
+use rotator_core::journal::{ALERTS, Journal, JournalError};
+
+/// What is failing when the daemon ends, one line for each account.
+pub type Failing = Vec<String>;
+
+impl Supervisor {
+    /// The status of these accounts, or of all if none is named.
+    pub async fn status(&self, accounts: &[String]) -> Result<StatusView, RequestError> {
+        let policy = self.policy().await;
+        let alerts = self.alerts.snapshot().await;
+        let is_wanted = |name: &String| accounts.is_empty() || accounts.contains(name);
+        let managed = policy.accounts.iter();
+        let mut views: Vec<AccountView> = managed
+            .filter(|account| is_wanted(&account.name))
+            .map(|account| self.account_view(account, &alerts.incidents))
+            .collect();
+        let unmanaged = unmanaged(&self.journal, &policy).await;
+        for name in unmanaged.map_err(reconcile::HistoryError::from)? {
+            if is_wanted(&name) {
+                let state = reconcile::load_state(&self.journal, &name).await?;
+                views.push(view::unmanaged(&name, &state, of(&alerts.incidents, &name)));
+            }
+        }
+        let is_shown = |name: &String| views.iter().any(|view| view.name == *name);
+        if let Some(name) = accounts.iter().find(|name| !is_shown(name)) {
+            return Err(self.no_account(name).await);
+        }
+        Ok(StatusView {
+            daemon: DaemonView {
+                running: true,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started_at: Some(self.started_at),
+                unsent_mails: alerts.unsent,
+                mail_error: alerts.mail_error,
+            },
+            accounts: views,
+            incidents: of(&alerts.incidents, DAEMON),
+        })
+    }
+
+    fn account_view(&self, account: &AccountPolicy, incidents: &[Incident]) -> AccountView {
+        let snapshot = self.snapshot(&account.name);
+        let incidents = of(incidents, &account.name);
+        let mut view = view::account(account, &snapshot.state, &snapshot.sinks, incidents);
+        // The state in the snapshot is from before the journal failed, so it may still look well.
+        if let Some(error) = snapshot.journal_error {
+            view.state = AccountHealth::Failing;
+            view.last_error = Some(error);
+        }
+        view
+    }
+
+    /// The accounts that are failing, and why.
+    pub async fn failing(&self) -> Failing {
+        let Ok(status) = self.status(&[]).await else {
+            return vec!["the journal cannot be read".to_owned()];
+        };
+        let accounts = status.accounts.into_iter();
+        accounts
+            .filter(|account| account.managed && account.state != AccountHealth::Ok)
+            .map(|account| {
+                let incident = account.incidents.first();
+                let summary = incident.map(|incident| incident.summary.clone());
+                let why = account.last_error.or(summary);
+                let why = why.unwrap_or_else(|| format!("is {}", account.state));
+                format!("{}: {why}", account.name)
+            })
+            .collect()
+    }
+
+    /// The state of all accounts in one line, for `systemctl status`.
+    pub async fn summary(&self) -> String {
+        let Ok(status) = self.status(&[]).await else {
+            return "The journal cannot be read".to_owned();
+        };
+        let accounts = status.accounts.iter();
+        let managed: Vec<_> = accounts.filter(|account| account.managed).collect();
+        let bad: Vec<&str> = managed
+            .iter()
+            .filter(|account| !matches!(account.state, AccountHealth::Ok | AccountHealth::Rotating))
+            .map(|account| account.name.as_str())
+            .collect();
+        let next = managed
+            .iter()
+            .filter_map(|account| account.next_rotation_at)
+            .min();
+        let next = next.map_or(String::new(), |at| {
+            format!(", next rotation {}", at.format("%F %T UTC"))
+        });
+        let accounts = match managed.len() {
+            1 => "1 account".to_owned(),
+            count => format!("{count} accounts"),
+        };
+        match bad.as_slice() {
+            [] => format!("{accounts} well{next}"),
+            [one] => format!("{accounts}, {one} needs attention{next}"),
+            many => format!("{accounts}, {} need attention{next}", many.len()),
+        }
+    }
+}
+
+/// The accounts that are in the journal and not in the policy.
+pub async fn unmanaged(
+    journal: &SqliteJournal,
+    policy: &Policy,
+) -> Result<Vec<String>, JournalError> {
+    let streams = journal.streams().await?.into_iter();
+    Ok(streams
+        .filter(|stream| stream != ALERTS && policy.account(stream).is_none())
+        .collect())
+}
+
+/// The incidents of one account.
+pub fn of(incidents: &[Incident], account: &str) -> Vec<Incident> {
+    incidents
+        .iter()
+        .filter(|incident| incident.key.account == account)
+        .cloned()
+        .collect()
+}

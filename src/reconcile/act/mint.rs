@@ -1,0 +1,110 @@
+//! Making a new token.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::reconcile::interrupt::Interrupt;
+use crate::reconcile::state::{Observer, Reconciler};
+use crate::ringcx::{ApiError, TokenApi};
+use rotator_core::event::{BackoffKey, Event, GenerationNo, IncidentKind, MintSource, Outcome};
+use rotator_core::journal::Journal;
+use rotator_core::secret::{Fingerprint, Token};
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Mints. `baseline` is every token on the server before it: should no answer come, a token
+    /// that is listed later and is not in the baseline is the one that was minted.
+    pub(super) async fn mint(
+        &mut self,
+        generation: GenerationNo,
+        baseline: BTreeSet<Fingerprint>,
+        stop: &CancellationToken,
+    ) -> Result<(), Interrupt> {
+        if self.server.session.bearer().is_none() && !self.renew_access(stop).await? {
+            return Ok(());
+        }
+        self.pace(stop).await?;
+        self.record(vec![Event::MintIntended {
+            generation,
+            baseline,
+        }])
+        .await?;
+        self.evidence.server_changed();
+        // The append may have taken longer than the rest of the access token's life.
+        let Some(bearer) = self.server.session.bearer() else {
+            let error = "the access token ended just before the mint was sent".to_owned();
+            return Ok(self
+                .record(vec![Event::MintFailed { generation, error }])
+                .await?);
+        };
+        let answer = self.server.api.mint(bearer).await;
+        self.progress();
+        match answer {
+            Ok(token) => self.mint_answered(generation, &token).await,
+            Err(error) if error.outcome() == Outcome::NotDone => {
+                let failure = self.mint_failure(&error);
+                let error = error.to_string();
+                let failed = Event::MintFailed { generation, error };
+                Ok(self.record(vec![failed, failure]).await?)
+            }
+            Err(error) => self.mint_unknown(generation, error).await,
+        }
+    }
+
+    async fn mint_answered(
+        &mut self,
+        generation: GenerationNo,
+        token: &Token,
+    ) -> Result<(), Interrupt> {
+        let fingerprint = token.fingerprint();
+        // A server that answers with a token that exists already has not minted one.
+        if self.state.by_fingerprint(&fingerprint).is_some() || self.was_in_baseline(&fingerprint) {
+            let error = ApiError::Nonsense {
+                status: 200,
+                why: "with a token it had before".into(),
+            };
+            return self.mint_unknown(generation, error).await;
+        }
+        self.server.session.keep_text(token);
+        self.note_texts();
+        let minted = Event::Minted {
+            generation,
+            fingerprint,
+            how: MintSource::Answered,
+        };
+        Ok(self.record(vec![minted]).await?)
+    }
+
+    fn was_in_baseline(&self, fingerprint: &Fingerprint) -> bool {
+        self.state
+            .open_mint
+            .as_ref()
+            .is_some_and(|mint| mint.baseline.contains(fingerprint))
+    }
+
+    async fn mint_unknown(
+        &mut self,
+        generation: GenerationNo,
+        error: ApiError,
+    ) -> Result<(), Interrupt> {
+        if error.is_denied() {
+            // Perhaps the access token ended: the look that follows renews it.
+            self.server.session.end_access();
+        }
+        let failure = self.mint_failure(&error);
+        let unknown = Event::MintUnknown {
+            generation,
+            error: error.to_string(),
+        };
+        Ok(self.record(vec![unknown, failure]).await?)
+    }
+
+    fn mint_failure(&mut self, error: &ApiError) -> Event {
+        self.failure(
+            BackoffKey::Rotation,
+            IncidentKind::MintFailed,
+            format!("mint: {error}"),
+            Some(error),
+        )
+    }
+}

@@ -1,0 +1,115 @@
+//! Waiting until a fresh token works. RingCX may take a while to know it everywhere.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::reconcile::interrupt::Interrupt;
+use crate::reconcile::observe::ListStanding;
+use crate::reconcile::state::{Observer, Reconciler};
+use crate::ringcx::{ApiError, Auth, TokenApi};
+use rotator_core::account::Minted;
+use rotator_core::event::{BackoffKey, Event, GenerationNo, IncidentKind};
+use rotator_core::journal::Journal;
+use rotator_core::secret::Token;
+use rotator_core::time::after;
+
+/// The first wait between two checks of a fresh token; each is twice the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait between two checks.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// What one check of a fresh token showed.
+enum TokenCheck {
+    Works,
+    /// The server says no: it is not listed, or refused.
+    Denied(String),
+    /// The server could not say.
+    Unclear(String),
+}
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    pub(super) async fn verify(
+        &mut self,
+        minted: Minted,
+        stop: &CancellationToken,
+    ) -> Result<(), Interrupt> {
+        let (generation, fingerprint) = (minted.generation(), minted.fingerprint());
+        let Some(token) = self.text_of(fingerprint, stop).await? else {
+            return self.without_text(generation, fingerprint).await;
+        };
+        let deadline = after(self.clock.now(), self.config.account.verify_within);
+        let mut wait = FIRST_WAIT;
+        loop {
+            let check = self.check_token(&token, stop).await?;
+            if let TokenCheck::Works = check {
+                let mut events = vec![Event::Verified { generation }];
+                events.extend(self.cleared(BackoffKey::Rotation));
+                return Ok(self.record(events).await?);
+            }
+            if after(self.clock.now(), wait) > deadline {
+                return self.verify_failed(generation, check).await;
+            }
+            self.sleep(wait, stop).await?;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn verify_failed(
+        &mut self,
+        generation: GenerationNo,
+        last: TokenCheck,
+    ) -> Result<(), Interrupt> {
+        // Only a clear "no" gives the token up: after an outage it is checked again.
+        let (reason, given_up) = match last {
+            TokenCheck::Works => return Ok(()),
+            TokenCheck::Denied(reason) => (reason, true),
+            TokenCheck::Unclear(reason) => (reason, false),
+        };
+        let error = format!("generation {generation} does not work: {reason}");
+        let mut events = vec![self.failure(
+            BackoffKey::Rotation,
+            IncidentKind::VerifyFailed,
+            error,
+            None,
+        )];
+        if given_up {
+            events.push(Event::Abandoned { generation, reason });
+        }
+        Ok(self.record(events).await?)
+    }
+
+    async fn check_token(
+        &mut self,
+        token: &Token,
+        stop: &CancellationToken,
+    ) -> Result<TokenCheck, Interrupt> {
+        match self.list_with(token, stop).await? {
+            Ok(ListStanding::Listed) => {}
+            Ok(ListStanding::Missing) => {
+                let reason = "the server's list does not have it".to_owned();
+                return Ok(TokenCheck::Denied(reason));
+            }
+            Err(error) => return Ok(self.check_failed("list", &error)),
+        }
+        if !self.config.account.smoke_test {
+            return Ok(TokenCheck::Works);
+        }
+        self.pace(stop).await?;
+        let accounts = self.server.api.accounts(Auth::Token(token)).await;
+        self.progress();
+        Ok(match accounts {
+            Ok(_) => TokenCheck::Works,
+            Err(error) => self.check_failed("accounts", &error),
+        })
+    }
+
+    fn check_failed(&mut self, call: &str, error: &ApiError) -> TokenCheck {
+        let reason = format!("{call}: {error}");
+        if error.is_denied() {
+            return TokenCheck::Denied(reason);
+        }
+        self.back_off(error);
+        TokenCheck::Unclear(reason)
+    }
+}

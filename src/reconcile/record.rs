@@ -1,0 +1,98 @@
+//! Appending events to the journal, and what follows from an append.
+
+use super::event_history::{self, HistoryError, entry};
+use super::log;
+use super::state::{Observer, Reconciler};
+use crate::ringcx::TokenApi;
+use rotator_core::event::{BackoffKey, Event, ReleaseCause};
+use rotator_core::journal::{Entry, Journal, JournalError};
+
+impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
+    /// Appends events, folds them in, logs them and informs the observer. Only after this returns
+    /// have they happened.
+    pub(super) async fn record(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let entries: Vec<Entry> = events.iter().map(|event| entry(now, event)).collect();
+        let mut size = self.journal.size;
+        entries.iter().for_each(|entry| size.add(entry));
+        // Set before the append and cleared after it: a task that is dropped in between leaves it
+        // set as well, and then too it is unknown whether the rows were written.
+        self.journal.in_doubt = true;
+        let last = self
+            .journal
+            .store
+            .append(self.name(), self.state.seq, entries)
+            .await?;
+        self.journal.in_doubt = false;
+        self.journal.size = size;
+        let first = last + 1 - events.len() as u64;
+        for (seq, event) in (first..).zip(&events) {
+            self.state.apply(seq, now, event);
+            log::event(self.name(), &self.state, event);
+        }
+        self.publish_to_peers();
+        self.observer
+            .changed(self.name(), &self.state, &self.evidence);
+        self.report_conditions().await;
+        Ok(())
+    }
+
+    /// After an append that failed, reads again what the journal really holds before anything else
+    /// is done.
+    pub(super) async fn resolve_doubt(&mut self) -> Result<(), HistoryError> {
+        if self.journal.in_doubt {
+            (self.state, self.journal.size) =
+                event_history::load(&self.journal.store, self.name()).await?;
+            self.journal.in_doubt = false;
+        }
+        Ok(())
+    }
+
+    /// Records that an operator asked for a rotation, and lifts what holds it back.
+    pub async fn ask_rotation(&mut self) -> Result<(), JournalError> {
+        self.record(vec![Event::RotationAsked]).await?;
+        self.lift_holds(ReleaseCause::Operator).await
+    }
+
+    /// Lets everything that waits after a failure be tried at once, parked sinks too.
+    pub(super) async fn lift_holds(&mut self, by: ReleaseCause) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        let held = self
+            .state
+            .lanes
+            .iter()
+            .filter(|(_, failure)| failure.next_attempt_at > now);
+        let mut keys: Vec<BackoffKey> = held.map(|(key, _)| key.clone()).collect();
+        for (name, record) in &self.state.sinks {
+            let key = BackoffKey::Sink(name.clone());
+            if record.parked && !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        self.record(
+            keys.into_iter()
+                .map(|key| Event::HoldLifted { lane: key, by })
+                .collect(),
+        )
+        .await
+    }
+
+    /// Reports what is wrong with the account now, unless that was reported already.
+    pub(super) async fn report_conditions(&mut self) {
+        let conditions = rotator_core::incidents::conditions(
+            &self.config.account,
+            &self.config.alerts,
+            &self.state,
+            self.clock.now(),
+        );
+        if self.reported.as_ref() != Some(&conditions) {
+            self.observer
+                .conditions(self.name(), conditions.clone())
+                .await;
+            self.reported = Some(conditions);
+        }
+    }
+}
