@@ -78,7 +78,8 @@ async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
                 verified.push(format!("{stream}: {rows} rows, as they were written"));
             }
             Ok(VerifiedStream { rows, compacted }) => verified.push(format!(
-                "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, as they were written"
+                "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, \
+                 as they were written"
             )),
             Err(error) => failed = Some(context::journal_error(&error, screen)),
         }

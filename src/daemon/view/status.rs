@@ -44,9 +44,9 @@ pub struct DaemonView {
 /// One account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountView {
-    /// Its name.
+    /// Its name in the policy.
     pub name: String,
-    /// How it is.
+    /// Its health, for example `failing`.
     pub state: AccountHealth,
     /// Whether it is in the policy.
     pub managed: bool,
@@ -68,9 +68,9 @@ pub struct AccountView {
     pub consecutive_failures: u32,
     /// The last of them.
     pub last_error: Option<String>,
-    /// Where tokens go.
+    /// Its sinks, in the order of the policy.
     pub sinks: Vec<SinkView>,
-    /// What is wrong.
+    /// Its open incidents.
     pub incidents: Vec<Incident>,
 }
 
@@ -94,14 +94,14 @@ pub struct GenerationView {
 /// One sink.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SinkView {
-    /// Its name.
+    /// Its name in the policy.
     pub name: String,
-    /// Its type.
+    /// Its type as in the policy, for example `env-file`.
     #[serde(rename = "type")]
     pub sink_type: String,
     /// Whether promotion waits for it.
     pub required: bool,
-    /// How it is.
+    /// Its health, for example `serving`.
     pub state: SinkHealth,
     /// What it holds as far as is known.
     pub generation: Option<GenerationNo>,
@@ -109,7 +109,7 @@ pub struct SinkView {
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,
-    /// Whether its consumer was told of what it holds, where the policy has it told.
+    /// Whether its consumer was notified of what it holds, where the policy has `notify`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub notified: Option<bool>,
     /// The generation its consumer says it uses, where the policy has it say so.

@@ -30,7 +30,7 @@ pub struct TokenView {
     pub fingerprint: Fingerprint,
     /// Its text, masked; `None` where the server did not list it.
     pub token: Option<String>,
-    /// What it is.
+    /// Its stage, for example `previous`.
     pub stage: TokenStage,
     /// Its number, where it is ours.
     pub generation: Option<GenerationNo>,
@@ -50,7 +50,7 @@ pub struct TokenView {
 pub struct ForeignView {
     /// The account's name in the policy.
     pub account: String,
-    /// Each of them.
+    /// The foreign tokens, those seen first before the others.
     pub tokens: Vec<ForeignTokenView>,
 }
 

@@ -37,7 +37,7 @@ pub enum SinkHealth {
     Stale,
     /// Its last delivery or proof failed.
     Failing,
-    /// It cannot be told what it holds.
+    /// What it holds is not known.
     Unknown,
     /// A word of a newer daemon.
     #[serde(untagged)]

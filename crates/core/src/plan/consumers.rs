@@ -1,7 +1,8 @@
-//! Those who read a sink: they are told once it is proved, and may have to say that they use it.
+//! The consumers of sinks: they are notified once a sink is proved, and may have to acknowledge
+//! that they use its token.
 //!
-//! Telling them is owed from before the token is written until it was done, so that a crash in
-//! between loses nothing: it is done again rather than not at all. Neither holds up promotion; both
+//! A notification is owed from before the token is written until it was made, so that a crash in
+//! between loses nothing: it is made again rather than not at all. Neither holds up promotion; both
 //! hold up the deletion of what they may still use (`plan/retire.rs`).
 
 use chrono::{DateTime, Utc};
@@ -21,7 +22,7 @@ pub struct MissingAck {
     pub late_at: DateTime<Utc>,
 }
 
-/// What the consumer of this sink has yet to say.
+/// What the consumer of this sink has yet to acknowledge.
 pub fn unacknowledged(acknowledge: &Acknowledge, record: &SinkRecord) -> Option<MissingAck> {
     let (generation, proved_at) = record.proved?;
     let said = record.acknowledged.map(|(number, _)| number);
@@ -40,7 +41,7 @@ pub fn notifications_owed(
     sinks: &[String],
     generation: GenerationNo,
 ) -> Vec<Event> {
-    let is_told = |name: &&String| {
+    let has_notify = |name: &&String| {
         policy
             .sinks
             .iter()
@@ -52,7 +53,10 @@ pub fn notifications_owed(
             .get(*name)
             .is_some_and(|record| record.notify_owed == Some(generation))
     };
-    let owed = sinks.iter().filter(is_told).filter(|name| !is_owed(name));
+    let owed = sinks
+        .iter()
+        .filter(has_notify)
+        .filter(|name| !is_owed(name));
     owed.map(|name| Event::NotifyOwed {
         sink: name.clone(),
         generation,
@@ -61,8 +65,8 @@ pub fn notifications_owed(
 }
 
 impl Planner<'_> {
-    /// Tell the consumers of sinks that are proved; all that are told in the same way are told at
-    /// once.
+    /// Notify the consumers of sinks that are proved. Sinks with the same `notify` share one call:
+    /// a service whose three files changed restarts once.
     pub(super) fn notify_consumers(&mut self) {
         let (policy, state) = (self.policy, self.state);
         let owed = policy.sinks.iter().filter_map(|sink| {

@@ -152,8 +152,8 @@ impl Planner<'_> {
         // Proving means a call with what was read. Only the receipt of a sink that cannot be read
         // is a proof without one.
         work.prove
-            .retain(|sink| self.seen.held(sink) == Some(&SinkContent::Opaque));
-        if self.seen.values.contains(&token.fingerprint()) {
+            .retain(|sink| self.evidence.held(sink) == Some(&SinkContent::Opaque));
+        if self.evidence.values.contains(&token.fingerprint()) {
             let is_in_ringcx = |sink: &SinkPolicy| sink.kind.is_in_ringcx();
             let sinks = &self.policy.sinks;
             work.deliver.retain(|name| {
@@ -172,15 +172,15 @@ impl Planner<'_> {
     /// A token that is in doubt is not handed on: the doubt is settled first, by asking as the
     /// other. Whether there is one.
     fn settles_doubt(&mut self, token: &Verified) -> bool {
-        let doubt = self.seen.doubt(&token.fingerprint());
-        // What a login lists is alive, whoever refuses it.
+        let doubt = self.evidence.doubt(&token.fingerprint());
+        // A token that a login lists is alive, also where another call was refused.
         if doubt == Doubt::default() || doubt.contradicted > 0 {
             return false;
         }
         let is_current = self
             .state
             .current()
-            .is_some_and(|it| it.fingerprint == token.fingerprint());
+            .is_some_and(|current| current.fingerprint == token.fingerprint());
         let as_current = is_current && !doubt.wants_login();
         match if as_current {
             self.server_held()
@@ -202,10 +202,10 @@ impl Planner<'_> {
         let proved = record
             .proved
             .is_some_and(|(generation, _)| generation == number);
-        // What is there after a delivery is for proving to judge, which backs off where it is
-        // something else. Delivering again at once would go round in circles.
+        // Proving finds out what is there after a delivery, and backs off where that is something
+        // else. Delivering again at once would never end.
         let just_taken = record.awaits_proof && record.intended == Some(number);
-        match self.seen.held(&sink.name) {
+        match self.evidence.held(&sink.name) {
             Some(
                 SinkContent::Token(_)
                 | SinkContent::Absent
@@ -289,7 +289,7 @@ impl Planner<'_> {
             let before = held
                 .and_then(|held| held.get(peer))
                 .map(|token| token.generation);
-            if !self.seen.peers.at_hand.contains(peer) || now < before {
+            if !self.evidence.peers.at_hand.contains(peer) || now < before {
                 let what = WaitingFor::PeerToken {
                     peer: peer.clone(),
                     sink: sink.name.clone(),

@@ -168,7 +168,7 @@ impl Planner<'_> {
         if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
             return self.wait(WaitingFor::RotationRetry(due.because), Some(until));
         }
-        let Some(preflight) = &self.seen.preflight else {
+        let Some(preflight) = &self.evidence.preflight else {
             return self.look(Look::Preflight);
         };
         let required = self.policy.sinks.iter().filter(|sink| sink.required);

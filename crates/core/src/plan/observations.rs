@@ -24,7 +24,7 @@ impl Planner<'_> {
         }
         self.bind_sinks();
         self.note_changed_secret();
-        if self.seen.sinks.is_none() {
+        if self.evidence.sinks.is_none() {
             self.look(Look::Sinks);
         }
         self.note_drift();
@@ -49,7 +49,7 @@ impl Planner<'_> {
             .lanes
             .get(&BackoffKey::Login)
             .and_then(|failure| failure.rejected);
-        if let (Some(rejected), Some(now)) = (rejected, self.seen.secret_tag)
+        if let (Some(rejected), Some(now)) = (rejected, self.evidence.secret_tag)
             && rejected != now
         {
             self.record(vec![Event::HoldLifted {

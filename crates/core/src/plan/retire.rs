@@ -163,7 +163,7 @@ impl Planner<'_> {
     fn current_is_in_doubt(&self) -> bool {
         self.state
             .current()
-            .is_some_and(|current| self.seen.doubt(&current.fingerprint) != Doubt::default())
+            .is_some_and(|current| self.evidence.doubt(&current.fingerprint) != Doubt::default())
     }
 
     fn check_age(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
@@ -243,7 +243,7 @@ impl Planner<'_> {
     /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A
     /// sink that is not required and cannot be read is best effort and blocks nothing.
     fn check_sinks(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
-        if self.seen.sinks.is_none() {
+        if self.evidence.sinks.is_none() {
             return Err(Blocked::SinksUnseen);
         }
         let fingerprint = candidate.fingerprint();
@@ -276,7 +276,7 @@ impl Planner<'_> {
         let unknown = || Blocked::SinkUnknown {
             sink: sink.name.clone(),
         };
-        match self.seen.held(&sink.name) {
+        match self.evidence.held(&sink.name) {
             Some(SinkContent::Token(held)) if *held == candidate.fingerprint() => Err(served()),
             Some(SinkContent::Token(_) | SinkContent::Absent) => Ok(()),
             // What does not parse as a token here, for its mode or an extra line end, may still
@@ -313,7 +313,7 @@ impl Planner<'_> {
     fn check_peer_sinks(&self, fingerprint: Fingerprint) -> Result<(), Blocked> {
         for elsewhere in &self.policy.peer_sinks {
             let sink = elsewhere.to_string();
-            match self.seen.peers.held_elsewhere.get(elsewhere) {
+            match self.evidence.peers.held_elsewhere.get(elsewhere) {
                 Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
                 Some(_) => {}
                 None => return Err(Blocked::SinkUnknown { sink }),
@@ -331,7 +331,7 @@ impl Planner<'_> {
             .get(&fingerprint)
             .and_then(|token| token.adoption.as_ref());
         for path in adoption.iter().flat_map(|adoption| &adoption.files) {
-            match (self.seen.files.get(path), reason) {
+            match (self.evidence.files.get(path), reason) {
                 (Some(FileScan::Holds(found)), _) if found.contains(&fingerprint) => {
                     return Err(Blocked::InFile { path: path.clone() });
                 }
@@ -353,8 +353,9 @@ impl Planner<'_> {
     ) -> Result<(), Blocked> {
         let record = self.state.sinks.get(&sink.name);
         // The consumer of a sink that was never proved is notified once it is.
-        let is_told = |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
-        if sink.notify.is_some() && !record.is_some_and(is_told) {
+        let was_notified =
+            |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
+        if sink.notify.is_some() && !record.is_some_and(was_notified) {
             return Err(Blocked::Untold {
                 sink: sink.name.clone(),
             });
@@ -388,7 +389,7 @@ fn reason_to_retire(candidate: RetireCandidate<'_>) -> RetireReason {
 pub fn check_for_operator(
     policy: &AccountPolicy,
     state: &AccountState,
-    seen: &Evidence,
+    evidence: &Evidence,
     fingerprint: Fingerprint,
     now: DateTime<Utc>,
 ) -> Result<Retirable, Blocked> {
@@ -398,7 +399,7 @@ pub fn check_for_operator(
         }
         Some(_) | None => RetireCandidate::Foreign(fingerprint, None),
     };
-    Planner::new(policy, state, seen, now).check_guards(candidate, Reason::Operator)
+    Planner::new(policy, state, evidence, now).check_guards(candidate, Reason::Operator)
 }
 
 /// Since when nothing needs this foreign token any more, as far as is known: from then on its

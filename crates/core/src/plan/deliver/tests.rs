@@ -168,7 +168,7 @@ fn what_is_not_there_after_a_delivery_is_proved_and_backs_off() {
 
 #[test]
 fn a_new_sink_gets_the_current_token_without_a_mint() {
-    let scene = Scene::with_current([file("app")]).with(|it| it.sinks.push(webhook("crm")));
+    let scene = Scene::with_current([file("app")]).with(|policy| policy.sinks.push(webhook("crm")));
     let scene = scene
         .does("record sink-bound")
         .books_kept()
@@ -284,7 +284,8 @@ fn a_token_that_only_a_sink_inside_ringcx_refuses_is_in_no_trouble_itself() {
 
 #[test]
 fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
-    let scene = Scene::with_current([file("app"), file("extra")]).with(|it| it.sinks.truncate(1));
+    let scene =
+        Scene::with_current([file("app"), file("extra")]).with(|policy| policy.sinks.truncate(1));
     let mut scene = scene.does("record sink-released").books_kept();
     scene
         .seen
@@ -295,7 +296,7 @@ fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
         notices
             .iter()
             .map(ToString::to_string)
-            .any(|it| it.contains("/run/extra") && it.contains("generation 1")),
+            .any(|text| text.contains("/run/extra") && text.contains("generation 1")),
         "{notices:?}"
     );
     scene
@@ -308,7 +309,7 @@ fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
 #[test]
 fn a_sink_with_another_target_is_another_sink() {
     let scene = Scene::with_current([file("app")]);
-    let scene = scene.with(|it| it.sinks[0].kind = file("elsewhere").kind);
+    let scene = scene.with(|policy| policy.sinks[0].kind = file("elsewhere").kind);
     let scene = scene
         .does("record sink-released, sink-bound")
         .books_kept()
@@ -336,7 +337,7 @@ fn another_user_starts_a_new_line_and_deletes_nothing_of_the_old_one() {
         notices
             .iter()
             .map(ToString::to_string)
-            .any(|it| it.contains("minted by ivr-bot@example.com")),
+            .any(|text| text.contains("minted by ivr-bot@example.com")),
         "{notices:?}"
     );
     let scene = scene
@@ -362,7 +363,7 @@ fn back_at_the_first_user_its_current_token_is_so_again() {
         .books_kept()
         .fit();
     assert_eq!(
-        scene.state.current().map(|it| it.number),
+        scene.state.current().map(|generation| generation.number),
         Some(GenerationNo(1))
     );
     scene.does("rest");
@@ -389,7 +390,8 @@ fn back_at_the_first_user_a_token_that_was_replaced_meanwhile_is_an_old_one() {
         .rotated(3)
         .all_hold(3)
         .next_pass(hours(24 * 30));
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(hours(24 * 365)));
+    let scene =
+        scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(hours(24 * 365)));
     scene
         .listed_as_current([token(1), token(3)])
         .does("delete 1");

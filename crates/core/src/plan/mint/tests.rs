@@ -31,7 +31,7 @@ fn nothing_is_minted_before_its_time() {
 fn check_due(scene: &Scene, because: &str) {
     let found = due(&scene.policy, &scene.state, scene.now).map(|due| due.because.to_string());
     assert!(
-        found.as_ref().is_some_and(|it| it.contains(because)),
+        found.as_ref().is_some_and(|text| text.contains(because)),
         "{found:?}"
     );
 }
@@ -113,7 +113,7 @@ fn an_unfit_required_sink_stops_the_rotation_before_a_token_is_minted() {
 fn a_rotation_that_failed_and_is_not_due_any_more_is_no_trouble() {
     let scene = ready().failed(BackoffKey::Rotation, IncidentKind::MintFailed);
     let scene = scene
-        .with(|it| it.schedule = every(days(30)))
+        .with(|policy| policy.schedule = every(days(30)))
         .does("record lane-cleared")
         .books_kept();
     assert_eq!(scene.state.trouble(&BackoffKey::Rotation), None);
@@ -156,7 +156,7 @@ fn an_unfit_optional_sink_stops_nothing() {
 // fault: mint-cap at plan/mint rotate: max-live is no cap
 #[test]
 fn with_max_live_alive_nothing_is_minted() {
-    let capped = |max_live| ready().with(|it| it.retention.max_live = max_live);
+    let capped = |max_live| ready().with(|policy| policy.retention.max_live = max_live);
     capped(2).does("mint 2");
     capped(1)
         .does("rest")
@@ -176,7 +176,7 @@ fn the_cap_counts_mints_whose_token_may_be_among_foreign_ones() {
             candidates,
         })
     };
-    let scene = ambiguous(ready().with(|it| it.retention.max_live = 2));
+    let scene = ambiguous(ready().with(|policy| policy.retention.max_live = 2));
     let scene = scene
         .listed_as_current([token(1), foreign(1), foreign(2)])
         .does("rest")
@@ -269,13 +269,13 @@ fn among_several_new_tokens_none_is_touched_and_minting_goes_on() {
 
 #[test]
 fn under_keep_a_lost_mint_stays_foreign() {
-    let scene = unknown().with(|it| it.retention.lost_mint = LostMintPolicy::Keep);
+    let scene = unknown().with(|policy| policy.retention.lost_mint = LostMintPolicy::Keep);
     let scene = scene.listed_by_login([token(1), foreign(7), token(2)]);
     let scene = scene
         .does("record foreign-seen, mint-ambiguous")
         .books_kept();
     assert!(scene.state.foreign.contains_key(&token(2)));
-    let late = missing().with(|it| it.retention.lost_mint = LostMintPolicy::Keep);
+    let late = missing().with(|policy| policy.retention.lost_mint = LostMintPolicy::Keep);
     late.listed_by_login([token(1), foreign(7), token(2)])
         .does("record foreign-seen, mint-ambiguous");
 }
@@ -294,7 +294,7 @@ fn a_late_arrival_within_the_time_is_taken_for_the_lost_mint() {
         .listed_by_login([token(1), foreign(7), token(2)]);
     let scene = scene.does("record minted").books_kept();
     assert_eq!(
-        scene.state.pending().map(|it| it.number),
+        scene.state.pending().map(|generation| generation.number),
         Some(GenerationNo(2))
     );
 }
@@ -547,7 +547,7 @@ fn a_lost_token_that_is_back_is_current_again() {
         .listed_by_login([token(1)]);
     let scene = scene.does("record reappeared").books_kept();
     assert_eq!(
-        scene.state.current().map(|it| it.number),
+        scene.state.current().map(|generation| generation.number),
         Some(GenerationNo(1))
     );
     scene.does("rest");
@@ -584,10 +584,13 @@ fn whatever_becomes_of_a_mint_one_token_is_current_in_the_end() {
         let world = life_with(fault);
         let done = world.deeds();
         assert_eq!(world.alive().len(), left, "{fault:?}: {done:?}");
-        let current = world.state.current().map(|it| it.fingerprint);
+        let current = world
+            .state
+            .current()
+            .map(|generation| generation.fingerprint);
         assert_eq!(world.held_by("app"), current, "{fault:?}: {done:?}");
         assert!(
-            current.is_some_and(|it| world.maker(&it) == Maker::Us),
+            current.is_some_and(|fingerprint| world.maker(&fingerprint) == Maker::Us),
             "{fault:?}: {done:?}"
         );
     }

@@ -188,11 +188,11 @@ impl Planner<'_> {
             .into_iter()
             .flatten()
         {
-            // A pending one that was never seen to work is judged by verifying it.
+            // Whether a pending one ever worked is for the verify step to find out.
             if generation.verified_at.is_none() {
                 continue;
             }
-            let doubt = self.seen.doubt(&generation.fingerprint);
+            let doubt = self.evidence.doubt(&generation.fingerprint);
             if doubt.is_gone() {
                 events.push(Event::TokenLost {
                     generation: generation.number,

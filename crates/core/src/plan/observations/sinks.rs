@@ -16,7 +16,7 @@ impl Planner<'_> {
             .state
             .sinks
             .keys()
-            .filter(|name| !self.policy.sinks.iter().any(|it| it.name == **name))
+            .filter(|name| !self.policy.sinks.iter().any(|sink| sink.name == **name))
         {
             events.push(Event::SinkReleased { sink: name.clone() });
         }
@@ -55,7 +55,7 @@ impl Planner<'_> {
             let Some(generation) = self.state.generations.get(&proved) else {
                 continue;
             };
-            let found = match self.seen.held(name) {
+            let found = match self.evidence.held(name) {
                 Some(SinkContent::Token(found)) if *found == generation.fingerprint => continue,
                 Some(SinkContent::Token(found)) => format!("another token ({})", found.short()),
                 Some(SinkContent::Absent) => "nothing".to_owned(),
@@ -86,7 +86,7 @@ impl Planner<'_> {
             let Some(record) = self.state.sinks.get(&sink.name) else {
                 continue;
             };
-            let Some(ack) = self.seen.claims.get(&sink.name) else {
+            let Some(ack) = self.evidence.claims.get(&sink.name) else {
                 continue;
             };
             let name = sink.name.clone();
@@ -117,7 +117,7 @@ impl Planner<'_> {
 
     /// An adopted token is no longer where it was seen, or is seen in one place more.
     pub(super) fn note_adopted(&mut self) {
-        if self.seen.sinks.is_none() {
+        if self.evidence.sinks.is_none() {
             return;
         }
         let mut events = Vec::new();
@@ -133,12 +133,15 @@ impl Planner<'_> {
                 }
             };
             for sink in &self.policy.sinks {
-                note(&sink.name, holds(self.seen.held(&sink.name), fingerprint));
+                note(
+                    &sink.name,
+                    holds(self.evidence.held(&sink.name), fingerprint),
+                );
             }
             for path in &adoption.files {
                 note(
                     path,
-                    match self.seen.files.get(path) {
+                    match self.evidence.files.get(path) {
                         Some(FileScan::Holds(found)) => Some(found.contains(fingerprint)),
                         Some(FileScan::Unknown(_)) | None => None,
                     },
@@ -157,16 +160,17 @@ impl Planner<'_> {
     /// The back-off of a notification ends when the policy no longer asks for it or it is not owed.
     pub(super) fn clear_needless_keys(&mut self) {
         let is_wanted = |name: &String| {
-            let told = self
+            let has_notify = self
                 .policy
                 .sinks
                 .iter()
                 .any(|sink| sink.name == *name && sink.notify.is_some());
-            told && self
-                .state
-                .sinks
-                .get(name)
-                .is_some_and(|record| record.notify_owed.is_some())
+            has_notify
+                && self
+                    .state
+                    .sinks
+                    .get(name)
+                    .is_some_and(|record| record.notify_owed.is_some())
         };
         let needless = self.state.lanes.keys().filter(|lane| match lane {
             BackoffKey::Notify(name) => !is_wanted(name),
@@ -195,7 +199,7 @@ impl Planner<'_> {
                     username: line.map(|line| line.username.clone()),
                 });
         }
-        for (name, held) in &self.seen.released {
+        for (name, held) in &self.evidence.released {
             let SinkContent::Token(fingerprint) = held else {
                 continue;
             };
@@ -213,7 +217,7 @@ impl Planner<'_> {
     }
 }
 
-/// Whether a sink was seen to hold this token; `None`: it cannot be told.
+/// Whether a sink was seen to hold this token; `None` where that is not known.
 fn holds(held: Option<&SinkContent>, fingerprint: &Fingerprint) -> Option<bool> {
     match held {
         Some(SinkContent::Token(found)) => Some(found == fingerprint),

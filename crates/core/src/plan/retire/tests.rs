@@ -16,8 +16,8 @@ fn ripe() -> Scene {
 }
 
 fn ripe_with(sinks: impl IntoIterator<Item = crate::config::SinkPolicy>) -> Scene {
-    let scene =
-        Scene::new(sinks).with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = Scene::new(sinks)
+        .with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene
         .rotated(1)
         .later(days(10))
@@ -40,7 +40,7 @@ fn a_token_goes_when_every_guard_lets_it_pass() {
 // fault: retention at plan/retire check_age: max-age is no guard
 #[test]
 fn one_younger_than_max_age_is_kept() {
-    let scene = ripe().with(|it| it.retention.max_age = days(20) + hours(1));
+    let scene = ripe().with(|policy| policy.retention.max_age = days(20) + hours(1));
     check_kept(scene.clone(), "it reaches max-age");
     scene.clone().rests_until(scene.now + minutes(15));
     scene.next_pass(hours(1)).does("delete 1");
@@ -49,7 +49,7 @@ fn one_younger_than_max_age_is_kept() {
 // fault: retention at plan/retire check_age: overlap is no guard
 #[test]
 fn one_whose_overlap_is_not_over_is_kept() {
-    let scene = ripe().with(|it| it.retention.overlap = days(10) + hours(1));
+    let scene = ripe().with(|policy| policy.retention.overlap = days(10) + hours(1));
     check_kept(scene.clone(), "its overlap ends");
     scene.next_pass(hours(1)).does("delete 1");
 }
@@ -144,7 +144,7 @@ fn webhook_left_at(generation: u64) -> Scene {
         .promoted(2)
         .later(days(10))
         .all_hold(2);
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene.failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     scene.listed_as_current([token(1), token(2)])
 }
@@ -185,7 +185,7 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
             generation: GenerationNo(2),
         })
         .later(days(20));
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene
         .failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed)
         .all_hold(3);
@@ -203,8 +203,10 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
 #[test]
 fn one_is_kept_while_a_required_webhook_was_never_proved() {
     // Taken out of the policy and put back: what it holds from before is not known.
-    let scene = ripe().with(|it| it.sinks.truncate(1)).books_kept();
-    let scene = scene.with(|it| it.sinks.push(webhook("crm"))).books_kept();
+    let scene = ripe().with(|policy| policy.sinks.truncate(1)).books_kept();
+    let scene = scene
+        .with(|policy| policy.sinks.push(webhook("crm")))
+        .books_kept();
     let scene = scene
         .holds("crm", SinkContent::Opaque)
         .failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed);
@@ -411,7 +413,8 @@ fn one_that_was_never_published_goes_without_a_current_token_too() {
         generation: GenerationNo(number),
         reason: String::new(),
     };
-    let scene = Scene::new([file("app"), webhook("crm")]).with(|it| it.retention.max_live = 2);
+    let scene =
+        Scene::new([file("app"), webhook("crm")]).with(|policy| policy.retention.max_live = 2);
     let scene = scene
         .minted(1)
         .happened(given_up(1))
@@ -437,7 +440,7 @@ fn with_foreign() -> Scene {
         fingerprints: [foreign(1)].into(),
     };
     let scene = Scene::new([file("app")]).happened(seen).rotated(1);
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     scene
         .later(days(20))
         .all_hold(1)
@@ -461,7 +464,7 @@ fn an_adopted_token_ages_from_when_it_was_first_seen() {
     with_foreign().with(adopt).does(&delete);
     let young = with_foreign()
         .with(adopt)
-        .with(|it| it.retention.max_age = days(20) + hours(1));
+        .with(|policy| policy.retention.max_age = days(20) + hours(1));
     check_kept(young.clone(), "it reaches max-age");
     young.next_pass(hours(1)).does(&delete);
 }
@@ -469,7 +472,7 @@ fn an_adopted_token_ages_from_when_it_was_first_seen() {
 /// The foreign token of [`with_foreign`], adopted by an operator just now; the policy keeps all
 /// others.
 fn taken<const N: usize>(files: [&str; N]) -> Scene {
-    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    let scene = with_foreign().with(|policy| policy.retention.overlap = hours(24));
     scene.happened(adoption(foreign(1), files))
 }
 
@@ -516,7 +519,7 @@ fn a_token_that_an_operator_adopted_goes_by_the_policy_and_no_other_does() {
 
 #[test]
 fn a_token_that_an_operator_adopted_is_kept_below_max_age() {
-    let scene = taken([]).with(|it| it.retention.max_age = days(30));
+    let scene = taken([]).with(|policy| policy.retention.max_age = days(30));
     check_kept(
         and_then(scene.clone(), days(9), holds_nothing()),
         "it reaches max-age",
@@ -600,7 +603,7 @@ fn the_overlap_of_an_adopted_token_begins_when_it_has_left_the_last_place() {
 
 #[test]
 fn an_adopted_token_that_left_a_sink_has_its_overlap_too() {
-    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    let scene = with_foreign().with(|policy| policy.retention.overlap = hours(24));
     let held = Event::Adopted {
         fingerprint: foreign(1),
         length: 42,
@@ -654,7 +657,7 @@ fn an_operator_may_delete_a_young_or_foreign_token_under_all_other_guards() {
             sink: "app".to_owned()
         })
     );
-    let young = ripe().with(|it| it.retention.max_age = days(365));
+    let young = ripe().with(|policy| policy.retention.max_age = days(365));
     assert!(check_for_operator_of(&young, token(1)).is_ok());
     assert_eq!(
         check_for_operator_of(&scene, foreign(9)),
@@ -755,7 +758,7 @@ fn a_late_arrival_of_a_lost_mint_goes_at_once() {
         how: MintSource::Late,
     };
     let scene = ripe()
-        .with(|it| it.retention.max_age = days(365))
+        .with(|policy| policy.retention.max_age = days(365))
         .happened(late);
     let abandoned = Event::Abandoned {
         generation: GenerationNo(3),

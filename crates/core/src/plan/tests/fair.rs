@@ -121,7 +121,7 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     let now = world.out.now;
     let mut old = state
         .previous()
-        .filter(|it| retires_after(&world.policy, it).is_some_and(|at| at <= now));
+        .filter(|generation| retires_after(&world.policy, generation).is_some_and(|at| at <= now));
     if let Some(old) = old.next() {
         return Some(format!("generation {} is alive past its time", old.number));
     }
@@ -148,8 +148,9 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
 fn unsaid(world: &World) -> Option<String> {
     let mut silent = world.policy.sinks.iter().filter(|sink| {
         let record = world.state.sinks.get(&sink.name);
-        let missing =
-            |acknowledge| record.is_some_and(|it| unacknowledged(acknowledge, it).is_some());
+        let missing = |acknowledge| {
+            record.is_some_and(|record| unacknowledged(acknowledge, record).is_some())
+        };
         sink.acknowledge.as_ref().is_some_and(missing)
     });
     silent.next().map(|sink| {
@@ -173,7 +174,7 @@ fn patience(policy: &AccountPolicy) -> Duration {
         .sinks
         .iter()
         .filter_map(|sink| sink.acknowledge.as_ref())
-        .map(|it| it.within)
+        .map(|acknowledge| acknowledge.within)
         .max();
     let once =
         retention.max_age + retention.overlap + retry.rejected_login + said.unwrap_or_default();

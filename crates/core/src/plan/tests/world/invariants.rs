@@ -158,7 +158,8 @@ impl World {
             }
             Step::Notify { sinks } => sinks.iter().try_for_each(|sink| {
                 let record = self.state.sinks.get(sink);
-                let proved = record.is_some_and(|it| it.notify_owed == it.proved.map(|it| it.0));
+                let proved =
+                    record.is_some_and(|it| it.notify_owed == it.proved.map(|entry| entry.0));
                 holds(
                     Invariant::Order,
                     proved,
@@ -275,7 +276,8 @@ impl World {
             None => {
                 self.check_adopted(victim)?;
                 let known = self.state.foreign.get(&victim);
-                let since = known.and_then(|it| Some((it.first_seen_at, it.superseded_at?)));
+                let since =
+                    known.and_then(|foreign| Some((foreign.first_seen_at, foreign.superseded_at?)));
                 let old_enough = since.is_some_and(|(first_seen, superseded)| {
                     self.is_past(first_seen, self.policy.retention.max_age)
                         && self.is_past(superseded, self.policy.retention.overlap)
@@ -383,8 +385,12 @@ impl World {
 
     /// What is written down is so.
     pub(super) fn check_event(&self, event: &Event) -> Result<(), Broken> {
-        let token =
-            |number: &GenerationNo| self.state.generations.get(number).map(|it| it.fingerprint);
+        let token = |number: &GenerationNo| {
+            self.state
+                .generations
+                .get(number)
+                .map(|generation| generation.fingerprint)
+        };
         let works = |number| token(number).is_some_and(|token| self.out.server.is_alive(&token));
         match event {
             Event::MintIntended { .. } => holds(
@@ -414,11 +420,10 @@ impl World {
                 "what is called verified does not work",
             ),
             Event::Proved { sink, generation } => {
-                let readable = self
-                    .policy
-                    .sinks
-                    .iter()
-                    .any(|it| it.name == *sink && Self::is_readable(it));
+                let readable =
+                    self.policy.sinks.iter().any(|configured| {
+                        configured.name == *sink && Self::is_readable(configured)
+                    });
                 let there = !readable || self.held_by(sink) == token(generation);
                 holds(
                     Invariant::Order,
@@ -427,9 +432,13 @@ impl World {
                 )
             }
             Event::Notified { sink, .. } => {
-                let bound = self.policy.sinks.iter().find(|it| it.name == *sink);
+                let bound = self
+                    .policy
+                    .sinks
+                    .iter()
+                    .find(|configured| configured.name == *sink);
                 let told = bound
-                    .and_then(|it| self.place_of(it))
+                    .and_then(|configured| self.place_of(configured))
                     .is_some_and(|place| !place.untold);
                 holds(
                     Invariant::ConsumersTold,
@@ -566,19 +575,24 @@ impl World {
             )?;
         }
         self.check_owed()?;
-        let own = self.state.generations.values().filter(|it| it.is_alive());
-        let mut sent = own.filter(|it| self.ledger.deletes.contains(&it.fingerprint));
+        let own = self
+            .state
+            .generations
+            .values()
+            .filter(|generation| generation.is_alive());
+        let mut sent =
+            own.filter(|generation| self.ledger.deletes.contains(&generation.fingerprint));
         holds(
             Invariant::IntentFirst,
-            sent.all(|it| it.delete_sent),
+            sent.all(|generation| generation.delete_sent),
             "a delete that was sent is forgotten",
         )?;
         let mut gone = self
             .state
             .generations
             .values()
-            .filter(|it| it.retired.is_some());
-        let shown = gone.all(|it| self.ledger.retired.contains(&it.fingerprint));
+            .filter(|generation| generation.retired.is_some());
+        let shown = gone.all(|generation| self.ledger.retired.contains(&generation.fingerprint));
         holds(
             Invariant::IrreversibleLast,
             shown,
@@ -617,7 +631,7 @@ impl World {
                 .state
                 .sinks
                 .get(&sink.name)
-                .filter(|it| it.target == sink.kind.target());
+                .filter(|configured| configured.target == sink.kind.target());
             record.is_none_or(|record| record.notify_owed.is_some() || record.proved.is_none())
         });
         holds(
