@@ -160,6 +160,42 @@ fn functions_have_sixty_lines_at_most() {
     check_list("a function has 60 lines at most", &listed, &found);
 }
 
+/// Commands and daemon have the same enums for the words of views. A field of type `String` would
+/// be compared with a word that the compiler does not know.
+#[test]
+fn no_state_is_compared_as_text() {
+    let broken = product().flat_map(|source| {
+        let lines = (1..).zip(source.text.lines().map(str::trim));
+        let broken = lines.filter(|(_, line)| holds_state_as_text(line));
+        broken.map(|(number, line)| format!("{}:{number}: {line}", source.path))
+    });
+    check("a state is an enum", broken);
+    for line in [
+        "pub state: String,",
+        "outcome: Option<String>,",
+        "if sink.state == \"serving\" {",
+        ".filter(|sink| whole || sink.state != \"serving\")",
+        "match account.state.as_str() {",
+    ] {
+        assert!(holds_state_as_text(line), "{line}");
+    }
+    let fine = "pub state: AccountHealth, if sink.state == SinkHealth::Serving";
+    assert!(!holds_state_as_text(fine));
+}
+
+fn holds_state_as_text(line: &str) -> bool {
+    ["state", "stage", "action", "outcome"].iter().any(|name| {
+        let declared = ["String", "Option<String>", "&str", "&'static str"]
+            .map(|text| format!("{name}: {text}"));
+        let used = [" == \"", " != \"", ".as_str()"].map(|text| format!(".{name}{text}"));
+        let is_it = |start: &str| {
+            let mut lines = line.match_indices(start);
+            lines.any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        declared.iter().any(|text| is_it(text)) || used.iter().any(|text| line.contains(text))
+    })
+}
+
 #[test]
 fn the_core_touches_nothing() {
     let words = [

@@ -19,11 +19,11 @@ pub fn auth_configs(config: &Path, account: &str, format: Format, screen: &Scree
         Format::Text => screen.print(&table(&view)),
     }
     let mut exit = Exit::Done;
-    for seen in &view.ringcx_accounts {
-        if let Some(error) = &seen.error {
+    for owner in &view.ringcx_accounts {
+        if let Some(error) = &owner.error {
             screen.error(format!(
                 "RingCX account {} ({}): {error}",
-                seen.name, seen.id
+                owner.name, owner.id
             ));
             exit = Exit::Failing;
         }
@@ -57,7 +57,7 @@ fn table(view: &AuthConfigsView) -> String {
     let all = view
         .ringcx_accounts
         .iter()
-        .flat_map(|seen| seen.auth_configs.iter().map(move |it| (seen, it)));
+        .flat_map(|owner| owner.auth_configs.iter().map(move |config| (owner, config)));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
@@ -70,10 +70,10 @@ fn table(view: &AuthConfigsView) -> String {
         "SINK",
     ]);
     let mut rows = 0;
-    for (seen, config) in all {
+    for (owner, config) in all {
         rows += 1;
         table.add_row([
-            &seen.id,
+            &owner.id,
             &config.id,
             &config.auth_type,
             &config.provider,

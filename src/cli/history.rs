@@ -6,14 +6,16 @@ use super::context;
 use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, stamp};
 use crate::daemon::requests::history::{Earlier, HistoryEntry, HistoryLine, lines, read_history};
 use crate::store::VerifiedStream;
+use rotator_core::event::Event;
 
-/// What was asked for.
+/// The options of `history`.
 pub struct HistoryArgs {
-    /// None is all.
+    /// The accounts to show; empty means all.
     pub accounts: Vec<String>,
+    /// The number of events to show, counted from the newest; none means all.
     pub last: Option<usize>,
     pub format: Format,
-    /// Only see whether the journal is what was written.
+    /// Only check the hashes of the journal.
     pub verify: bool,
 }
 
@@ -27,8 +29,8 @@ pub fn history(config: &Path, asked: HistoryArgs, screen: &Screen) -> Exit {
                 .map_or(0, |last| events.len().saturating_sub(last));
             let palette = screen.palette();
             let shown = events.iter().skip(skip).map(|event| match asked.format {
-                Format::Json => compact(event),
-                Format::Text => told(event, palette),
+                Format::Json => json(event),
+                Format::Text => text(event, palette),
             });
             shown.collect::<Vec<_>>().join("\n")
         })
@@ -54,18 +56,18 @@ async fn fetch(
     }
     let policy = context::policy(config, screen)?;
     let journal = context::read_journal(&policy, screen)?;
-    let trails = read_history(&journal, accounts)
+    let histories = read_history(&journal, accounts)
         .await
         .map_err(|error| context::failing(error, screen))?;
-    Ok(lines(trails))
+    Ok(lines(histories))
 }
 
-/// Looks at every stream, also behind one that is damaged.
+/// Checks every stream, those after a damaged one too.
 async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
     use rotator_core::journal::Journal;
     let policy = context::policy(config, screen)?;
     let journal = context::read_journal(&policy, screen)?;
-    let (mut told, mut failed) = (Vec::new(), None);
+    let (mut verified, mut failed) = (Vec::new(), None);
     for stream in journal
         .streams()
         .await
@@ -73,29 +75,30 @@ async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
     {
         match journal.verify(&stream).await {
             Ok(VerifiedStream { rows, compacted: 0 }) => {
-                told.push(format!("{stream}: {rows} rows, as they were written"));
+                verified.push(format!("{stream}: {rows} rows, as they were written"));
             }
-            Ok(VerifiedStream { rows, compacted }) => told.push(format!(
-                "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, as they were written"
+            Ok(VerifiedStream { rows, compacted }) => verified.push(format!(
+                "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, \
+                 as they were written"
             )),
             Err(error) => failed = Some(context::journal_error(&error, screen)),
         }
     }
     match failed {
-        None => Ok(told.join("\n")),
+        None => Ok(verified.join("\n")),
         Some(exit) => {
-            screen.print(&told.join("\n"));
+            screen.print(&verified.join("\n"));
             Err(exit)
         }
     }
 }
 
-fn compact(line: &HistoryLine) -> String {
+fn json(line: &HistoryLine) -> String {
     serde_json::to_string(line).expect("views are plain data")
 }
 
 /// One event for people: its kind, and its fields as `name=value`.
-fn told(line: &HistoryLine, palette: Palette) -> String {
+fn text(line: &HistoryLine, palette: Palette) -> String {
     let at = palette.paint(Tone::Dim, &stamp(line.at));
     if let HistoryEntry::Earlier(Earlier::Checkpoint { rows, since }) = &line.told {
         let (account, since) = (&line.account, stamp(*since));
@@ -123,12 +126,7 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
             other => fields.push(format!("{name}={other}")),
         }
     }
-    let tone = match kind.as_str() {
-        "promoted" | "retired" | "lane-cleared" => Tone::Good,
-        "attempt-failed" | "token-lost" | "mint-ambiguous" | "abandoned" => Tone::Bad,
-        _ => Tone::Strong,
-    };
-    let kind = palette.paint(tone, &kind);
+    let kind = palette.paint(tone(&line.told), &kind);
     format!(
         "{at}  {} #{}  {kind}  {}",
         line.account,
@@ -137,4 +135,26 @@ fn told(line: &HistoryLine, palette: Palette) -> String {
     )
     .trim_end()
     .to_owned()
+}
+
+fn tone(entry: &HistoryEntry) -> Tone {
+    let HistoryEntry::Event(event) = entry else {
+        return Tone::Strong;
+    };
+    let is_good = matches!(
+        event,
+        Event::Promoted { .. } | Event::Retired { .. } | Event::LaneCleared { .. }
+    );
+    let is_bad = matches!(
+        event,
+        Event::AttemptFailed { .. }
+            | Event::TokenLost { .. }
+            | Event::MintAmbiguous { .. }
+            | Event::Abandoned { .. }
+    );
+    match (is_good, is_bad) {
+        (true, _) => Tone::Good,
+        (_, true) => Tone::Bad,
+        (false, false) => Tone::Strong,
+    }
 }

@@ -44,7 +44,7 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     let journal = context::read_journal(&policy, screen)?;
     let now = Clock::system().now();
     let mut plans = Vec::new();
-    let chosen = |it: &&AccountPolicy| accounts.is_empty() || accounts.contains(&it.name);
+    let chosen = |account: &&AccountPolicy| accounts.is_empty() || accounts.contains(&account.name);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;
@@ -70,7 +70,7 @@ fn page(plan: &AccountPlanView, palette: Palette) -> String {
         let target = step
             .target
             .as_ref()
-            .map(|it| format!(" {it}"))
+            .map(|target| format!(" {target}"))
             .unwrap_or_default();
         let action = palette.paint(Tone::Busy, &format!("{}{target}", step.action));
         lines.push(format!("  {action}: {}", step.because));

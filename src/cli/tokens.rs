@@ -51,11 +51,11 @@ fn table(view: &TokensView) -> String {
             if token.adopted_at.is_some() {
                 format!("{}, adopted", token.stage)
             } else {
-                token.stage.clone()
+                token.stage.to_string()
             },
             token
                 .generation
-                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
+                .map_or_else(|| "-".to_owned(), |generation| generation.to_string()),
             since.map_or_else(|| "-".to_owned(), stamp),
             if token.held_by.is_empty() {
                 "-".to_owned()
@@ -67,7 +67,7 @@ fn table(view: &TokensView) -> String {
     trim(&table.to_string())
 }
 
-/// Tables end their lines with blanks; a pipe does not want them.
+/// A table without the blanks at the ends of its lines, which scripts would have to cut off.
 pub fn trim(table: &str) -> String {
     table
         .lines()

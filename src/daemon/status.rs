@@ -1,4 +1,7 @@
-//! What is known of every account right now, for those who ask while the accounts work.
+//! What is known of every account right now, for requests that come while the accounts work.
+//!
+//! An account's task may be in a call to RingCX for a minute. `status` must not wait for that, so
+//! each task leaves a copy of its state here whenever that changes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,17 +18,17 @@ use rotator_core::plan::evidence::{Evidence, SinkContent};
 /// Whether an account is being worked on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activity {
-    /// It waits for its time.
+    /// It waits for its next pass.
     #[default]
     Resting,
     /// A pass is under way.
     Working,
 }
 
-/// One account's card.
+/// What is known of one account.
 #[derive(Clone, Default)]
 pub struct AccountSnapshot {
-    /// As the journal has it.
+    /// Its state, as the journal has it.
     pub state: Arc<AccountState>,
     /// What its sinks were last seen to hold.
     pub sinks: BTreeMap<String, SinkContent>,
@@ -37,17 +40,17 @@ pub struct AccountSnapshot {
     pub journal_error: Option<String>,
 }
 
-/// All cards.
+/// The snapshots of all accounts, by name.
 #[derive(Default)]
 pub struct StatusCache(Mutex<BTreeMap<String, AccountSnapshot>>);
 
 impl StatusCache {
-    /// A copy of an account's card.
-    pub fn card(&self, account: &str) -> Option<AccountSnapshot> {
+    /// A copy of an account's snapshot; none before its first pass.
+    pub fn snapshot(&self, account: &str) -> Option<AccountSnapshot> {
         self.lock().get(account).cloned()
     }
 
-    /// Takes down an account's card.
+    /// Forgets an account that is no longer in the policy.
     pub fn remove(&self, account: &str) {
         self.lock().remove(account);
     }
@@ -63,7 +66,7 @@ impl StatusCache {
             .next_pass_at = Some(at);
     }
 
-    /// Answers what was so before.
+    /// Sets why its journal cannot be used, and returns what was set before.
     pub(super) fn journal_error(&self, account: &str, error: Option<String>) -> Option<String> {
         std::mem::replace(
             &mut self
@@ -75,14 +78,15 @@ impl StatusCache {
         )
     }
 
-    fn update(&self, account: &str, state: &AccountState, seen: &Evidence) {
-        let mut cards = self.lock();
-        let card = cards.entry(account.to_owned()).or_default();
-        if card.state.seq != state.seq {
-            card.state = Arc::new(state.clone());
+    fn update(&self, account: &str, state: &AccountState, evidence: &Evidence) {
+        let mut snapshots = self.lock();
+        let snapshot = snapshots.entry(account.to_owned()).or_default();
+        // Copied only when an event was added: this is called after every step.
+        if snapshot.state.seq != state.seq {
+            snapshot.state = Arc::new(state.clone());
         }
-        if let Some(sinks) = seen.sinks() {
-            card.sinks.clone_from(sinks);
+        if let Some(sinks) = evidence.sinks() {
+            snapshot.sinks.clone_from(sinks);
         }
     }
 
@@ -91,14 +95,14 @@ impl StatusCache {
     }
 }
 
-/// Tells the board, the alert desk and the watchdog what an account does.
+/// Passes what an account does on to the status cache, the alerts and the watchdog.
 #[derive(Clone)]
 pub struct AlertObserver {
-    /// The cards.
-    pub board: Arc<StatusCache>,
-    /// The incidents.
+    /// Where its snapshot is kept.
+    pub status: Arc<StatusCache>,
+    /// The task that makes incidents of conditions.
     pub alerts: AlertHandle,
-    /// The watchdog.
+    /// Counts progress for systemd's watchdog.
     pub systemd: Systemd,
 }
 
@@ -107,8 +111,8 @@ impl Observer for AlertObserver {
         self.alerts.report(account, conditions).await;
     }
 
-    fn changed(&self, account: &str, state: &AccountState, seen: &Evidence) {
-        self.board.update(account, state, seen);
+    fn changed(&self, account: &str, state: &AccountState, evidence: &Evidence) {
+        self.status.update(account, state, evidence);
     }
 
     fn progress(&self, account: &str) {

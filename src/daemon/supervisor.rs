@@ -80,7 +80,7 @@ impl Supervisor {
             ringex_limits: Arc::new(RingexRateLimiter::of_journal(&journal, &policy).await),
         });
         let observer = AlertObserver {
-            board: status,
+            status,
             alerts: alerts.clone(),
             systemd,
         };
@@ -181,7 +181,7 @@ impl Supervisor {
 
     /// What is known of an account right now, without asking its task.
     pub fn snapshot(&self, account: &str) -> AccountSnapshot {
-        self.shared.status.card(account).unwrap_or_default()
+        self.shared.status.snapshot(account).unwrap_or_default()
     }
 }
 

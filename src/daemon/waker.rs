@@ -182,6 +182,7 @@ mod tests {
         stop.cancel();
     }
 
+    // fault: liveness at daemon/waker: no account is woken when the clock was set back
     #[tokio::test]
     async fn everyone_is_woken_when_the_clock_was_set_back() {
         let clock = Clock::manual("2026-03-02T00:00:00Z".parse().unwrap());

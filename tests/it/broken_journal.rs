@@ -203,6 +203,7 @@ fn verify(house: &TestEnv) -> Ran {
     house.run(["history", "--verify"])
 }
 
+// proves: audit
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_changed_by_hand_in_the_audit_trail_is_named_with_its_row() {
     let house = lived_in().await;

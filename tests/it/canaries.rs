@@ -186,6 +186,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
+// fault: no-leak at reconcile mint: the token is logged
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_gets_out_whatever_goes_wrong() {
     let ringex = RingexSetup {

@@ -77,6 +77,8 @@ async fn sinks_with_the_same_notify_tell_once_a_rotation_and_the_file_is_new_by_
     daemon.stop();
 }
 
+// fault: consumers-told at reconcile notify: a consumer that could not be notified counts as
+//   notified
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_fails_is_told_again_and_keeps_the_older_token() {
     let house = TestEnv::new().await;
@@ -135,6 +137,7 @@ async fn one_that_fails_is_told_again_and_keeps_the_older_token() {
     daemon.stop();
 }
 
+// proves: consumers-told
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_it_is_told_tells_it_again() {
     let house = TestEnv::new().await;
@@ -164,6 +167,7 @@ async fn a_kill_while_it_is_told_tells_it_again() {
     daemon.stop();
 }
 
+// proves: acknowledged
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_token_stays_until_its_consumer_says_that_it_uses_the_newer_one() {
     let house = TestEnv::new().await;

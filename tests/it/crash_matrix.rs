@@ -98,6 +98,9 @@ fn chosen(case: &Case) -> bool {
     }
 }
 
+// proves: serve-live, never-zero, order, own-only, intent-first, no-blind-mint, one-open-intent,
+//   irreversible-last, monotone, whole-file, fail-static, audit, told-once
+// fault: intent-first at reconcile delete: a delete is sent and was never announced
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_effect_breaks_nothing() {
     let (runtime, began) = (Handle::current(), monotonic());
@@ -269,6 +272,8 @@ impl Outcome {
     }
 }
 
+// fault: intent-first at reconcile deliver: a delivery is made before it is announced
+// fault: whole-file at sinks/atomic_file replace: the file is not synced before the rename
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_first_rotation_does_to_the_outside_is_done_in_order() {
     let house = TestEnv::new().await;

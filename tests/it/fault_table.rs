@@ -156,6 +156,9 @@ impl Observer for Told {
     fn progress(&self, _: &str) {}
 }
 
+// proves: never-zero, two-looks
+// fault: two-looks at reconcile note_ringcx_error: what a config in RingCX refuses counts as a look
+//   at the token
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_of_every_call_ends_well_once_it_is_gone() {
     install_tls();

@@ -96,6 +96,7 @@ fn number_of(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
 }
 
+// proves: serve-live, never-zero, fail-static
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_random_moments_break_nothing() {
     let kills = number_of("RINGCX_ROTATOR_TEST_KILLS", 100);

@@ -178,6 +178,7 @@ async fn a_clock_set_forward_or_back_deletes_nothing_until_it_is_right_again() {
     daemon.stop();
 }
 
+// proves: one-writer
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_of_another_daemon_is_not_taken_from_it() {
     let house = TestEnv::with_users(vec![user(crate::env::USER, crate::env::PASSWORD)]).await;

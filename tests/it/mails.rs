@@ -20,6 +20,7 @@ fn subjects(mailbox: &Mailbox) -> Vec<String> {
     mailbox.mails().iter().map(|mail| mail.subject()).collect()
 }
 
+// proves: told-once
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_lasts_makes_one_mail_and_its_end_another() {
     for (call, fault) in [

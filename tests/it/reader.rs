@@ -24,6 +24,7 @@ fn length() -> Duration {
     Duration::from_secs(seconds.map_or(60, |text| text.parse().unwrap()))
 }
 
+// proves: never-zero
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_never_meets_anything_but_a_whole_token_that_works() {
     let house = TestEnv::new().await;

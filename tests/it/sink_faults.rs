@@ -34,6 +34,7 @@ struct Row {
     wrong: Option<String>,
 }
 
+// proves: serve-live, never-zero, no-leak
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_fault_of_every_sink_is_told_and_ends_well_once_it_is_over() {
     let runtime = Handle::current();

@@ -99,6 +99,7 @@ fn read_all_the_time(paths: [PathBuf; 2], record: &Record, stop: &AtomicBool) ->
     found
 }
 
+// proves: serve-live
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_rendering_ever_mixes_a_dead_token_in() {
     let house = house(

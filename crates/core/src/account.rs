@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{AccountPolicy, LoginPolicy};
+use crate::config::{AccountPolicy, Foreign, LoginPolicy};
 use crate::event::{
     BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, RetiredBy,
 };
@@ -421,6 +421,15 @@ impl AccountState {
     pub fn previous(&self) -> impl Iterator<Item = &Generation> {
         self.own()
             .filter(|generation| generation.stage() == Stage::Previous)
+    }
+
+    /// The foreign tokens that are under the policy: all of them where `foreign = "adopt"`,
+    /// otherwise those that an operator adopted.
+    pub fn adopted(&self, foreign: Foreign) -> impl Iterator<Item = (&Fingerprint, &ForeignToken)> {
+        self.foreign.iter().filter(move |(_, token)| match foreign {
+            Foreign::Adopt => true,
+            Foreign::Keep => token.adoption.is_some(),
+        })
     }
 
     /// How many of ours are alive, mints counted whose token may be among foreign ones.

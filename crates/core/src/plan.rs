@@ -3,6 +3,9 @@
 //! [`plan`] is asked again after every step, with what the step changed. Recovery after a crash is
 //! the same call. The sections are tried in the order of [`plan`]'s body; the first that wants
 //! something is what is done next, the rest only say what they would do or wait for.
+//!
+//! For example, when a rotation is due and the sinks were not checked yet, the answer is
+//! `Do(Look(Preflight))`, with the steps mint, verify, deliver, prove and promote foreseen.
 
 use std::collections::BTreeSet;
 
@@ -20,17 +23,21 @@ mod deliver;
 pub mod evidence;
 mod mint;
 mod observations;
+pub mod reasons;
 mod retire;
 
 pub use consumers::{MissingAck, notifications_owed, unacknowledged};
 use evidence::{Doubt, Evidence, ListedBy, TokenList};
 pub use mint::{RotationDue, due, next_scheduled};
-pub use retire::{
-    Blocked, Reason, Retirable, adopted, adopted_retires_after, check_for_operator, retires_after,
-};
+pub use reasons::Blocked;
+use reasons::{Because, PlanNotice, WaitingFor};
+pub use retire::{Reason, Retirable, adopted_retires_after, check_for_operator, retires_after};
 
 /// A list older than this is fetched again before anything rests on it.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Local and server clock may differ by this much before ages are no longer trusted.
+const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
 
 /// What is to be done for an account.
 #[derive(Debug, PartialEq)]
@@ -42,7 +49,7 @@ pub struct Decision {
     /// What is waited for.
     pub waiting: Vec<Waiting>,
     /// What an operator should know though nothing is wrong.
-    pub notices: Vec<String>,
+    pub notices: Vec<PlanNotice>,
     /// Other accounts whose token a sink of this one waits for.
     pub awaits: BTreeSet<String>,
     /// When to plan again at the latest.
@@ -56,7 +63,7 @@ pub enum Next {
     Record(Vec<Event>),
     /// Perform this step, then plan again.
     Do(Step),
-    /// Nothing, until [`Decision::wake_at`].
+    /// Do nothing until [`Decision::wake_at`].
     Rest,
 }
 
@@ -76,21 +83,21 @@ pub enum Step {
     Verify(Minted),
     /// Put a token into these sinks, side by side.
     Deliver {
-        /// The token.
+        /// The token to put there.
         token: Verified,
-        /// Their names.
+        /// The sinks' names in the policy.
         sinks: Vec<String>,
     },
     /// See that these sinks hold the token, and use what they hold.
     Prove {
-        /// The token.
+        /// The token to put there.
         token: Verified,
-        /// Their names.
+        /// The sinks' names in the policy.
         sinks: Vec<String>,
     },
-    /// Tell those who read these sinks, which are all told in the same way and at once.
+    /// Notify the consumers of these sinks, which have the same `notify`: one call is for all.
     Notify {
-        /// Their names.
+        /// The sinks' names in the policy.
         sinks: Vec<String>,
     },
     /// Make the pending token the current one.
@@ -115,12 +122,12 @@ pub enum Look {
 /// One line of what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedStep {
-    /// What.
+    /// What is done.
     pub action: Action,
-    /// To what: a sink, or a fingerprint.
+    /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
-    /// Why.
-    pub because: String,
+    /// Why it is done.
+    pub because: Because,
 }
 
 /// The actions of `plan --json`.
@@ -136,7 +143,7 @@ pub enum Action {
     Deliver,
     /// A sink is seen to hold it.
     Prove,
-    /// Those who read a sink are told.
+    /// The consumer of a sink is notified.
     Notify,
     /// It becomes the current one.
     Promote,
@@ -163,8 +170,8 @@ impl Action {
 /// One line of what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// What.
-    pub what: String,
+    /// The event that it takes.
+    pub what: WaitingFor,
     /// Until when; `None`: until something happens.
     pub until: Option<DateTime<Utc>>,
 }
@@ -173,10 +180,10 @@ pub struct Waiting {
 pub fn plan(
     policy: &AccountPolicy,
     state: &AccountState,
-    seen: &Evidence,
+    evidence: &Evidence,
     now: DateTime<Utc>,
 ) -> Decision {
-    let mut planner = Planner::new(policy, state, seen, now);
+    let mut planner = Planner::new(policy, state, evidence, now);
     planner.record_observations();
     planner.resolve_open_mint();
     planner.finish_pending();
@@ -193,7 +200,7 @@ pub fn plan(
 struct Planner<'a> {
     policy: &'a AccountPolicy,
     state: &'a AccountState,
-    seen: &'a Evidence,
+    evidence: &'a Evidence,
     now: DateTime<Utc>,
     decision: Decision,
 }
@@ -202,7 +209,7 @@ impl<'a> Planner<'a> {
     fn new(
         policy: &'a AccountPolicy,
         state: &'a AccountState,
-        seen: &'a Evidence,
+        evidence: &'a Evidence,
         now: DateTime<Utc>,
     ) -> Self {
         let decision = Decision {
@@ -216,7 +223,7 @@ impl<'a> Planner<'a> {
         Self {
             policy,
             state,
-            seen,
+            evidence,
             now,
             decision,
         }
@@ -239,22 +246,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn step(&mut self, action: Action, target: Option<String>, because: impl Into<String>) {
+    fn step(&mut self, action: Action, target: Option<String>, because: Because) {
         self.decision.steps.push(PlannedStep {
             action,
             target,
-            because: because.into(),
+            because,
         });
     }
 
-    fn wait(&mut self, what: impl Into<String>, until: Option<DateTime<Utc>>) {
+    fn wait(&mut self, what: WaitingFor, until: Option<DateTime<Utc>>) {
         if let Some(until) = until {
             self.wake(until);
         }
-        self.decision.waiting.push(Waiting {
-            what: what.into(),
-            until,
-        });
+        self.decision.waiting.push(Waiting { what, until });
     }
 
     /// Plan again at this time at the latest.
@@ -264,7 +268,10 @@ impl<'a> Planner<'a> {
 
     /// Until when nothing may be asked of the server, if so.
     fn server_held(&self) -> Option<DateTime<Utc>> {
-        let quiet = self.seen.backoff_until.filter(|until| *until > self.now);
+        let quiet = self
+            .evidence
+            .backoff_until
+            .filter(|until| *until > self.now);
         self.state
             .held_until(&BackoffKey::Server, self.now)
             .max(quiet)
@@ -275,16 +282,14 @@ impl<'a> Planner<'a> {
         self.held(&BackoffKey::Login)
     }
 
-    /// Until when this lane or the server is held back, if so.
-    fn held(&self, lane: &BackoffKey) -> Option<DateTime<Utc>> {
-        self.state
-            .held_until(lane, self.now)
-            .max(self.server_held())
+    /// Until when this key or the server is held back, if so.
+    fn held(&self, key: &BackoffKey) -> Option<DateTime<Utc>> {
+        self.state.held_until(key, self.now).max(self.server_held())
     }
 
     /// The last list, if things may rest on it.
     fn fresh_list(&self) -> Option<&'a TokenList> {
-        self.seen
+        self.evidence
             .list
             .as_ref()
             .filter(|list| self.now - list.at <= FRESH && list.at <= self.now + FRESH)
@@ -307,7 +312,7 @@ impl<'a> Planner<'a> {
         let Some(current) = self.state.current() else {
             return;
         };
-        let doubt = self.seen.doubt(&current.fingerprint);
+        let doubt = self.evidence.doubt(&current.fingerprint);
         let next_check = self
             .seen
             .last_listed_at
@@ -322,8 +327,8 @@ impl<'a> Planner<'a> {
         // A rotation that is being tried again asks the server often enough.
         let busy = self.state.trouble(&BackoffKey::Rotation).is_some();
         // Another account needs the token's text, which a login's list has.
-        if self.seen.peers.is_wanted
-            && !self.seen.values.contains(&current.fingerprint)
+        if self.evidence.peers.is_wanted
+            && !self.evidence.values.contains(&current.fingerprint)
             && self.login_held().is_none()
             && self.list_by_login().is_none()
         {

@@ -10,6 +10,7 @@ use crate::cli::context;
 use crate::console::{Exit, Format, Screen, Tone, block_on};
 use crate::daemon::requests::rotate::{PATH, RotateOutcome, RotateRequest, outcomes};
 use crate::daemon::supervisor::Supervisor;
+use crate::daemon::view::RotationStatus;
 use crate::daemon::worker::StartMode;
 use rotator_core::config::Policy;
 
@@ -127,9 +128,9 @@ fn show(outcomes: &[RotateOutcome], format: Format, screen: &Screen) -> Exit {
     let mut exit = Exit::Done;
     for outcome in outcomes {
         let account = &outcome.account;
-        match (outcome.outcome.as_str(), outcome.generation) {
+        match (&outcome.outcome, outcome.generation) {
             // Also with --json, so that the reason is in the log of a timer that runs this.
-            ("failing", _) => {
+            (RotationStatus::Failing, _) => {
                 let why = outcome.error.as_deref().unwrap_or("no reason given");
                 screen.error(format!("{account}: not rotated yet: {why}"));
                 exit = Exit::Failing;

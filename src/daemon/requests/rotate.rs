@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Route;
 use crate::daemon::error::RequestError;
 use crate::daemon::supervisor::Supervisor;
+use crate::daemon::view::RotationStatus;
 use crate::daemon::worker::RotationResult;
 use rotator_core::event::GenerationNo;
 
@@ -30,8 +31,8 @@ pub struct RotateRequest {
 pub struct RotateOutcome {
     /// The account's name.
     pub account: String,
-    /// `promoted`, `failing` or `asked`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: RotationStatus,
     /// The current generation, if the rotation is done.
     pub generation: Option<GenerationNo>,
     /// Why it is failing.
@@ -61,7 +62,7 @@ async fn answer(
     }
     let asked = accounts.iter().map(|account| RotateOutcome {
         account: account.clone(),
-        outcome: "asked".to_owned(),
+        outcome: RotationStatus::Asked,
         generation: None,
         error: None,
     });
@@ -83,12 +84,14 @@ async fn answer(
 pub fn outcomes(results: Vec<(String, RotationResult)>) -> Vec<RotateOutcome> {
     let outcome = |(account, result)| {
         let (outcome, generation, error) = match result {
-            RotationResult::Promoted(generation) => ("promoted", Some(generation), None),
-            RotationResult::Failing(error) => ("failing", None, Some(error)),
+            RotationResult::Promoted(generation) => {
+                (RotationStatus::Promoted, Some(generation), None)
+            }
+            RotationResult::Failing(error) => (RotationStatus::Failing, None, Some(error)),
         };
         RotateOutcome {
             account,
-            outcome: outcome.to_owned(),
+            outcome,
             generation,
             error,
         }

@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use crate::daemon::error::RequestError;
-use crate::daemon::view::{self, AccountView, DaemonView, StatusView};
+use crate::daemon::view::{self, AccountHealth, AccountView, DaemonView, StatusView};
 use crate::reconcile;
 use crate::store::SqliteJournal;
 use rotator_core::config::{AccountPolicy, Policy};
@@ -53,7 +53,7 @@ impl Supervisor {
         let mut view = view::account(account, &snapshot.state, &snapshot.sinks, incidents);
         // The state in the snapshot is from before the journal failed, so it may still look well.
         if let Some(error) = snapshot.journal_error {
-            view.state = "failing".to_owned();
+            view.state = AccountHealth::Failing;
             view.last_error = Some(error);
         }
         view
@@ -66,7 +66,7 @@ impl Supervisor {
         };
         let accounts = status.accounts.into_iter();
         accounts
-            .filter(|account| account.managed && account.state != "ok")
+            .filter(|account| account.managed && account.state != AccountHealth::Ok)
             .map(|account| {
                 let incident = account.incidents.first();
                 let summary = incident.map(|incident| incident.summary.clone());
@@ -86,7 +86,7 @@ impl Supervisor {
         let managed: Vec<_> = accounts.filter(|account| account.managed).collect();
         let bad: Vec<&str> = managed
             .iter()
-            .filter(|account| account.state != "ok" && account.state != "rotating")
+            .filter(|account| !matches!(account.state, AccountHealth::Ok | AccountHealth::Rotating))
             .map(|account| account.name.as_str())
             .collect();
         let next = managed

@@ -34,7 +34,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.record(vec![Event::DeleteIntended {
             fingerprint: retirable.fingerprint(),
             generation: retirable.generation(),
-            because: retirable.because().to_owned(),
+            because: retirable.because().to_string(),
         }])
         .await?;
         self.evidence.server_changed();

@@ -175,6 +175,7 @@ fn a_list_may_have_ten_thousand_tokens_and_no_more() {
     );
 }
 
+// proves: irreversible-last
 #[test]
 fn a_deletion_is_accepted_by_true_or_silence_and_denied_by_false() {
     for body in ["true", "\"true\"", " true\n", ""] {

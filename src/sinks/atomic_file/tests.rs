@@ -103,6 +103,8 @@ fn refused(path: &Path, access: &FileAccess, words: &[&str]) {
     assert_eq!(now, content, "the old bytes are gone");
 }
 
+// fault: whole-file at sinks/atomic_file replace: the file is written in place
+// fault: whole-file at sinks/atomic_file replace: the temporary file is 0644 until it is renamed
 #[test]
 fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
     let memory = Path::new("/dev/shm");
@@ -170,6 +172,7 @@ fn a_reader_sees_old_or_new_bytes_and_never_a_wider_mode() {
     assert_eq!(names(home.path()), BTreeSet::from(["token".to_owned()]));
 }
 
+// fault: whole-file at sinks/atomic_file replace: mode and owner are not set before the rename
 #[test]
 fn what_the_policy_leaves_open_is_kept_and_a_new_file_is_private() {
     let home = tempfile::tempdir().unwrap();
@@ -337,6 +340,7 @@ fn a_read_only_mount_is_reported_as_such() {
     );
 }
 
+// fault: fail-static at sinks/atomic_file replace: a write that failed is renamed anyway
 #[test]
 fn a_full_disk_leaves_the_old_bytes() {
     let home = tempfile::tempdir().unwrap();
@@ -460,6 +464,7 @@ fn preflight_changes_nothing() {
     assert_eq!(names(home.path()).len(), 1);
 }
 
+// fault: fail-static at sinks/atomic_file Expect: another's change since the reading is overwritten
 #[test]
 fn a_change_by_another_since_the_reading_is_not_overwritten() {
     let home = tempfile::tempdir().unwrap();

@@ -77,6 +77,7 @@ async fn what_was_appended_is_loaded_in_order_after_a_restart() {
     assert_eq!(journal.verify("sales-ivr").await.unwrap().rows, 3);
 }
 
+// fault: one-writer at store/sqlite insert: a row is appended wherever the stream ends
 #[tokio::test]
 async fn of_two_writers_one_loses_before_it_acts() {
     let dir = tempfile::tempdir().unwrap();
@@ -187,6 +188,7 @@ impl Drop for SmallDisk {
     }
 }
 
+// proves: intent-first
 #[tokio::test]
 async fn a_full_disk_loses_no_row_and_heals_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
@@ -236,6 +238,7 @@ async fn a_full_disk_loses_no_row_and_heals_when_there_is_room() {
     );
 }
 
+// fault: one-writer at store/sqlite lock: the lock is not taken
 #[tokio::test]
 async fn a_second_instance_is_kept_out_until_the_first_is_closed() {
     let dir = tempfile::tempdir().unwrap();
@@ -314,6 +317,8 @@ fn a_journal_from_a_newer_version_is_left_alone() {
     }
 }
 
+// fault: audit at store/sqlite walk: the chain of hashes is not followed
+// fault: audit at store/sqlite walk: the last row is not held against the head
 #[tokio::test]
 async fn a_row_that_was_changed_is_found() {
     for (change, found_at) in [
@@ -409,6 +414,7 @@ fn a_database_of_another_program_is_refused() {
     );
 }
 
+// proves: intent-first
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

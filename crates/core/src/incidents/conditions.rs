@@ -6,7 +6,7 @@ use super::Condition;
 use crate::account::{AccountState, Failure, SinkRecord};
 use crate::config::{AccountPolicy, AlertsPolicy};
 use crate::event::{BackoffKey, IncidentKind};
-use crate::plan::{adopted, adopted_retires_after, due, retires_after, unacknowledged};
+use crate::plan::{adopted_retires_after, due, retires_after, unacknowledged};
 use crate::span::format_duration;
 use crate::time::after;
 
@@ -211,7 +211,8 @@ impl AccountCheck<'_> {
             let name = format!("generation {}", generation.number);
             Some((retires_after(self.policy, generation)?, name))
         });
-        let adopted = adopted(self.policy, self.state).filter_map(|(fingerprint, token)| {
+        let adopted = self.state.adopted(self.policy.retention.foreign);
+        let adopted = adopted.filter_map(|(fingerprint, token)| {
             let name = format!("the adopted token {}", fingerprint.short());
             let held_by = token.adoption.iter().flat_map(|adoption| &adoption.held_by);
             let places = held_by.map(String::as_str).collect::<Vec<_>>().join(", ");

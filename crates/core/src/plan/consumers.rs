@@ -1,11 +1,13 @@
-//! Those who read a sink: they are told once it is proved, and may have to say that they use it.
+//! The consumers of sinks: they are notified once a sink is proved, and may have to acknowledge
+//! that they use its token.
 //!
-//! Telling them is owed from before the token is written until it was done, so that a crash in
-//! between loses nothing: it is done again rather than not at all. Neither holds up promotion; both
+//! A notification is owed from before the token is written until it was made, so that a crash in
+//! between loses nothing: it is made again rather than not at all. Neither holds up promotion; both
 //! hold up the deletion of what they may still use (`plan/retire.rs`).
 
 use chrono::{DateTime, Utc};
 
+use super::reasons::{Because, WaitingFor};
 use super::{Action, Next, Planner, Step};
 use crate::account::{AccountState, LastDelivery, SinkRecord};
 use crate::config::{AccountPolicy, Acknowledge, Notify, SinkPolicy};
@@ -14,13 +16,13 @@ use crate::time::after;
 
 /// A generation that a consumer has yet to say it uses.
 pub struct MissingAck {
-    /// Which.
+    /// The newest generation that is proved in the sink.
     pub generation: GenerationNo,
-    /// When it is late.
+    /// When its `within` is over, counted from the proof.
     pub late_at: DateTime<Utc>,
 }
 
-/// What the consumer of this sink has yet to say.
+/// What the consumer of this sink has yet to acknowledge.
 pub fn unacknowledged(acknowledge: &Acknowledge, record: &SinkRecord) -> Option<MissingAck> {
     let (generation, proved_at) = record.proved?;
     let said = record.acknowledged.map(|(number, _)| number);
@@ -39,7 +41,7 @@ pub fn notifications_owed(
     sinks: &[String],
     generation: GenerationNo,
 ) -> Vec<Event> {
-    let is_told = |name: &&String| {
+    let has_notify = |name: &&String| {
         policy
             .sinks
             .iter()
@@ -51,7 +53,10 @@ pub fn notifications_owed(
             .get(*name)
             .is_some_and(|record| record.notify_owed == Some(generation))
     };
-    let owed = sinks.iter().filter(is_told).filter(|name| !is_owed(name));
+    let owed = sinks
+        .iter()
+        .filter(has_notify)
+        .filter(|name| !is_owed(name));
     owed.map(|name| Event::NotifyOwed {
         sink: name.clone(),
         generation,
@@ -60,8 +65,8 @@ pub fn notifications_owed(
 }
 
 impl Planner<'_> {
-    /// Tell the consumers of sinks that are proved; all that are told in the same way are told at
-    /// once.
+    /// Notify the consumers of sinks that are proved. Sinks with the same `notify` share one call:
+    /// a service whose three files changed restarts once.
     pub(super) fn notify_consumers(&mut self) {
         let (policy, state) = (self.policy, self.state);
         let owed = policy.sinks.iter().filter_map(|sink| {
@@ -74,7 +79,10 @@ impl Planner<'_> {
         });
         let mut groups: Vec<(&Notify, Vec<&SinkPolicy>)> = Vec::new();
         for (sink, notify, generation) in owed {
-            let because = format!("{notify}: it was not told of generation {generation} yet");
+            let because = Because::NotNotified {
+                notify: Box::new(notify.clone()),
+                generation,
+            };
             self.step(Action::Notify, Some(sink.name.clone()), because);
             match groups.iter_mut().find(|(other, _)| *other == notify) {
                 Some((_, sinks)) => sinks.push(sink),
@@ -87,7 +95,10 @@ impl Planner<'_> {
                 .iter()
                 .map(|name| state.held_until(&BackoffKey::Notify(name.clone()), self.now));
             match held.max().flatten() {
-                Some(until) => self.wait(format!("the next try of {notify}"), Some(until)),
+                Some(until) => {
+                    let what = WaitingFor::NotifyRetry(Box::new(notify.clone()));
+                    self.wait(what, Some(until));
+                }
                 None => self.offer(Next::Do(Step::Notify { sinks: names })),
             }
         }
@@ -103,10 +114,10 @@ impl Planner<'_> {
             let Some(missing) = unacknowledged(acknowledge, record) else {
                 continue;
             };
-            let what = format!(
-                "the consumer of sink {} to acknowledge generation {}",
-                sink.name, missing.generation
-            );
+            let what = WaitingFor::Acknowledgement {
+                sink: sink.name.clone(),
+                generation: missing.generation,
+            };
             self.wait(
                 what,
                 Some(missing.late_at).filter(|late_at| *late_at > self.now),

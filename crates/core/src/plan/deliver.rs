@@ -1,10 +1,13 @@
 //! From a minted token to a current one, and sinks that lost theirs.
 
+use chrono::{DateTime, Utc};
+
 use super::evidence::{Doubt, SinkContent};
+use super::reasons::{Because, DeliveryReason, WaitingFor};
 use super::{Action, Look, Next, Planner, Step, notifications_owed};
 use crate::account::{Generation, LastDelivery, Minted, Proved, SinkRecord, Verified};
 use crate::config::SinkPolicy;
-use crate::event::BackoffKey;
+use crate::event::{BackoffKey, Event, GenerationNo};
 
 /// What a sink needs to hold a token for sure.
 enum Need {
@@ -13,7 +16,15 @@ enum Need {
     /// It holds it, but that was not proved.
     Proof,
     /// It does not hold it, for this reason.
-    Delivery(String),
+    Delivery(DeliveryReason),
+}
+
+/// The sinks that something can be done for now, and what has to be recorded before.
+#[derive(Default)]
+struct SinkWork {
+    deliver: Vec<String>,
+    prove: Vec<String>,
+    owed: Vec<Event>,
 }
 
 impl Planner<'_> {
@@ -24,13 +35,10 @@ impl Planner<'_> {
         };
         let number = pending.number;
         if let Some(minted) = Minted::of(self.state) {
-            let because = format!("generation {number} was minted and not tried yet");
-            self.step(Action::Verify, Some(minted.fingerprint().short()), because);
+            let target = minted.fingerprint().short();
+            self.step(Action::Verify, Some(target), Because::NotVerified(number));
             match self.held(&BackoffKey::Rotation) {
-                Some(until) => self.wait(
-                    format!("the next try to verify generation {number}"),
-                    Some(until),
-                ),
+                Some(until) => self.wait(WaitingFor::VerifyRetry(number), Some(until)),
                 None => self.offer(Next::Do(Step::Verify(minted))),
             }
             self.foresee_sinks(number);
@@ -62,86 +70,18 @@ impl Planner<'_> {
         if self.settles_doubt(&token) {
             return;
         }
-        let mut deliver = Vec::new();
-        let mut prove = Vec::new();
-        let mut owed = Vec::new();
+        let mut work = SinkWork::default();
         for sink in &self.policy.sinks {
-            let Some(record) = self.state.sinks.get(&sink.name) else {
-                continue;
-            };
-            // Never back to an older one: the newer may be in use.
-            if record.intended > Some(token.generation()) {
-                self.wait(format!("a newer token for sink {}", sink.name), None);
-                continue;
-            }
-            let need = self.need(sink, record, &token);
-            if matches!(need, Need::Delivery(_)) && self.awaits_peers(sink, record) {
-                continue;
-            }
-            let (action, because) = match &need {
-                Need::Nothing => continue,
-                Need::Proof => (
-                    Action::Prove,
-                    format!("it was seen to hold generation {}", token.generation()),
-                ),
-                Need::Delivery(because) => (Action::Deliver, because.clone()),
-            };
-            self.step(action, Some(sink.name.clone()), because);
-            if matches!(need, Need::Delivery(_)) {
-                let because = format!("it will hold generation {}", token.generation());
-                self.step(Action::Prove, Some(sink.name.clone()), because);
-            }
-            if record.parked {
-                self.wait(
-                    format!(
-                        "sink {} is parked: reload or rotate to try it again",
-                        sink.name
-                    ),
-                    None,
-                );
-            } else if let Some(until) = self
-                .state
-                .held_until(&BackoffKey::Sink(sink.name.clone()), self.now)
-            {
-                self.wait(format!("the next try of sink {}", sink.name), Some(until));
-            } else if let Need::Proof = need {
-                // Not by us, so its consumer was told of nothing; or under a record that is gone,
-                // and what was owed then is gone with it.
-                if record.proved.is_none() {
-                    let name = std::slice::from_ref(&sink.name);
-                    owed.extend(notifications_owed(
-                        self.policy,
-                        self.state,
-                        name,
-                        token.generation(),
-                    ));
-                }
-                prove.push(sink.name.clone());
-            } else {
-                deliver.push(sink.name.clone());
-            }
+            self.plan_sink(sink, &token, &mut work);
         }
         if let Some(until) = self.server_held() {
-            // Proving means using what was read; a token whose text is not at hand must be asked
-            // for.
-            let asks_nobody = |sink: &String| self.seen.held(sink) == Some(&SinkContent::Opaque);
-            let is_elsewhere = |name: &String| {
-                !self
-                    .policy
-                    .sinks
-                    .iter()
-                    .any(|sink| sink.name == *name && sink.kind.is_in_ringcx())
-            };
-            let all = deliver.len() + prove.len();
-            prove.retain(asks_nobody);
-            deliver.retain(is_elsewhere);
-            if !self.seen.values.contains(&token.fingerprint()) {
-                deliver.clear();
-            }
-            if deliver.len() + prove.len() < all {
-                self.wait("RingCX", Some(until));
-            }
+            self.keep_what_needs_no_server(&token, until, &mut work);
         }
+        let SinkWork {
+            deliver,
+            prove,
+            owed,
+        } = work;
         self.record(owed);
         if !deliver.is_empty() {
             self.offer(Next::Do(Step::Deliver {
@@ -156,18 +96,91 @@ impl Planner<'_> {
         }
     }
 
+    /// What one sink needs: its steps, and its place in `work` unless it is waited for.
+    fn plan_sink(&mut self, sink: &SinkPolicy, token: &Verified, work: &mut SinkWork) {
+        let number = token.generation();
+        let name = || sink.name.clone();
+        let Some(record) = self.state.sinks.get(&sink.name) else {
+            return;
+        };
+        // Never back to an older one: the newer may be in use.
+        if record.intended > Some(number) {
+            return self.wait(WaitingFor::NewerToken { sink: name() }, None);
+        }
+        let need = self.need(sink, record, token);
+        if matches!(need, Need::Delivery(_)) && self.awaits_peers(sink, record) {
+            return;
+        }
+        let delivers = match need {
+            Need::Nothing => return,
+            Need::Proof => {
+                self.step(Action::Prove, Some(name()), Because::SeenToHold(number));
+                false
+            }
+            Need::Delivery(reason) => {
+                self.step(Action::Deliver, Some(name()), Because::Delivery(reason));
+                self.step(Action::Prove, Some(name()), Because::WillHold(number));
+                true
+            }
+        };
+        if record.parked {
+            self.wait(WaitingFor::Parked { sink: name() }, None);
+        } else if let Some(until) = self.state.held_until(&BackoffKey::Sink(name()), self.now) {
+            self.wait(WaitingFor::SinkRetry { sink: name() }, Some(until));
+        } else if delivers {
+            work.deliver.push(name());
+        } else {
+            // Put there by another, so its consumer was not notified; or the record of it is gone,
+            // and what was owed then is gone with it.
+            if record.proved.is_none() {
+                let sinks = std::slice::from_ref(&sink.name);
+                let owed = notifications_owed(self.policy, self.state, sinks, number);
+                work.owed.extend(owed);
+            }
+            work.prove.push(name());
+        }
+    }
+
+    /// While RingCX asks for a pause, only what needs no call to it is left in `work`.
+    fn keep_what_needs_no_server(
+        &mut self,
+        token: &Verified,
+        until: DateTime<Utc>,
+        work: &mut SinkWork,
+    ) {
+        let all = work.deliver.len() + work.prove.len();
+        // Proving means a call with what was read. Only the receipt of a sink that cannot be read
+        // is a proof without one.
+        work.prove
+            .retain(|sink| self.evidence.held(sink) == Some(&SinkContent::Opaque));
+        if self.evidence.values.contains(&token.fingerprint()) {
+            let is_in_ringcx = |sink: &SinkPolicy| sink.kind.is_in_ringcx();
+            let sinks = &self.policy.sinks;
+            work.deliver.retain(|name| {
+                let sink = sinks.iter().find(|sink| sink.name == *name);
+                !sink.is_some_and(is_in_ringcx)
+            });
+        } else {
+            // The token's text is had from RingCX.
+            work.deliver.clear();
+        }
+        if work.deliver.len() + work.prove.len() < all {
+            self.wait(WaitingFor::Ringcx, Some(until));
+        }
+    }
+
     /// A token that is in doubt is not handed on: the doubt is settled first, by asking as the
     /// other. Whether there is one.
     fn settles_doubt(&mut self, token: &Verified) -> bool {
-        let doubt = self.seen.doubt(&token.fingerprint());
-        // What a login lists is alive, whoever refuses it.
+        let doubt = self.evidence.doubt(&token.fingerprint());
+        // A token that a login lists is alive, also where another call was refused.
         if doubt == Doubt::default() || doubt.contradicted > 0 {
             return false;
         }
         let is_current = self
             .state
             .current()
-            .is_some_and(|it| it.fingerprint == token.fingerprint());
+            .is_some_and(|current| current.fingerprint == token.fingerprint());
         let as_current = is_current && !doubt.wants_login();
         match if as_current {
             self.server_held()
@@ -178,11 +191,7 @@ impl Planner<'_> {
             None => self.look(Look::ListByLogin),
             Some(_) if is_current && self.server_held().is_none() => self.look(Look::ListAsCurrent),
             Some(until) => {
-                let what = format!(
-                    "what RingCX says of generation {}, which is in doubt",
-                    token.generation()
-                );
-                self.wait(what, Some(until));
+                self.wait(WaitingFor::DoubtSettled(token.generation()), Some(until));
             }
         }
         true
@@ -193,10 +202,10 @@ impl Planner<'_> {
         let proved = record
             .proved
             .is_some_and(|(generation, _)| generation == number);
-        // What is there after a delivery is for proving to judge, which backs off where it is
-        // something else. Delivering again at once would go round in circles.
+        // Proving finds out what is there after a delivery, and backs off where that is something
+        // else. Delivering again at once would never end.
         let just_taken = record.awaits_proof && record.intended == Some(number);
-        match self.seen.held(&sink.name) {
+        match self.evidence.held(&sink.name) {
             Some(
                 SinkContent::Token(_)
                 | SinkContent::Absent
@@ -214,34 +223,34 @@ impl Planner<'_> {
                     && record.last_delivery == LastDelivery::Done
                     && !in_trouble;
                 match self.newer_peer(sink, record) {
-                    Some(peer) => Need::Delivery(format!("account {peer} has a newer token")),
+                    Some(peer) => Need::Delivery(DeliveryReason::NewerPeer {
+                        peer: peer.to_owned(),
+                    }),
                     None if proved && settled => Need::Nothing,
                     None => Need::Proof,
                 }
             }
             Some(SinkContent::Token(found)) => {
                 Need::Delivery(match self.state.by_fingerprint(found) {
-                    Some(old) => format!("it holds generation {}", old.number),
-                    None => format!("it holds another token ({})", found.short()),
+                    Some(old) => DeliveryReason::HoldsGeneration(old.number),
+                    None => DeliveryReason::HoldsForeign(*found),
                 })
             }
-            Some(SinkContent::Absent) => Need::Delivery("it holds nothing".to_owned()),
+            Some(SinkContent::Absent) => Need::Delivery(DeliveryReason::HoldsNothing),
             Some(SinkContent::Other(what)) => {
-                Need::Delivery(format!("it holds no token of ours: {what}"))
+                Need::Delivery(DeliveryReason::HoldsOther(what.clone()))
             }
             Some(SinkContent::Unreadable(why)) => {
-                Need::Delivery(format!("it cannot be read: {why}"))
+                Need::Delivery(DeliveryReason::Unreadable(why.clone()))
             }
             // Without a look, the receipt is what there is.
             Some(SinkContent::Opaque) | None => match record.last_delivery {
                 _ if proved && record.intended == Some(number) => Need::Nothing,
                 LastDelivery::Done if record.intended == Some(number) => Need::Proof,
-                LastDelivery::Open => {
-                    Need::Delivery("its last delivery has no known outcome".to_owned())
-                }
-                LastDelivery::Never => Need::Delivery("it never got a token".to_owned()),
-                LastDelivery::Failed(_) => Need::Delivery("its last delivery failed".to_owned()),
-                LastDelivery::Done => Need::Delivery("it holds an older token".to_owned()),
+                LastDelivery::Open => Need::Delivery(DeliveryReason::OutcomeUnknown),
+                LastDelivery::Never => Need::Delivery(DeliveryReason::NeverDelivered),
+                LastDelivery::Failed(_) => Need::Delivery(DeliveryReason::LastFailed),
+                LastDelivery::Done => Need::Delivery(DeliveryReason::ReceiptIsOlder),
             },
         }
     }
@@ -280,11 +289,12 @@ impl Planner<'_> {
             let before = held
                 .and_then(|held| held.get(peer))
                 .map(|token| token.generation);
-            if !self.seen.peers.at_hand.contains(peer) || now < before {
-                self.wait(
-                    format!("the token of account {peer}, for sink {}", sink.name),
-                    None,
-                );
+            if !self.evidence.peers.at_hand.contains(peer) || now < before {
+                let what = WaitingFor::PeerToken {
+                    peer: peer.clone(),
+                    sink: sink.name.clone(),
+                };
+                self.wait(what, None);
                 self.decision.awaits.insert(peer.clone());
                 waits = true;
             }
@@ -293,32 +303,26 @@ impl Planner<'_> {
     }
 
     /// What follows a token that is not minted or verified yet.
-    pub(super) fn foresee_sinks(&mut self, number: crate::event::GenerationNo) {
+    pub(super) fn foresee_sinks(&mut self, number: GenerationNo) {
         for action in [Action::Deliver, Action::Prove] {
             for sink in &self.policy.sinks {
-                self.step(
-                    action,
-                    Some(sink.name.clone()),
-                    format!("generation {number} is new"),
-                );
+                self.step(action, Some(sink.name.clone()), Because::New(number));
             }
         }
     }
 
-    pub(super) fn foresee_promotion(&mut self, number: crate::event::GenerationNo) {
+    pub(super) fn foresee_promotion(&mut self, number: GenerationNo) {
         let required = self
             .policy
             .sinks
             .iter()
             .filter(|sink| sink.required)
             .count();
-        self.step(
-            Action::Promote,
-            None,
-            format!(
-                "generation {number} becomes current once {required} required sinks are proved"
-            ),
-        );
+        let because = Because::OnceProved {
+            generation: number,
+            required,
+        };
+        self.step(Action::Promote, None, because);
     }
 }
 

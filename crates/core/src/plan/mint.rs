@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::backoff::{FailureReport, failed};
+use super::evidence::TokenList;
+use super::reasons::{Because, DueReason, UnfitSink, WaitingFor};
 use super::{Action, Look, Next, Planner, Step};
-use crate::account::{AccountState, CLOCK_SLACK};
+use crate::account::{AccountState, CLOCK_SLACK, OpenMint};
 use crate::config::{AccountPolicy, LostMintPolicy};
 use crate::event::{BackoffKey, Event, IncidentKind, MintSource};
 use crate::schedule::next_run;
@@ -16,10 +18,10 @@ use crate::time::after;
 /// A rotation is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotationDue {
-    /// Since when.
+    /// Since when it has been due.
     pub since: DateTime<Utc>,
-    /// Why.
-    pub because: String,
+    /// Why it is due.
+    pub because: DueReason,
 }
 
 /// Whether a rotation is due, or since when the one under way has been.
@@ -33,18 +35,21 @@ pub fn due(
         return Some(match &state.token_lost {
             Some(loss) => RotationDue {
                 since: loss.at,
-                because: format!("generation {} is lost: {}", loss.generation, loss.evidence),
+                because: DueReason::Lost {
+                    generation: loss.generation,
+                    evidence: loss.evidence.clone(),
+                },
             },
             None => RotationDue {
                 since: line_since,
-                because: "there is no current token".to_owned(),
+                because: DueReason::NoCurrentToken,
             },
         });
     };
     if let Some(asked_at) = state.asked_at {
         return Some(RotationDue {
             since: asked_at,
-            because: "an operator asked for it".to_owned(),
+            because: DueReason::Operator,
         });
     }
     // The server's clock agrees with ours, and by ours that promotion is yet to come: it was made
@@ -53,20 +58,18 @@ pub fn due(
         .promoted_at
         .is_some_and(|at| at.signed_duration_since(now) > CLOCK_SLACK);
     if ahead && state.clock.is_none() {
-        let because = "the clock was set back since the last rotation".to_owned();
         return Some(RotationDue {
             since: now,
-            because,
+            because: DueReason::ClockSetBack,
         });
     }
     next_scheduled(policy, state)
         .filter(|at| *at <= now)
         .map(|since| RotationDue {
             since,
-            because: format!(
-                "the schedule says so (current since {})",
-                current.minted_at.format("%F %T UTC")
-            ),
+            because: DueReason::Schedule {
+                current_since: current.minted_at,
+            },
         })
 }
 
@@ -84,61 +87,57 @@ impl Planner<'_> {
             return;
         };
         let number = open.generation;
-        self.step(
-            Action::ResolveMint,
-            None,
-            format!("what became of the mint of generation {number} is unknown"),
-        );
+        self.step(Action::ResolveMint, None, Because::MintUnresolved(number));
         if let Some(until) = self.login_held() {
-            return self.wait("RingCX, to see what became of the mint", Some(until));
+            return self.wait(WaitingFor::MintOutcome, Some(until));
         }
         // A list from before the intent is dropped when that is written. Where the clock was set
         // back since, times cannot tell; any list at hand is from after it.
         let listed = self
             .list_by_login()
             .filter(|list| list.at >= open.at || open.at > self.now);
-        let Some(list) = listed else {
-            return self.look(Look::ListByLogin);
-        };
+        match listed {
+            Some(list) => self.record(self.outcome_of(open, list)),
+            None => self.look(Look::ListByLogin),
+        }
+    }
+
+    /// What a login's list says of a mint without an outcome: tokens that were neither on the list
+    /// before it nor known since may be its own.
+    fn outcome_of(&self, open: &OpenMint, list: &TokenList) -> Vec<Event> {
         let state = self.state;
-        let known = |fingerprint: &Fingerprint| {
+        let is_known = |fingerprint: &Fingerprint| {
             open.baseline.contains(fingerprint)
                 || state.by_fingerprint(fingerprint).is_some()
                 || state.foreign.contains_key(fingerprint)
         };
-        let new: BTreeSet<Fingerprint> = list
-            .tokens
-            .iter()
-            .filter(|it| !known(it))
-            .copied()
-            .collect();
-        let event = match new.len() {
-            0 => {
+        let new = list.tokens.iter().filter(|token| !is_known(token));
+        let new: BTreeSet<Fingerprint> = new.copied().collect();
+        let generation = open.generation;
+        match (new.first(), new.len()) {
+            (None, _) => {
+                // RingCX may answer a mint late; the next one is not held up by that.
                 let open_until = after(self.now, self.policy.verify_within.saturating_mul(2));
                 vec![Event::MintMissing {
-                    generation: number,
+                    generation,
                     open_until,
                 }]
             }
-            1 if self.recovers_lost_mints() => {
-                let fingerprint = new.first().copied().expect("there is one");
-                vec![Event::Minted {
-                    generation: number,
-                    fingerprint,
-                    how: MintSource::Recovered,
-                }]
-            }
-            _ => vec![
+            (Some(fingerprint), 1) if self.recovers_lost_mints() => vec![Event::Minted {
+                generation,
+                fingerprint: *fingerprint,
+                how: MintSource::Recovered,
+            }],
+            (Some(_), _) => vec![
                 Event::ForeignSeen {
                     fingerprints: new.clone(),
                 },
                 Event::MintAmbiguous {
-                    generation: number,
+                    generation,
                     candidates: new,
                 },
             ],
-        };
-        self.record(event);
+        }
     }
 
     pub(super) fn recovers_lost_mints(&self) -> bool {
@@ -154,75 +153,35 @@ impl Planner<'_> {
             return;
         }
         let Some(due) = due(self.policy, self.state, self.now) else {
-            // Another schedule moved it: what failed is not wanted now, and nothing else would say
-            // that it is over.
-            if self.state.trouble(&BackoffKey::Rotation).is_some() {
-                self.record(vec![Event::LaneCleared {
-                    lane: BackoffKey::Rotation,
-                }]);
-            }
-            if let Some(at) = next_scheduled(self.policy, self.state) {
-                self.wait("the next rotation", Some(at));
-            }
-            return;
+            return self.await_schedule();
         };
         let number = self.state.next_generation();
-        let live = self.state.live_count();
-        if live >= self.policy.retention.max_live as usize {
-            let what =
-                format!("{live} of our tokens are alive and max-live is {live}: nothing is minted");
-            self.wait(what, None);
-            return;
+        let (live, max_live) = (self.state.live_count(), self.policy.retention.max_live);
+        if live >= max_live as usize {
+            return self.wait(WaitingFor::MintCap { live, max_live }, None);
         }
-        self.step(Action::Mint, None, due.because.clone());
-        self.step(Action::Verify, None, format!("generation {number} is new"));
+        let because = Because::RotationDue(due.because.clone());
+        self.step(Action::Mint, None, because);
+        self.step(Action::Verify, None, Because::New(number));
         self.foresee_sinks(number);
         self.foresee_promotion(number);
         if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
-            return self.wait(
-                format!("the next try of the rotation ({})", due.because),
-                Some(until),
-            );
+            return self.wait(WaitingFor::RotationRetry(due.because), Some(until));
         }
-        let Some(unfit) = &self.seen.preflight else {
+        let Some(preflight) = &self.evidence.preflight else {
             return self.look(Look::Preflight);
         };
         let required = self.policy.sinks.iter().filter(|sink| sink.required);
-        let faults: Vec<String> = required
+        let unfit: Vec<UnfitSink> = required
             .filter_map(|sink| {
-                unfit
-                    .get(&sink.name)
-                    .map(|why| format!("sink {}: {why}", sink.name))
+                Some(UnfitSink {
+                    sink: sink.name.clone(),
+                    why: preflight.get(&sink.name)?.clone(),
+                })
             })
             .collect();
-        if !faults.is_empty() {
-            // What is told of already is not told of twice: the rotation waits for the sink.
-            let unfit = self
-                .policy
-                .sinks
-                .iter()
-                .filter(|sink| sink.required && unfit.contains_key(&sink.name));
-            let lanes: Vec<BackoffKey> = unfit
-                .map(|sink| BackoffKey::Sink(sink.name.clone()))
-                .collect();
-            if lanes.iter().all(|lane| self.state.trouble(lane).is_some()) {
-                let until = lanes
-                    .iter()
-                    .filter_map(|lane| self.state.held_until(lane, self.now))
-                    .max();
-                return self.wait(format!("sinks that fail ({})", faults.join("; ")), until);
-            }
-            let trouble = FailureReport::new(
-                BackoffKey::Rotation,
-                IncidentKind::PreflightFailed,
-                faults.join("; "),
-            );
-            return self.record(vec![failed(
-                self.state,
-                &self.policy.retry,
-                trouble,
-                self.now,
-            )]);
+        if !unfit.is_empty() {
+            return self.put_off(unfit);
         }
         match self.fresh_list() {
             Some(list) => {
@@ -234,6 +193,44 @@ impl Planner<'_> {
             }
             None => self.look(Look::ListByLogin),
         }
+    }
+
+    /// No rotation is due.
+    fn await_schedule(&mut self) {
+        // Another schedule moved it: what failed is not wanted now, and nothing else would say that
+        // it is over.
+        if self.state.trouble(&BackoffKey::Rotation).is_some() {
+            self.record(vec![Event::LaneCleared {
+                lane: BackoffKey::Rotation,
+            }]);
+        }
+        if let Some(at) = next_scheduled(self.policy, self.state) {
+            self.wait(WaitingFor::NextRotation, Some(at));
+        }
+    }
+
+    /// Required sinks cannot take a token, so none is minted.
+    fn put_off(&mut self, unfit: Vec<UnfitSink>) {
+        let keys: Vec<BackoffKey> = unfit
+            .iter()
+            .map(|unfit| BackoffKey::Sink(unfit.sink.clone()))
+            .collect();
+        // Where each of them has an incident of its own, another of the rotation would only repeat
+        // it: the rotation waits for the sinks.
+        if keys.iter().all(|key| self.state.trouble(key).is_some()) {
+            let holds = keys
+                .iter()
+                .filter_map(|key| self.state.held_until(key, self.now));
+            let until = holds.max();
+            return self.wait(WaitingFor::FailingSinks(unfit), until);
+        }
+        let report = FailureReport::new(
+            BackoffKey::Rotation,
+            IncidentKind::PreflightFailed,
+            UnfitSink::list(&unfit),
+        );
+        let event = failed(self.state, &self.policy.retry, report, self.now);
+        self.record(vec![event]);
     }
 }
 

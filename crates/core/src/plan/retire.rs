@@ -3,15 +3,13 @@
 //! A [`Retirable`] can only be had from [`Planner::check_guards`], which asks all of them; the
 //! delete step takes one by value.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
 use super::evidence::{Doubt, Evidence, FileScan, SinkContent};
-use super::observations::LARGEST_SKEW_SECONDS;
-use super::{Action, Look, Next, Planner, Step};
+use super::reasons::{Because, RetireReason, WaitingFor};
+use super::{Action, Blocked, LARGEST_SKEW_SECONDS, Look, Next, Planner, Step};
 use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, SinkRecord, Stage};
-use crate::config::{AccountPolicy, Foreign, SinkPolicy};
+use crate::config::{AccountPolicy, SinkPolicy};
 use crate::event::{BackoffKey, GenerationNo, Outcome};
 use crate::secret::Fingerprint;
 use crate::time::after;
@@ -21,11 +19,11 @@ use crate::time::after;
 pub struct Retirable {
     fingerprint: Fingerprint,
     generation: Option<GenerationNo>,
-    because: String,
+    because: RetireReason,
 }
 
 impl Retirable {
-    /// Which token.
+    /// The token to delete.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -35,8 +33,8 @@ impl Retirable {
         self.generation
     }
 
-    /// Why it may go.
-    pub fn because(&self) -> &str {
+    /// Why it may be deleted.
+    pub fn because(&self) -> &RetireReason {
         &self.because
     }
 }
@@ -50,113 +48,7 @@ pub enum Reason {
     Operator,
 }
 
-/// Why a token may not be deleted now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// It is younger than `max-age`.
-    TooYoung {
-        /// When it is not any more.
-        until: DateTime<Utc>,
-    },
-    /// Its successor was not promoted yet.
-    NoSuccessor,
-    /// Less than `overlap` has passed since its successor was promoted.
-    Overlap {
-        /// When it has.
-        until: DateTime<Utc>,
-    },
-    /// It is the current or the pending one.
-    InUse,
-    /// It is not ours, and the policy keeps those.
-    NotOurs,
-    /// There is no current token: this may be the last one that works.
-    NoCurrent,
-    /// A sink serves it.
-    Served {
-        /// Which.
-        sink: String,
-    },
-    /// It is not known what a required sink holds.
-    SinkUnknown {
-        /// Which.
-        sink: String,
-    },
-    /// Those who read a required sink were not told of its token yet, so they may use an older one.
-    Untold {
-        /// Which.
-        sink: String,
-    },
-    /// The consumer of a required sink has not said that it uses a newer one.
-    Unacknowledged {
-        /// Which.
-        sink: String,
-    },
-    /// A file that is looked through for it holds it.
-    InFile {
-        /// Which.
-        path: String,
-    },
-    /// A file that is looked through for it could not be looked at.
-    FileUnknown {
-        /// Which, and why.
-        why: String,
-    },
-    /// The sinks were not looked at in this pass.
-    SinksUnseen,
-    /// No fresh list was had with the current token.
-    NoList,
-    /// It is not on that list, so it is not known whose it is.
-    NotListed,
-    /// The local clock and the server's are too far apart, or the server did not tell its time.
-    Clock {
-        /// Local minus server.
-        skew_seconds: Option<i64>,
-    },
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooYoung { .. } => f.write_str("it reaches max-age"),
-            Self::NoSuccessor => f.write_str("its successor is not promoted yet"),
-            Self::Overlap { .. } => f.write_str("its overlap ends"),
-            Self::InUse => f.write_str("it is the current or the pending token"),
-            Self::NotOurs => f.write_str("it is foreign, and the policy keeps foreign tokens"),
-            Self::NoCurrent => {
-                f.write_str("there is no current token, this may be the last one that works")
-            }
-            Self::Served { sink } => write!(f, "sink {sink} still serves it"),
-            Self::SinkUnknown { sink } => write!(f, "it is not known what sink {sink} holds"),
-            Self::Untold { sink } => {
-                write!(f, "the consumer of sink {sink} was not told of a newer one")
-            }
-            Self::Unacknowledged { sink } => {
-                write!(
-                    f,
-                    "the consumer of sink {sink} has not said that it uses a newer one"
-                )
-            }
-            Self::InFile { path } => write!(f, "it is still in {path}"),
-            Self::FileUnknown { why } => write!(f, "it may still be in a file: {why}"),
-            Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
-            Self::NoList => f.write_str("the current token has not just been seen to work"),
-            Self::NotListed => f.write_str("it is not on the server's list"),
-            Self::Clock {
-                skew_seconds: Some(skew),
-            } => {
-                write!(
-                    f,
-                    "the local clock is {skew} s off the server's, so ages cannot be trusted"
-                )
-            }
-            Self::Clock { skew_seconds: None } => f.write_str(
-                "the server did not tell its time, so the local clock cannot be trusted",
-            ),
-        }
-    }
-}
-
-/// What is to be judged.
+/// A token that may be deleted, if all guards agree.
 #[derive(Clone, Copy)]
 enum RetireCandidate<'a> {
     Ours(&'a Generation),
@@ -184,73 +76,99 @@ impl RetireCandidate<'_> {
 impl Planner<'_> {
     /// Delete one of those whose time has come.
     pub(super) fn retire(&mut self) {
-        let mut victims: Vec<RetireCandidate<'_>> =
-            self.state.previous().map(RetireCandidate::Ours).collect();
-        victims.extend(
-            adopted(self.policy, self.state)
-                .map(|(it, token)| RetireCandidate::Foreign(*it, Some(token))),
-        );
-        for candidate in victims {
-            let name = candidate.fingerprint().short();
-            if let Err(blocked) = self.check_age(candidate) {
-                let (Blocked::TooYoung { until } | Blocked::Overlap { until }) = blocked else {
-                    self.wait(format!("deleting {name}: {blocked}"), None);
-                    continue;
-                };
-                self.wait(format!("deleting {name}: {blocked}"), Some(until));
-                continue;
-            }
-            match self.check_guards(candidate, Reason::Policy) {
-                Ok(retirable) => {
-                    self.step(
-                        Action::Delete,
-                        Some(name.clone()),
-                        retirable.because.clone(),
-                    );
-                    match self.held(&BackoffKey::Retirement) {
-                        Some(until) => {
-                            self.wait(format!("the next try to delete {name}"), Some(until))
-                        }
-                        None => self.offer(Next::Do(Step::Delete(retirable))),
-                    }
+        let state = self.state;
+        let ours = state.previous().map(RetireCandidate::Ours);
+        let adopted = state
+            .adopted(self.policy.retention.foreign)
+            .map(|(fingerprint, token)| RetireCandidate::Foreign(*fingerprint, Some(token)));
+        for candidate in ours.chain(adopted) {
+            self.retire_one(candidate);
+        }
+    }
+
+    fn retire_one(&mut self, candidate: RetireCandidate<'_>) {
+        let fingerprint = candidate.fingerprint();
+        if let Err(blocked) = self.check_age(candidate) {
+            let until = match blocked {
+                Blocked::TooYoung { until } | Blocked::Overlap { until } => Some(until),
+                // These end with something that happens, not at a time.
+                Blocked::NoSuccessor
+                | Blocked::InUse
+                | Blocked::NotOurs
+                | Blocked::NoCurrent
+                | Blocked::Served { .. }
+                | Blocked::SinkUnknown { .. }
+                | Blocked::Untold { .. }
+                | Blocked::Unacknowledged { .. }
+                | Blocked::InFile { .. }
+                | Blocked::FileUnknown { .. }
+                | Blocked::SinksUnseen
+                | Blocked::NoList
+                | Blocked::NotListed
+                | Blocked::Clock { .. } => None,
+            };
+            return self.wait(
+                WaitingFor::Deletion {
+                    fingerprint,
+                    blocked,
+                },
+                until,
+            );
+        }
+        match self.check_guards(candidate, Reason::Policy) {
+            Ok(retirable) => {
+                self.foresee_deletion(fingerprint, retirable.because.clone());
+                match self.held(&BackoffKey::Retirement) {
+                    Some(until) => self.wait(WaitingFor::DeletionRetry(fingerprint), Some(until)),
+                    None => self.offer(Next::Do(Step::Delete(retirable))),
                 }
-                // All that is missing is a look.
-                Err(Blocked::NoList) => {
-                    self.step(Action::Delete, Some(name.clone()), because(candidate));
-                    match self.held(&BackoffKey::Retirement) {
-                        Some(until) => {
-                            self.wait(format!("the next try to delete {name}"), Some(until))
-                        }
-                        // What speaks against it is settled first, with a login where need be:
-                        // asking as the current token again and again would go round in circles.
-                        None if self.current_is_in_doubt() => self.wait(
-                            format!("deleting {name}: the current token is in doubt"),
-                            None,
-                        ),
-                        None if self.state.current().is_some() => self.look(Look::ListAsCurrent),
-                        None => match self.login_held() {
-                            Some(until) => {
-                                self.wait(format!("a login, to delete {name}"), Some(until))
-                            }
-                            None => self.look(Look::ListByLogin),
-                        },
-                    }
-                }
-                Err(Blocked::SinksUnseen) => self.look(Look::Sinks),
-                Err(blocked) => self.wait(format!("deleting {name}: {blocked}"), None),
             }
+            Err(Blocked::NoList) => {
+                self.foresee_deletion(fingerprint, reason_to_retire(candidate));
+                self.list_before_deletion(fingerprint);
+            }
+            Err(Blocked::SinksUnseen) => self.look(Look::Sinks),
+            Err(blocked) => self.wait(
+                WaitingFor::Deletion {
+                    fingerprint,
+                    blocked,
+                },
+                None,
+            ),
+        }
+    }
+
+    fn foresee_deletion(&mut self, fingerprint: Fingerprint, reason: RetireReason) {
+        let because = Because::Retirement(reason);
+        self.step(Action::Delete, Some(fingerprint.short()), because);
+    }
+
+    /// Every guard but the list lets this token go: fetch the list.
+    fn list_before_deletion(&mut self, fingerprint: Fingerprint) {
+        match self.held(&BackoffKey::Retirement) {
+            Some(until) => self.wait(WaitingFor::DeletionRetry(fingerprint), Some(until)),
+            // The doubt is settled first, with a login where need be: asking as the current token
+            // again and again would never end.
+            None if self.current_is_in_doubt() => {
+                self.wait(WaitingFor::DeletionInDoubt(fingerprint), None);
+            }
+            None if self.state.current().is_some() => self.look(Look::ListAsCurrent),
+            None => match self.login_held() {
+                Some(until) => self.wait(WaitingFor::DeletionLogin(fingerprint), Some(until)),
+                None => self.look(Look::ListByLogin),
+            },
         }
     }
 
     fn current_is_in_doubt(&self) -> bool {
         self.state
             .current()
-            .is_some_and(|it| self.seen.doubt(&it.fingerprint) != Doubt::default())
+            .is_some_and(|current| self.evidence.doubt(&current.fingerprint) != Doubt::default())
     }
 
     fn check_age(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
         let (born, superseded) = match candidate {
-            // Never published: nobody can be using it.
+            // Never published, so no consumer can be using it.
             RetireCandidate::Ours(generation) if !generation.may_be_published() => return Ok(()),
             RetireCandidate::Ours(generation) => (generation.minted_at, generation.superseded_at),
             RetireCandidate::Foreign(_, Some(token)) => (token.first_seen_at, replaced_at(token)),
@@ -291,9 +209,8 @@ impl Planner<'_> {
         let list = match self.state.current() {
             Some(_) => self.list_as_current(),
             None if candidate.may_be_published() => return Err(Blocked::NoCurrent),
-            // Nobody was ever given it, so nobody is left with nothing; and an account that never
-            // had a current token would else keep what it tried in vain, up to the cap and for
-            // ever.
+            // It was never published, so no consumer loses it. And an account that never had a
+            // current token would otherwise keep what it tried in vain, up to the cap and forever.
             None => self.list_by_login(),
         };
         self.check_sinks(candidate)?;
@@ -313,8 +230,8 @@ impl Planner<'_> {
             RetireCandidate::Foreign(..) => None,
         };
         let because = match reason {
-            Reason::Policy => because(candidate),
-            Reason::Operator => "an operator asked for it".to_owned(),
+            Reason::Policy => reason_to_retire(candidate),
+            Reason::Operator => RetireReason::Operator,
         };
         Ok(Retirable {
             fingerprint,
@@ -326,7 +243,7 @@ impl Planner<'_> {
     /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A
     /// sink that is not required and cannot be read is best effort and blocks nothing.
     fn check_sinks(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
-        if self.seen.sinks.is_none() {
+        if self.evidence.sinks.is_none() {
             return Err(Blocked::SinksUnseen);
         }
         let fingerprint = candidate.fingerprint();
@@ -335,55 +252,68 @@ impl Planner<'_> {
             .by_fingerprint(&fingerprint)
             .map(|generation| generation.number);
         for sink in &self.policy.sinks {
-            let name = || sink.name.clone();
             if sink.required && candidate.may_be_published() {
                 self.check_consumer(sink, number)?;
             }
-            match self.seen.held(&sink.name) {
-                Some(SinkContent::Token(held)) if *held == fingerprint => {
-                    return Err(Blocked::Served { sink: name() });
-                }
-                Some(SinkContent::Token(_) | SinkContent::Absent) => {}
-                // What is no token to us, for its mode or a line end too many, may still be read as
-                // one.
-                Some(SinkContent::Other(_) | SinkContent::Unreadable(_)) | None
-                    if sink.required =>
-                {
-                    return Err(Blocked::SinkUnknown { sink: name() });
-                }
-                Some(SinkContent::Opaque) if sink.required && candidate.may_be_published() => {
-                    let Some(record) = self.state.sinks.get(&sink.name) else {
-                        return Err(Blocked::SinkUnknown { sink: name() });
-                    };
-                    match record.last_delivery {
-                        LastDelivery::Open | LastDelivery::Failed(Outcome::Unknown) => {
-                            return Err(Blocked::SinkUnknown { sink: name() });
-                        }
-                        LastDelivery::Never
-                        | LastDelivery::Done
-                        | LastDelivery::Failed(Outcome::NotDone) => {}
-                    }
-                    // The newest that is proved there, and anything sent since, may be in use.
-                    let Some((proved, _)) = record.proved else {
-                        return Err(Blocked::SinkUnknown { sink: name() });
-                    };
-                    if number == Some(proved) {
-                        return Err(Blocked::Served { sink: name() });
-                    }
-                    if number > Some(proved) && number <= record.intended {
-                        return Err(Blocked::SinkUnknown { sink: name() });
-                    }
-                }
-                Some(SinkContent::Other(_) | SinkContent::Unreadable(_) | SinkContent::Opaque)
-                | None => {}
+            self.check_sink(sink, candidate, number)?;
+        }
+        if candidate.may_be_published() {
+            self.check_peer_sinks(fingerprint)?;
+        }
+        Ok(())
+    }
+
+    /// What one sink was seen to hold; `number` is the candidate's generation, if it is ours.
+    fn check_sink(
+        &self,
+        sink: &SinkPolicy,
+        candidate: RetireCandidate<'_>,
+        number: Option<GenerationNo>,
+    ) -> Result<(), Blocked> {
+        let served = || Blocked::Served {
+            sink: sink.name.clone(),
+        };
+        let unknown = || Blocked::SinkUnknown {
+            sink: sink.name.clone(),
+        };
+        match self.evidence.held(&sink.name) {
+            Some(SinkContent::Token(held)) if *held == candidate.fingerprint() => Err(served()),
+            Some(SinkContent::Token(_) | SinkContent::Absent) => Ok(()),
+            // What does not parse as a token here, for its mode or an extra line end, may still
+            // be read as one by the consumer.
+            Some(SinkContent::Other(_) | SinkContent::Unreadable(_)) | None if sink.required => {
+                Err(unknown())
             }
+            Some(SinkContent::Opaque) if sink.required && candidate.may_be_published() => {
+                let record = self.state.sinks.get(&sink.name).ok_or_else(unknown)?;
+                match record.last_delivery {
+                    LastDelivery::Open | LastDelivery::Failed(Outcome::Unknown) => {
+                        return Err(unknown());
+                    }
+                    LastDelivery::Never
+                    | LastDelivery::Done
+                    | LastDelivery::Failed(Outcome::NotDone) => {}
+                }
+                // The newest that is proved there, and anything sent since, may be in use.
+                let (proved, _) = record.proved.ok_or_else(unknown)?;
+                if number == Some(proved) {
+                    Err(served())
+                } else if number > Some(proved) && number <= record.intended {
+                    Err(unknown())
+                } else {
+                    Ok(())
+                }
+            }
+            Some(SinkContent::Other(_) | SinkContent::Unreadable(_) | SinkContent::Opaque)
+            | None => Ok(()),
         }
-        if !candidate.may_be_published() {
-            return Ok(());
-        }
+    }
+
+    /// No template of another account may hold it either.
+    fn check_peer_sinks(&self, fingerprint: Fingerprint) -> Result<(), Blocked> {
         for elsewhere in &self.policy.peer_sinks {
             let sink = elsewhere.to_string();
-            match self.seen.peers.held_elsewhere.get(elsewhere) {
+            match self.evidence.peers.held_elsewhere.get(elsewhere) {
                 Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
                 Some(_) => {}
                 None => return Err(Blocked::SinkUnknown { sink }),
@@ -401,7 +331,7 @@ impl Planner<'_> {
             .get(&fingerprint)
             .and_then(|token| token.adoption.as_ref());
         for path in adoption.iter().flat_map(|adoption| &adoption.files) {
-            match (self.seen.files.get(path), reason) {
+            match (self.evidence.files.get(path), reason) {
                 (Some(FileScan::Holds(found)), _) if found.contains(&fingerprint) => {
                     return Err(Blocked::InFile { path: path.clone() });
                 }
@@ -422,9 +352,10 @@ impl Planner<'_> {
         candidate: Option<GenerationNo>,
     ) -> Result<(), Blocked> {
         let record = self.state.sinks.get(&sink.name);
-        // One that was never proved is told once it is.
-        let is_told = |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
-        if sink.notify.is_some() && !record.is_some_and(is_told) {
+        // The consumer of a sink that was never proved is notified once it is.
+        let was_notified =
+            |record: &SinkRecord| record.notify_owed.is_none() && record.proved.is_some();
+        if sink.notify.is_some() && !record.is_some_and(was_notified) {
             return Err(Blocked::Untold {
                 sink: sink.name.clone(),
             });
@@ -441,33 +372,24 @@ impl Planner<'_> {
     }
 }
 
-fn because(candidate: RetireCandidate<'_>) -> String {
+fn reason_to_retire(candidate: RetireCandidate<'_>) -> RetireReason {
     match candidate {
-        RetireCandidate::Ours(generation) if !generation.may_be_published() => format!(
-            "generation {} was never published: {}",
-            generation.number,
-            generation
-                .set_aside
-                .as_deref()
-                .unwrap_or("another took its place"),
-        ),
-        RetireCandidate::Ours(generation) => {
-            format!(
-                "generation {} is older than max-age and its overlap is over",
-                generation.number
-            )
+        RetireCandidate::Ours(generation) if !generation.may_be_published() => {
+            RetireReason::NeverPublished {
+                generation: generation.number,
+                set_aside: generation.set_aside.clone(),
+            }
         }
-        RetireCandidate::Foreign(..) => {
-            "it is adopted, older than max-age, and its overlap is over".to_owned()
-        }
+        RetireCandidate::Ours(generation) => RetireReason::Expired(generation.number),
+        RetireCandidate::Foreign(..) => RetireReason::AdoptedExpired,
     }
 }
 
-/// Whether an operator may delete this token now. Ours are judged by all guards but age and clock.
+/// Whether an operator may delete this token now. All guards are asked but age and clock.
 pub fn check_for_operator(
     policy: &AccountPolicy,
     state: &AccountState,
-    seen: &Evidence,
+    evidence: &Evidence,
     fingerprint: Fingerprint,
     now: DateTime<Utc>,
 ) -> Result<Retirable, Blocked> {
@@ -477,19 +399,7 @@ pub fn check_for_operator(
         }
         Some(_) | None => RetireCandidate::Foreign(fingerprint, None),
     };
-    Planner::new(policy, state, seen, now).check_guards(candidate, Reason::Operator)
-}
-
-/// The foreign tokens that are under the policy: by its own word or by an operator's.
-pub fn adopted<'a>(
-    policy: &AccountPolicy,
-    state: &'a AccountState,
-) -> impl Iterator<Item = (&'a Fingerprint, &'a ForeignToken)> {
-    let all = policy.retention.foreign == Foreign::Adopt;
-    state
-        .foreign
-        .iter()
-        .filter(move |(_, token)| all || token.adoption.is_some())
+    Planner::new(policy, state, evidence, now).check_guards(candidate, Reason::Operator)
 }
 
 /// Since when nothing needs this foreign token any more, as far as is known: from then on its
@@ -497,7 +407,10 @@ pub fn adopted<'a>(
 /// that it was seen in.
 fn replaced_at(token: &ForeignToken) -> Option<DateTime<Utc>> {
     let adoption = token.adoption.as_ref();
-    let later = [adoption.map(|it| it.at), adoption.and_then(|it| it.left_at)];
+    let later = [
+        adoption.map(|adoption| adoption.at),
+        adoption.and_then(|adoption| adoption.left_at),
+    ];
     later
         .into_iter()
         .flatten()

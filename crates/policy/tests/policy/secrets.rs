@@ -43,6 +43,7 @@ fn webhook(lines: &str) -> String {
     format!("{ACCOUNT}[[account.sink]]\nname = \"crm\"\ntype = \"webhook\"\n{lines}\n")
 }
 
+// proves: no-leak
 #[test]
 fn secrets_on_faulty_lines_are_not_shown() {
     let shown = check(include_str!("secrets.toml"));

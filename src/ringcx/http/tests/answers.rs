@@ -34,6 +34,7 @@ async fn deletion(status: &str, body: &str) -> Result<Deletion, ApiError> {
         .await
 }
 
+// proves: clock
 #[tokio::test]
 async fn a_list_tells_the_servers_time_where_it_can_be_read() {
     let body = format!("[\"{ONE}\",\"{TWO}\"]");

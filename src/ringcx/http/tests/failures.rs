@@ -74,6 +74,7 @@ async fn a_name_that_does_not_resolve_proves_that_nothing_was_sent() {
     );
 }
 
+// proves: no-blind-mint, one-open-intent
 #[tokio::test]
 async fn a_connection_closed_before_an_answer_may_have_minted_and_is_not_tried_again() {
     let server = Server::answering("").await;
@@ -235,6 +236,7 @@ async fn a_body_of_just_the_largest_size_is_taken_whole() {
     ));
 }
 
+// proves: no-leak
 #[tokio::test]
 async fn no_error_of_the_library_shows_the_password_or_the_path() {
     let closing = Server::answering("").await;

@@ -121,6 +121,7 @@ async fn only_rows_that_are_there_can_be_compacted() {
     assert_eq!(journal.load("sales-ivr").await.unwrap(), before);
 }
 
+// fault: audit at store/sqlite checkpoint: a checkpoint is not held against its hash
 #[tokio::test]
 async fn a_row_or_a_checkpoint_that_was_changed_is_found_after_compaction_too() {
     for (change, found_at) in [

@@ -161,6 +161,7 @@ fn a_sink_names_itself_and_says_what_works_there() {
     );
 }
 
+// fault: told-once at incidents/conditions: a sink that is parked is no incident
 #[test]
 fn a_parked_sink_is_tried_by_nobody_until_someone_acts() {
     let parked = Event::DeliveryFailed {
@@ -413,6 +414,7 @@ fn a_consumer_that_was_not_told_is_an_incident_of_its_sink() {
     assert!(found.still_works.contains("is not deleted"));
 }
 
+// fault: acknowledged at plan/consumers unacknowledged: a consumer is never late
 #[test]
 fn a_consumer_that_says_nothing_in_time_is_an_incident_and_none_once_it_does() {
     let scene = Scene::with_current([acknowledged(file("app"))]);

@@ -39,6 +39,7 @@ fn refused(scene: Scene, sink: &str, outcome: Outcome, parked: bool) -> Scene {
         .failed(lane, IncidentKind::SinkFailed)
 }
 
+// fault: order at account/proof Verified: a token is published before it was seen to work
 #[test]
 fn a_token_is_verified_before_it_is_delivered() {
     Scene::with_current([file("app")])
@@ -46,6 +47,7 @@ fn a_token_is_verified_before_it_is_delivered() {
         .does("verify 2");
 }
 
+// proves: order
 #[test]
 fn all_sinks_are_delivered_to_side_by_side_then_proved_then_it_is_promoted() {
     let scene = pending([file("app"), webhook("crm")]).does("deliver 2 to app, crm");
@@ -58,6 +60,7 @@ fn all_sinks_are_delivered_to_side_by_side_then_proved_then_it_is_promoted() {
     scene.promoted(2).waits_for("the next rotation");
 }
 
+// fault: rest at plan wake: it rests until a time that is past
 #[test]
 fn one_failing_sink_holds_up_no_other() {
     let scene = pending([file("app"), webhook("crm")]);
@@ -77,6 +80,7 @@ fn one_failing_sink_holds_up_no_other() {
         .rests_until(scene.now + Duration::from_secs(30));
 }
 
+// fault: order at account/proof Proved: a token is promoted before each required sink is proved
 #[test]
 fn a_failed_required_sink_leaves_the_token_pending_and_is_tried_with_the_same_one() {
     let scene = pending([file("app"), webhook("crm")])
@@ -118,6 +122,7 @@ fn a_parked_sink_is_left_alone_until_someone_acts() {
     scene.happened(lifted).does("deliver 2 to crm");
 }
 
+// fault: intent-first at account/fold: an announced delivery is forgotten
 #[test]
 fn a_delivery_that_was_interrupted_is_made_again() {
     let intended = Event::DeliveryIntended {
@@ -163,7 +168,7 @@ fn what_is_not_there_after_a_delivery_is_proved_and_backs_off() {
 
 #[test]
 fn a_new_sink_gets_the_current_token_without_a_mint() {
-    let scene = Scene::with_current([file("app")]).with(|it| it.sinks.push(webhook("crm")));
+    let scene = Scene::with_current([file("app")]).with(|policy| policy.sinks.push(webhook("crm")));
     let scene = scene
         .does("record sink-bound")
         .books_kept()
@@ -220,6 +225,7 @@ fn a_file_that_someone_keeps_overwriting_backs_off() {
     scene.delivered("app", 1).does("prove 1 in app");
 }
 
+// fault: monotone at plan/deliver plan_sink: a sink may go back to an older token
 #[test]
 fn a_sink_never_goes_back_to_an_older_token() {
     let lost = Event::TokenLost {
@@ -246,6 +252,8 @@ fn a_sink_never_goes_back_to_an_older_token() {
         .waits_for("a newer token for sink app");
 }
 
+// fault: fail-static at plan/deliver settles_doubt: a token in doubt is handed on
+// fault: two-looks at plan/evidence is_gone: a refusal is enough to call a token lost
 #[test]
 fn a_token_in_doubt_is_not_handed_on() {
     let mut scene = pending([file("app")]);
@@ -256,6 +264,7 @@ fn a_token_in_doubt_is_not_handed_on() {
         .does("record token-lost");
 }
 
+// proves: two-looks
 #[test]
 fn a_token_that_only_a_sink_inside_ringcx_refuses_is_in_no_trouble_itself() {
     let mut scene = pending([file("app")]);
@@ -275,7 +284,8 @@ fn a_token_that_only_a_sink_inside_ringcx_refuses_is_in_no_trouble_itself() {
 
 #[test]
 fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
-    let scene = Scene::with_current([file("app"), file("extra")]).with(|it| it.sinks.truncate(1));
+    let scene =
+        Scene::with_current([file("app"), file("extra")]).with(|policy| policy.sinks.truncate(1));
     let mut scene = scene.does("record sink-released").books_kept();
     scene
         .seen
@@ -285,20 +295,21 @@ fn a_sink_taken_out_is_told_of_while_it_holds_a_token_of_ours() {
     assert!(
         notices
             .iter()
-            .any(|it| it.contains("/run/extra") && it.contains("generation 1")),
+            .map(ToString::to_string)
+            .any(|text| text.contains("/run/extra") && text.contains("generation 1")),
         "{notices:?}"
     );
     scene
         .seen
         .released
         .insert("extra".to_owned(), SinkContent::Token(token(9)));
-    assert_eq!(scene.decision().notices, Vec::<String>::new());
+    assert_eq!(scene.decision().notices, []);
 }
 
 #[test]
 fn a_sink_with_another_target_is_another_sink() {
     let scene = Scene::with_current([file("app")]);
-    let scene = scene.with(|it| it.sinks[0].kind = file("elsewhere").kind);
+    let scene = scene.with(|policy| policy.sinks[0].kind = file("elsewhere").kind);
     let scene = scene
         .does("record sink-released, sink-bound")
         .books_kept()
@@ -325,7 +336,8 @@ fn another_user_starts_a_new_line_and_deletes_nothing_of_the_old_one() {
     assert!(
         notices
             .iter()
-            .any(|it| it.contains("minted by ivr-bot@example.com")),
+            .map(ToString::to_string)
+            .any(|text| text.contains("minted by ivr-bot@example.com")),
         "{notices:?}"
     );
     let scene = scene
@@ -351,7 +363,7 @@ fn back_at_the_first_user_its_current_token_is_so_again() {
         .books_kept()
         .fit();
     assert_eq!(
-        scene.state.current().map(|it| it.number),
+        scene.state.current().map(|generation| generation.number),
         Some(GenerationNo(1))
     );
     scene.does("rest");
@@ -378,7 +390,8 @@ fn back_at_the_first_user_a_token_that_was_replaced_meanwhile_is_an_old_one() {
         .rotated(3)
         .all_hold(3)
         .next_pass(hours(24 * 30));
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(hours(24 * 365)));
+    let scene =
+        scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(hours(24 * 365)));
     scene
         .listed_as_current([token(1), token(3)])
         .does("delete 1");

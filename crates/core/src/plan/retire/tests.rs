@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::account::Verified;
-use crate::config::AccountPolicy;
+use crate::config::{AccountPolicy, Foreign};
 use crate::event::{Event, IncidentKind, MintSource};
 use crate::plan::tests::scene::{
     Scene, adoption, days, file, foreign, hours, minutes, optional, token, webhook,
@@ -16,8 +16,8 @@ fn ripe() -> Scene {
 }
 
 fn ripe_with(sinks: impl IntoIterator<Item = crate::config::SinkPolicy>) -> Scene {
-    let scene =
-        Scene::new(sinks).with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = Scene::new(sinks)
+        .with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene
         .rotated(1)
         .later(days(10))
@@ -37,21 +37,24 @@ fn a_token_goes_when_every_guard_lets_it_pass() {
     ripe().does("delete 1");
 }
 
+// fault: retention at plan/retire check_age: max-age is no guard
 #[test]
 fn one_younger_than_max_age_is_kept() {
-    let scene = ripe().with(|it| it.retention.max_age = days(20) + hours(1));
+    let scene = ripe().with(|policy| policy.retention.max_age = days(20) + hours(1));
     check_kept(scene.clone(), "it reaches max-age");
     scene.clone().rests_until(scene.now + minutes(15));
     scene.next_pass(hours(1)).does("delete 1");
 }
 
+// fault: retention at plan/retire check_age: overlap is no guard
 #[test]
 fn one_whose_overlap_is_not_over_is_kept() {
-    let scene = ripe().with(|it| it.retention.overlap = days(10) + hours(1));
+    let scene = ripe().with(|policy| policy.retention.overlap = days(10) + hours(1));
     check_kept(scene.clone(), "its overlap ends");
     scene.next_pass(hours(1)).does("delete 1");
 }
 
+// fault: order at plan/retire check_age: a token may go before another was promoted
 #[test]
 fn one_without_a_promoted_successor_is_kept() {
     // Another user had a token of its own meanwhile, and the first one is back: generation 1 is
@@ -78,6 +81,7 @@ fn one_without_a_promoted_successor_is_kept() {
         .waits_for("its successor is not promoted yet");
 }
 
+// fault: serve-live at plan/retire check_sink: a file that holds the candidate is no guard
 #[test]
 fn one_that_a_file_serves_is_kept() {
     let held = SinkContent::Token(token(1));
@@ -105,6 +109,7 @@ fn one_that_an_optional_file_serves_is_kept() {
     check_kept(scene, "sink extra still serves it");
 }
 
+// fault: serve-live at plan/retire check_sink: a delivery without an outcome is no guard
 #[test]
 fn one_is_kept_while_a_required_webhook_may_hold_anything() {
     let sink = || "crm".to_owned();
@@ -139,16 +144,19 @@ fn webhook_left_at(generation: u64) -> Scene {
         .promoted(2)
         .later(days(10))
         .all_hold(2);
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene.failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     scene.listed_as_current([token(1), token(2)])
 }
 
+// fault: serve-live at plan/retire check_sink: the newest that a webhook was proved to hold is no
+//   guard
 #[test]
 fn one_that_is_proved_in_a_required_webhook_is_kept() {
     check_kept(webhook_left_at(1), "sink crm still serves it");
 }
 
+// fault: serve-live at plan/retire check_sink: what a webhook was sent since is no guard
 #[test]
 fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
     let sent = |scene: Scene| scene.delivered("crm", 2);
@@ -177,7 +185,7 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
             generation: GenerationNo(2),
         })
         .later(days(20));
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     let scene = scene
         .failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed)
         .all_hold(3);
@@ -191,17 +199,21 @@ fn one_sent_to_a_required_webhook_since_its_last_proof_is_kept() {
     );
 }
 
+// fault: serve-live at plan/retire check_sink: a webhook that was never proved is no guard
 #[test]
 fn one_is_kept_while_a_required_webhook_was_never_proved() {
     // Taken out of the policy and put back: what it holds from before is not known.
-    let scene = ripe().with(|it| it.sinks.truncate(1)).books_kept();
-    let scene = scene.with(|it| it.sinks.push(webhook("crm"))).books_kept();
+    let scene = ripe().with(|policy| policy.sinks.truncate(1)).books_kept();
+    let scene = scene
+        .with(|policy| policy.sinks.push(webhook("crm")))
+        .books_kept();
     let scene = scene
         .holds("crm", SinkContent::Opaque)
         .failed(BackoffKey::Sink("crm".to_owned()), IncidentKind::SinkFailed);
     check_kept(scene, "it is not known what sink crm holds");
 }
 
+// fault: serve-live at plan/retire check_sink: a required file that cannot be read is no guard
 #[test]
 fn one_is_kept_while_a_required_file_cannot_be_read() {
     let scene = ripe().holds(
@@ -246,6 +258,7 @@ fn an_optional_sink_that_cannot_be_read_blocks_nothing() {
         .does("delete 1");
 }
 
+// fault: serve-live at plan/retire check_sinks: sinks that were not looked at are no guard
 #[test]
 fn one_is_kept_until_the_sinks_were_looked_at() {
     let mut scene = ripe();
@@ -264,6 +277,7 @@ fn one_is_kept_while_the_current_token_is_not_on_the_list() {
     scene.does("list as current");
 }
 
+// fault: own-only at plan/evidence saw_refusal: a list from before a refusal is kept
 #[test]
 fn one_is_kept_when_the_current_token_was_refused_since_the_list() {
     let mut scene = ripe();
@@ -276,6 +290,7 @@ fn one_is_kept_when_the_current_token_was_refused_since_the_list() {
     scene.does("list by login");
 }
 
+// fault: own-only at plan list_as_current: any list will do, as whomever it was fetched
 #[test]
 fn one_is_kept_while_the_list_was_not_had_with_the_current_token() {
     ripe()
@@ -298,6 +313,7 @@ fn a_current_token_in_doubt_is_asked_after_with_a_login_before_anything_goes() {
         .does("record token-lost");
 }
 
+// fault: own-only at plan fresh_list: a list of any age will do
 #[test]
 fn one_is_kept_while_the_list_is_stale() {
     ripe()
@@ -308,6 +324,7 @@ fn one_is_kept_while_the_list_is_stale() {
         .does("list as current");
 }
 
+// fault: own-only at plan/retire check_guards: one that is not on the list may go
 #[test]
 fn one_that_is_not_on_the_list_is_not_deleted() {
     // Gone already: that is only written down.
@@ -325,6 +342,8 @@ fn one_that_is_not_on_the_list_is_not_deleted() {
     check_kept(scene, "it is not on the server's list");
 }
 
+// fault: clock at plan/retire check_guards: clocks that disagree are no guard
+// fault: rest at plan/observations note_clock: clocks that disagree are recorded again and again
 #[test]
 fn one_is_kept_while_the_clocks_are_more_than_five_minutes_apart() {
     let skewed = |seconds| {
@@ -338,6 +357,7 @@ fn one_is_kept_while_the_clocks_are_more_than_five_minutes_apart() {
     check_kept(skewed(-301), "the local clock is -301 s off");
 }
 
+// fault: clock at plan/retire check_guards: a server that does not tell its time is no guard
 #[test]
 fn one_is_kept_while_the_server_does_not_tell_its_time() {
     let mut scene = ripe();
@@ -352,6 +372,7 @@ fn check_for_operator_of(scene: &Scene, victim: Fingerprint) -> Result<Retirable
     check_for_operator(&scene.policy, &scene.state, &scene.seen, victim, scene.now)
 }
 
+// fault: never-zero at plan/retire check_guards: the current and the pending token may go
 #[test]
 fn the_current_token_is_never_deleted() {
     let scene = ripe();
@@ -370,6 +391,8 @@ fn the_pending_token_is_never_deleted() {
     assert_eq!(check_for_operator_of(&scene, token(3)), Err(Blocked::InUse));
 }
 
+// fault: never-zero at plan/retire check_guards: without a current token the last published one may
+//   go
 #[test]
 fn the_last_one_that_lives_is_never_deleted() {
     let scene = ripe().happened(Event::TokenLost {
@@ -390,7 +413,8 @@ fn one_that_was_never_published_goes_without_a_current_token_too() {
         generation: GenerationNo(number),
         reason: String::new(),
     };
-    let scene = Scene::new([file("app"), webhook("crm")]).with(|it| it.retention.max_live = 2);
+    let scene =
+        Scene::new([file("app"), webhook("crm")]).with(|policy| policy.retention.max_live = 2);
     let scene = scene
         .minted(1)
         .happened(given_up(1))
@@ -416,13 +440,14 @@ fn with_foreign() -> Scene {
         fingerprints: [foreign(1)].into(),
     };
     let scene = Scene::new([file("app")]).happened(seen).rotated(1);
-    let scene = scene.with(|it| it.schedule = crate::plan::tests::scene::every(days(365)));
+    let scene = scene.with(|policy| policy.schedule = crate::plan::tests::scene::every(days(365)));
     scene
         .later(days(20))
         .all_hold(1)
         .listed_as_current([token(1), foreign(1)])
 }
 
+// fault: own-only at account adopted: foreign tokens may go though the policy keeps them
 #[test]
 fn a_foreign_token_is_kept_under_keep_however_old() {
     with_foreign()
@@ -432,13 +457,14 @@ fn a_foreign_token_is_kept_under_keep_however_old() {
         .does("rest");
 }
 
+// fault: retention at plan/retire check_age: an adopted token has no age
 #[test]
 fn an_adopted_token_ages_from_when_it_was_first_seen() {
     let delete = format!("delete foreign {}", foreign(1).short());
     with_foreign().with(adopt).does(&delete);
     let young = with_foreign()
         .with(adopt)
-        .with(|it| it.retention.max_age = days(20) + hours(1));
+        .with(|policy| policy.retention.max_age = days(20) + hours(1));
     check_kept(young.clone(), "it reaches max-age");
     young.next_pass(hours(1)).does(&delete);
 }
@@ -446,7 +472,7 @@ fn an_adopted_token_ages_from_when_it_was_first_seen() {
 /// The foreign token of [`with_foreign`], adopted by an operator just now; the policy keeps all
 /// others.
 fn taken<const N: usize>(files: [&str; N]) -> Scene {
-    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    let scene = with_foreign().with(|policy| policy.retention.overlap = hours(24));
     scene.happened(adoption(foreign(1), files))
 }
 
@@ -493,7 +519,7 @@ fn a_token_that_an_operator_adopted_goes_by_the_policy_and_no_other_does() {
 
 #[test]
 fn a_token_that_an_operator_adopted_is_kept_below_max_age() {
-    let scene = taken([]).with(|it| it.retention.max_age = days(30));
+    let scene = taken([]).with(|policy| policy.retention.max_age = days(30));
     check_kept(
         and_then(scene.clone(), days(9), holds_nothing()),
         "it reaches max-age",
@@ -509,6 +535,7 @@ fn one_that_was_left_alone_again_is_kept() {
     and_then(scene, days(99), holds_nothing()).does("rest");
 }
 
+// proves: serve-live
 #[test]
 fn an_adopted_token_is_kept_while_a_given_file_holds_it() {
     let scene = and_then(taken(["/flow"]), days(9), holds_it());
@@ -576,7 +603,7 @@ fn the_overlap_of_an_adopted_token_begins_when_it_has_left_the_last_place() {
 
 #[test]
 fn an_adopted_token_that_left_a_sink_has_its_overlap_too() {
-    let scene = with_foreign().with(|it| it.retention.overlap = hours(24));
+    let scene = with_foreign().with(|policy| policy.retention.overlap = hours(24));
     let held = Event::Adopted {
         fingerprint: foreign(1),
         length: 42,
@@ -630,7 +657,7 @@ fn an_operator_may_delete_a_young_or_foreign_token_under_all_other_guards() {
             sink: "app".to_owned()
         })
     );
-    let young = ripe().with(|it| it.retention.max_age = days(365));
+    let young = ripe().with(|policy| policy.retention.max_age = days(365));
     assert!(check_for_operator_of(&young, token(1)).is_ok());
     assert_eq!(
         check_for_operator_of(&scene, foreign(9)),
@@ -671,6 +698,10 @@ fn one_that_may_have_been_published_waits_though_it_was_never_promoted() {
     check_kept(scene, "it reaches max-age");
 }
 
+// fault: intent-first at account/fold: an announced delete is forgotten
+// fault: irreversible-last at plan/observations note_own: what was sent a delete counts as retired
+//   though it is listed
+// fault: irreversible-last at account/fold: an announced delete counts as done
 #[test]
 fn a_delete_that_failed_is_tried_again_after_its_back_off() {
     let intended = Event::DeleteIntended {
@@ -727,7 +758,7 @@ fn a_late_arrival_of_a_lost_mint_goes_at_once() {
         how: MintSource::Late,
     };
     let scene = ripe()
-        .with(|it| it.retention.max_age = days(365))
+        .with(|policy| policy.retention.max_age = days(365))
         .happened(late);
     let abandoned = Event::Abandoned {
         generation: GenerationNo(3),

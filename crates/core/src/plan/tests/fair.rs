@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::world::{Broken, Fault, Invariant, Key, Says, World, broken};
 use crate::config::AccountPolicy;
 use crate::event::IncidentKind;
-use crate::plan::{adopted, adopted_retires_after, retires_after, unacknowledged};
+use crate::plan::{adopted_retires_after, retires_after, unacknowledged};
 
 /// More moves than it needs.
 const MOST_MOVES: usize = 5000;
@@ -121,14 +121,16 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     let now = world.out.now;
     let mut old = state
         .previous()
-        .filter(|it| retires_after(&world.policy, it).is_some_and(|at| at <= now));
+        .filter(|generation| retires_after(&world.policy, generation).is_some_and(|at| at <= now));
     if let Some(old) = old.next() {
         return Some(format!("generation {} is alive past its time", old.number));
     }
-    let mut adopted = adopted(&world.policy, state).filter(|(token, it)| {
-        let is_due = adopted_retires_after(&world.policy, it).is_some_and(|at| at <= now);
-        is_due && alive.contains(token) && world.out.flow.holds != Some(**token)
-    });
+    let mut adopted = state
+        .adopted(world.policy.retention.foreign)
+        .filter(|(token, it)| {
+            let is_due = adopted_retires_after(&world.policy, it).is_some_and(|at| at <= now);
+            is_due && alive.contains(token) && world.out.flow.holds != Some(**token)
+        });
     if adopted.next().is_some() {
         return Some("an adopted token is alive past its time".to_owned());
     }
@@ -146,8 +148,9 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
 fn unsaid(world: &World) -> Option<String> {
     let mut silent = world.policy.sinks.iter().filter(|sink| {
         let record = world.state.sinks.get(&sink.name);
-        let missing =
-            |acknowledge| record.is_some_and(|it| unacknowledged(acknowledge, it).is_some());
+        let missing = |acknowledge| {
+            record.is_some_and(|record| unacknowledged(acknowledge, record).is_some())
+        };
         sink.acknowledge.as_ref().is_some_and(missing)
     });
     silent.next().map(|sink| {
@@ -171,7 +174,7 @@ fn patience(policy: &AccountPolicy) -> Duration {
         .sinks
         .iter()
         .filter_map(|sink| sink.acknowledge.as_ref())
-        .map(|it| it.within)
+        .map(|acknowledge| acknowledge.within)
         .max();
     let once =
         retention.max_age + retention.overlap + retry.rejected_login + said.unwrap_or_default();

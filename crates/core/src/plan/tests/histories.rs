@@ -98,7 +98,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         6 => select(vec![hours(2), hours(30), days(3)]).prop_map(Move::Live),
         2 => Just(Move::Next),
         3 => Just(Move::Crash),
-        5 => (select(SINKS.to_vec()), select(refusals)).prop_map(|(name, it)| Move::Refuse(name, it)),
+        5 => (select(SINKS.to_vec()), select(refusals))
+            .prop_map(|(name, refusal)| Move::Refuse(name, refusal)),
         3 => select(SINKS.to_vec()).prop_map(Move::Accept),
         1 => select(FILES.to_vec()).prop_map(Move::Hide),
         1 => select(FILES.to_vec()).prop_map(Move::Show),
@@ -108,9 +109,10 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Touch("ivr")),
         2 => Just(Move::Deafen("dialer")),
         1 => Just(Move::Hear("dialer")),
-        5 => said().prop_map(|it| Move::Acknowledge("dialer", it)),
+        5 => said().prop_map(|said| Move::Acknowledge("dialer", said)),
         1 => Just(Move::MintForeign),
-        2 => select(vec![Flow::Pasted, Flow::Mended, Flow::Hidden, Flow::Shown]).prop_map(Move::Flow),
+        2 => select(vec![Flow::Pasted, Flow::Mended, Flow::Hidden, Flow::Shown])
+            .prop_map(Move::Flow),
         2 => Just(Move::Adopt),
         1 => Just(Move::Disown),
         1 => Just(Move::RevokeOldest),
@@ -138,7 +140,7 @@ fn some_move_of_a_webhook() -> impl Strategy<Value = Move> {
         3 => Just(Move::Reload(Change::Demand("crm"))),
         2 => Just(Move::Reload(Change::Toggle("crm"))),
         3 => select(vec![Refusal::NotDone, Refusal::NoAnswer, Refusal::Silent, Refusal::Gone])
-            .prop_map(|it| Move::Refuse("crm", it)),
+            .prop_map(|refusal| Move::Refuse("crm", refusal)),
         1 => Just(Move::Accept("crm")),
         1 => fault().prop_map(Move::Step),
         1 => Just(Move::Crash),
@@ -181,12 +183,12 @@ fn setup(accounts: impl Strategy<Value = usize>) -> impl Strategy<Value = Setup>
 }
 
 fn of_one_account() -> impl Strategy<Value = History> {
-    let moves = prop::collection::vec(some_move().prop_map(|it| (1, it)), 1..80);
+    let moves = prop::collection::vec(some_move().prop_map(|next| (1, next)), 1..80);
     (setup(Just(1)), moves).prop_map(|(setup, moves)| History { setup, moves })
 }
 
 fn of_a_webhook() -> impl Strategy<Value = History> {
-    let moves = prop::collection::vec(some_move_of_a_webhook().prop_map(|it| (1, it)), 8..40);
+    let moves = prop::collection::vec(some_move_of_a_webhook().prop_map(|next| (1, next)), 8..40);
     moves.prop_map(|moves| {
         let (max_age, overlap) = RETENTIONS[1];
         History {
@@ -280,6 +282,7 @@ fn keep(name: &str, history: &History) -> String {
     }
 }
 
+// proves: rest, liveness
 #[test]
 fn every_history_keeps_the_invariants_and_comes_to_a_good_end() {
     check("one account", histories(), of_one_account());

@@ -149,7 +149,7 @@ impl FromStr for Setup {
             match key {
                 "accounts" => setup.accounts = number()?.max(1) as usize,
                 "sinks" => {
-                    let known = |name: &str| SINKS.into_iter().find(|it| *it == name);
+                    let known = |name: &str| SINKS.into_iter().find(|known| *known == name);
                     let sinks: Option<Vec<_>> = value.split(',').map(known).collect();
                     setup.sinks = sinks.ok_or_else(|| format!("`{value}`: sinks are {SINKS:?}"))?;
                 }
@@ -358,7 +358,7 @@ impl History {
         let longest = fleet
             .worlds
             .iter()
-            .map(|it| it.policy.retention.max_age + it.policy.retention.overlap);
+            .map(|world| world.policy.retention.max_age + world.policy.retention.overlap);
         fleet.live(longest.max().unwrap_or_default() + days(3), tend)?;
         for (account, others) in others.into_iter().enumerate() {
             let ended = fleet.with(account, |world| {
@@ -387,14 +387,16 @@ fn foreign(world: &mut World) -> Vec<crate::secret::Fingerprint> {
         .state
         .generations
         .values()
-        .filter(|it| it.learnt != MintSource::Answered)
-        .map(|it| it.fingerprint)
+        .filter(|generation| generation.learnt != MintSource::Answered)
+        .map(|generation| generation.fingerprint)
         .collect();
     let others = world
         .alive()
         .into_iter()
-        .filter(|it| world.maker(it) == Maker::Another);
-    let mut others: Vec<_> = others.filter(|it| !guessed.contains(it)).collect();
+        .filter(|fingerprint| world.maker(fingerprint) == Maker::Another);
+    let mut others: Vec<_> = others
+        .filter(|fingerprint| !guessed.contains(fingerprint))
+        .collect();
     others.retain(|it| {
         world
             .state
@@ -419,13 +421,17 @@ fn read(path: &Path) -> History {
 }
 
 /// Each was a defect once, or is what makes one of the guards of a deletion count.
+// fault: liveness at plan/deliver need: trouble with a sink that holds its token never ends
 #[test]
 fn every_saved_history_keeps_the_invariants() {
     let files = std::fs::read_dir(corpus())
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let files: Vec<PathBuf> = files
-        .filter(|path| path.extension().is_some_and(|it| it == "history"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "history")
+        })
         .collect();
     assert!(!files.is_empty());
     for path in files {

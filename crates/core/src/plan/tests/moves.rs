@@ -128,7 +128,11 @@ impl Move {
             world.tell(|| self.to_string());
         }
         if let Some(sink) = self.sink()
-            && !world.policy.sinks.iter().any(|it| it.name == sink)
+            && !world
+                .policy
+                .sinks
+                .iter()
+                .any(|configured| configured.name == sink)
         {
             return Ok(());
         }
@@ -196,16 +200,16 @@ impl Move {
                 let token = world
                     .state
                     .own()
-                    .find(|it| it.is_alive())
-                    .map(|it| it.fingerprint);
+                    .find(|generation| generation.is_alive())
+                    .map(|generation| generation.fingerprint);
                 token.into_iter().for_each(|token| world.revoke(token));
             }
             Self::RevokeNewest => {
                 let token = world
                     .state
                     .own()
-                    .rfind(|it| it.is_alive())
-                    .map(|it| it.fingerprint);
+                    .rfind(|generation| generation.is_alive())
+                    .map(|generation| generation.fingerprint);
                 token.into_iter().for_each(|token| world.revoke(token));
             }
             Self::ClockAhead(by) => world.set_clock(TimeDelta::from_std(by).expect("it is short")),
@@ -263,17 +267,29 @@ impl Change {
         let name = policy.name.clone();
         match self {
             Self::Nothing => {}
-            Self::Toggle(sink) => match policy.sinks.iter().position(|it| it.name == sink) {
+            Self::Toggle(sink) => match policy
+                .sinks
+                .iter()
+                .position(|configured| configured.name == sink)
+            {
                 Some(at) => _ = policy.sinks.remove(at),
                 None => policy.sinks.push(sink_of(&name, sink)),
             },
             Self::Demand(sink) => {
-                for sink in policy.sinks.iter_mut().filter(|it| it.name == sink) {
+                for sink in policy
+                    .sinks
+                    .iter_mut()
+                    .filter(|configured| configured.name == sink)
+                {
                     sink.required = !sink.required;
                 }
             }
             Self::Move(sink) => {
-                for it in policy.sinks.iter_mut().filter(|it| it.name == sink) {
+                for it in policy
+                    .sinks
+                    .iter_mut()
+                    .filter(|configured| configured.name == sink)
+                {
                     let moved = sink_of(&format!("{name}-moved"), sink).kind;
                     it.kind = if it.kind == moved {
                         sink_of(&name, sink).kind

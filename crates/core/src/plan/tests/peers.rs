@@ -70,7 +70,7 @@ fn a_file_is_rendered_again_when_another_accounts_token_is_newer() {
         .decision()
         .steps
         .into_iter()
-        .map(|step| step.because)
+        .map(|step| step.because.to_string())
         .collect::<Vec<_>>();
     assert!(
         told.contains(&"account crm has a newer token".to_owned()),
@@ -78,6 +78,8 @@ fn a_file_is_rendered_again_when_another_accounts_token_is_newer() {
     );
 }
 
+// fault: monotone at plan/deliver awaits_peers: a template may go back to another account's older
+//   token
 #[test]
 fn a_file_never_goes_back_to_an_older_token_of_another_account() {
     scene(3, Some(2))
@@ -143,6 +145,8 @@ fn ripe(held: Option<u64>) -> Scene {
     scene
 }
 
+// fault: serve-live at plan/retire check_peer_sinks: another account's template that holds the
+//   candidate is no guard
 #[test]
 fn a_token_that_another_accounts_file_holds_is_kept() {
     ripe(Some(2)).does("delete 1");
@@ -151,6 +155,8 @@ fn a_token_that_another_accounts_file_holds_is_kept() {
         .waits_for("sink ivr/both still serves it");
 }
 
+// fault: serve-live at plan/retire check_peer_sinks: another account's template that was not looked
+//   at is no guard
 #[test]
 fn a_token_is_kept_as_long_as_it_is_not_known_what_another_accounts_file_holds() {
     ripe(None)

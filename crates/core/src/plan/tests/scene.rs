@@ -336,7 +336,7 @@ impl Scene {
         let found = decision
             .waiting
             .iter()
-            .any(|waiting| waiting.what.contains(expected));
+            .any(|waiting| waiting.what.to_string().contains(expected));
         assert!(found, "no wait for `{expected}` in {decision:#?}");
         self
     }

@@ -453,7 +453,7 @@ impl Server {
 
     /// How many tokens they ever made.
     pub fn count(&self, maker: Maker) -> usize {
-        self.made.values().filter(|it| **it == maker).count()
+        self.made.values().filter(|by| **by == maker).count()
     }
 
     fn remove(&mut self, token: &Fingerprint) {

@@ -61,7 +61,7 @@ fn by_word<T: Copy>(words: &[(&str, T)], wanted: &str) -> Result<T, String> {
     found.map(|(_, it)| *it).ok_or_else(|| {
         format!(
             "`{wanted}` is none of {:?}",
-            words.iter().map(|it| it.0).collect::<Vec<_>>()
+            words.iter().map(|entry| entry.0).collect::<Vec<_>>()
         )
     })
 }
@@ -69,7 +69,7 @@ fn by_word<T: Copy>(words: &[(&str, T)], wanted: &str) -> Result<T, String> {
 fn sink(name: &str) -> Result<&'static str, String> {
     SINKS
         .into_iter()
-        .find(|it| *it == name)
+        .find(|known| *known == name)
         .ok_or_else(|| format!("`{name}` is none of {SINKS:?}"))
 }
 

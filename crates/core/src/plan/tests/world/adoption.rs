@@ -33,7 +33,7 @@ impl World {
             .alive()
             .iter()
             .filter(of_another)
-            .max_by_key(|it| self.state.foreign.contains_key(*it))
+            .max_by_key(|foreign| self.state.foreign.contains_key(*foreign))
             .copied();
         if pasted.is_some() {
             self.put_into_flow(pasted);
@@ -110,7 +110,7 @@ impl World {
                 .state
                 .foreign
                 .get(token)
-                .and_then(|it| it.adoption.as_ref());
+                .and_then(|foreign| foreign.adoption.as_ref());
             adoption.is_some_and(|adoption| adoption.files.contains(PATH))
         };
         let wanted: BTreeSet<Fingerprint> =

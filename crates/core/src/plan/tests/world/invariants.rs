@@ -17,7 +17,7 @@ use crate::plan::evidence::{ConsumerAck, Doubt, ListedBy};
 use crate::plan::{Decision, Next, Step, plan};
 use crate::secret::Fingerprint;
 
-/// What must be so, as `ARCHITECTURE.md` names it.
+/// What must be so, as `docs/design/invariants.md` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invariant {
     ServeLive,
@@ -42,7 +42,6 @@ pub(crate) enum Invariant {
 }
 
 impl Invariant {
-    /// All there are.
     const ALL: [Self; 19] = [
         Self::ServeLive,
         Self::NeverZero,
@@ -159,7 +158,8 @@ impl World {
             }
             Step::Notify { sinks } => sinks.iter().try_for_each(|sink| {
                 let record = self.state.sinks.get(sink);
-                let proved = record.is_some_and(|it| it.notify_owed == it.proved.map(|it| it.0));
+                let proved =
+                    record.is_some_and(|it| it.notify_owed == it.proved.map(|entry| entry.0));
                 holds(
                     Invariant::Order,
                     proved,
@@ -276,7 +276,8 @@ impl World {
             None => {
                 self.check_adopted(victim)?;
                 let known = self.state.foreign.get(&victim);
-                let since = known.and_then(|it| Some((it.first_seen_at, it.superseded_at?)));
+                let since =
+                    known.and_then(|foreign| Some((foreign.first_seen_at, foreign.superseded_at?)));
                 let old_enough = since.is_some_and(|(first_seen, superseded)| {
                     self.is_past(first_seen, self.policy.retention.max_age)
                         && self.is_past(superseded, self.policy.retention.overlap)
@@ -384,8 +385,12 @@ impl World {
 
     /// What is written down is so.
     pub(super) fn check_event(&self, event: &Event) -> Result<(), Broken> {
-        let token =
-            |number: &GenerationNo| self.state.generations.get(number).map(|it| it.fingerprint);
+        let token = |number: &GenerationNo| {
+            self.state
+                .generations
+                .get(number)
+                .map(|generation| generation.fingerprint)
+        };
         let works = |number| token(number).is_some_and(|token| self.out.server.is_alive(&token));
         match event {
             Event::MintIntended { .. } => holds(
@@ -415,11 +420,10 @@ impl World {
                 "what is called verified does not work",
             ),
             Event::Proved { sink, generation } => {
-                let readable = self
-                    .policy
-                    .sinks
-                    .iter()
-                    .any(|it| it.name == *sink && Self::is_readable(it));
+                let readable =
+                    self.policy.sinks.iter().any(|configured| {
+                        configured.name == *sink && Self::is_readable(configured)
+                    });
                 let there = !readable || self.held_by(sink) == token(generation);
                 holds(
                     Invariant::Order,
@@ -428,9 +432,13 @@ impl World {
                 )
             }
             Event::Notified { sink, .. } => {
-                let bound = self.policy.sinks.iter().find(|it| it.name == *sink);
+                let bound = self
+                    .policy
+                    .sinks
+                    .iter()
+                    .find(|configured| configured.name == *sink);
                 let told = bound
-                    .and_then(|it| self.place_of(it))
+                    .and_then(|configured| self.place_of(configured))
                     .is_some_and(|place| !place.untold);
                 holds(
                     Invariant::ConsumersTold,
@@ -567,19 +575,24 @@ impl World {
             )?;
         }
         self.check_owed()?;
-        let own = self.state.generations.values().filter(|it| it.is_alive());
-        let mut sent = own.filter(|it| self.ledger.deletes.contains(&it.fingerprint));
+        let own = self
+            .state
+            .generations
+            .values()
+            .filter(|generation| generation.is_alive());
+        let mut sent =
+            own.filter(|generation| self.ledger.deletes.contains(&generation.fingerprint));
         holds(
             Invariant::IntentFirst,
-            sent.all(|it| it.delete_sent),
+            sent.all(|generation| generation.delete_sent),
             "a delete that was sent is forgotten",
         )?;
         let mut gone = self
             .state
             .generations
             .values()
-            .filter(|it| it.retired.is_some());
-        let shown = gone.all(|it| self.ledger.retired.contains(&it.fingerprint));
+            .filter(|generation| generation.retired.is_some());
+        let shown = gone.all(|generation| self.ledger.retired.contains(&generation.fingerprint));
         holds(
             Invariant::IrreversibleLast,
             shown,
@@ -618,7 +631,7 @@ impl World {
                 .state
                 .sinks
                 .get(&sink.name)
-                .filter(|it| it.target == sink.kind.target());
+                .filter(|configured| configured.target == sink.kind.target());
             record.is_none_or(|record| record.notify_owed.is_some() || record.proved.is_none())
         });
         holds(
@@ -661,18 +674,18 @@ impl World {
     }
 }
 
-/// A row of the table of invariants for each, which says where it is kept.
+/// A section of the page for each, which names the code that keeps it and its tests.
 #[test]
-fn every_invariant_has_its_row_in_the_architecture() {
-    let page = include_str!("../../../../../../ARCHITECTURE.md");
-    let rows = page
+fn every_invariant_has_its_section_in_the_page() {
+    let page = include_str!("../../../../../../docs/design/invariants.md");
+    let named: Vec<&str> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    let named: Vec<&str> = rows.flat_map(|names| names.split(", ")).collect();
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
     for invariant in Invariant::ALL {
         assert!(
             named.contains(&invariant.name()),
-            "{} has no row",
+            "{} has no section",
             invariant.name()
         );
     }

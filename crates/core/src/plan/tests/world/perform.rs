@@ -44,7 +44,7 @@ impl World {
                 self.die_if(fault, Fault::CrashAfter)
             }
             Step::Delete(victim) => {
-                let because = victim.because().to_owned();
+                let because = victim.because().to_string();
                 let (fingerprint, generation) = (victim.fingerprint(), victim.generation());
                 self.record(vec![Event::DeleteIntended {
                     fingerprint,
@@ -165,7 +165,7 @@ impl World {
     fn token_at_hand(&self) -> Option<Fingerprint> {
         self.seen
             .askers(&self.state)
-            .map(|it| it.fingerprint)
+            .map(|generation| generation.fingerprint)
             .find(|token| self.texts.contains(token))
     }
 
@@ -287,7 +287,7 @@ impl World {
         let server = &mut self.out.server;
         let (due, late) = std::mem::take(&mut server.late)
             .into_iter()
-            .partition(|it| it.0 <= true_now);
+            .partition(|entry| entry.0 <= true_now);
         server.late = late;
         for (_, user, token) in due {
             server.users.entry(user).or_default().insert(token);
@@ -474,7 +474,7 @@ impl World {
             .sinks
             .clone()
             .into_iter()
-            .filter(|it| sinks.contains(&it.name))
+            .filter(|configured| sinks.contains(&configured.name))
         {
             match self.read_back(&sink, inside) {
                 SinkContent::Token(found) if found == token => {
@@ -513,7 +513,7 @@ impl World {
             .policy
             .sinks
             .iter()
-            .find(|it| it.name == sink)
+            .find(|configured| configured.name == sink)
             .map(shows);
         let version = match kind {
             Some(Shows::Version) => Some(self.place(sink).version.to_string()),
@@ -563,9 +563,13 @@ impl World {
         self.seen.server_changed();
         self.die_if(fault, Fault::CrashBefore)?;
         // As the current token; without one, as the login.
-        let current = self.state.current().map(|it| it.fingerprint);
+        let current = self
+            .state
+            .current()
+            .map(|generation| generation.fingerprint);
         let hand = current.map_or(ListedBy::Login, ListedBy::Token);
-        let refused = self.out.server.down || current.is_some_and(|it| !self.alive().contains(&it));
+        let refused = self.out.server.down
+            || current.is_some_and(|fingerprint| !self.alive().contains(&fingerprint));
         let fault = if refused && fault != Fault::CrashAfter {
             Fault::Before
         } else {

@@ -85,7 +85,7 @@ impl World {
             .policy
             .sinks
             .iter()
-            .find(|it| it.name == sink)
+            .find(|configured| configured.name == sink)
             .expect("the policy has this sink");
         self.out.places.entry(sink.kind.target()).or_default()
     }
@@ -101,7 +101,7 @@ impl World {
             .policy
             .sinks
             .iter()
-            .find(|it| it.name == name)
+            .find(|configured| configured.name == name)
             .expect("the policy has this sink");
         let target = sink.kind.target();
         let file = match &sink.kind {
@@ -127,7 +127,11 @@ impl World {
 
     /// What the sink of this name holds.
     pub fn held_by(&self, sink: &str) -> Option<Fingerprint> {
-        let sink = self.policy.sinks.iter().find(|it| it.name == sink)?;
+        let sink = self
+            .policy
+            .sinks
+            .iter()
+            .find(|configured| configured.name == sink)?;
         self.place_of(sink)?.holds
     }
 
@@ -145,7 +149,7 @@ impl World {
         let alive = self.alive();
         self.state
             .own()
-            .map(|it| it.fingerprint)
+            .map(|generation| generation.fingerprint)
             .find(|token| alive.contains(token))
     }
 
@@ -214,7 +218,13 @@ impl World {
         token: Fingerprint,
         refusal: Option<Refusal>,
     ) -> Given {
-        let Some(sink) = self.policy.sinks.iter().find(|it| it.name == name).cloned() else {
+        let Some(sink) = self
+            .policy
+            .sinks
+            .iter()
+            .find(|configured| configured.name == name)
+            .cloned()
+        else {
             return Given {
                 failed: Some(Outcome::NotDone),
                 parked: false,

@@ -1,0 +1,186 @@
+//! `tokens --json` and `adopt --json`: the server's tokens, joined with the journal and the sinks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{HeldBySink, TokenStage};
+use crate::reconcile::ListedToken;
+use rotator_core::account::AccountState;
+use rotator_core::config::AccountPolicy;
+use rotator_core::event::GenerationNo;
+use rotator_core::plan::adopted_retires_after;
+use rotator_core::plan::evidence::SinkContent;
+use rotator_core::secret::Fingerprint;
+
+/// `tokens --json`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokensView {
+    /// The account's name in the policy.
+    pub account: String,
+    /// Every token on the server, and those of ours that should be.
+    pub tokens: Vec<TokenView>,
+}
+
+/// One token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its text, masked; `None` where the server did not list it.
+    pub token: Option<String>,
+    /// Its stage, for example `previous`.
+    pub stage: TokenStage,
+    /// Its number, where it is ours.
+    pub generation: Option<GenerationNo>,
+    /// When it was minted, where it is ours.
+    pub minted_at: Option<DateTime<Utc>>,
+    /// When a list first showed it, where it is foreign.
+    pub first_seen_at: Option<DateTime<Utc>>,
+    /// When an operator put it under the policy, where it is foreign.
+    #[serde(default)]
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// The sinks that hold it.
+    pub held_by: Vec<String>,
+}
+
+/// The server's tokens that are not ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignView {
+    /// The account's name in the policy.
+    pub account: String,
+    /// The foreign tokens, those seen first before the others.
+    pub tokens: Vec<ForeignTokenView>,
+}
+
+/// One token that is not ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignTokenView {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its text, masked.
+    pub token: String,
+    /// How many bytes it has.
+    pub length: usize,
+    /// When a list first showed it. RingCX does not tell when it was made.
+    pub first_seen_at: Option<DateTime<Utc>>,
+    /// When an operator put it under the policy.
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// When it may be deleted, as far as time goes, if it is under the policy and its successor is
+    /// promoted.
+    pub retires_after: Option<DateTime<Utc>>,
+    /// The sinks that hold it.
+    pub held_by: Vec<String>,
+    /// The files that are looked through for it.
+    pub files: Vec<String>,
+}
+
+/// The server's list joined with the journal.
+pub fn tokens(
+    account: &str,
+    state: &AccountState,
+    held: &HeldBySink,
+    listed: &[ListedToken],
+) -> TokensView {
+    let texts: BTreeMap<Fingerprint, &String> = listed
+        .iter()
+        .map(|token| (token.fingerprint, &token.masked))
+        .collect();
+    let ours = state
+        .own()
+        .filter(|own| own.is_alive())
+        .map(|own| own.fingerprint);
+    let all: BTreeSet<Fingerprint> = ours.chain(texts.keys().copied()).collect();
+    let mut tokens: Vec<TokenView> = all
+        .into_iter()
+        .map(|fingerprint| {
+            let known = state.by_fingerprint(&fingerprint);
+            let by_look = holders(held, fingerprint);
+            let foreign = state.foreign.get(&fingerprint);
+            let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
+                let opaque = !matches!(
+                    held.get(sink),
+                    Some(SinkContent::Token(_) | SinkContent::Absent | SinkContent::Other(_))
+                );
+                let proved = record.proved.map(|(number, _)| number);
+                (opaque && proved.is_some() && proved == known.map(|own| own.number))
+                    .then(|| sink.clone())
+            });
+            TokenView {
+                fingerprint,
+                token: texts.get(&fingerprint).map(|text| (*text).clone()),
+                stage: known.map_or(TokenStage::Foreign, |own| own.stage().into()),
+                generation: known.map(|own| own.number),
+                minted_at: known.map(|own| own.minted_at),
+                first_seen_at: foreign.map(|token| token.first_seen_at),
+                adopted_at: foreign
+                    .and_then(|token| token.adoption.as_ref())
+                    .map(|adoption| adoption.at),
+                held_by: by_look.chain(by_receipt).collect(),
+            }
+        })
+        .collect();
+    tokens.sort_by_key(|token| {
+        (
+            token.generation.is_none(),
+            token.generation,
+            token.first_seen_at,
+        )
+    });
+    TokensView {
+        account: account.to_owned(),
+        tokens,
+    }
+}
+
+/// The sinks that were seen to hold this token.
+fn holders(held: &HeldBySink, fingerprint: Fingerprint) -> impl Iterator<Item = String> {
+    let holding = held
+        .iter()
+        .filter(move |(_, held)| **held == SinkContent::Token(fingerprint));
+    holding.map(|(sink, _)| sink.clone())
+}
+
+/// Those on the server's list that are not ours.
+pub fn foreign(
+    policy: &AccountPolicy,
+    state: &AccountState,
+    held: &HeldBySink,
+    listed: &[ListedToken],
+) -> ForeignView {
+    let foreign = listed
+        .iter()
+        .filter(|token| state.by_fingerprint(&token.fingerprint).is_none());
+    let mut tokens: Vec<ForeignTokenView> = foreign
+        .map(|listed| {
+            let known = state.foreign.get(&listed.fingerprint);
+            let adoption = known.and_then(|token| token.adoption.as_ref());
+            let retires_after = known.and_then(|token| adopted_retires_after(policy, token));
+            ForeignTokenView {
+                fingerprint: listed.fingerprint,
+                token: listed.masked.clone(),
+                length: listed.length,
+                first_seen_at: known.map(|token| token.first_seen_at),
+                adopted_at: adoption.map(|adoption| adoption.at),
+                retires_after,
+                held_by: holders(held, listed.fingerprint).collect(),
+                files: adoption
+                    .iter()
+                    .flat_map(|adoption| adoption.files.iter().cloned())
+                    .collect(),
+            }
+        })
+        .collect();
+    tokens.sort_by_key(|token| {
+        (
+            token.first_seen_at.is_none(),
+            token.first_seen_at,
+            token.fingerprint,
+        )
+    });
+    ForeignView {
+        account: policy.name.clone(),
+        tokens,
+    }
+}
