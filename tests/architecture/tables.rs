@@ -171,9 +171,7 @@ pub const PLAN: &str = "plan";
 pub const CYCLES: &[(&str, &str)] = &[];
 
 /// Functions of more than 60 lines: file and name, and the number of lines that it may have.
-pub const LONG_FUNCTIONS: &[(&str, usize)] = &[
-    ("src/fuzz_properties/env_file.rs systemd", 88),
-];
+pub const LONG_FUNCTIONS: &[(&str, usize)] = &[("src/fuzz_properties/env_file.rs systemd", 88)];
 
 /// Type names that are declared more than once, and the number of declarations.
 pub const REPEATED_TYPES: &[&str] = &[
