@@ -96,7 +96,10 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
     let passed = match Story::begin(&stage, &mut timeline, Arc::clone(&awaited)) {
         Ok(story) => {
             let (end, ending) = play(story, signals, began).await;
-            let awaited = awaited.lock().map(|it| it.clone()).unwrap_or_default();
+            let awaited = awaited
+                .lock()
+                .map(|awaited| awaited.clone())
+                .unwrap_or_default();
             verdict(&stage, &mut timeline, end, ending, &awaited).await
         }
         Err(error) => Err(format!("the daemon cannot be started: {error}")),

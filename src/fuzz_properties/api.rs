@@ -142,7 +142,7 @@ pub fn list(body: &[u8]) {
             assert!(tokens.len() <= wire::MAX_TOKENS, "{} tokens", tokens.len());
             tokens.iter().for_each(super::has_the_form);
             let distinct: std::collections::BTreeSet<&str> =
-                tokens.iter().map(|it| it.expose()).collect();
+                tokens.iter().map(|token| token.expose()).collect();
             assert_eq!(distinct.len(), tokens.len(), "a token is listed twice");
         }
         Err(error) => says_nothing_of_it(&error),
@@ -161,7 +161,10 @@ pub fn accounts(body: &[u8]) {
     match wire::accounts(body) {
         Ok(accounts) => {
             assert!(accounts.len() <= body.len(), "{} accounts", accounts.len());
-            for shown in accounts.iter().flat_map(|it| [&it.id, &it.name]) {
+            for shown in accounts
+                .iter()
+                .flat_map(|account| [&account.id, &account.name])
+            {
                 assert!(shown.chars().count() <= 128, "{shown:?} is long");
                 assert!(!shown.chars().any(char::is_control), "{shown:?}");
             }
@@ -219,7 +222,7 @@ pub fn auth_config(body: &[u8]) {
         assert_eq!(change["apiKey"], token.expose());
         assert_eq!(change["providerName"], *config.provider);
         assert_eq!(
-            change.get("description").and_then(|it| it.as_str()),
+            change.get("description").and_then(|text| text.as_str()),
             config.description.as_deref()
         );
     }

@@ -120,7 +120,9 @@ fn systemd_reads_the_token(text: &[u8], got: &[u8], new: &str) {
             "systemd reads another value"
         );
     }
-    let before = systemd(text).into_iter().filter(|it| !is_ours(it));
+    let before = systemd(text)
+        .into_iter()
+        .filter(|assignment| !is_ours(assignment));
     let told = |it: Assignment| (it.name, it.value);
     let (before, others): (Vec<_>, Vec<_>) = (
         before.map(told).collect(),

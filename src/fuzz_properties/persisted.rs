@@ -31,13 +31,13 @@ pub fn journal(bytes: &[u8]) {
             assert_eq!(again, event);
         }
     }
-    let state = AccountState::fold(history.iter().map(|it| (it.seq, it.at, &it.event)));
+    let state = AccountState::fold(history.iter().map(|row| (row.seq, row.at, &row.event)));
     assert!(
-        state.current().is_none_or(|it| it.is_alive()),
+        state.current().is_none_or(|current| current.is_alive()),
         "a dead token is current"
     );
     assert!(
-        state.pending().is_none_or(|it| it.is_alive()),
+        state.pending().is_none_or(|pending| pending.is_alive()),
         "a dead token is pending"
     );
 }

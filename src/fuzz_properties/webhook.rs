@@ -22,7 +22,7 @@ pub fn receipt(body: &[u8]) {
     let object: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let told = object
         .as_ref()
-        .and_then(|it| it.get("fingerprint"))
+        .and_then(|answer| answer.get("fingerprint"))
         .and_then(Value::as_str);
     let is_ours = told.is_some_and(|told| told.eq_ignore_ascii_case(&ours.to_string()));
     assert!(

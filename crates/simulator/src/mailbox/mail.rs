@@ -43,7 +43,7 @@ impl ReceivedMail {
         let (_, body) = self.parts();
         let bytes = match self
             .header("Content-Transfer-Encoding")
-            .map(|it| it.to_ascii_lowercase())
+            .map(|word| word.to_ascii_lowercase())
             .as_deref()
         {
             Some("quoted-printable") => {
