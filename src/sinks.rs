@@ -15,7 +15,7 @@ use crate::process::ProcessError;
 use crate::ringcx::auth_config::AuthConfigs;
 use crate::ringcx::{ApiError, Auth};
 use crate::secret_source::SecretError;
-use rotator_core::account::FileTarget;
+use rotator_core::account::FileLocation;
 use rotator_core::config::{EnvFileSink, FileAccess, FileSink, SinkKind, SinkPolicy};
 use rotator_core::event::{DeliveryReceipt, GenerationNo, Outcome};
 use rotator_core::secret::{Fingerprint, Token};
@@ -443,15 +443,15 @@ impl AnySink {
     }
 
     /// A sink that is no longer in the policy, from what the journal has of it.
-    pub fn left(target: FileTarget) -> Self {
+    pub fn left(location: FileLocation) -> Self {
         let access = FileAccess::default();
-        match target {
-            FileTarget::File { path } => Self::File(file::FileTarget::new(FileSink {
+        match location {
+            FileLocation::File { path } => Self::File(file::FileTarget::new(FileSink {
                 path,
                 access,
                 trailing_newline: false,
             })),
-            FileTarget::EnvFile { path, key } => {
+            FileLocation::EnvFile { path, key } => {
                 Self::EnvFile(env_file::EnvFileTarget::new(EnvFileSink {
                     path,
                     key,

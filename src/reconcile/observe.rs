@@ -119,7 +119,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
         let mut still_held = BTreeMap::new();
         for (name, record) in &self.state.released_sinks {
-            if let Some(sink) = record.file_target().map(AnySink::left) {
+            if let Some(sink) = record.file_location().map(AnySink::left) {
                 let look = sink
                     .read_back(self.around(Some(record), asker.as_ref()))
                     .await;

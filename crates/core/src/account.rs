@@ -24,12 +24,12 @@ use crate::event::{
 };
 use crate::secret::{Fingerprint, SecretTag};
 
+mod file_location;
 mod fold;
 mod proof;
-mod sink_target;
 
+pub use file_location::FileLocation;
 pub use proof::{Minted, Proved, Verified};
-pub use sink_target::FileTarget;
 
 /// How many retired or lost generations are remembered, to know their tokens again.
 const RETIRED_KEPT: usize = 64;
@@ -240,7 +240,7 @@ pub struct AmbiguousMint {
 pub struct SinkRecord {
     /// The `type` of the policy, such as `file`.
     pub sink_type: String,
-    /// Where it is, as [`FileTarget`] reads it: a path, a path and a key, a host.
+    /// Where it is, as [`FileLocation`] reads it: a path, a path and a key, a host.
     pub target: String,
     /// Since when it has been managed.
     pub bound_at: DateTime<Utc>,

@@ -6,7 +6,7 @@ use super::SinkRecord;
 
 /// Where a sink writes its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileTarget {
+pub enum FileLocation {
     /// The whole file is the token.
     File {
         /// Absolute path.
@@ -24,15 +24,15 @@ pub enum FileTarget {
 impl SinkRecord {
     /// The file of this sink; `None` where it has none that can be searched for a token. Works for
     /// sinks that are no longer in the policy, because it needs only the journal.
-    pub fn file_target(&self) -> Option<FileTarget> {
+    pub fn file_location(&self) -> Option<FileLocation> {
         match self.sink_type.as_str() {
-            "file" => Some(FileTarget::File {
+            "file" => Some(FileLocation::File {
                 path: PathBuf::from(&self.target),
             }),
             // `PATH KEY`: a path may have spaces in it, a key has none.
             "env-file" => {
                 let (path, key) = self.target.rsplit_once(' ')?;
-                Some(FileTarget::EnvFile {
+                Some(FileLocation::EnvFile {
                     path: PathBuf::from(path),
                     key: key.to_owned(),
                 })
@@ -49,7 +49,7 @@ mod tests {
     use crate::event::Event;
     use crate::testing::start;
 
-    fn target(sink_type: &str, target: &str) -> Option<FileTarget> {
+    fn target(sink_type: &str, target: &str) -> Option<FileLocation> {
         let bound = Event::SinkBound {
             sink: "crm".to_owned(),
             sink_type: sink_type.to_owned(),
@@ -60,7 +60,7 @@ mod tests {
             state.sinks["crm"].target, target,
             "the journal's text is kept"
         );
-        state.sinks["crm"].file_target()
+        state.sinks["crm"].file_location()
     }
 
     #[test]
@@ -70,13 +70,13 @@ mod tests {
         let key = "RINGCX_TOKEN".to_owned();
         assert_eq!(
             found,
-            Some(FileTarget::EnvFile {
+            Some(FileLocation::EnvFile {
                 path: path.clone(),
                 key
             })
         );
         let found = target("file", "/srv/two words/env");
-        assert_eq!(found, Some(FileTarget::File { path }));
+        assert_eq!(found, Some(FileLocation::File { path }));
     }
 
     #[test]
