@@ -238,7 +238,7 @@ pub struct AmbiguousMint {
 pub struct SinkRecord {
     /// The `type` of the policy, such as `file`.
     pub sink_type: String,
-    /// Where it is, as [`FileTarget`] reads it: a path, a path and a key, a host.
+    /// Where it is, as [`FileLocation`] reads it: a path, a path and a key, a host.
     pub target: String,
     /// Since when it has been managed.
     pub bound_at: DateTime<Utc>,

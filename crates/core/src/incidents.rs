@@ -37,7 +37,7 @@ pub use assess::{Flush, NextMail, assess, mail_failed, next_due};
 pub use conditions::conditions;
 pub use event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
 pub use state::{AlertState, OpenIncident, ResolvedIncident, Unsent};
-pub use table::{INCIDENTS, IncidentInfo, Remedy, Runbook, Severity};
+pub use table::{INCIDENTS, IncidentInfo, IncidentSeverity, Remedy, Runbook};
 pub use text::{one_line, test_mail};
 
 /// Something that is wrong right now.

@@ -23,7 +23,7 @@ pub struct IncidentInfo {
     /// have it in their filters.
     pub message_id: &'static str,
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: IncidentSeverity,
     /// Who has to do something about it.
     pub remedy: Remedy,
     /// The subject of a mail and of a line in `status`.
@@ -34,7 +34,7 @@ pub struct IncidentInfo {
 
 /// How bad an incident is for those who use the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub enum IncidentSeverity {
     /// Already repaired, or being repaired: the operator should know of it.
     Info,
     /// Something does not work, and the tokens in use still do.
@@ -43,7 +43,7 @@ pub enum Severity {
     Critical,
 }
 
-impl Severity {
+impl IncidentSeverity {
     /// The word for it in texts and JSON.
     pub const fn name(self) -> &'static str {
         match self {

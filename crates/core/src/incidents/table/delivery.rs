@@ -1,12 +1,12 @@
 //! Incidents of sinks and of their consumers.
 
-use super::{IncidentInfo, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook, Severity};
+use super::{IncidentInfo, IncidentSeverity, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook};
 use crate::event::IncidentKind;
 
 pub(super) const PREFLIGHT_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::PreflightFailed,
     message_id: "bfdd843e45be4b22b1d08d30ed54d52d",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "{sink} cannot take a token",
     runbook: Runbook {
@@ -30,7 +30,7 @@ pub(super) const PREFLIGHT_FAILED: IncidentInfo = IncidentInfo {
 pub(super) const SINK_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::SinkFailed,
     message_id: "b5d6b4f3c200482195983a358b3fc428",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "{sink} failed",
     runbook: Runbook {
@@ -55,7 +55,7 @@ pub(super) const SINK_FAILED: IncidentInfo = IncidentInfo {
 pub(super) const SINK_DRIFTED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::SinkDrifted,
     message_id: "2d4fe7ea86d94f60a484d367fd51de3e",
-    severity: Severity::Info,
+    severity: IncidentSeverity::Info,
     remedy: Remedy::Daemon,
     headline: "{sink} drifted",
     runbook: Runbook {
@@ -76,7 +76,7 @@ pub(super) const SINK_DRIFTED: IncidentInfo = IncidentInfo {
 pub(super) const NOTIFY_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::NotifyFailed,
     message_id: "67b514c3884e4f2ebe227c443a58ce09",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "consumer of {sink} not told",
     runbook: Runbook {
@@ -99,7 +99,7 @@ pub(super) const NOTIFY_FAILED: IncidentInfo = IncidentInfo {
 pub(super) const ACKNOWLEDGEMENT_LATE: IncidentInfo = IncidentInfo {
     kind: IncidentKind::AcknowledgementLate,
     message_id: "e5b08455484f44a79f9d54625694b7e4",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "consumer of {sink} is late",
     runbook: Runbook {

@@ -1,12 +1,12 @@
 //! Incidents of the login.
 
-use super::{IncidentInfo, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook, Severity};
+use super::{IncidentInfo, IncidentSeverity, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook};
 use crate::event::IncidentKind;
 
 pub(super) const REJECTED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::LoginRejected,
     message_id: "23afcd9a511442c99fd1b74be5145a67",
-    severity: Severity::Critical,
+    severity: IncidentSeverity::Critical,
     remedy: Remedy::Operator,
     headline: "login rejected",
     runbook: Runbook {
@@ -34,7 +34,7 @@ pub(super) const REJECTED: IncidentInfo = IncidentInfo {
 pub(super) const FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::LoginFailed,
     message_id: "953c27c25c00425b9775095f31d8a86b",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "login failed",
     runbook: Runbook {
@@ -56,7 +56,7 @@ pub(super) const FAILED: IncidentInfo = IncidentInfo {
 pub(super) const PASSWORD_RESET_REQUIRED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::PasswordResetRequired,
     message_id: "aacd86e2218240708d2e015bf1a5f664",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "password must be changed",
     runbook: Runbook {

@@ -1,12 +1,12 @@
 //! Incidents of the schedule, the clock and the policy.
 
-use super::{IncidentInfo, NO_TIME_SET, PLAN, ROTATE, Remedy, Runbook, Severity, TOKENS};
+use super::{IncidentInfo, IncidentSeverity, NO_TIME_SET, PLAN, ROTATE, Remedy, Runbook, TOKENS};
 use crate::event::IncidentKind;
 
 pub(super) const ROTATION_OVERDUE: IncidentInfo = IncidentInfo {
     kind: IncidentKind::RotationOverdue,
     message_id: "d1a46fb858dd41838e681304eb23f225",
-    severity: Severity::Critical,
+    severity: IncidentSeverity::Critical,
     remedy: Remedy::Operator,
     headline: "rotation overdue",
     runbook: Runbook {
@@ -26,7 +26,7 @@ pub(super) const ROTATION_OVERDUE: IncidentInfo = IncidentInfo {
 pub(super) const RETIREMENT_OVERDUE: IncidentInfo = IncidentInfo {
     kind: IncidentKind::RetirementOverdue,
     message_id: "a680f4f9e7c74bb384f2d21828e1042a",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "retirement overdue",
     runbook: Runbook {
@@ -47,7 +47,7 @@ pub(super) const RETIREMENT_OVERDUE: IncidentInfo = IncidentInfo {
 pub(super) const CLOCK_DISAGREES: IncidentInfo = IncidentInfo {
     kind: IncidentKind::ClockDisagrees,
     message_id: "0d304b3a393f42c190343727c8b189f5",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "clock disagrees with RingCX",
     runbook: Runbook {
@@ -67,7 +67,7 @@ pub(super) const CLOCK_DISAGREES: IncidentInfo = IncidentInfo {
 pub(super) const RELOAD_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::ReloadFailed,
     message_id: "41d761ab52864e2a8b9434362e3d689f",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "policy not reloaded",
     runbook: Runbook {

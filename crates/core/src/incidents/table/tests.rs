@@ -57,6 +57,11 @@ fn a_token_in_use_that_is_gone_is_worse_than_a_file_that_is_repaired() {
     let severity = |kind: IncidentKind| kind.info().severity;
     assert!(severity(IncidentKind::TokenLost) > severity(IncidentKind::SinkFailed));
     assert!(severity(IncidentKind::SinkFailed) > severity(IncidentKind::SinkDrifted));
-    let names = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::name);
+    let names = [
+        IncidentSeverity::Info,
+        IncidentSeverity::Warning,
+        IncidentSeverity::Critical,
+    ]
+    .map(IncidentSeverity::name);
     assert_eq!(names, ["info", "warning", "critical"]);
 }

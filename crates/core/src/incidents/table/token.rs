@@ -1,12 +1,12 @@
 //! Incidents of the tokens at RingCX.
 
-use super::{IncidentInfo, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook, Severity, TOKENS};
+use super::{IncidentInfo, IncidentSeverity, NO_TIME_SET, ONLINE, ROTATE, Remedy, Runbook, TOKENS};
 use crate::event::IncidentKind;
 
 pub(super) const MINT_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::MintFailed,
     message_id: "c4a58438f0854218a35a45f1d7ed5378",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "no token could be minted",
     runbook: Runbook {
@@ -26,7 +26,7 @@ pub(super) const MINT_FAILED: IncidentInfo = IncidentInfo {
 pub(super) const MINT_UNKNOWN: IncidentInfo = IncidentInfo {
     kind: IncidentKind::MintUnknown,
     message_id: "f35468a4d3a0449bad1c942ff81621a5",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "outcome of a mint unknown",
     runbook: Runbook {
@@ -49,7 +49,7 @@ pub(super) const MINT_UNKNOWN: IncidentInfo = IncidentInfo {
 pub(super) const MINT_CAPPED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::MintCapped,
     message_id: "084d69d8950641e5948d7d45649b0b01",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Operator,
     headline: "too many live tokens",
     runbook: Runbook {
@@ -70,7 +70,7 @@ pub(super) const MINT_CAPPED: IncidentInfo = IncidentInfo {
 pub(super) const VERIFY_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::VerifyFailed,
     message_id: "d189f1ca402d4d10bc41f3789efd349c",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "new token does not work",
     runbook: Runbook {
@@ -93,7 +93,7 @@ pub(super) const VERIFY_FAILED: IncidentInfo = IncidentInfo {
 pub(super) const TOKEN_LOST: IncidentInfo = IncidentInfo {
     kind: IncidentKind::TokenLost,
     message_id: "75e89dd3e8944fc09d699ef0aac48cf2",
-    severity: Severity::Critical,
+    severity: IncidentSeverity::Critical,
     remedy: Remedy::Operator,
     headline: "current token lost",
     runbook: Runbook {
@@ -113,7 +113,7 @@ pub(super) const TOKEN_LOST: IncidentInfo = IncidentInfo {
 pub(super) const RETIRE_FAILED: IncidentInfo = IncidentInfo {
     kind: IncidentKind::RetireFailed,
     message_id: "7224c626f8874b2394b2da717e1d7031",
-    severity: Severity::Warning,
+    severity: IncidentSeverity::Warning,
     remedy: Remedy::Daemon,
     headline: "old token not deleted",
     runbook: Runbook {
