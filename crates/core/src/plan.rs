@@ -314,7 +314,7 @@ impl<'a> Planner<'a> {
         };
         let doubt = self.evidence.doubt(&current.fingerprint);
         let next_check = self
-            .seen
+            .evidence
             .last_listed_at
             .map(|at| after(at, self.policy.check_every));
         // One further off than a whole turn is from before the clock was set back.

@@ -260,7 +260,7 @@ impl Planner<'_> {
         let held = record.taken.as_ref().map(|(_, taken)| &taken.peers);
         let differs = |peer: &&String| {
             let now = self
-                .seen
+                .evidence
                 .peers
                 .tokens
                 .get(*peer)
@@ -281,7 +281,7 @@ impl Planner<'_> {
         let mut waits = false;
         for peer in sink.kind.peers() {
             let now = self
-                .seen
+                .evidence
                 .peers
                 .tokens
                 .get(peer)
