@@ -2,8 +2,8 @@
 //!
 //! Every send opens a connection of its own and closes it: alerts are rare, and an idle daemon
 //! holds nothing. The password and the CA file are read at each use. Nothing here is tried again;
-//! that is the outbox's. A time-out after the mail's last byte leaves open whether it was taken: it
-//! is sent again under the same Message-ID.
+//! that is the outbox's task. A time-out after the mail's last byte leaves open whether it was
+//! taken: it is sent again under the same Message-ID.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -55,7 +55,7 @@ pub enum MailError {
     CaFile {
         /// The file.
         path: PathBuf,
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// No connection, or it broke: back off.
@@ -63,7 +63,7 @@ pub enum MailError {
     Connection {
         /// Host and port.
         host: String,
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// The server offers no STARTTLS, so nothing was sent: back off.
@@ -81,7 +81,7 @@ pub enum MailError {
         host: String,
         /// At what: the login, the sender, a recipient.
         step: &'static str,
-        /// What it said.
+        /// Its answer, cut and without the password.
         said: String,
     },
     /// The server refused the text of this mail for good: the others may go past it.
@@ -89,7 +89,7 @@ pub enum MailError {
     Content {
         /// Host and port.
         host: String,
-        /// What it said.
+        /// Its answer, cut and without the password.
         said: String,
     },
     /// Not done in time: back off.
@@ -123,7 +123,7 @@ impl MailError {
 /// What the server took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmtpReceipt {
-    /// Recipients it refused, with what it said; at least one other it took.
+    /// Recipients that it refused, with its answers; it took at least one other.
     pub refused: Vec<String>,
 }
 
@@ -371,7 +371,7 @@ fn innermost(error: &lettre::transport::smtp::Error) -> String {
     one_line(&error.to_string(), LONGEST_ANSWER)
 }
 
-/// A server that repeats what it was told would put the password into our logs.
+/// Drops an answer that repeats the password, which would end up in our logs.
 fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
     let plain = password.expose();
     let secrets = [

@@ -1,10 +1,10 @@
 //! Runs another program once: no shell, a process group of its own, a limited time, an answer of
 //! limited size.
 //!
-//! Its input goes through standard input; nothing secret belongs into `argv` or `environment`, which
-//! other users can read. When the time is up the whole group is ended, with everything that it left
-//! in the background. Does not know what the output means, nor what in it is secret: callers redact
-//! it before they show it.
+//! Its input goes through standard input; nothing secret belongs into `argv` or `environment`,
+//! which other users can read. When the time is up the whole group is ended, with everything that
+//! it left in the background. Does not know what the output means, nor what in it is secret:
+//! callers redact it before they show it.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -113,8 +113,8 @@ pub fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// Path of the program that [`run`] would start: a path as it is, a name through `PATH`. `None`: there
-/// is no such program, or it may not be run.
+/// Path of the program that [`run`] would start: a path as it is, a name through `PATH`. `None`:
+/// there is no such program, or it may not be run.
 pub fn find(program: &str) -> Option<PathBuf> {
     let can_be_run = |path: &Path| {
         path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
@@ -282,9 +282,9 @@ impl Drop for Group {
     }
 }
 
-/// A short input is written into the pipe before the program starts, so that the program has all of it
-/// even if this process dies meanwhile: it could not tell an input that was cut short. An input that
-/// may not fit, which no token makes, is returned to be fed.
+/// A short input is written into the pipe before the program starts, so that the program has all of
+/// it even if this process dies meanwhile: it could not tell an input that was cut short. An input
+/// that may not fit, which no token makes, is returned to be fed.
 fn standard_input(input: Zeroizing<Vec<u8>>) -> io::Result<(Stdio, Option<Zeroizing<Vec<u8>>>)> {
     if input.len() > AT_ONCE {
         return Ok((Stdio::piped(), Some(input)));

@@ -1,8 +1,8 @@
 //! RingCX as the daemon sees it: its calls, RingEX's one, and what can come of them.
 //!
-//! Nothing here retries, waits or gives up; that is the driver's. What an answer means for the next
-//! step is in the variants of [`ApiError`]. The facts come from the public documentation of the
-//! RingCX voice API; where those are silent, every answer is survived.
+//! Nothing here retries, waits or gives up; that is the reconciler's task. What an answer means for
+//! the next step is in the variants of [`ApiError`]. The facts come from the public documentation
+//! of the RingCX voice API; where those are silent, every answer is survived.
 
 use std::future::Future;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub enum ApiError {
     Unreachable {
         /// Host and port.
         host: String,
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// The request was sent and no answer came. It may have been carried out.
@@ -81,7 +81,7 @@ pub enum ApiError {
     NoAnswer {
         /// Host and port.
         host: String,
-        /// In words.
+        /// Reason, without secrets.
         why: String,
     },
     /// 401 or 403, or RingEX's 400 that says so: log in again once, then treat as refused.
@@ -234,7 +234,7 @@ pub trait TokenApi: auth_config::AuthConfigs + 'static {
     fn delete(
         &self,
         auth: Auth<'_>,
-        victim: &Token,
+        token: &Token,
     ) -> impl Future<Output = Result<Deletion, ApiError>> + Send;
 
     /// `GET /voice/api/v1/admin/accounts`

@@ -1,9 +1,9 @@
 //! Sinks: the places that hold a token for those who use it.
 //!
-//! A sink does one thing at a time and once: no retries, no waiting, no memory. It does not know when
-//! generations are due or retired. A new kind is a file here with its [`Sink`] and [`SinkTarget`], its
-//! `mod` line, and its row in `sink_targets!`; its keys are a file of `rotator_core::config` and of
-//! the `policy` crate.
+//! A sink does one thing at a time and once: no retries, no waiting, no memory. It does not know
+//! when generations are due or retired. A new kind is a file here with its [`Sink`] and
+//! [`SinkTarget`], its `mod` line, and its row in `sink_targets!`; its keys are a file of
+//! `rotator_core::config` and of the `policy` crate.
 
 use std::collections::BTreeMap;
 use std::future::Future;

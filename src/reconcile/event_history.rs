@@ -1,10 +1,8 @@
-//! An account's stream as events: reading it, folding it into a state, and replacing its oldest part
-//! by a checkpoint when it is long.
+//! An account's stream as events: reading it, folding it into a state, and replacing its oldest
+//! part by a checkpoint when it is long.
 
 use chrono::{DateTime, Utc};
 
-use super::state::{Observer, Reconciler};
-use crate::ringcx::TokenApi;
 use rotator_core::account::AccountState;
 use rotator_core::event::Event;
 use rotator_core::journal::checkpoint::{self, StreamSize};
@@ -149,7 +147,10 @@ pub(super) fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
 
 /// Replaces the oldest part of an account's stream by a checkpoint, if the stream is long. Returns
 /// the size of what is left.
-async fn compact(journal: &impl Journal, account: &str) -> Result<StreamSize, HistoryError> {
+pub(super) async fn compact(
+    journal: &impl Journal,
+    account: &str,
+) -> Result<StreamSize, HistoryError> {
     let Stream { checkpoint, rows } = journal.load(account).await?;
     let (old, kept) = rows.split_at(checkpoint::cut(&rows));
     if let Some(last) = old.last().filter(|_| StreamSize::of(&rows).is_long()) {
@@ -160,22 +161,6 @@ async fn compact(journal: &impl Journal, account: &str) -> Result<StreamSize, Hi
         return Ok(StreamSize::of(kept));
     }
     Ok(StreamSize::of(&rows))
-}
-
-impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Keeps the stream within bounds. Nothing depends on it: a failure is tried again after the next
-    /// pass.
-    pub(super) async fn compact_if_long(&mut self) {
-        if self.journal.in_doubt || !self.journal.size.is_long() {
-            return;
-        }
-        match compact(&self.journal.store, self.name()).await {
-            Ok(size) => self.journal.size = size,
-            Err(error) => {
-                tracing::warn!(name: "history-not-compacted", account = self.name(), %error, "History not compacted, trying again")
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -96,8 +96,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if self.state.recent_logins(now) < self.server.session.logins_per_minute() {
             return Ok(());
         }
-        // The oldest login of the window is the first to leave it, which makes room for one more. The
-        // second is for clocks that are read a little too early.
+        // The oldest login of the window is the first to leave it, which makes room for one more.
+        // The second is for clocks that are read a little too early.
         let oldest = self.state.logins.front().copied().unwrap_or(now);
         Err(Interrupt::NotBefore(
             (oldest + LOGIN_WINDOW).max(now + TimeDelta::seconds(1)),

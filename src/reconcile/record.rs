@@ -1,4 +1,4 @@
-//! Appending events to the journal, and what follows from an append.
+//! Appending events to the journal, what follows from an append, and keeping the stream short.
 
 use super::event_history::{self, HistoryError, entry};
 use super::log;
@@ -93,6 +93,20 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .conditions(self.name(), conditions.clone())
                 .await;
             self.reported = Some(conditions);
+        }
+    }
+
+    /// Keeps the stream within bounds. Nothing depends on it: a failure is tried again after the
+    /// next pass.
+    pub(super) async fn compact_if_long(&mut self) {
+        if self.journal.in_doubt || !self.journal.size.is_long() {
+            return;
+        }
+        match event_history::compact(&self.journal.store, self.name()).await {
+            Ok(size) => self.journal.size = size,
+            Err(error) => {
+                tracing::warn!(name: "history-not-compacted", account = self.name(), %error, "History not compacted, trying again")
+            }
         }
     }
 }

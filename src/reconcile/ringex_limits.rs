@@ -1,8 +1,9 @@
-//! The RingEX apps that accounts log in through, and what they have in common: so many logins a
-//! minute.
+//! The RingEX apps that accounts log in through, each with its limit of logins per minute.
 //!
-//! One for the process. Accounts that come too soon queue, and each is told when its turn is;
-//! nobody waits here. Knows neither JWTs nor what the logins are for.
+//! One limiter for the process. Accounts that come too early are queued, and each gets the time of
+//! its turn; no call waits here. For example, with 5 logins per minute the sixth account of an app
+//! is told to come back when the first login is a minute old. Knows neither JWTs nor what the
+//! logins are for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -14,9 +15,9 @@ use rotator_core::account::{LOGIN_WINDOW, RingexUse};
 use rotator_core::config::{LoginPolicy, Policy};
 use rotator_core::journal::{ALERTS, Journal};
 
-/// Whoever does not come so long after its turn loses it.
+/// An account that has not come this long after its turn loses it.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
-/// A time that no clock shows yet, beyond this, is from before the clock was set back.
+/// A pause that ends later than this is from before the clock was set back.
 const LONGEST_QUIET: TimeDelta = TimeDelta::hours(25);
 
 /// All apps, by client id.
@@ -27,13 +28,13 @@ pub struct RingexRateLimiter(Mutex<BTreeMap<String, App>>);
 struct App {
     sent: Vec<DateTime<Utc>>,
     backoff_until: Option<DateTime<Utc>>,
-    /// Accounts and when their turn is, in the order in which they came.
+    /// Accounts with the time of their turn, in the order in which they came.
     queue: VecDeque<(String, DateTime<Utc>)>,
 }
 
 impl RingexRateLimiter {
-    /// What the journal says of earlier requests: of all accounts that it knows, since they share
-    /// the limits. One whose history cannot be read holds up no other; its own task says so.
+    /// Takes in earlier requests from the journal, of all accounts that it knows, since they share
+    /// the limits. An account whose history cannot be read is left out; its own task reports that.
     pub async fn of_journal(journal: &impl Journal, policy: &Policy) -> Self {
         let apps = Self::default();
         if !policy
@@ -48,7 +49,7 @@ impl RingexRateLimiter {
             .await
             .unwrap_or_default()
             .into_iter()
-            .filter(|it| it != ALERTS);
+            .filter(|stream| stream != ALERTS);
         for account in accounts {
             if let Ok(state) = load_state(journal, &account).await {
                 apps.remember(&state.ringex);
@@ -57,7 +58,7 @@ impl RingexRateLimiter {
         apps
     }
 
-    /// Takes in what an account's journal says of earlier requests.
+    /// Takes in an account's earlier requests, as its journal has them.
     pub fn remember(&self, ringex: &RingexUse) {
         let RingexUse {
             client_id,
@@ -70,7 +71,7 @@ impl RingexRateLimiter {
         });
     }
 
-    /// Counts a request of this account as sent now, or says when its turn is.
+    /// Counts a request of this account as sent now, or returns the time of its turn.
     pub fn claim(
         &self,
         client_id: &str,
@@ -81,7 +82,7 @@ impl RingexRateLimiter {
         self.with(client_id, |app| app.claim(account, per_minute.max(1), now))
     }
 
-    /// RingEX asks that the app be left alone.
+    /// RingEX asked for a pause of this app.
     pub fn back_off(&self, client_id: &str, until: DateTime<Utc>) {
         self.with(client_id, |app| {
             app.backoff_until = app.backoff_until.max(Some(until))
@@ -126,7 +127,8 @@ impl App {
             self.sent.push(now);
             return Ok(());
         }
-        // When each of the minute's places is free again, the free ones first.
+        // Each place of the minute becomes free when its last request is a minute old. The free
+        // ones come first, then the used ones from the oldest on, then the next round.
         let counted = &self.sent[self.sent.len().saturating_sub(per_minute)..];
         let index = place % per_minute;
         let first = index
@@ -137,7 +139,7 @@ impl App {
         let turn = first
             .checked_add_signed(LOGIN_WINDOW * rounds)
             .unwrap_or(DateTime::<Utc>::MAX_UTC);
-        // The second is for clocks that are read a little too soon.
+        // The second is for clocks that are read a little too early.
         let turn = turn
             .max(now + TimeDelta::seconds(1))
             .max(self.backoff_until.unwrap_or(now));
@@ -157,10 +159,10 @@ mod tests {
     /// Every account comes when its turn is, until all have had one. When each request was sent.
     fn sent_by(accounts: usize, apps: &RingexRateLimiter, from: i64) -> Vec<i64> {
         let mut coming: Vec<(DateTime<Utc>, usize)> =
-            (0..accounts).map(|it| (at(from), it)).collect();
+            (0..accounts).map(|account| (at(from), account)).collect();
         let mut sent = Vec::new();
         while let Some(next) = coming.iter().copied().min() {
-            coming.retain(|it| *it != next);
+            coming.retain(|other| *other != next);
             match apps.claim("app", &format!("account-{}", next.1), 5, next.0) {
                 Ok(()) => sent.push((next.0 - at(0)).num_seconds()),
                 Err(turn) => {
@@ -177,7 +179,7 @@ mod tests {
         for from in sent {
             let within = sent
                 .iter()
-                .filter(|it| (*from..from + 60).contains(*it))
+                .filter(|second| (*from..from + 60).contains(*second))
                 .count();
             assert!(within <= 5, "{within} from second {from} on: {sent:?}");
         }
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn another_app_has_a_limit_of_its_own() {
         let apps = RingexRateLimiter::default();
-        assert!((0..5).all(|it| apps.claim("one", &format!("a{it}"), 5, at(0)).is_ok()));
+        assert!((0..5).all(|account| apps.claim("one", &format!("a{account}"), 5, at(0)).is_ok()));
         assert_eq!(apps.claim("one", "late", 5, at(0)), Err(at(61)));
         assert_eq!(apps.claim("other", "late", 5, at(0)), Ok(()));
     }
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn who_comes_first_goes_first_and_who_never_comes_holds_up_nobody() {
         let apps = RingexRateLimiter::default();
-        assert!((0..5).all(|it| apps.claim("app", &format!("a{it}"), 5, at(0)).is_ok()));
+        assert!((0..5).all(|account| apps.claim("app", &format!("a{account}"), 5, at(0)).is_ok()));
         for name in ["b", "c", "d", "e", "f"] {
             assert_eq!(apps.claim("app", name, 5, at(10)), Err(at(61)), "{name}");
         }
@@ -248,8 +250,8 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_holds_up_nobody_for_long() {
         let apps = RingexRateLimiter::default();
-        assert!((0..5).all(|it| {
-            apps.claim("app", &format!("a{it}"), 5, at(10_000_000))
+        assert!((0..5).all(|account| {
+            apps.claim("app", &format!("a{account}"), 5, at(10_000_000))
                 .is_ok()
         }));
         apps.back_off("app", at(10_000_060));

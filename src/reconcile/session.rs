@@ -1,7 +1,7 @@
 //! The login of one account: access token, limits, and the texts of the tokens in use.
 //!
-//! Everything here is in memory only. After a restart a token's text is had again from a sink that
-//! holds it, or by logging in and listing.
+//! Everything here is in memory only. After a restart a token's text is read from a sink that holds
+//! it, or from the list of a login.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rotator_core::secret::{Fingerprint, Secret, SecretTag, Token};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An access token is renewed this much before its end, or a tenth of its life if that is shorter.
+/// An access token is renewed this long before its end, or a tenth of its life if that is shorter.
 const AHEAD: Duration = Duration::from_secs(30);
 
 /// What a login gave.
@@ -67,7 +67,7 @@ pub struct LoginSession {
 }
 
 impl LoginSession {
-    /// Not logged in.
+    /// A session that has not logged in.
     pub fn new(policy: &RingcxPolicy) -> Self {
         let mut session = Self {
             ringex: None,
@@ -88,7 +88,7 @@ impl LoginSession {
         self.logins_per_minute = policy.logins_per_minute.max(1) as usize;
     }
 
-    /// How many logins a minute may be sent.
+    /// Logins that may be sent per minute.
     pub fn logins_per_minute(&self) -> usize {
         self.logins_per_minute
     }
@@ -106,12 +106,12 @@ impl LoginSession {
         self.access = Some(access);
     }
 
-    /// Gives up the access token; its refresh token, which is good for one use, is handed out.
+    /// Gives up the access token. Returns its refresh token, which works once.
     pub fn drop_access(&mut self) -> Option<Secret> {
         self.access.take().and_then(|access| access.refresh)
     }
 
-    /// Uses the access token no more; its refresh token stays for the next renewal.
+    /// Treats the access token as ended; its refresh token stays for the next renewal.
     pub fn end_access(&mut self) {
         if let Some(access) = &mut self.access {
             access.good_until = monotonic();
@@ -169,12 +169,12 @@ impl LoginSession {
         self.texts.keys().copied()
     }
 
-    /// Every secret of this login that is at hand, to be blotted out of what others say.
+    /// Every secret of this login that is at hand, to be redacted from texts of others.
     pub fn known_texts(&self) -> impl Iterator<Item = &str> {
         let access = self
             .access
             .iter()
-            .flat_map(|it| [Some(&it.bearer), it.refresh.as_ref()])
+            .flat_map(|access| [Some(&access.bearer), access.refresh.as_ref()])
             .flatten();
         let ringex = self.ringex.iter().map(|kept| &kept.access.bearer);
         self.texts
@@ -189,7 +189,7 @@ impl LoginSession {
             .retain(|fingerprint, _| wanted.contains(fingerprint));
     }
 
-    /// How long to wait until the next request may be sent, and counts it as sent then.
+    /// Returns the wait until the next request may be sent, and counts it as sent then.
     pub fn claim_request(&mut self) -> Duration {
         let now = monotonic();
         while self.requests.front().is_some_and(|at| *at + MINUTE <= now) {

@@ -1,9 +1,11 @@
-//! What the accounts of one process tell each other: which token of each is to be used, and which
+//! What the accounts of one process exchange: the token of each that is to be used, and which
 //! tokens of others their templates hold.
 //!
-//! Everything here is in memory. After a start nothing is known of what a template holds until its
-//! owner has looked, and whoever would delete a token waits for that. What this does not know: when
-//! a token is due, and what is done about anything; whom it concerns is woken.
+//! Everything here is in memory. After a start it is unknown what a template holds until its owner
+//! has looked, and no token that it may hold is deleted before that. For example, when `crm` gets a
+//! new token, `ivr`, whose template names `crm`, is woken and delivers; then `crm` is woken,
+//! because its old token may now be deleted. What this does not know: when a token is due, and what
+//! an account does once it is woken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,7 +16,7 @@ use rotator_core::event::PeerToken;
 use rotator_core::secret::Fingerprint;
 use rotator_core::template::RenderedToken;
 
-/// The board on which accounts tell each other.
+/// Where accounts publish what concerns others. Clones share it.
 #[derive(Clone, Default)]
 pub struct TokenExchange(Arc<ExchangeShared>);
 
@@ -33,20 +35,26 @@ struct ExchangeState {
 
 #[derive(Default)]
 struct PeerAccount {
-    /// Somebody works on it.
+    /// It is worked on: its wake-ups are awaited.
     is_here: bool,
     /// The token that others are to use, and its text where that is at hand.
     token: Option<(PeerToken, Option<RenderedToken>)>,
-    /// Somebody needs its token's text.
+    /// Another account needs its token's text.
     is_wanted: bool,
     wakeup: Arc<Notify>,
-    /// It was rung for and has not begun a pass since.
+    /// It was woken and has not begun a pass since.
     is_woken: bool,
     is_passing: bool,
 }
 
+impl PeerAccount {
+    fn text(&self) -> Option<&RenderedToken> {
+        self.token.as_ref()?.1.as_ref()
+    }
+}
+
 impl TokenExchange {
-    /// An account is worked on from here on. Answers the bell that wakes it.
+    /// An account is worked on from here on. Returns what wakes it.
     pub fn join(&self, account: &str) -> Arc<Notify> {
         let mut state = self.lock();
         let joined = state.accounts.entry(account.to_owned()).or_default();
@@ -82,7 +90,7 @@ impl TokenExchange {
     pub async fn at_rest(&self) {
         let mut changes = self.0.changed.subscribe();
         loop {
-            let busy = |it: &PeerAccount| it.is_here && (it.is_woken || it.is_passing);
+            let busy = |peer: &PeerAccount| peer.is_here && (peer.is_woken || peer.is_passing);
             if !self.lock().accounts.values().any(busy) {
                 return;
             }
@@ -91,7 +99,8 @@ impl TokenExchange {
         }
     }
 
-    /// Tells which token of this account others are to use; `readers` are those who do.
+    /// Publishes which token of this account others are to use. `readers` are the accounts that use
+    /// it; they are woken if it is another one, or if its text is at hand now.
     pub(super) fn publish<'a>(
         &self,
         account: &str,
@@ -100,14 +109,14 @@ impl TokenExchange {
     ) {
         let mut state = self.lock();
         let own = state.accounts.entry(account.to_owned()).or_default();
-        let told = |token: &Option<(PeerToken, Option<RenderedToken>)>| {
+        let published = |token: &Option<(PeerToken, Option<RenderedToken>)>| {
             token.as_ref().map(|(token, text)| (*token, text.is_some()))
         };
-        let is_news = told(&own.token) != told(&token);
+        let is_news = published(&own.token) != published(&token);
         own.is_wanted &= token.as_ref().is_none_or(|(_, text)| text.is_none());
         own.token = token;
         if is_news {
-            readers.for_each(|reader| state.ring(reader));
+            readers.for_each(|reader| state.wake(reader));
         }
     }
 
@@ -116,7 +125,7 @@ impl TokenExchange {
         let state = self.lock();
         let tokens = state.accounts.iter();
         tokens
-            .filter_map(|(name, it)| Some((name.clone(), it.token.as_ref()?.0)))
+            .filter_map(|(name, peer)| Some((name.clone(), peer.token.as_ref()?.0)))
             .collect()
     }
 
@@ -126,7 +135,7 @@ impl TokenExchange {
         let at_hand = state
             .accounts
             .iter()
-            .filter(|(_, it)| it.token.as_ref().is_some_and(|it| it.1.is_some()));
+            .filter(|(_, peer)| peer.text().is_some());
         at_hand.map(|(name, _)| name.clone()).collect()
     }
 
@@ -134,23 +143,23 @@ impl TokenExchange {
     pub(super) fn want(&self, account: &str) {
         let mut state = self.lock();
         let wanted = state.accounts.entry(account.to_owned()).or_default();
-        if !wanted.is_wanted && wanted.token.as_ref().is_none_or(|(_, text)| text.is_none()) {
+        if !wanted.is_wanted && wanted.text().is_none() {
             wanted.is_wanted = true;
-            state.ring(account);
+            state.wake(account);
         }
     }
 
-    /// Whether anyone waits for this account's token.
+    /// Whether another account waits for this account's token.
     pub(super) fn is_wanted(&self, account: &str) -> bool {
         self.lock()
             .accounts
             .get(account)
-            .is_some_and(|it| it.is_wanted)
+            .is_some_and(|peer| peer.is_wanted)
     }
 
-    /// Takes the tokens that are about to be written into a template. From here on what it holds is
-    /// unknown, until its owner has looked: so nobody takes a token for unused that is on its way
-    /// there.
+    /// Takes the tokens that are about to be written into a template. From here on it is unknown
+    /// what the template holds, until its owner has looked: a token on its way there must not count
+    /// as unused.
     pub(super) fn take_for(
         &self,
         owner: &str,
@@ -159,14 +168,15 @@ impl TokenExchange {
     ) -> BTreeMap<String, RenderedToken> {
         let mut state = self.lock();
         state.held.remove(&(owner.to_owned(), sink.to_owned()));
-        let text = |name: &String| state.accounts.get(name)?.token.as_ref()?.1.clone();
+        let text = |name: &String| state.accounts.get(name)?.text().cloned();
         accounts
             .iter()
             .filter_map(|name| Some((name.clone(), text(name)?)))
             .collect()
     }
 
-    /// Tells what the templates of an account were just seen to hold; `None` where that is unknown.
+    /// Publishes what the templates of an account were just seen to hold; `None` where that is
+    /// unknown. Accounts whose tokens came or went are woken.
     pub(super) fn saw(
         &self,
         owner: &str,
@@ -186,12 +196,12 @@ impl TokenExchange {
                     .flat_map(BTreeMap::keys)
                     .cloned()
                     .collect();
-                concerned.iter().for_each(|account| state.ring(account));
+                concerned.iter().for_each(|account| state.wake(account));
             }
         }
     }
 
-    /// What a template of another account holds of this one's tokens. `None`: it is unknown.
+    /// Which tokens of this account a template of another account holds. `None`: unknown.
     pub(super) fn held_by(
         &self,
         owner: &str,
@@ -215,10 +225,10 @@ impl TokenExchange {
 }
 
 impl ExchangeState {
-    fn ring(&mut self, account: &str) {
-        if let Some(it) = self.accounts.get_mut(account).filter(|it| it.is_here) {
-            it.is_woken = true;
-            it.wakeup.notify_one();
+    fn wake(&mut self, account: &str) {
+        if let Some(peer) = self.accounts.get_mut(account).filter(|peer| peer.is_here) {
+            peer.is_woken = true;
+            peer.wakeup.notify_one();
         }
     }
 }

@@ -275,16 +275,16 @@ impl TokenApi for HttpApi {
         })
     }
 
-    async fn delete(&self, auth: Auth<'_>, victim: &Token) -> Result<Deletion, ApiError> {
+    async fn delete(&self, auth: Auth<'_>, target: &Token) -> Result<Deletion, ApiError> {
         let [voice, api, version, admin, token] = TOKEN;
-        let segments = [voice, api, version, admin, token, victim.expose()];
+        let segments = [voice, api, version, admin, token, target.expose()];
         let request = self.request_as(auth, Method::DELETE, &segments)?;
         match self
             .send(
                 "delete",
                 request,
                 MAX_BODY,
-                &[exposed(auth), victim.expose()],
+                &[exposed(auth), target.expose()],
             )
             .await
         {

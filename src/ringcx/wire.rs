@@ -127,7 +127,7 @@ pub fn ringex_user(jwt: &str) -> String {
     const LONGEST: usize = 64;
     match jwt::subject(jwt)
         .map(|subject| redact::plain(&subject, LONGEST))
-        .filter(|it| !it.is_empty())
+        .filter(|text| !text.is_empty())
     {
         Some(subject) => format!("RingEX user {subject}"),
         None => format!("RingEX JWT {}", Fingerprint::of(jwt.as_bytes()).short()),

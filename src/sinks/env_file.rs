@@ -1,8 +1,8 @@
 //! One key of a file of assignments, as systemd's `EnvironmentFile=` and a shell's `.` read it.
 //!
 //! Knows how the file is read, edited and written back without losing what others change in it;
-//! what an assignment is, [`text`] knows. If another program edits the file at the same time, this is
-//! noticed and our edit is given up; only the instant of the rename itself is not covered.
+//! what an assignment is, [`text`] knows. If another program edits the file at the same time, this
+//! is noticed and our edit is given up; only the instant of the rename itself is not covered.
 
 use std::path::PathBuf;
 use std::sync::Arc;

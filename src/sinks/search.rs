@@ -1,6 +1,6 @@
-//! Looks through a file that is no sink for tokens. It is only read.
+//! Searches a file that is not a sink for tokens. It is only read.
 //!
-//! What this does not know: why they are looked for, and what the file is for.
+//! What this does not know: why they are searched for, and what the file is for.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::atomic_file::{self, FileRead};
 use rotator_core::secret::Fingerprint;
 use rotator_core::secret::find::Wanted;
 
-/// No configuration is larger; what is larger is not looked through.
+/// A larger file is not searched; no configuration is as large. In bytes.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// Why a file could not be looked through. What it holds is then not known.
@@ -22,19 +22,18 @@ pub enum SearchError {
     /// It is too large.
     #[error("{path}: is larger than 4 MiB, so it is not looked through", path = path.display())]
     TooLarge {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// Its directory is not to be seen: a unit of systemd may be kept from seeing it.
+    /// Its directory is not visible: systemd may hide it from the service.
     #[error("{path}: its directory cannot be seen", path = path.display())]
     NoDirectory {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
 }
 
-/// Which of the wanted tokens are in this file; none, where there is no such file in its directory.
-/// Blocks.
+/// Which of the wanted tokens are in this file; none if its directory has no such file. Blocks.
 pub fn search(path: &Path, wanted: &Wanted) -> Result<BTreeSet<Fingerprint>, SearchError> {
     match atomic_file::read(path, LARGEST)? {
         FileRead::File(found) => Ok(wanted.in_bytes(&found.bytes)),

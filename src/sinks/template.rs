@@ -1,10 +1,10 @@
 //! A file of the operator's own shape, with tokens in it: this account's, and those of others that
 //! it names.
 //!
-//! Always rendered whole and written like any file ([`super::atomic_file`]). The token cannot be read
-//! out of it, so its content is known by its bytes: as long as they are those of the last rendering,
-//! it holds the tokens of that one. What this does not know: which tokens are newer; it writes those
-//! that it is given.
+//! Always rendered whole and written like any file ([`super::atomic_file`]). The token cannot be
+//! read out of it, so its content is known by its bytes: as long as they are those of the last
+//! rendering, it holds the tokens of that one. What this does not know: which tokens are newer; it
+//! writes those that it is given.
 
 use std::sync::Arc;
 

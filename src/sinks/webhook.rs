@@ -1,7 +1,7 @@
 //! A token as a signed HTTP request, by the Standard Webhooks rules.
 //!
-//! One request for each delivery: no retries, no redirects. The token is in the body only. What this
-//! does not know: whether the receiver kept what it answered 2xx to, unless `receipt =
+//! One request for each delivery: no retries, no redirects. The token is in the body only. What
+//! this does not know: whether the receiver kept what it answered 2xx to, unless `receipt =
 //! "fingerprint"` makes it prove that.
 
 use std::sync::Arc;

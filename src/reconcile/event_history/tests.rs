@@ -115,7 +115,10 @@ async fn a_checkpoint_of_a_newer_form_is_refused_and_left_as_it_is() {
     // The trail can still be read, and is what it was.
     let trail = history(&journal, "a").await.unwrap();
     assert_eq!(
-        (trail.compacted.map(|it| it.rows), trail.events.len()),
+        (
+            trail.compacted.map(|compacted| compacted.rows),
+            trail.events.len()
+        ),
         (Some(2), 1)
     );
     assert_eq!(
@@ -124,7 +127,7 @@ async fn a_checkpoint_of_a_newer_form_is_refused_and_left_as_it_is() {
             .await
             .unwrap()
             .checkpoint
-            .map(|it| it.body),
+            .map(|checkpoint| checkpoint.body),
         Some(newer.to_owned())
     );
 }

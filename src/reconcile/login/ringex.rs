@@ -1,7 +1,7 @@
 //! The login by RingEX: a JWT becomes a RingEX access token, and that a login to RingCX.
 //!
-//! The first is kept for as long as it lives: each further login takes one call. Two hosts can
-//! refuse, for different reasons, and each failure says which of them did and what can be done.
+//! The first is kept for as long as it lives, so that each further login takes one call. Two hosts
+//! can refuse, for different reasons, and each failure says which of them did and what to do.
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,10 +18,10 @@ use rotator_core::plan::backoff::{FailureReport, failed};
 use rotator_core::secret::{Secret, SecretTag};
 use rotator_core::time::after;
 
-/// How long an app is left alone that was told so without a time: documented limits are per minute.
+/// The pause of an app after a 429 without `Retry-After`: RingEX's limits are per minute.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Which of the two refused or failed.
+/// Which of the two hosts refused or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedBy {
     /// RingEX: it is about the app or the JWT.
@@ -39,7 +39,7 @@ struct RingexSecrets {
 /// Whether the login goes on.
 enum Turn<T> {
     With(T),
-    /// What is to be known of it is recorded.
+    /// It ends here, and why is recorded.
     Over,
 }
 
@@ -64,7 +64,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.progress();
             match answer {
                 Ok(login) => return self.logged_in(login).await,
-                // It may have been revoked before its time. Another one shows whether it is that.
+                // A kept access may have been revoked early. A new one shows whether that was it.
                 Err(error) if error.is_denied() && reused => self.server.session.drop_ringex(),
                 Err(error) => {
                     self.back_off(&error);
@@ -74,7 +74,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
     }
 
-    /// Asks RingEX for an access token, within what the app may ask for.
+    /// Asks RingEX for an access token, within the limits of the app.
     async fn ringex_access(
         &mut self,
         login: &RingExLogin,
@@ -127,8 +127,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
     }
 
-    /// An app that asks too often is left alone by all its accounts: a request meanwhile would
-    /// prolong it.
+    /// Pauses the app for all its accounts if it asked too often: a request during the penalty
+    /// would prolong it.
     async fn spare_app(&mut self, login: &RingExLogin, error: &ApiError) -> Result<(), Interrupt> {
         let ApiError::Busy {
             status,
@@ -151,7 +151,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .await?)
     }
 
-    /// Records that one of the hosts did not let us in. Always `false`.
+    /// Records that one of the hosts refused the login. Always `false`.
     async fn refused_by(
         &mut self,
         host: RefusedBy,
@@ -165,10 +165,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             IncidentKind::LoginFailed
         };
         let text = explain(host, &self.config.ringcx, error);
-        let mut trouble = FailureReport::new(BackoffKey::Login, incident, text);
-        trouble.retry_after = error.retry_after();
+        let mut report = FailureReport::new(BackoffKey::Login, incident, text);
+        report.retry_after = error.retry_after();
         if rejected {
-            trouble.rejected = match self.server.session.tag() {
+            report.rejected = match self.server.session.tag() {
                 Some(tag) => Some(tag),
                 None => self.tag_secrets_of(login).await,
             };
@@ -176,15 +176,16 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let held = failed(
             &self.state,
             &self.config.account.retry,
-            trouble,
+            report,
             self.clock.now(),
         );
         self.record(vec![held]).await?;
         Ok(false)
     }
 
-    /// Before the first login it is not known whose tokens they are: the JWT tells. What another
-    /// user had stays another's. Whether it was another user.
+    /// Takes the RingCX user from the JWT, as only a login would show it otherwise. If it is
+    /// another user than before, a new line of generations starts, because the old tokens are not
+    /// that user's. Whether it is another user.
     async fn note_user(&mut self, jwt: &Secret) -> Result<bool, Interrupt> {
         let user = ringex_user(jwt);
         let line = self.state.lines.last();
@@ -202,8 +203,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(true)
     }
 
-    /// Where the policy logs in by RingEX and the journal knows another way, or none: whom does the
-    /// JWT name? One that cannot be read is trouble only for a login.
+    /// Notes the user of the JWT, where the policy logs in by RingEX and the journal knows another
+    /// login or none. A JWT that cannot be read is a failure only for a login.
     pub(in crate::reconcile) async fn note_first_user(&mut self) -> Result<(), Interrupt> {
         let LoginPolicy::RingEx(login) = &self.config.account.login else {
             return Ok(());
@@ -225,7 +226,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Some(self.tag_of_ringex(login, &secrets))
     }
 
-    /// Over both: either may be the one that was wrong.
+    /// Covers both secrets: either may be the wrong one.
     fn tag_of_ringex(&self, login: &RingExLogin, secrets: &RingexSecrets) -> SecretTag {
         let salt = format!("{} {}", self.name(), login.client_id);
         let both = format!(
@@ -237,7 +238,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     }
 }
 
-/// Both side by side: each may be a command.
+/// Reads both at once: each may be a command that takes a while.
 async fn read(login: &RingExLogin) -> Result<RingexSecrets, String> {
     let (client_secret, jwt) = futures_util::future::join(
         secret_source::read_async(&login.client_secret),
@@ -251,7 +252,7 @@ async fn read(login: &RingExLogin) -> Result<RingexSecrets, String> {
     })
 }
 
-/// A failure in words: which host, what it said, and what can be done about it.
+/// A failure as a message: which host, its answer, and what to do.
 pub fn explain(host: RefusedBy, ringcx: &RingcxPolicy, error: &ApiError) -> String {
     let (name, url) = match host {
         RefusedBy::RingEx => ("RingEX", &ringcx.ringex_url),
@@ -264,7 +265,7 @@ pub fn explain(host: RefusedBy, ringcx: &RingcxPolicy, error: &ApiError) -> Stri
     )
 }
 
-/// What can be done about it, as far as the answer tells.
+/// What to do about it, as far as the answer shows.
 fn advice(host: RefusedBy, error: &ApiError) -> &'static str {
     match (host, error) {
         (RefusedBy::RingEx, ApiError::Denied { said, .. }) => match said.split(':').next() {

@@ -110,8 +110,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }))
     }
 
-    /// Records a list that failed. A refused token is evidence about the token; everything else is a
-    /// failure of the server.
+    /// Records a list that failed. A refused token is evidence about the token; everything else is
+    /// a failure of the server.
     pub(in crate::reconcile) async fn list_failed(
         &mut self,
         by: ListedBy,

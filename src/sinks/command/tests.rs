@@ -107,7 +107,7 @@ async fn a_program_gets_the_webhooks_json_and_its_end_is_the_receipt() {
 
 #[tokio::test]
 async fn a_program_that_wants_the_token_alone_gets_its_bytes_and_nothing_else() {
-    let bench = Bench::new("cat > got").with(|it| it.stdin = CommandInput::Token);
+    let bench = Bench::new("cat > got").with(|policy| policy.stdin = CommandInput::Token);
     assert_eq!(bench.deliver().await.unwrap(), DeliveryReceipt::default());
     assert_eq!(bench.read("got"), TOKEN);
 }
@@ -129,7 +129,7 @@ async fn a_program_that_fails_may_have_taken_it_all_the_same() {
 #[tokio::test]
 async fn a_program_that_takes_too_long_is_ended_and_may_have_taken_it() {
     let bench = Bench::new("cat > /dev/null; echo begun >&2; sleep 60")
-        .with(|it| it.timeout = Duration::from_millis(300));
+        .with(|policy| policy.timeout = Duration::from_millis(300));
     let (error, outcome, note) = Bench::refused(bench.deliver().await);
     assert!(
         error.contains("took longer than 300ms and was ended"),
@@ -143,7 +143,7 @@ async fn a_program_that_takes_too_long_is_ended_and_may_have_taken_it() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_was_given_nothing() {
-    let bench = Bench::new("").with(|it| it.argv[0].push_str("-not"));
+    let bench = Bench::new("").with(|policy| policy.argv[0].push_str("-not"));
     let (error, outcome, _) = Bench::refused(bench.deliver().await);
     assert!(error.contains("cannot run"), "{error}");
     assert_eq!(outcome, Outcome::NotDone);
@@ -174,7 +174,7 @@ async fn a_fingerprint_asked_for_is_read_from_what_it_prints() {
     ] {
         let bench = Bench::new(&format!("cat > /dev/null; echo '{printed}'"));
         let outcome = bench
-            .with(|it| it.receipt = Receipt::Fingerprint)
+            .with(|policy| policy.receipt = Receipt::Fingerprint)
             .deliver()
             .await;
         match why {
@@ -194,8 +194,8 @@ async fn what_it_prints_is_kept_without_secrets_and_short() {
                  printf '%s' \"$t\" | od -An -v -tx1 | tr -d ' \\n'; echo \" $KEY\" >&2; echo \"$t\" >&2; \
                  head -c 100000 /dev/zero | tr '\\0' x";
     for end in ["exit 0", "exit 1"] {
-        let bench =
-            Bench::new(&format!("{spell}; {end}")).with(|it| it.stdin = CommandInput::Token);
+        let bench = Bench::new(&format!("{spell}; {end}"))
+            .with(|policy| policy.stdin = CommandInput::Token);
         let (told, note) = match bench.deliver().await {
             Ok(taken) => (String::new(), taken.note.unwrap()),
             Err(error) => (error.to_string(), error.note().unwrap()),
@@ -246,7 +246,7 @@ async fn before_a_mint_it_is_seen_whether_the_program_can_be_run() {
         directory,
     ] {
         let sink = Bench::new("")
-            .with(|it| it.argv[0].clone_from(&unfit))
+            .with(|policy| policy.argv[0].clone_from(&unfit))
             .sink();
         let error = sink
             .preflight(SinkContext::default())

@@ -2,8 +2,8 @@
 //!
 //! Synchronous, and owned by one thread. `rows` holds what was written; `heads` the last `seq` of
 //! each stream and the hash of that row, so that a changed or cut-off last row is found too;
-//! `checkpoints` what replaces the oldest rows, with the hash that the next row follows and a hash of
-//! its own. What it cannot find: a whole journal put back from an older copy, a stream of which
+//! `checkpoints` what replaces the oldest rows, with the hash that the next row follows and a hash
+//! of its own. What it cannot find: a whole journal put back from an older copy, a stream of which
 //! nothing is left, or one rewritten together with its hashes.
 
 use std::fs::{File, OpenOptions};
@@ -162,8 +162,8 @@ impl Store {
         Ok(Self { connection })
     }
 
-    /// Commits all of these together. One that expects another row than the last is refused alone; an
-    /// error of the database refuses all of them, and nothing is kept.
+    /// Commits all of these together. One that expects another row than the last is refused alone;
+    /// an error of the database refuses all of them, and nothing is kept.
     pub(super) fn append(&mut self, appends: Vec<Append>) -> Vec<Result<u64, JournalError>> {
         if appends.is_empty() {
             return Vec::new();
@@ -189,8 +189,9 @@ impl Store {
             results.push(insert(&transaction, append)?);
         }
         // Past this point a failing disk may keep what it could not confirm: SQLite reports the
-        // error and forgets the rows, but a power cut before the next commit can bring them back. They
-        // are then read as done, which the next start handles like an intent without an outcome.
+        // error and forgets the rows, but a power cut before the next commit can bring them back.
+        // They are then read as done, which the next start handles like an intent without an
+        // outcome.
         failpoint::around("commit", || transaction.commit())?;
         Ok(results)
     }
@@ -234,8 +235,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         let (mut since, mut last) = (None, None);
-        // The whole stream is checked first: rows that were changed by hand must be found, not thrown
-        // away.
+        // The whole stream is checked first: rows that were changed by hand must be found, not
+        // thrown away.
         walk(&transaction, stream, |found, hash| match found {
             StreamItem::Checkpoint(checkpoint) => since = Some(checkpoint.since),
             StreamItem::Row(row) => {
