@@ -162,7 +162,7 @@ pub struct AmbiguousMint {
 pub struct SinkRecord {
     /// The `type` of the policy, such as `file`.
     pub sink_type: String,
-    /// Where it is: a path, a path and a key, a host. [`SinkRecord::file_location`] reads it.
+    /// Where it is: a path, a path and a key, a host.
     pub target: String,
     /// Since when it has been managed.
     pub bound_at: DateTime<Utc>,
