@@ -122,7 +122,7 @@ pub enum Look {
 /// One line of what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedStep {
-    /// What is done.
+    /// The kind of step, as `plan --json` names it.
     pub action: Action,
     /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
@@ -170,7 +170,7 @@ impl Action {
 /// One line of what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// The event that it takes.
+    /// The event or time that is waited for.
     pub what: WaitingFor,
     /// Until when; `None`: until something happens.
     pub until: Option<DateTime<Utc>>,

@@ -17,6 +17,7 @@ impl AccountState {
     /// Folds one event in.
     pub fn apply(&mut self, seq: u64, at: DateTime<Utc>, event: &Event) {
         self.seq = seq;
+        // No `_` arm: a new event must join one of these groups before it compiles.
         match event {
             crate::account_events!() => self.apply_account(at, event),
             crate::backoff_events!() => self.apply_backoff(at, event),

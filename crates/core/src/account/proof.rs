@@ -67,6 +67,8 @@ impl Proved {
         let verified = state.pending().and_then(Verified::of)?;
         let proved_in = |sink: &SinkPolicy| {
             state.sinks.get(&sink.name).is_some_and(|record| {
+                // After a reload the policy may name another target, and the record is still the
+                // old one's.
                 record.target == sink.kind.target()
                     && record.drifted.is_none()
                     && record
@@ -74,6 +76,7 @@ impl Proved {
                         .is_some_and(|(generation, _)| generation == verified.generation())
             })
         };
+        // An optional sink that fails must not keep the others on an old token.
         sinks
             .iter()
             .filter(|sink| sink.required)

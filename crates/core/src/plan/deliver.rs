@@ -11,7 +11,7 @@ use crate::event::{BackoffKey, Event, GenerationNo};
 
 /// What a sink needs to hold a token for sure.
 enum Need {
-    /// It is proved.
+    /// The sink was seen to hold the token, and that token to work.
     Nothing,
     /// It holds it, but that was not proved.
     Proof,
