@@ -162,7 +162,7 @@ impl AccountState {
         })
     }
 
-    /// How many tokens of ours are alive. A mint whose token may be among foreign ones counts as one.
+    /// How many tokens of ours are alive. A mint whose token may be among foreign ones counts too.
     pub fn live_count(&self) -> usize {
         let alive = self
             .own()

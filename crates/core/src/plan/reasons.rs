@@ -274,7 +274,7 @@ pub enum Blocked {
     },
     /// A file that is looked through for it holds it.
     InFile {
-        /// Path of the file, as the operator gave it.
+        /// Path of the file, as recorded at the adoption.
         path: String,
     },
     /// A file that is looked through for it could not be read.

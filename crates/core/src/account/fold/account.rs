@@ -28,7 +28,7 @@ impl AccountState {
                 self.logins.push_back(at);
             }
             Event::PasswordReset { required } => {
-                // The first time stays: RingCX repeats the demand with each login.
+                // Demanded twice in a row, it counts from the first time.
                 self.password_reset_since =
                     required.then(|| self.password_reset_since.unwrap_or(at));
             }
