@@ -1,5 +1,6 @@
 //! How each event changes the state: one function for each subject, one arm for each event. No
-//! decisions are made here.
+//! decisions are made here: for example, `promoted` sets the time of the promotion and ends an
+//! operator's request for a rotation.
 
 use chrono::{DateTime, Utc};
 

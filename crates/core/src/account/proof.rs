@@ -1,7 +1,8 @@
 //! The order of a token's life, expressed in types.
 //!
 //! `Minted → Verified → Proved`: each can only be had from a state that shows it, so a step that
-//! takes one by value cannot be performed too early. The fields are private to this file.
+//! takes one by value cannot be performed too early. The fields are private to this file. For
+//! example, to deliver takes a [`Verified`], so a token that was not tried reaches no sink.
 
 use super::{AccountState, Generation, Stage};
 use crate::config::SinkPolicy;

@@ -1,7 +1,7 @@
 //! When a stream is too long, where it is cut, and the form of what stands in for its oldest part.
 //!
 //! Knows lengths and forms, not what is in them: the writer of a stream says what its rows come
-//! to.
+//! to. For example, of 2,001 short rows the oldest 1,001 give way to a checkpoint.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

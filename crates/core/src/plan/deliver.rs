@@ -1,4 +1,7 @@
 //! From a minted token to a current one, and sinks that lost theirs.
+//!
+//! For example, an env-file whose token was removed by hand gets the current one again, without a
+//! mint.
 
 use chrono::{DateTime, Utc};
 

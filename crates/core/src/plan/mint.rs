@@ -1,4 +1,7 @@
 //! When a token is minted, and what became of a mint whose answer is missing.
+//!
+//! For example, the connection broke during a mint: a login's list then has exactly one token that
+//! was not there before, and that one is recorded as minted.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,7 @@
 //! What a list of the server's tokens shows: the clock, tokens that are gone or back, tokens that
 //! are unknown, and lost ones.
+//!
+//! For example, an old token for which a delete was sent and which the list lacks is retired.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,6 @@
 //! What the sinks and their consumers show: bindings, drift, acknowledgements, adopted tokens.
+//!
+//! For example, a sink that the policy has and the journal has not is bound first.
 
 use std::collections::BTreeSet;
 
