@@ -133,8 +133,8 @@ pub enum JournalError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is not a database, or a damaged one: stop; restore the state directory. It was left as
-    /// it is.
+    /// The file is not a database, or a damaged one: stop; restore the state directory. It was left
+    /// as it is.
     #[error("{path} cannot be read as a journal: {source}", path = path.display())]
     Unreadable {
         /// Path of the database.
