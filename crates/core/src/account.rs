@@ -33,6 +33,7 @@ pub use records::{
 };
 
 /// How many retired or lost generations are remembered, to know their tokens again.
+// Bounded, as each of them is in every checkpoint.
 const RETIRED_KEPT: usize = 64;
 
 /// How long a login counts towards a limit of logins a minute. The server counts from when the
@@ -40,12 +41,14 @@ const RETIRED_KEPT: usize = 64;
 pub const LOGIN_WINDOW: TimeDelta = TimeDelta::seconds(61);
 
 /// A clock that was set back by less than this makes no difference.
+// As much as the local clock may differ from the server's.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Everything the journal says about an account. A checkpoint keeps it as JSON: any change to what
 /// is kept is another [`AccountState::FORM`], and those that were written before must still be
 /// read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// Unknown fields are refused: read without them, the next checkpoint would lose what they said.
 #[serde(deny_unknown_fields)]
 pub struct AccountState {
     /// The `seq` of the last event folded in.
@@ -75,6 +78,7 @@ pub struct AccountState {
     /// The logins of the last minute before the last one.
     pub logins: VecDeque<DateTime<Utc>>,
     /// What was asked of RingEX lately.
+    // Checkpoints from before this field was added lack it.
     #[serde(default)]
     pub ringex: RingexUse,
     /// Since when RingCX has wanted the password changed.
@@ -123,6 +127,7 @@ impl AccountState {
 
     /// The token every sink should hold.
     pub fn current(&self) -> Option<&Generation> {
+        // The newest: any sequence of events is folded, also one that leaves two current.
         self.own()
             .rfind(|generation| generation.stage() == Stage::Current)
     }
@@ -157,12 +162,13 @@ impl AccountState {
         })
     }
 
-    /// How many of ours are alive, mints counted whose token may be among foreign ones.
+    /// How many tokens of ours are alive. A mint whose token may be among foreign ones counts too.
     pub fn live_count(&self) -> usize {
         let alive = self
             .own()
             .filter(|generation| generation.is_alive())
             .count();
+        // Each may have made a token that never expires, so it counts while a candidate is there.
         let unclear = self.ambiguous_mints.iter().filter(|mint| {
             mint.candidates
                 .iter()
@@ -179,7 +185,7 @@ impl AccountState {
     }
 
     /// Until when this lane is held back, if it is. Where the clock was set back to before the
-    /// failure, the hold would last by as much longer than was meant: it is over.
+    /// failure, the hold is over: it would last longer than intended by that much.
     pub fn held_until(&self, lane: &BackoffKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let failure = self.lanes.get(lane)?;
         let set_back = failure.last.signed_duration_since(now) > CLOCK_SLACK;

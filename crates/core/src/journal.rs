@@ -24,20 +24,20 @@ pub const ALERTS: &str = "@alerts";
 /// What is to be written: a kind and a JSON body, both opaque here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When it happened.
+    /// When it happened, by the local clock.
     pub at: DateTime<Utc>,
-    /// A short name.
+    /// Name of the event, for example `mint-intended`.
     pub kind: String,
-    /// A JSON object.
+    /// The event's fields as a JSON object, without secrets.
     pub body: String,
 }
 
-/// What was written.
+/// An entry as it stands in its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its place in the stream, from 1.
     pub seq: u64,
-    /// The entry itself.
+    /// The entry as it was appended.
     pub entry: Entry,
 }
 
@@ -83,7 +83,7 @@ pub enum JournalError {
     /// Another process holds the state directory: stop it, or ask it (exit code 75).
     #[error("another ringcx-rotator holds {path}", path = state_dir.display())]
     Locked {
-        /// The state directory.
+        /// The `state-dir` of the policy.
         state_dir: PathBuf,
     },
     /// Another writer appended first: load again and decide anew.
@@ -101,7 +101,7 @@ pub enum JournalError {
         "the journal has schema version {got}, this ringcx-rotator knows up to {known}: was it downgraded?"
     )]
     Newer {
-        /// The version found.
+        /// The schema version that the database has.
         got: i64,
         /// The newest version known.
         known: i64,
@@ -133,8 +133,8 @@ pub enum JournalError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is not a database, or a damaged one: stop; restore the state directory. It was left as
-    /// it is.
+    /// The file is not a database, or a damaged one: stop; restore the state directory. It was left
+    /// as it is.
     #[error("{path} cannot be read as a journal: {source}", path = path.display())]
     Unreadable {
         /// Path of the database.
@@ -174,6 +174,7 @@ pub enum JournalError {
 /// place.
 pub trait Journal: Send + Sync {
     /// A whole stream, in order.
+    // Not `async fn`: callers on several threads need futures that are known to be `Send`.
     fn load(&self, stream: &str) -> impl Future<Output = Result<Stream, JournalError>> + Send;
 
     /// Appends these entries after row `expected` of the stream, all or none, and returns once they

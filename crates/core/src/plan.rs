@@ -122,7 +122,7 @@ pub enum Look {
 /// One line of what is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedStep {
-    /// What is done.
+    /// The kind of step, as `plan --json` names it.
     pub action: Action,
     /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
@@ -170,7 +170,7 @@ impl Action {
 /// One line of what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// The event that it takes.
+    /// The event or time that is waited for.
     pub what: WaitingFor,
     /// Until when; `None`: until something happens.
     pub until: Option<DateTime<Utc>>,
@@ -183,6 +183,9 @@ pub fn plan(
     evidence: &Evidence,
     now: DateTime<Utc>,
 ) -> Decision {
+    // The first offer wins, so this order is the priority. What was seen is recorded before
+    // anything is decided on it; an open mint is settled before another is made; deletion comes
+    // after all that may still need the old token.
     let mut planner = Planner::new(policy, state, evidence, now);
     planner.record_observations();
     planner.resolve_open_mint();
@@ -218,6 +221,7 @@ impl<'a> Planner<'a> {
             waiting: Vec::new(),
             notices: Vec::new(),
             awaits: BTreeSet::new(),
+            // Also an account with nothing to do is looked at again by then.
             wake_at: after(now, policy.check_every),
         };
         Self {
@@ -272,6 +276,7 @@ impl<'a> Planner<'a> {
             .evidence
             .backoff_until
             .filter(|until| *until > self.now);
+        // `None` is less than any time, so `max` is the later hold, or the only one.
         self.state
             .held_until(&BackoffKey::Server, self.now)
             .max(quiet)
@@ -292,12 +297,15 @@ impl<'a> Planner<'a> {
         self.evidence
             .list
             .as_ref()
+            // A list from the future was had before the clock was set back: its age is not known.
             .filter(|list| self.now - list.at <= FRESH && list.at <= self.now + FRESH)
     }
 
     /// The last list, if it was had with the current token.
     fn list_as_current(&self) -> Option<&'a TokenList> {
         let current = self.state.current()?.fingerprint;
+        // A list that lacks the token it was had with comes from a node that lags, or the token was
+        // revoked since: neither shows that the token works.
         self.fresh_list()
             .filter(|list| list.by == ListedBy::Token(current) && list.tokens.contains(&current))
     }
@@ -320,6 +328,7 @@ impl<'a> Planner<'a> {
         // One further off than a whole turn is from before the clock was set back.
         let is_due = next_check
             .is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));
+        // A look would be a call during the server's pause, and may make that longer.
         if let Some(until) = self.server_held() {
             self.wake(until);
             return;

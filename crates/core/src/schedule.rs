@@ -33,6 +33,7 @@ pub fn next_run(
         Timing::Cron(_) => {
             let nominal = next_nominal(schedule, anchor)?;
             let gap = next_nominal(schedule, nominal)
+                // The last run there is has no next one to keep away from.
                 .map_or(TimeDelta::MAX, |following| following - nominal);
             let spread = delta(schedule.jitter)
                 .min(gap / WIDEST_SHARE)
@@ -55,6 +56,8 @@ fn next_nominal(schedule: &Schedule, anchor: DateTime<Utc>) -> Option<DateTime<U
     loop {
         wall = expr
             .cron
+            // As if it were UTC, which has no daylight saving: `croner` then sees a plain wall
+            // clock.
             .find_next_occurrence(&wall.and_utc(), false)
             .ok()?
             .naive_utc();
@@ -70,9 +73,11 @@ fn next_nominal(schedule: &Schedule, anchor: DateTime<Utc>) -> Option<DateTime<U
 fn offset(account: &str, nominal: DateTime<Utc>, spread: Duration) -> Duration {
     let mut hash = Sha256::new();
     hash.update(account.as_bytes());
+    // With the occurrence, so that an account is not the last one each time.
     hash.update(nominal.timestamp().to_be_bytes());
     let digest = hash.finalize();
     let draw = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    // Below 1 always: a run never comes after the end of its spread.
     let share = f64::from(draw) / (f64::from(u32::MAX) + 1.0);
     Duration::from_millis((spread.as_millis() as f64 * share) as u64)
 }

@@ -59,7 +59,7 @@ impl SecretSource {
 /// A program and what it is given, known to be one: the program is a bare name or an absolute path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretCommand {
-    /// The program first.
+    /// The program, then its arguments: for example `pass`, `show`, `ringcx`.
     pub argv: Vec<String>,
     /// How long it may take.
     pub timeout: Duration,
@@ -74,6 +74,7 @@ impl SecretCommand {
     }
 }
 
+// Not derived: that would show the arguments.
 impl fmt::Debug for SecretCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretCommand({} …, {:?})", self.program(), self.timeout)
@@ -90,7 +91,7 @@ pub enum TokenFormError {
     /// Shorter than 8 or longer than 256 bytes.
     #[error("a token has 8 to 256 characters, this has {got}")]
     Length {
-        /// Bytes found.
+        /// Number of bytes that the text has.
         got: usize,
     },
     /// A byte outside `[A-Za-z0-9._~:-]`, as in HTML or an error text.
@@ -115,7 +116,7 @@ impl Token {
         }
     }
 
-    /// The token itself.
+    /// The token's text. Every call is a place to check for leaks.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -173,6 +174,7 @@ impl fmt::Display for Fingerprint {
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to tell tokens apart in an error or a failed test.
         write!(f, "{}", self.short())
     }
 }
@@ -186,6 +188,7 @@ impl FromStr for Fingerprint {
     type Err = FingerprintFormError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Each byte is looked at here, as `from_str_radix` would accept a `+`.
         if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(FingerprintFormError);
         }
@@ -221,6 +224,7 @@ impl SecretTag {
     /// The tag of this secret under this salt (the account's name and login).
     pub fn of(salt: &str, secret: &Secret) -> Self {
         let mut hash = Sha256::new();
+        // The length first: otherwise another salt and secret could make up the same bytes.
         hash.update((salt.len() as u64).to_be_bytes());
         hash.update(salt.as_bytes());
         hash.update(secret.expose().as_bytes());

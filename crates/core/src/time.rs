@@ -11,6 +11,7 @@ pub fn delta(duration: Duration) -> TimeDelta {
 
 /// `at + duration`, or the end of time where that overflows.
 pub fn after(at: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    // `+` would panic here, and a policy may ask for any duration.
     at.checked_add_signed(delta(duration))
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -1,5 +1,6 @@
 //! How each event changes the state: one function for each subject, one arm for each event. No
-//! decisions are made here.
+//! decisions are made here: for example, `promoted` sets the time of the promotion and ends an
+//! operator's request for a rotation.
 
 use chrono::{DateTime, Utc};
 
@@ -17,6 +18,7 @@ impl AccountState {
     /// Folds one event in.
     pub fn apply(&mut self, seq: u64, at: DateTime<Utc>, event: &Event) {
         self.seq = seq;
+        // No `_` arm: a new event must join one of these groups before it compiles.
         match event {
             crate::account_events!() => self.apply_account(at, event),
             crate::backoff_events!() => self.apply_backoff(at, event),

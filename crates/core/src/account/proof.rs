@@ -1,7 +1,8 @@
 //! The order of a token's life, expressed in types.
 //!
 //! `Minted → Verified → Proved`: each can only be had from a state that shows it, so a step that
-//! takes one by value cannot be performed too early. The fields are private to this file.
+//! takes one by value cannot be performed too early. The fields are private to this file. For
+//! example, to deliver takes a [`Verified`], so a token that was not tried reaches no sink.
 
 use super::{AccountState, Generation, Stage};
 use crate::config::SinkPolicy;
@@ -67,6 +68,8 @@ impl Proved {
         let verified = state.pending().and_then(Verified::of)?;
         let proved_in = |sink: &SinkPolicy| {
             state.sinks.get(&sink.name).is_some_and(|record| {
+                // After a reload the policy may name another target, and the record is still the
+                // old one's.
                 record.target == sink.kind.target()
                     && record.drifted.is_none()
                     && record
@@ -74,6 +77,7 @@ impl Proved {
                         .is_some_and(|(generation, _)| generation == verified.generation())
             })
         };
+        // An optional sink that fails must not keep the others on an old token.
         sinks
             .iter()
             .filter(|sink| sink.required)

@@ -29,6 +29,7 @@ pub struct RingexUse {
     /// The requests of the last minute before the last one.
     pub attempts: VecDeque<DateTime<Utc>>,
     /// The app is to be left alone until then.
+    // Its name in the checkpoints that exist already.
     #[serde(rename = "quiet_until")]
     pub backoff_until: Option<DateTime<Utc>>,
 }
@@ -72,9 +73,9 @@ pub enum Stage {
     Current,
     /// Alive, to be deleted when its time has come.
     Previous,
-    /// Gone, as intended.
+    /// Gone from the server after its time, deleted by the daemon or by another.
     Retired,
-    /// Gone, by another's hand.
+    /// Gone from the server while it was still in use.
     Lost,
 }
 
@@ -102,6 +103,7 @@ pub struct ForeignToken {
     /// A delete was sent at least once; whether it worked the next list tells.
     pub delete_sent: bool,
     /// An operator put it under the policy.
+    // Checkpoints from before adoption lack it; left out while unset, they stay as they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
 }
@@ -206,9 +208,9 @@ pub enum LastDelivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// The first of this row of failures.
+    /// When the first failure of this row was.
     pub since: DateTime<Utc>,
-    /// The last one.
+    /// When it failed last.
     pub last: DateTime<Utc>,
     /// The kind of incident that it opens.
     pub incident: IncidentKind,
@@ -222,13 +224,13 @@ pub struct Failure {
     pub rejected: Option<SecretTag>,
 }
 
-/// The clocks disagree.
+/// The local clock and the server's differ by more than five minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockTrouble {
     /// When they were first seen to disagree.
     pub since: DateTime<Utc>,
-    /// Local minus server.
+    /// Local minus server time, in seconds, when that was recorded.
     pub skew_seconds: i64,
 }
 
@@ -254,6 +256,7 @@ impl LoginEpoch {
 impl Generation {
     /// Where it is in its life.
     pub fn stage(&self) -> Stage {
+        // The end first: a retired token keeps the times of its earlier stages.
         if self.retired.is_some() {
             Stage::Retired
         } else if self.lost_at.is_some() {
@@ -277,11 +280,13 @@ impl Generation {
 
     /// Whether any sink can have been given it: only a verified token ever is.
     pub fn may_be_published(&self) -> bool {
+        // A journal is input: promoted without a verification still counts as published.
         self.verified_at.is_some() || self.promoted_at.is_some()
     }
 
     /// Whether a list ever showed it. One that never did may only be slow to appear.
     pub fn was_listed(&self) -> bool {
+        // An answer to a mint is no list; every other way to learn of a token is.
         self.verified_at.is_some() || self.learnt != MintSource::Answered
     }
 }

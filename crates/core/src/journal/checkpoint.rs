@@ -1,7 +1,7 @@
 //! When a stream is too long, where it is cut, and the form of what stands in for its oldest part.
 //!
 //! Knows lengths and forms, not what is in them: the writer of a stream says what its rows come
-//! to.
+//! to. For example, of 2,001 short rows the oldest 1,001 give way to a checkpoint.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,14 @@ pub const MOST_ROWS: usize = 2_000;
 pub const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// What stays as it was written: the newest rows, up to half of either.
+// Half, so that compaction comes once in a thousand rows and not with each one.
 const KEPT_ROWS: usize = MOST_ROWS / 2;
 const KEPT_BYTES: usize = MOST_BYTES / 2;
 
 /// How much a stream holds behind its checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamSize {
-    /// Rows.
+    /// Number of its rows.
     pub rows: usize,
     /// Bytes of their kinds and bodies.
     pub bytes: usize,
@@ -35,7 +36,7 @@ impl StreamSize {
         length
     }
 
-    /// One more row.
+    /// Counts one more row with this entry.
     pub fn add(&mut self, entry: &Entry) {
         self.rows += 1;
         self.bytes += weight(entry);
@@ -68,7 +69,7 @@ pub enum FormError {
     /// Written by a newer version: stop; upgrade, or restore the state directory.
     #[error("is of form {got}, this ringcx-rotator knows up to {known}: was it downgraded?")]
     Newer {
-        /// The form found.
+        /// The form that the checkpoint is written in.
         got: u32,
         /// The newest form known.
         known: u32,
@@ -101,6 +102,7 @@ pub fn write<T: Serialize>(form: u32, state: &T) -> String {
 
 /// The state that a checkpoint keeps; forms up to `known` can be read.
 pub fn read<T: DeserializeOwned>(known: u32, body: &str) -> Result<T, FormError> {
+    // The number alone first: the state of a newer form may have any shape.
     let Form { form } = serde_json::from_str(body)?;
     if form > known {
         return Err(FormError::Newer { got: form, known });

@@ -16,16 +16,16 @@ pub struct FailureReport {
     pub lane: BackoffKey,
     /// The incident it makes.
     pub incident: IncidentKind,
-    /// In words without secrets.
+    /// The error as text, without secrets.
     pub error: String,
-    /// The server asked not to be called before.
+    /// How long the server asked not to be called, from its `Retry-After` header.
     pub retry_after: Option<Duration>,
     /// For a rejected login: the tag of the secret that was rejected.
     pub rejected: Option<SecretTag>,
 }
 
 impl FailureReport {
-    /// Trouble without a wish of the server's.
+    /// A failure for which the server named no time to wait.
     pub fn new(lane: BackoffKey, incident: IncidentKind, error: impl Into<String>) -> Self {
         Self {
             lane,
@@ -37,8 +37,9 @@ impl FailureReport {
     }
 }
 
-/// The event that records trouble, with the time of the next try: `initial`, doubling to `max`,
-/// never before the server's own wish; after a rejected login, `rejected-login`.
+/// The event that records a failure, with the time of the next try: `initial`, doubling to `max`,
+/// never before the time that the server asked for; after a rejected login, `rejected-login`.
+/// For example, with `initial = "30s"` the third failure in a row waits for two minutes.
 pub fn failed(
     state: &AccountState,
     retry: &Retry,
@@ -57,11 +58,13 @@ pub fn failed(
         .get(&lane)
         .map_or(0, |earlier| earlier.count)
         .saturating_add(1);
+    // RingCX locks accounts after rejected logins, at a number that it does not document.
     let wait = if rejected.is_some() {
         retry.rejected_login
     } else {
         doubling(retry, failures)
     };
+    // Even beyond `max`: a request during the server's pause may begin it anew.
     let wait = wait.max(retry_after.unwrap_or_default());
     Event::AttemptFailed {
         lane,
@@ -74,12 +77,14 @@ pub fn failed(
 }
 
 fn doubling(retry: &Retry, failures: u32) -> Duration {
+    // `checked_shl` refuses 32 and more; `max` has limited the wait long before that.
     let factor = 1_u32
         .checked_shl(failures.saturating_sub(1))
         .unwrap_or(u32::MAX);
     retry
         .initial
         .saturating_mul(factor)
+        // With `initial` above `max`, every wait is `initial`.
         .min(retry.max.max(retry.initial))
 }
 

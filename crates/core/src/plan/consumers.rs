@@ -27,6 +27,7 @@ pub fn unacknowledged(acknowledge: &Acknowledge, record: &SinkRecord) -> Option<
     let (generation, proved_at) = record.proved?;
     let said = record.acknowledged.map(|(number, _)| number);
     let late_at = after(proved_at, acknowledge.within);
+    // `None` is less than any number: a consumer that said nothing has yet to acknowledge.
     (said < Some(generation)).then_some(MissingAck {
         generation,
         late_at,
@@ -53,6 +54,7 @@ pub fn notifications_owed(
             .get(*name)
             .is_some_and(|record| record.notify_owed == Some(generation))
     };
+    // Recorded once: every further try of the delivery would add the same event again.
     let owed = sinks
         .iter()
         .filter(has_notify)
@@ -74,6 +76,7 @@ impl Planner<'_> {
             Some((
                 sink,
                 sink.notify.as_ref()?,
+                // Notified before the proof, a consumer might load the old token again.
                 record.notify_owed.filter(|_| is_settled(record))?,
             ))
         });
@@ -94,6 +97,7 @@ impl Planner<'_> {
             let held = names
                 .iter()
                 .map(|name| state.held_until(&BackoffKey::Notify(name.clone()), self.now));
+            // One call is made for the whole group, so the longest back-off among them holds it.
             match held.max().flatten() {
                 Some(until) => {
                     let what = WaitingFor::NotifyRetry(Box::new(notify.clone()));
@@ -118,6 +122,7 @@ impl Planner<'_> {
                 sink: sink.name.clone(),
                 generation: missing.generation,
             };
+            // A time that is past would wake the plan at once, again and again.
             self.wait(
                 what,
                 Some(missing.late_at).filter(|late_at| *late_at > self.now),

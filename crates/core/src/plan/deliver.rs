@@ -1,4 +1,7 @@
 //! From a minted token to a current one, and sinks that lost theirs.
+//!
+//! For example, an env-file whose token was removed by hand gets the current one again, without a
+//! mint.
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +14,7 @@ use crate::event::{BackoffKey, Event, GenerationNo};
 
 /// What a sink needs to hold a token for sure.
 enum Need {
-    /// It is proved.
+    /// The sink was seen to hold the token, and that token to work.
     Nothing,
     /// It holds it, but that was not proved.
     Proof,
@@ -39,6 +42,8 @@ impl Planner<'_> {
             self.step(Action::Verify, Some(target), Because::NotVerified(number));
             match self.held(&BackoffKey::Rotation) {
                 Some(until) => self.wait(WaitingFor::VerifyRetry(number), Some(until)),
+                // Verified before any delivery: a token that does not work must not replace one
+                // that does.
                 None => self.offer(Next::Do(Step::Verify(minted))),
             }
             self.foresee_sinks(number);
@@ -47,6 +52,8 @@ impl Planner<'_> {
         }
         self.fill_sinks(pending);
         self.foresee_promotion(number);
+        // An optional sink that can be filled now comes before; one in back-off has offered
+        // nothing, so it does not hold up the promotion.
         if let Some(proved) = Proved::of(self.state, &self.policy.sinks) {
             self.offer(Next::Do(Step::Promote(proved)));
         }
@@ -82,7 +89,9 @@ impl Planner<'_> {
             prove,
             owed,
         } = work;
+        // Before the proof is recorded: after a crash in between, the notification is still owed.
         self.record(owed);
+        // All deliveries before the first proof, so that slow sinks are written side by side.
         if !deliver.is_empty() {
             self.offer(Next::Do(Step::Deliver {
                 token,
@@ -100,6 +109,7 @@ impl Planner<'_> {
     fn plan_sink(&mut self, sink: &SinkPolicy, token: &Verified, work: &mut SinkWork) {
         let number = token.generation();
         let name = || sink.name.clone();
+        // Not bound yet: that event has been offered before this section.
         let Some(record) = self.state.sinks.get(&sink.name) else {
             return;
         };
@@ -108,6 +118,7 @@ impl Planner<'_> {
             return self.wait(WaitingFor::NewerToken { sink: name() }, None);
         }
         let need = self.need(sink, record, token);
+        // A proof renders no template, so it needs no token of another account.
         if matches!(need, Need::Delivery(_)) && self.awaits_peers(sink, record) {
             return;
         }
@@ -123,6 +134,7 @@ impl Planner<'_> {
                 true
             }
         };
+        // Parked before back-off: no time ends it, as the receiver answered that it is gone.
         if record.parked {
             self.wait(WaitingFor::Parked { sink: name() }, None);
         } else if let Some(until) = self.state.held_until(&BackoffKey::Sink(name()), self.now) {
@@ -154,6 +166,7 @@ impl Planner<'_> {
         work.prove
             .retain(|sink| self.evidence.held(sink) == Some(&SinkContent::Opaque));
         if self.evidence.values.contains(&token.fingerprint()) {
+            // A config in RingCX is written by a call to RingCX, token at hand or not.
             let is_in_ringcx = |sink: &SinkPolicy| sink.kind.is_in_ringcx();
             let sinks = &self.policy.sinks;
             work.deliver.retain(|name| {
@@ -189,6 +202,8 @@ impl Planner<'_> {
         } {
             None if as_current => self.look(Look::ListAsCurrent),
             None => self.look(Look::ListByLogin),
+            // A login would tell more but is held back: a call with the token itself may still
+            // clear the doubt, and without an answer nothing is delivered.
             Some(_) if is_current && self.server_held().is_none() => self.look(Look::ListAsCurrent),
             Some(until) => {
                 self.wait(WaitingFor::DoubtSettled(token.generation()), Some(until));
@@ -222,6 +237,8 @@ impl Planner<'_> {
                 let settled = record.drifted.is_none()
                     && record.last_delivery == LastDelivery::Done
                     && !in_trouble;
+                // The token of this account is right, but a template also has tokens of other
+                // accounts, and one of those may have been replaced.
                 match self.newer_peer(sink, record) {
                     Some(peer) => Need::Delivery(DeliveryReason::NewerPeer {
                         peer: peer.to_owned(),
@@ -265,6 +282,7 @@ impl Planner<'_> {
                 .tokens
                 .get(*peer)
                 .map(|token| token.fingerprint);
+            // An account that has no token now has nothing newer to write.
             now.is_some()
                 && now
                     != held
@@ -289,6 +307,7 @@ impl Planner<'_> {
             let before = held
                 .and_then(|held| held.get(peer))
                 .map(|token| token.generation);
+            // As with our own token, a sink never goes back to an older one of another account.
             if !self.evidence.peers.at_hand.contains(peer) || now < before {
                 let what = WaitingFor::PeerToken {
                     peer: peer.clone(),
@@ -296,6 +315,7 @@ impl Planner<'_> {
                 };
                 self.wait(what, None);
                 self.decision.awaits.insert(peer.clone());
+                // No early return: all missing accounts are named.
                 waits = true;
             }
         }
@@ -304,6 +324,7 @@ impl Planner<'_> {
 
     /// What follows a token that is not minted or verified yet.
     pub(super) fn foresee_sinks(&mut self, number: GenerationNo) {
+        // In the order of the steps: all deliveries come before the first proof.
         for action in [Action::Deliver, Action::Prove] {
             for sink in &self.policy.sinks {
                 self.step(action, Some(sink.name.clone()), Because::New(number));

@@ -72,9 +72,9 @@ pub struct PeerEvidence {
 /// What a sink was seen to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkContent {
-    /// A token.
+    /// A well-formed token, by its fingerprint; it may be ours or foreign.
     Token(Fingerprint),
-    /// Nothing.
+    /// No token: the file, or the key in it, does not exist.
     Absent,
     /// Something else; the text says what.
     Other(String),
@@ -120,7 +120,7 @@ pub struct TokenList {
 /// What authenticated the call that listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedBy {
-    /// A login.
+    /// A login's access token: such a list does not show that any API token works.
     Login,
     /// This token, which was thereby seen to work.
     Token(Fingerprint),
@@ -148,6 +148,7 @@ pub struct Doubt {
 impl Doubt {
     /// Two looks, one of them with a login, agree that it is gone.
     pub fn is_gone(&self) -> bool {
+        // Calls with the token alone are not enough: one node that lags may have answered all.
         self.missing_by_login >= 1
             && (self.missing_by_login >= 2
                 || self.missing_by_token >= 1
@@ -195,6 +196,8 @@ impl Evidence {
     /// Begins a pass: what may have changed since the last one is to be looked at again.
     pub fn begin_pass(&mut self, now: DateTime<Utc>) {
         *self = Self {
+            // These two outlast a pass: `check-every` and the server's pause do not begin anew with
+            // it.
             last_listed_at: self.last_listed_at,
             backoff_until: self.backoff_until(now),
             ..Self::default()
@@ -283,6 +286,7 @@ impl Evidence {
 
     /// The server asked for no calls until then. A later time that it asked for before stays.
     pub fn back_off(&mut self, until: DateTime<Utc>) {
+        // A later answer may ask for less: it must not shorten a pause that still runs.
         self.backoff_until = self.backoff_until.max(Some(until));
     }
 
@@ -293,6 +297,7 @@ impl Evidence {
 
     /// Another user logs in: what was seen as the one before does not apply.
     pub fn another_login(&mut self) {
+        // Each user has tokens and a list of its own.
         self.list = None;
         self.doubts.clear();
         self.last_listed_at = None;
@@ -311,6 +316,8 @@ impl Evidence {
             .pending()
             .filter(|pending| pending.verified_at.is_some());
         let mut askers: Vec<_> = [state.current(), verified].into_iter().flatten().collect();
+        // `false` sorts first and the sort is stable: the current token, unless it alone is in
+        // doubt.
         askers.sort_by_key(|token| self.doubt(&token.fingerprint) != Doubt::default());
         askers.into_iter()
     }

@@ -1,4 +1,7 @@
 //! When a token is minted, and what became of a mint whose answer is missing.
+//!
+//! For example, the connection broke during a mint: a login's list then has exactly one token that
+//! was not there before, and that one is recorded as minted.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +33,7 @@ pub fn due(
     state: &AccountState,
     now: DateTime<Utc>,
 ) -> Option<RotationDue> {
+    // Before the first login is recorded, it is due from now on.
     let line_since = state.lines.last().map_or(now, |line| line.since);
     let Some(current) = state.current() else {
         return Some(match &state.token_lost {
@@ -123,11 +127,14 @@ impl Planner<'_> {
                     open_until,
                 }]
             }
+            // Exactly one is new since the baseline, so it is the token of this mint.
             (Some(fingerprint), 1) if self.recovers_lost_mints() => vec![Event::Minted {
                 generation,
                 fingerprint: *fingerprint,
                 how: MintSource::Recovered,
             }],
+            // Which of them is ours cannot be told: all stay foreign, and the mint counts against
+            // `max-live` while one of them is there, up to the next promotion.
             (Some(_), _) => vec![
                 Event::ForeignSeen {
                     fingerprints: new.clone(),
@@ -149,6 +156,7 @@ impl Planner<'_> {
 
     /// Mint when a rotation is due and nothing is under way.
     pub(super) fn rotate(&mut self) {
+        // One at a time: a list could not tell the tokens of two open mints apart.
         if self.state.pending().is_some() || self.state.open_mint.is_some() {
             return;
         }
@@ -157,10 +165,12 @@ impl Planner<'_> {
         };
         let number = self.state.next_generation();
         let (live, max_live) = (self.state.live_count(), self.policy.retention.max_live);
+        // Tokens never expire: rotations that fail after the mint would pile them up without end.
         if live >= max_live as usize {
             return self.wait(WaitingFor::MintCap { live, max_live }, None);
         }
         let because = Because::RotationDue(due.because.clone());
+        // Before the waits below, so that `plan` shows these steps also while they are held back.
         self.step(Action::Mint, None, because);
         self.step(Action::Verify, None, Because::New(number));
         self.foresee_sinks(number);
@@ -168,6 +178,7 @@ impl Planner<'_> {
         if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
             return self.wait(WaitingFor::RotationRetry(due.because), Some(until));
         }
+        // Asked before the mint: a token that no sink can take would be made for nothing.
         let Some(preflight) = &self.evidence.preflight else {
             return self.look(Look::Preflight);
         };
@@ -184,6 +195,8 @@ impl Planner<'_> {
             return self.put_off(unfit);
         }
         match self.fresh_list() {
+            // Every token from before the mint: what a later list has beyond these may be its
+            // outcome.
             Some(list) => {
                 let baseline = list.tokens.clone();
                 self.offer(Next::Do(Step::Mint {
@@ -191,6 +204,7 @@ impl Planner<'_> {
                     baseline,
                 }));
             }
+            // By login, as a mint needs one in any case.
             None => self.look(Look::ListByLogin),
         }
     }

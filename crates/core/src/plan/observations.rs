@@ -22,18 +22,23 @@ impl Planner<'_> {
                 platform_id: login.platform_id.clone(),
             }]);
         }
+        // Of all these only the first that finds something is recorded now. The others find theirs
+        // again in the next call, on a state that has the first.
         self.bind_sinks();
         self.note_changed_secret();
         if self.evidence.sinks.is_none() {
             self.look(Look::Sinks);
         }
+        // After the bindings: what was proved at an old target says nothing about the new one.
         self.note_drift();
         self.note_acknowledgements();
         self.note_adopted();
         self.clear_needless_keys();
         if let Some(list) = self.fresh_list() {
+            // The clock first: it decides whether ages can be trusted.
             self.note_clock(list);
             self.note_own(list);
+            // After `note_own`, which records what is gone from this list.
             self.note_late_delete();
             self.note_unknown(list);
         }
@@ -49,6 +54,7 @@ impl Planner<'_> {
             .lanes
             .get(&BackoffKey::Login)
             .and_then(|failure| failure.rejected);
+        // The secret is read only while a login is held back, so mostly there is no tag.
         if let (Some(rejected), Some(now)) = (rejected, self.evidence.secret_tag)
             && rejected != now
         {

@@ -23,7 +23,7 @@ pub enum Because {
     NotVerified(GenerationNo),
     /// The step follows from the mint of this generation.
     New(GenerationNo),
-    /// A delivery.
+    /// Why a sink gets the token, for example as it holds an older generation.
     Delivery(DeliveryReason),
     /// The sink was seen to hold this generation, which was not proved there.
     SeenToHold(GenerationNo),
@@ -31,7 +31,7 @@ pub enum Because {
     WillHold(GenerationNo),
     /// This generation becomes the current one when the required sinks are proved.
     OnceProved {
-        /// The pending generation.
+        /// The pending generation, which the sinks get now.
         generation: GenerationNo,
         /// The number of required sinks in the policy.
         required: usize,
@@ -43,7 +43,7 @@ pub enum Because {
         /// The generation that the sink holds.
         generation: GenerationNo,
     },
-    /// A deletion.
+    /// Why an old token is deleted, for example as its overlap is over.
     Retirement(RetireReason),
 }
 
@@ -59,7 +59,7 @@ pub enum DueReason {
     },
     /// The account has no current token.
     NoCurrentToken,
-    /// `rotate` was called.
+    /// An operator asked for it with `ringcx-rotator rotate`.
     Operator,
     /// The last promotion lies in the future, by a clock that agrees with the server's.
     ClockSetBack,
@@ -75,7 +75,7 @@ pub enum DueReason {
 pub enum DeliveryReason {
     /// A template names another account, which has a newer token than the file.
     NewerPeer {
-        /// The other account.
+        /// Name of the other account, as in the policy.
         peer: String,
     },
     /// The sink holds this older generation.
@@ -103,7 +103,7 @@ pub enum DeliveryReason {
 pub enum RetireReason {
     /// It was never delivered to any sink.
     NeverPublished {
-        /// The token's generation.
+        /// The generation of the token that is deleted.
         generation: GenerationNo,
         /// Why it was given up, where the journal says so.
         set_aside: Option<String>,
@@ -112,7 +112,7 @@ pub enum RetireReason {
     Expired(GenerationNo),
     /// It is adopted, and its age and overlap are over.
     AdoptedExpired,
-    /// `revoke` named it.
+    /// An operator named it in `ringcx-rotator revoke`.
     Operator,
 }
 
@@ -127,7 +127,7 @@ pub enum WaitingFor {
     MintCap {
         /// The number that are alive.
         live: usize,
-        /// `max-live`.
+        /// The policy's `max-live`, for example 8.
         max_live: u32,
     },
     /// Required sinks that cannot take a token, and whose back-off is not over.
@@ -159,7 +159,7 @@ pub enum WaitingFor {
     },
     /// Another account's token, without which a template cannot be rendered.
     PeerToken {
-        /// The other account.
+        /// Name of the other account, as in the policy.
         peer: String,
         /// The sink's name in the policy.
         sink: String,
@@ -175,9 +175,9 @@ pub enum WaitingFor {
     },
     /// A guard to let an old token be deleted.
     Deletion {
-        /// The old token.
+        /// Fingerprint of the token that is to be deleted.
         fingerprint: Fingerprint,
-        /// The guard.
+        /// The guard that keeps it, for example that a sink still serves it.
         blocked: Blocked,
     },
     /// The end of the back-off after a deletion failed.
@@ -214,9 +214,9 @@ pub enum PlanNotice {
     },
     /// A token of a former login is still alive; only that user can delete it.
     AliveUnderFormerLogin {
-        /// Its generation.
+        /// The generation that is still alive.
         generation: GenerationNo,
-        /// Its fingerprint.
+        /// Fingerprint of its token, by which that user finds it.
         fingerprint: Fingerprint,
         /// The former login, where the journal still has it.
         username: Option<String>,
@@ -225,7 +225,7 @@ pub enum PlanNotice {
     ReleasedSinkHolds {
         /// Its target, for example a path.
         target: String,
-        /// What it holds.
+        /// The generation whose token it holds.
         generation: GenerationNo,
     },
 }
@@ -274,7 +274,7 @@ pub enum Blocked {
     },
     /// A file that is looked through for it holds it.
     InFile {
-        /// The file.
+        /// Path of the file, as recorded at the adoption.
         path: String,
     },
     /// A file that is looked through for it could not be read.
@@ -290,7 +290,7 @@ pub enum Blocked {
     NotListed,
     /// The local clock and the server's are too far apart, or the server did not tell its time.
     Clock {
-        /// Local minus server.
+        /// Local minus server time, in seconds; `None` without a `Date` header.
         skew_seconds: Option<i64>,
     },
 }

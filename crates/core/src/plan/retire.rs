@@ -17,6 +17,7 @@ use crate::time::after;
 /// A token that every guard let pass, just now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Retirable {
+    // Private, so that no other file can make one past the guards.
     fingerprint: Fingerprint,
     generation: Option<GenerationNo>,
     because: RetireReason,
@@ -88,6 +89,8 @@ impl Planner<'_> {
 
     fn retire_one(&mut self, candidate: RetireCandidate<'_>) {
         let fingerprint = candidate.fingerprint();
+        // `check_guards` asks this too. Asked first here, it gives a time to wake at, and a token
+        // that is only too young needs no look at the sinks.
         if let Err(blocked) = self.check_age(candidate) {
             let until = match blocked {
                 Blocked::TooYoung { until } | Blocked::Overlap { until } => Some(until),
@@ -198,6 +201,7 @@ impl Planner<'_> {
             Reason::Policy => self.check_age(candidate)?,
             Reason::Operator => {}
         }
+        // Not on an operator's word either: sinks hold these or are about to.
         let used = [self.state.current(), self.state.pending()];
         if used
             .into_iter()
@@ -215,10 +219,13 @@ impl Planner<'_> {
         };
         self.check_sinks(candidate)?;
         self.check_files(fingerprint, reason)?;
+        // Only now: `NoList` makes the plan fetch a list, in vain while a sink serves the token.
         let list = list.ok_or(Blocked::NoList)?;
+        // The list is that of one user: a token that is not on it may be another user's.
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);
         }
+        // Ages were taken from the local clock. What an operator names rests on no age.
         let skew_seconds = list.skew.map(|skew| skew.num_seconds());
         if reason == Reason::Policy
             && skew_seconds.is_none_or(|skew| skew.abs() > LARGEST_SKEW_SECONDS)
@@ -286,6 +293,7 @@ impl Planner<'_> {
             }
             Some(SinkContent::Opaque) if sink.required && candidate.may_be_published() => {
                 let record = self.state.sinks.get(&sink.name).ok_or_else(unknown)?;
+                // A delivery without a known outcome leaves the old token or the new one there.
                 match record.last_delivery {
                     LastDelivery::Open | LastDelivery::Failed(Outcome::Unknown) => {
                         return Err(unknown());
@@ -296,6 +304,7 @@ impl Planner<'_> {
                 }
                 // The newest that is proved there, and anything sent since, may be in use.
                 let (proved, _) = record.proved.ok_or_else(unknown)?;
+                // A foreign token has no number, so neither holds: we never sent it there.
                 if number == Some(proved) {
                     Err(served())
                 } else if number > Some(proved) && number <= record.intended {
@@ -316,6 +325,7 @@ impl Planner<'_> {
             match self.evidence.peers.held_elsewhere.get(elsewhere) {
                 Some(held) if held.contains(&fingerprint) => return Err(Blocked::Served { sink }),
                 Some(_) => {}
+                // That account has not reported yet: its template may hold anything.
                 None => return Err(Blocked::SinkUnknown { sink }),
             }
         }
@@ -363,6 +373,8 @@ impl Planner<'_> {
         let uses = record
             .and_then(|record| record.acknowledged)
             .map(|(number, _)| number);
+        // `None` is less than any number: silence keeps every token of ours. A foreign token has no
+        // number, and any acknowledgement shows that the consumer uses one of ours.
         if sink.acknowledge.is_some() && uses <= candidate {
             return Err(Blocked::Unacknowledged {
                 sink: sink.name.clone(),
@@ -397,6 +409,7 @@ pub fn check_for_operator(
         Some(generation) if generation.stage() != Stage::Retired => {
             RetireCandidate::Ours(generation)
         }
+        // Gone by the journal, so nothing is known of its use now: the stricter guards apply.
         Some(_) | None => RetireCandidate::Foreign(fingerprint, None),
     };
     Planner::new(policy, state, evidence, now).check_guards(candidate, Reason::Operator)
@@ -416,6 +429,7 @@ fn replaced_at(token: &ForeignToken) -> Option<DateTime<Utc>> {
         .flatten()
         .chain(token.superseded_at)
         .max()
+        // Without a promotion since it was seen, no token of ours can have replaced it.
         .filter(|_| token.superseded_at.is_some())
 }
 
@@ -431,6 +445,7 @@ pub fn adopted_retires_after(
 /// When the guards that time alone opens let this generation go: max-age and overlap.
 pub fn retires_after(policy: &AccountPolicy, generation: &Generation) -> Option<DateTime<Utc>> {
     if !generation.may_be_published() {
+        // At once: no sink was given it, so no consumer can use it.
         return Some(generation.minted_at);
     }
     let superseded = generation.superseded_at?;

@@ -18,6 +18,7 @@ impl FromIterator<(Fingerprint, usize)> for Wanted {
     /// From fingerprints and the lengths of the tokens that have them, in bytes.
     fn from_iter<I: IntoIterator<Item = (Fingerprint, usize)>>(tokens: I) -> Self {
         let mut by_length: BTreeMap<usize, BTreeSet<Fingerprint>> = BTreeMap::new();
+        // `windows` panics on a length of 0, which a damaged journal could name.
         for (fingerprint, length) in tokens.into_iter().filter(|(_, length)| *length > 0) {
             by_length.entry(length).or_default().insert(fingerprint);
         }
@@ -31,6 +32,7 @@ impl Wanted {
     pub fn in_bytes(&self, bytes: &[u8]) -> BTreeSet<Fingerprint> {
         let mut found = self.as_written(bytes);
         let decoded = with_plain_colons(bytes);
+        // Each decoded colon makes it shorter: without one, the first search was enough.
         if decoded.len() < bytes.len() {
             found.extend(self.as_written(&decoded));
         }
@@ -39,6 +41,7 @@ impl Wanted {
 
     fn as_written(&self, bytes: &[u8]) -> BTreeSet<Fingerprint> {
         let mut found = BTreeSet::new();
+        // A token cannot reach over a byte that no token has.
         for run in bytes.split(|byte| !is_of_a_token(*byte)) {
             for (length, wanted) in &self.0 {
                 let hashes = run.windows(*length).map(Fingerprint::of);
@@ -51,6 +54,7 @@ impl Wanted {
 
 /// The only character of a token that is ever percent-encoded.
 fn with_plain_colons(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    // At its full size at once: a vector that grows leaves copies behind that are not wiped.
     let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut rest = bytes;
     while let Some((first, others)) = rest.split_first() {

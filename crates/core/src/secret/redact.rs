@@ -24,8 +24,10 @@ pub fn line(text: &str, secrets: &[&str]) -> String {
         let mut secrets: Vec<&str> = secrets
             .iter()
             .copied()
+            // An empty one would match at every place without ever moving on.
             .filter(|secret| !secret.is_empty())
             .collect();
+        // One that is part of another, taken out first, would leave the rest of the longer one.
         secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     };
@@ -34,6 +36,7 @@ pub fn line(text: &str, secrets: &[&str]) -> String {
     let blotted = encodings::redact(text, &longest_first);
     let blotted = encodings::redact(&plain(&blotted, usize::MAX), &longest_first);
     let words: Vec<String> = blotted.split(' ').map(redact_by_shape).collect();
+    // Cut last: half of a secret would not be found any more.
     cut(&words.join(" "), MAX_SAID)
 }
 
@@ -54,6 +57,7 @@ pub fn encoded(secret: &str) -> [Zeroizing<String>; 4] {
 pub fn plain(text: &str, max: usize) -> String {
     let visible: String = text
         .chars()
+        // First, as a line end is a control character too: dropped, it would join two words.
         .map(|c| if c.is_whitespace() { ' ' } else { c })
         .filter(|c| !c.is_control() && !is_formatting(*c))
         .collect();
@@ -80,6 +84,7 @@ fn cut(text: &str, max: usize) -> String {
 /// Blots what looks like a secret in one word.
 fn redact_by_shape(word: &str) -> String {
     let word = match word.split_once('?') {
+        // A question mark in plain text has no `=` behind it.
         Some((before, query)) if query.contains('=') => format!("{before}?{BLOT}"),
         Some(_) | None => word.to_owned(),
     };
@@ -131,5 +136,6 @@ fn token_len(rest: &str) -> Option<usize> {
         .bytes()
         .filter(|b| *b == b'-')
         .count();
+    // Long and with dashes, as a UUID is: a port or a time of day is left alone.
     (head > 0 && tail >= 20 && dashes >= 2).then_some(head + colon + tail)
 }

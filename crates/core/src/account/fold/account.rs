@@ -16,6 +16,7 @@ impl AccountState {
             Event::RotationAsked => self.asked_at = Some(at),
             Event::RingexAttempted { client_id } => {
                 let ringex = self.ringex_of(client_id);
+                // Only what still counts is kept, so neither queue of times can grow without end.
                 ringex.attempts.retain(|earlier| is_recent(*earlier, at));
                 ringex.attempts.push_back(at);
             }
@@ -27,6 +28,7 @@ impl AccountState {
                 self.logins.push_back(at);
             }
             Event::PasswordReset { required } => {
+                // Demanded twice in a row, it counts from the first time.
                 self.password_reset_since =
                     required.then(|| self.password_reset_since.unwrap_or(at));
             }
@@ -69,6 +71,7 @@ impl AccountState {
         self.password_reset_since = None;
         self.token_lost = None;
         self.open_delete = None;
+        // A sink fails for its file or its host, which another login does not change.
         self.lanes
             .retain(|lane, _| matches!(lane, BackoffKey::Sink(_)));
     }

@@ -17,6 +17,7 @@ impl AccountState {
                 next_attempt_at,
                 rejected,
             } => {
+                // Another kind of incident is another failure, which begins now.
                 let since = match self.lanes.get(lane) {
                     Some(earlier) if earlier.incident == *incident => earlier.since,
                     Some(_) | None => at,
@@ -37,9 +38,12 @@ impl AccountState {
                 self.lanes.remove(lane);
             }
             Event::HoldLifted { lane, .. } => {
+                // The failure itself stays: only a success shows that it is over.
                 if let Some(failure) = self.lanes.get_mut(lane) {
                     // Not `at`: that is yet to come where the clock is set back before the attempt.
                     failure.next_attempt_at = failure.last.min(at);
+                    // Kept, it would differ from the new secret's tag and lift every later hold as
+                    // well.
                     failure.rejected = None;
                 }
                 if let BackoffKey::Sink(sink) = lane {
@@ -58,6 +62,7 @@ impl AccountState {
     /// Ends what was under way in a lane that failed.
     fn stop_work(&mut self, lane: &BackoffKey) {
         match lane {
+            // Whether the delete worked after all is for the next list to show.
             BackoffKey::Retirement => self.open_delete = None,
             // The token was taken, but could not be seen to be there: it is to be delivered again.
             BackoffKey::Sink(sink) => self.update_sink(sink, |record| record.awaits_proof = false),

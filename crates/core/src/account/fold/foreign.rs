@@ -12,6 +12,7 @@ impl AccountState {
         match event {
             Event::ForeignSeen { fingerprints } => {
                 for fingerprint in fingerprints {
+                    // Never replaced: its age counts from when it was first seen.
                     self.foreign.entry(*fingerprint).or_insert(ForeignToken {
                         first_seen_at: at,
                         superseded_at: None,
@@ -45,6 +46,7 @@ impl AccountState {
                 held_by,
             } => self.update_foreign(fingerprint, |token| {
                 if let Some(adoption) = &mut token.adoption {
+                    // It left a place whose reader may still use it: its overlap counts from now.
                     if !adoption.held_by.is_subset(held_by) {
                         adoption.left_at = Some(at);
                     }

@@ -14,6 +14,7 @@ impl AccountState {
                 generation,
                 baseline,
             } => {
+                // From the intent on: a number is not used again, also where the mint fails.
                 self.last_generation = self.last_generation.max(generation.0);
                 self.open_mint = Some(OpenMint {
                     generation: *generation,
@@ -74,6 +75,7 @@ impl AccountState {
     ) {
         self.close_mint(number);
         self.lost_mints.retain(|mint| mint.generation != number);
+        // It may have been taken for foreign before its mint was known.
         self.foreign.remove(&fingerprint);
         self.last_generation = self.last_generation.max(number.0);
         // An older token that was never published never will be: sinks do not go back behind the
@@ -110,6 +112,7 @@ impl AccountState {
     }
 
     fn close_mint(&mut self, number: GenerationNo) {
+        // Only its own: a late outcome must not close the intent of a newer mint.
         self.open_mint.take_if(|mint| mint.generation == number);
     }
 }

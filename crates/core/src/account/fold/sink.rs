@@ -24,6 +24,7 @@ impl AccountState {
                 }
             }
             Event::DeliveryIntended { sink, generation } => self.update_sink(sink, |record| {
+                // Before the outcome is known the sink may hold either token, also after a crash.
                 record.intended = record.intended.max(Some(*generation));
                 record.last_delivery = LastDelivery::Open;
                 record.awaits_proof = false;
@@ -48,6 +49,8 @@ impl AccountState {
                 record.parked = *parked;
             }),
             Event::Proved { sink, generation } => self.update_sink(sink, |record| {
+                // Also where no delivery of ours was recorded: the token may have been put there by
+                // hand.
                 record.intended = record.intended.max(Some(*generation));
                 record.last_delivery = LastDelivery::Done;
                 record.proved = Some((*generation, at));
@@ -69,6 +72,7 @@ impl AccountState {
     }
 
     pub(super) fn update_sink(&mut self, name: &str, change: impl FnOnce(&mut SinkRecord)) {
+        // Any sequence of events folds: one about a sink that is not bound changes nothing.
         if let Some(record) = self.sinks.get_mut(name) {
             change(record);
         }
@@ -95,6 +99,7 @@ impl AccountState {
             Event::Notified {
                 sink, generation, ..
             } => self.update_sink(sink, |record| {
+                // A notification that is owed for a newer generation stays owed.
                 record.notify_owed.take_if(|owed| *owed <= *generation);
             }),
             Event::Acknowledged { sink, generation } => {

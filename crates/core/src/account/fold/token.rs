@@ -83,10 +83,12 @@ impl AccountState {
         {
             generation.superseded_at.get_or_insert(at);
         }
+        // Whatever used a foreign token can use this one from now on.
         for token in self.foreign.values_mut() {
             token.superseded_at.get_or_insert(at);
         }
         self.update(number, |generation| generation.promoted_at = Some(at));
+        // A promotion answers the operator's request, whatever the rotation was due to.
         self.asked_at = None;
         self.token_lost = None;
         self.ambiguous_mints.retain(|mint| mint.at > at);
@@ -141,6 +143,7 @@ impl AccountState {
             .filter(|generation| gone(generation))
             .map(|generation| generation.number)
             .collect();
+        // In order of their numbers, so the oldest are forgotten.
         for number in dead.iter().take(dead.len().saturating_sub(RETIRED_KEPT)) {
             self.generations.remove(number);
         }

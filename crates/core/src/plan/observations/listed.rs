@@ -1,5 +1,7 @@
 //! What a list of the server's tokens shows: the clock, tokens that are gone or back, tokens that
 //! are unknown, and lost ones.
+//!
+//! For example, an old token for which a delete was sent and which the list lacks is retired.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +16,14 @@ use crate::time::delta;
 
 impl Planner<'_> {
     pub(super) fn note_clock(&mut self, list: &TokenList) {
+        // An answer without a `Date` header says nothing: what was recorded before stands.
         let Some(skew) = list.skew.map(|skew| skew.num_seconds()) else {
             return;
         };
         match (skew.abs() > LARGEST_SKEW_SECONDS, self.state.clock) {
             (true, None) => self.record(vec![Event::ClockDisagreed { skew_seconds: skew }]),
             (false, Some(_)) => self.record(vec![Event::ClockAgreed]),
+            // Only a change is an event: the skew differs a little at each list.
             (true, Some(_)) | (false, None) => {}
         }
     }
@@ -32,6 +36,7 @@ impl Planner<'_> {
             let in_use = generation.line == self.state.line();
             match generation.stage() {
                 Stage::Previous if in_use && !listed && self.is_surely_gone(generation) => {
+                    // A delete whose answer was lost may have worked, so it counts as the cause.
                     let by = if generation.delete_sent {
                         RetiredBy::Us
                     } else {
@@ -43,6 +48,7 @@ impl Planner<'_> {
                         by,
                     });
                 }
+                // It is alive, whatever was recorded: ignored, it would never be deleted.
                 Stage::Retired | Stage::Lost if listed => {
                     events.push(Event::Reappeared {
                         generation: generation.number,
@@ -54,6 +60,7 @@ impl Planner<'_> {
                         generation: generation.number,
                     });
                 }
+                // For a token in use one list is not enough evidence: see `note_lost_tokens`.
                 Stage::Pending
                 | Stage::Current
                 | Stage::Previous
@@ -61,6 +68,7 @@ impl Planner<'_> {
                 | Stage::Lost => {}
             }
         }
+        // Before `note_unknown`, which would record them as gone without our doing.
         for (fingerprint, _) in self
             .state
             .foreign
@@ -78,7 +86,7 @@ impl Planner<'_> {
         self.record(events);
     }
 
-    /// A delete that failed so far as we could see, and whose token is gone all the same.
+    /// A delete seemed to fail, but its token is gone: the back-off of deletions ends.
     pub(super) fn note_late_delete(&mut self) {
         let ours = self.state.previous().any(|token| token.delete_sent);
         let mut adopted = self.state.adopted(self.policy.retention.foreign);
@@ -92,6 +100,7 @@ impl Planner<'_> {
 
     /// A token that no list ever showed may only be slow to appear.
     fn is_surely_gone(&self, generation: &Generation) -> bool {
+        // Twice `verify-within`: the time for which the token of a lost mint is expected as well.
         generation.was_listed()
             || self.now - generation.minted_at >= delta(self.policy.verify_within.saturating_mul(2))
     }
@@ -138,10 +147,14 @@ impl Planner<'_> {
         let Some(first) = new.first().copied() else {
             return Vec::new();
         };
+        // Which of several lost mints it belongs to cannot be known. The first takes it, the others
+        // stay open for what may still arrive.
         let Some(lost) = self.state.lost_mints.first() else {
             return vec![Event::ForeignSeen { fingerprints: new }];
         };
         let generation = lost.generation;
+        // One of several taken at random could be another program's: published here, it would be
+        // deleted in time. They all stay foreign.
         if new.len() > 1 || !self.recovers_lost_mints() {
             let candidates = new.clone();
             return vec![
@@ -193,11 +206,16 @@ impl Planner<'_> {
                 continue;
             }
             let doubt = self.evidence.doubt(&generation.fingerprint);
+            // Two looks that agree: a token taken for lost is replaced at once, at the cost of a
+            // mint.
             if doubt.is_gone() {
                 events.push(Event::TokenLost {
                     generation: generation.number,
                     evidence: doubt.evidence(),
                 });
+            // Once for each hold: while it lasts, the same doubt would record one more failure in
+            // each call. Without a login nothing can settle the doubt, so it waits like a
+            // contradiction.
             } else if self.server_held().is_none()
                 && (doubt.is_contradictory()
                     || (doubt.wants_second_look() && self.login_held().is_some()))

@@ -1,4 +1,6 @@
 //! What the sinks and their consumers show: bindings, drift, acknowledgements, adopted tokens.
+//!
+//! For example, a sink that the policy has and the journal has not is bound first.
 
 use std::collections::BTreeSet;
 
@@ -25,6 +27,8 @@ impl Planner<'_> {
             let same = |sink_type: &str, target: &str| {
                 sink_type == sink.kind.type_name() && target == sink.kind.target()
             };
+            // Another target under the same name is another sink: neither proof nor back-off
+            // carries over.
             if !bound.is_some_and(|record| same(&record.sink_type, &record.target)) {
                 if bound.is_some() {
                     events.push(Event::SinkReleased {
@@ -52,6 +56,7 @@ impl Planner<'_> {
             // work.
             let settled =
                 record.intended == Some(proved) && record.last_delivery != LastDelivery::Open;
+            // Retired long ago and forgotten: there is nothing left to compare with.
             let Some(generation) = self.state.generations.get(&proved) else {
                 continue;
             };
@@ -60,8 +65,10 @@ impl Planner<'_> {
                 Some(SinkContent::Token(found)) => format!("another token ({})", found.short()),
                 Some(SinkContent::Absent) => "nothing".to_owned(),
                 Some(SinkContent::Other(what)) => what.clone(),
+                // What was not seen has not drifted.
                 Some(SinkContent::Unreadable(_) | SinkContent::Opaque) | None => continue,
             };
+            // Once for each drift, until the next proof. Of a token that is dead nothing was lost.
             if settled && record.drifted.is_none() && generation.is_alive() {
                 events.push(Event::Drifted {
                     sink: name.clone(),
@@ -86,6 +93,8 @@ impl Planner<'_> {
             let Some(record) = self.state.sinks.get(&sink.name) else {
                 continue;
             };
+            // A consumer that says nothing now keeps its last acknowledgement: it may be
+            // restarting.
             let Some(ack) = self.evidence.claims.get(&sink.name) else {
                 continue;
             };
@@ -105,6 +114,7 @@ impl Planner<'_> {
                 self.decision.notices.push(notice);
                 continue;
             };
+            // Also when it is older: a consumer that was set back must keep its token alive.
             if record.acknowledged.map(|(number, _)| number) != Some(generation) {
                 events.push(Event::Acknowledged {
                     sink: name,
@@ -117,6 +127,7 @@ impl Planner<'_> {
 
     /// An adopted token is no longer where it was seen, or is seen in one place more.
     pub(super) fn note_adopted(&mut self) {
+        // Sinks and files are seen in one look; before it, each place may still hold the token.
         if self.evidence.sinks.is_none() {
             return;
         }
@@ -174,6 +185,7 @@ impl Planner<'_> {
         };
         let needless = self.state.lanes.keys().filter(|lane| match lane {
             BackoffKey::Notify(name) => !is_wanted(name),
+            // These end with a success, with their sink, or by a rule of their own in the plan.
             BackoffKey::Login
             | BackoffKey::Server
             | BackoffKey::Rotation
@@ -189,6 +201,7 @@ impl Planner<'_> {
 
     /// What an operator should know of former logins and sinks.
     pub(super) fn report_leftovers(&mut self) {
+        // Only notices: the login in use cannot delete tokens of another user.
         for generation in self.state.of_former_logins() {
             let line = self.state.lines.get(generation.line);
             self.decision

@@ -7,6 +7,7 @@
 use super::redact_runs;
 
 /// A secret's beginning at the end of a text is the secret, cut: from this many characters on.
+// Fewer would take out ordinary words that begin like the secret.
 const TELLING: usize = 4;
 
 /// Replaces each of the secrets, none of them empty, wherever it stands.
@@ -27,11 +28,13 @@ fn echo_len(text: &str, secret: &str) -> Option<usize> {
             .iter()
             .flat_map(|end| spellings(&text[*end..], c).map(move |len| end + len))
             .collect();
+        // Readings that meet go on as one, or their number could double with each character.
         ends.dedup();
         if ends.is_empty() {
             return cut.then_some(text.len());
         }
     }
+    // The longest reading: a shorter one would leave a piece of the secret behind.
     ends.into_iter().max()
 }
 
@@ -100,6 +103,7 @@ fn html_len(text: &str, c: char) -> Option<usize> {
 }
 
 fn starts_with_any_case(text: &str, ascii: &str) -> bool {
+    // On bytes: a `str` cannot be cut in the midst of a character.
     text.as_bytes()
         .get(..ascii.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(ascii.as_bytes()))
