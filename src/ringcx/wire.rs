@@ -80,6 +80,7 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
+    // One that cannot be used is left out: the next renewal is then a login.
     let refresh = fields
         .get("refreshToken")
         .and_then(Value::as_str)
@@ -115,6 +116,7 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
         Some(Value::String(seconds)) => seconds.parse().ok(),
         Some(_) | None => None,
     };
+    // Of unknown life it is used at once and not kept.
     let lifetime = Duration::from_secs(seconds.unwrap_or(0)).min(MOST);
     Ok(RingexAccess {
         bearer: Secret::new(access),
@@ -163,6 +165,7 @@ pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
     texts.dedup();
     texts
         .iter()
+        // One odd element fails the list: half a list would show tokens as gone that are there.
         .map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken))
         .collect()
 }
@@ -170,6 +173,7 @@ pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
 /// The answer of `delete`: a boolean as text, or nothing at all.
 pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
     match text(body).map(unquote) {
+        // A 204 has no body.
         Ok("true") | Err(BodyError::Empty) => Ok(Deletion::Accepted),
         Ok("false") => Ok(Deletion::Denied),
         Ok(_) => Err(BodyError::NotThat {
@@ -208,7 +212,7 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some(wait.to_std().unwrap_or(Duration::ZERO).min(MOST))
 }
 
-/// A `Date` header.
+/// The value of a `Date` header, for example `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http_date(value: &str) -> Option<DateTime<Utc>> {
     httpdate::parse_http_date(value.trim())
         .ok()

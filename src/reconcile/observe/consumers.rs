@@ -45,8 +45,10 @@ fn claim(found: Result<atomic_file::FileRead, SinkError>) -> Option<ConsumerAck>
     };
     let text = std::str::from_utf8(&found.bytes)
         .map(str::trim)
+        // Parses as neither form, so bytes that are not text are reported as odd.
         .unwrap_or("?");
     if text.is_empty() {
+        // As with an absent file: nothing was acknowledged yet.
         return None;
     }
     // Many digits are a mistyped fingerprint rather than a generation.

@@ -30,6 +30,7 @@ pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
     match (seconds("exp"), start) {
         (Some(end), Some(start)) => {
             let lifetime = end.saturating_sub(start);
+            // Below zero it has ended already, by the clock of the server.
             u64::try_from(lifetime)
                 .map_or(Duration::ZERO, Duration::from_secs)
                 .min(MOST)
@@ -50,6 +51,7 @@ pub fn subject(jwt: &str) -> Option<String> {
 fn claims(access: &str) -> Option<Value> {
     let mut parts = access.split('.');
     let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    // JWTs have no padding (RFC 7515); it is tolerated where an issuer adds it.
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&payload).ok()
 }
