@@ -42,7 +42,7 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 pub struct Program<'a> {
     /// The program and its arguments; at least one.
     pub argv: &'a [String],
-    /// Set beside `PATH`, `HOME` and `LANG`: nothing else is passed on.
+    /// Variables set beside `PATH`, `HOME` and `LANG`; nothing else is passed on.
     pub environment: &'a [(String, String)],
     /// What it reads from its standard input; may be empty.
     pub stdin: Zeroizing<Vec<u8>>,
@@ -50,7 +50,7 @@ pub struct Program<'a> {
     pub timeout: Duration,
 }
 
-/// A program that came to its own end.
+/// A program that ended by itself, with any exit code.
 pub struct Ended {
     /// Exit code or signal.
     pub status: ExitStatus,
@@ -60,7 +60,7 @@ pub struct Ended {
     pub stderr: Zeroizing<Vec<u8>>,
 }
 
-/// Why a program did not come to its own end.
+/// Why a program was not run, or did not end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// `argv` is empty, so there is no program to run.
@@ -74,7 +74,7 @@ pub enum ProcessError {
         /// The error of the system.
         source: io::Error,
     },
-    /// It was started, and its end was not seen.
+    /// It was started, but its end could not be observed.
     #[error("{program}: {source}")]
     Lost {
         /// As in the policy.
@@ -242,8 +242,7 @@ impl Group {
             if left.is_zero() {
                 return Ok(false);
             }
-            // `waitid` has no timeout, so it is repeated. The first naps are short: most programs
-            // are.
+            // `waitid` has no timeout, so it is repeated: first often, as most programs end soon.
             std::thread::sleep(nap.min(left));
             nap = (nap * 2).min(LONGEST_NAP);
         }
@@ -271,7 +270,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.pid() {
-            // Fails only where the group has ended already.
+            // It fails where the group has ended already, which is what is wanted.
             let _gone = kill_process_group(group, signal);
         }
     }

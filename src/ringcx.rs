@@ -59,9 +59,9 @@ pub enum Deletion {
 /// One RingCX account this login can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisibleAccount {
-    /// `accountId`, a number as text.
+    /// `accountId`, as text also where it comes as a number.
     pub id: String,
-    /// `accountName`, cut to what a table can show.
+    /// `accountName`, cut where it is very long.
     pub name: String,
 }
 
@@ -135,8 +135,8 @@ fn wait(retry_after: &Option<Duration>) -> String {
 }
 
 impl ApiError {
-    /// Whether the call may have been carried out all the same. Only a request that never left is
-    /// known not to have been: a proxy can answer 4xx for a backend that already did it.
+    /// Whether the call may have been carried out in spite of the error. Only a request that never
+    /// left is known not to have been: a proxy can answer 4xx for a backend that already did it.
     pub fn outcome(&self) -> Outcome {
         match self {
             // The only case in which a mint may be closed without a list.
@@ -192,9 +192,9 @@ pub struct RingexAccess {
     pub lifetime: Duration,
 }
 
-/// The user that a JWT names (its `sub`), in words; of one that cannot be read, the JWT itself, by
-/// the first digits of its SHA-256. Another app makes no other user, another JWT of the same user
-/// neither.
+/// A name for the user of a JWT, from its `sub`, for example `RingEX user 1234`: the same for every
+/// app and every JWT of this user. Where there is no readable `sub`, the name has the first digits
+/// of the JWT's SHA-256 instead.
 pub fn ringex_user(jwt: &Secret) -> String {
     wire::ringex_user(jwt.expose())
 }

@@ -155,8 +155,7 @@ pub(super) async fn compact(
     let Stream { checkpoint, rows } = journal.load(account).await?;
     let (old, kept) = rows.split_at(checkpoint::cut(&rows));
     if let Some(last) = old.last().filter(|_| StreamSize::of(&rows).is_long()) {
-        // Folded from the rows themselves: a checkpoint taken from memory could keep what no row
-        // says.
+        // Folded from the old rows: the state in memory already includes the rows that are kept.
         let state = fold(account, begin(account, checkpoint.as_ref())?, old)?;
         let body = checkpoint::write(AccountState::FORM, &state);
         journal.compact(account, last.seq, body).await?;

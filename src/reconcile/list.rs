@@ -16,7 +16,7 @@ use rotator_core::secret::Fingerprint;
 pub struct ListedToken {
     /// Identifies it without showing it.
     pub fingerprint: Fingerprint,
-    /// The text with all but its ends masked, for people to recognise it.
+    /// The text masked for display: the part before the colon and the last four characters.
     pub masked: String,
     /// How many bytes it has.
     pub length: usize,
@@ -31,7 +31,7 @@ pub enum ListError {
         /// Reason, without secrets.
         why: String,
     },
-    /// A limit of ours says not now.
+    /// A limit of this program, e.g. the wait after a failure, allows no call yet.
     #[error("not now: try again after {until}")]
     NotBefore {
         /// The earliest time of the next attempt.

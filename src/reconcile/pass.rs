@@ -78,7 +78,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let retry = &self.config.account.retry;
         let wait = retry
             .initial
-            // Bounded so that the shift cannot overflow; by then the wait is at its maximum.
+            // Bounded so that the shift cannot overflow.
             .saturating_mul(1 << self.journal.refusals.min(16));
         let wait = wait.min(retry.max).min(LONGEST_REFUSAL).max(retry.initial);
         self.journal.refusals = self.journal.refusals.saturating_add(1);

@@ -72,7 +72,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut keys: Vec<BackoffKey> = held.map(|(key, _)| key.clone()).collect();
         for (name, record) in &self.state.sinks {
             let key = BackoffKey::Sink(name.clone());
-            // A parked sink waits for an operator, with or without a time of its next attempt.
+            // A parked sink waits for a reload or an operator, even after its wait has passed.
             if record.parked && !keys.contains(&key) {
                 keys.push(key);
             }

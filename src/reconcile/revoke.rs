@@ -37,7 +37,7 @@ pub enum RevokeError {
         /// Reason, without secrets.
         why: String,
     },
-    /// A limit of ours says not now.
+    /// A limit of this program, e.g. the wait after a failure, allows no call yet.
     #[error("not now: try again after {until}")]
     NotBefore {
         /// The earliest time of the next attempt.

@@ -85,7 +85,7 @@ impl LoginSession {
 
     /// Takes the limits of a policy.
     pub fn limit_to(&mut self, policy: &RingcxPolicy) {
-        // With a zero `claim_request` would never wait, as there is no request to wait for.
+        // With a limit of zero `claim_request` would find no request to wait for and never wait.
         self.requests_per_minute = policy.requests_per_minute.max(1) as usize;
         self.logins_per_minute = policy.logins_per_minute.max(1) as usize;
     }

@@ -24,7 +24,7 @@ pub const API_KEY: &str = "APIKEY";
 /// More than any name or description has any use for.
 pub(crate) const MAX_TEXT: usize = 256;
 
-/// No account has so many, and no list is read beyond it.
+/// The most auth configs of one account; a longer list is refused.
 pub(crate) const MAX_CONFIGS: usize = 10_000;
 
 /// Which auth config of which RingCX account.
@@ -70,9 +70,9 @@ pub enum ShownKey {
 /// What a key that is not shown whole can tell of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// What can be seen of it is another's.
+    /// What can be seen of it does not fit this token.
     Differs,
-    /// So little can be seen that it may be any.
+    /// So little can be seen that it may be any key, for example `••••`.
     Tells,
     /// What can be seen of it, four characters at least, is at this token's end.
     Fits,
@@ -95,7 +95,7 @@ impl ShownKey {
         }
     }
 
-    /// What it tells of this token.
+    /// Whether what is shown of the key fits this token.
     pub fn likeness(&self, token: &Token) -> Likeness {
         let token = token.expose();
         match self {
@@ -203,7 +203,7 @@ pub(crate) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
         .ok_or(BodyError::NotThat { expected })
 }
 
-/// Without an id or a type it is no auth config. Dates may be texts or numbers.
+/// `None` where the id or the type is missing. Dates may be texts or numbers.
 fn read(fields: &Map<String, Value>) -> Option<AuthConfig> {
     let field = |name: &str| fields.get(name).and_then(Value::as_str);
     let updated = match fields.get("updatedTime") {

@@ -120,7 +120,7 @@ impl HttpApi {
         self.client.request(method, self.url(segments))
     }
 
-    /// A request made in somebody's name.
+    /// A request with this credential in its header.
     fn request_as(
         &self,
         auth: Auth<'_>,
@@ -131,9 +131,9 @@ impl HttpApi {
             Auth::Bearer(access) => (header::AUTHORIZATION, format!("Bearer {}", access.expose())),
             Auth::Token(token) => (X_AUTH_TOKEN, token.expose().to_owned()),
         };
+        // Nothing was sent, so a mint that fails here must not count as possibly carried out.
         let mut value = HeaderValue::from_str(&value).map_err(|_| ApiError::Unreachable {
             host: self.host.clone(),
-            // Nothing was sent, and this variant is the one that says so.
             why: "the access token cannot stand in a header".to_owned(),
         })?;
         // Keeps the value out of debug output of the headers.
@@ -261,7 +261,7 @@ impl TokenApi for HttpApi {
     }
 
     async fn mint(&self, access: &Secret) -> Result<Token, ApiError> {
-        // Documented for an access token; whether a permanent token may mint is not.
+        // Documented for an access token; that a permanent token may mint is not.
         let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
         let answer = self
             .send("mint", empty(request), MAX_BODY, &[access.expose()])

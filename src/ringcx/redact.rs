@@ -12,7 +12,7 @@ pub use rotator_core::secret::redact::{line, plain};
 #[cfg(test)]
 mod tests;
 
-/// No more of a body is looked at: the first words tell.
+/// Bytes of a plain text body that are looked at: its first words say what went wrong.
 const MAX_LOOKED_AT: usize = 4 * 1024;
 
 /// What an error's body says, in one line: the JSON error of RingCX (`errorCode`, `generalMessage`)

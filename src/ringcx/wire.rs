@@ -20,7 +20,7 @@ mod jwt;
 #[cfg(test)]
 mod tests;
 
-/// More tokens than this are no list: a user of RingCX has a handful.
+/// The most tokens that a list may have: a user of RingCX has a few.
 pub const MAX_TOKENS: usize = 10_000;
 
 /// An access token longer than this does not fit the header block of common proxies.
@@ -32,13 +32,13 @@ const MAX_ACCOUNT_NAME: usize = 128;
 /// Why a body makes no sense. Never says what was in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// There is nothing in it.
+    /// The body is empty, or white space only.
     #[error("the body is empty")]
     Empty,
     /// A proxy's page, or a login page.
     #[error("the body is an HTML page")]
     Html,
-    /// Bytes that are no UTF-8.
+    /// The body is not valid UTF-8.
     #[error("the body is not text")]
     NotText,
     /// Not the JSON that was asked for.
@@ -50,16 +50,16 @@ pub enum BodyError {
     /// A login without the one field that matters.
     #[error("the body has no accessToken")]
     NoAccessToken,
-    /// The same, of RingEX.
+    /// RingEX's answer without its one field that matters.
     #[error("the body has no access_token")]
     NoRingexToken,
     /// An access token that cannot stand in a header.
     #[error("the access token is not 1 to {MAX_ACCESS_TOKEN} visible ASCII characters")]
     AccessTokenForm,
-    /// The minted text is no token.
+    /// The text that `mint` gave does not have the form of a token.
     #[error("the body is not a token: {0}")]
     NotToken(#[source] TokenFormError),
-    /// One of the listed texts is no token: then the rest may not mean what it seems to, either.
+    /// One of the listed texts does not have the form of a token, so the others are not trusted.
     #[error("an element of the list is not a token: {0}")]
     ListedNotToken(#[source] TokenFormError),
     /// A list longer than any user has.
@@ -124,7 +124,7 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
     })
 }
 
-/// The user that a JWT names.
+/// See [`super::ringex_user`].
 pub fn ringex_user(jwt: &str) -> String {
     const LONGEST: usize = 64;
     match jwt::subject(jwt)

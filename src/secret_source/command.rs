@@ -45,7 +45,7 @@ pub enum CommandError {
         /// What it said on its standard error, scrubbed and cut.
         said: String,
     },
-    /// It says that it failed.
+    /// It ended with another exit code than 0, or by a signal.
     #[error("{ending}{}", colon(said))]
     Failed {
         /// How it ended, for example `exit code 1` or `signal 9`.
@@ -56,7 +56,7 @@ pub enum CommandError {
     /// It printed more than any secret is long.
     #[error("printed more than 64 KiB, that is no secret")]
     TooLarge,
-    /// The system lost sight of it.
+    /// It was started, but its end could not be observed.
     #[error("cannot be watched: {0}")]
     Lost(#[source] io::Error),
 }

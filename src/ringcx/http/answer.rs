@@ -22,12 +22,12 @@ pub struct ApiAnswer {
 }
 
 impl ApiAnswer {
-    /// The same, of a body that is all there is to read.
+    /// Like [`ApiAnswer::read`], for a parser that needs only the body.
     pub fn read_with<T>(&self, parse: fn(&[u8]) -> Result<T, BodyError>) -> Result<T, ApiError> {
         self.read(parse(&self.body))
     }
 
-    /// A body that makes no sense makes the success one that does not, either.
+    /// Turns a body that could not be parsed into [`ApiError::Nonsense`].
     pub fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
         parsed.map_err(|why| ApiError::Nonsense {
             status: self.status,
@@ -78,7 +78,7 @@ pub fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) ->
     let (status, said) = (status.as_u16(), said.to_owned());
     match status {
         401 | 403 => ApiError::Denied { status, said },
-        // The two that may carry `Retry-After` (RFC 6585 and RFC 9110).
+        // Both may carry `Retry-After` (RFC 6585 and RFC 9110).
         429 | 503 => ApiError::Busy {
             status,
             retry_after,

@@ -11,10 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// Documented: an access token lives 5 minutes.
+/// The life of an access token as documented, for one whose `exp` cannot be read.
 const USUAL: Duration = Duration::from_secs(5 * 60);
 
-/// Believing in more would only put off finding out.
+/// The longest life that is believed: of a longer one, a mistake would show only much later.
 const MOST: Duration = Duration::from_secs(60 * 60);
 
 /// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot
