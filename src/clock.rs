@@ -17,6 +17,7 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
+    // Shared, so that moving one clone moves the clock of everything under test.
     Manual(Arc<Mutex<DateTime<Utc>>>),
 }
 

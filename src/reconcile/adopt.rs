@@ -105,6 +105,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.record(events).await?;
         // The files are looked through whenever the sinks are looked at.
         self.evidence.sinks_changed();
+        // As after a pass: the texts of the list must not stay in memory.
         self.end_pass().await;
         Ok(())
     }

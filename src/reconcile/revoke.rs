@@ -104,7 +104,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // A template of another account may hold this token, and a guard asks for that.
         self.read_peers();
         let mut verdict = check(self);
-        // Only a missing list can be made up for. Every other refusal of a guard stands.
+        // With a current token the guards need a list that it asked for, and so far there may only
+        // be a login's. Every other refusal of a guard stands.
         if verdict == Err(Blocked::NoList) {
             self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
             self.read_peers();

@@ -57,8 +57,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         let proofs = self.read_back(&token, &sinks, caller.as_ref()).await;
         let mut text = proofs.text;
-        // A sink that holds the token without showing it needs the text from elsewhere for the
-        // trial.
+        // Sinks that hold the token without showing it: the text for the trial is elsewhere.
         if text.is_none() && !proofs.read.is_empty() {
             text = self.text_of(token.fingerprint(), stop).await?;
             if text.is_none() {

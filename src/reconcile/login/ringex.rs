@@ -49,6 +49,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         login: &RingExLogin,
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
+        // At most twice: the second time the access is a new one.
         loop {
             self.check_login_rate()?;
             let (access, reused) = match self.server.session.ringex() {

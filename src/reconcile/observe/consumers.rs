@@ -41,6 +41,7 @@ fn claim(found: Result<atomic_file::FileRead, SinkError>) -> Option<ConsumerAck>
                 "acknowledges with more than {LARGEST_CLAIM} bytes"
             )));
         }
+        // Not `None`: a consumer whose file cannot be read has to be seen by the operator.
         Err(error) => return Some(ConsumerAck::Odd(format!("cannot be heard: {error}"))),
     };
     let text = std::str::from_utf8(&found.bytes)

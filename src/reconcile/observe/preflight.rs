@@ -57,6 +57,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 unfit.insert(name, error.to_string());
             }
         }
+        // Evidence of this pass only: a later pass that mints asks again.
         self.evidence.saw_preflight(unfit);
         self.progress();
         Ok(())
