@@ -17,6 +17,7 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
+    // Shared, so that moving one clone moves the clock of everything under test.
     Manual(Arc<Mutex<DateTime<Utc>>>),
 }
 
@@ -43,10 +44,11 @@ impl Clock {
         }
     }
 
-    /// Waits so long by this clock: a manual one is moved on and nobody waits.
+    /// Waits this long by this clock; a manual clock is moved on instead.
     pub async fn sleep(&self, wait: Duration) {
         match &self.0 {
             Source::System => tokio::time::sleep(wait).await,
+            // Tests go through hours of waits at once.
             Source::Manual(_) => self.advance(delta(wait)),
         }
     }

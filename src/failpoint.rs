@@ -11,7 +11,7 @@
 
 use std::future::Future;
 
-/// Does something to the outside.
+/// Does something outside of this process, for example `around("rename", || …)`.
 pub fn around<T>(name: &'static str, act: impl FnOnce() -> T) -> T {
     let begun = Guard::now(name);
     let done = act();
@@ -19,7 +19,7 @@ pub fn around<T>(name: &'static str, act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// The same, awaited.
+/// Like [`around`], for an act that is awaited.
 pub async fn around_async<T>(name: &'static str, act: impl Future<Output = T>) -> T {
     let begun = Guard::now(name);
     let done = act.await;
@@ -83,6 +83,8 @@ mod watched {
     impl Guard {
         pub(super) fn now(name: &'static str) -> Self {
             let watch = watch();
+            // One lock for count and file, so that both have the same order. A test thread that
+            // panicked must not stop the others.
             let mut begun = watch.begun.lock().unwrap_or_else(PoisonError::into_inner);
             let [of_its_name, of_all] = [name, ALL].map(|name| {
                 let number = begun.entry(name).or_default();
@@ -118,6 +120,7 @@ mod watched {
                 && death.number == number
                 && [self.name, ALL].contains(&&*death.name)
             {
+                // Not `exit`: nothing may be flushed or cleaned up, as with SIGKILL.
                 std::process::abort();
             }
         }

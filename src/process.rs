@@ -42,7 +42,7 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 pub struct Program<'a> {
     /// The program and its arguments; at least one.
     pub argv: &'a [String],
-    /// Set beside `PATH`, `HOME` and `LANG`: nothing else is passed on.
+    /// Variables set beside `PATH`, `HOME` and `LANG`; nothing else is passed on.
     pub environment: &'a [(String, String)],
     /// What it reads from its standard input; may be empty.
     pub stdin: Zeroizing<Vec<u8>>,
@@ -50,20 +50,20 @@ pub struct Program<'a> {
     pub timeout: Duration,
 }
 
-/// A program that came to its own end.
+/// A program that ended by itself, with any exit code.
 pub struct Ended {
     /// Exit code or signal.
     pub status: ExitStatus,
-    /// Its first 64 KiB.
+    /// The first 64 KiB of its standard output.
     pub stdout: Zeroizing<Vec<u8>>,
-    /// Its first 64 KiB.
+    /// The first 64 KiB of its standard error.
     pub stderr: Zeroizing<Vec<u8>>,
 }
 
-/// Why a program did not come to its own end.
+/// Why a program was not run, or did not end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// `argv` is empty.
+    /// `argv` is empty, so there is no program to run.
     #[error("no program is named")]
     Nothing,
     /// It was never started: an operator must correct the policy, or install it.
@@ -74,7 +74,7 @@ pub enum ProcessError {
         /// The error of the system.
         source: io::Error,
     },
-    /// It was started, and its end was not seen.
+    /// It was started, but its end could not be observed.
     #[error("{program}: {source}")]
     Lost {
         /// As in the policy.
@@ -124,6 +124,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         return can_be_run(&path).then_some(path);
     }
     std::env::split_paths(&search_path())
+        // A relative entry would run whatever the working directory holds.
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(program))
         .find(|path| can_be_run(path))
@@ -155,6 +156,7 @@ fn run_to_completion(mut program: Program<'_>) -> Result<Ended, ProcessError> {
     if let (Some(stdin), Some(input)) = (group.child.stdin.take(), input) {
         feed(stdin, input).map_err(lost)?;
     }
+    // Read while it runs: a program with a full pipe would never end.
     let stdout = collect(group.child.stdout.take()).map_err(lost)?;
     let stderr = collect(group.child.stderr.take()).map_err(lost)?;
 
@@ -207,12 +209,14 @@ fn command(program: &Path, arguments: &[String], environment: &[(String, String)
         .args(arguments)
         .env_clear()
         .env("PATH", search_path())
+        // Messages in English: `notify` recognises some of them.
         .env("LANG", "C.UTF-8");
     if let Some(home) = std::env::var_os("HOME") {
         command.env("HOME", home);
     }
     command
         .envs(environment.iter().map(|(name, value)| (name, value)))
+        // A group of its own, so that all it starts can be signalled at once and the daemon is not.
         .process_group(0);
     command
 }
@@ -238,6 +242,7 @@ impl Group {
             if left.is_zero() {
                 return Ok(false);
             }
+            // `waitid` has no timeout, so it is repeated: first often, as most programs end soon.
             std::thread::sleep(nap.min(left));
             nap = (nap * 2).min(LONGEST_NAP);
         }
@@ -256,6 +261,7 @@ impl Group {
     fn end(&mut self) -> io::Result<ExitStatus> {
         if let Ok(false) = self.has_ended() {
             self.signal(Signal::TERM);
+            // Whether it obeyed does not matter: SIGKILL follows for the rest of the group.
             let _asked = self.wait(monotonic() + GRACE);
         }
         self.signal(Signal::KILL);
@@ -264,6 +270,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.pid() {
+            // It fails where the group has ended already, which is what is wanted.
             let _gone = kill_process_group(group, signal);
         }
     }
@@ -307,11 +314,13 @@ fn collect(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Ze
     let (sender, receiver) = mpsc::sync_channel(1);
     if let Some(mut output) = output {
         spawn_blocking_thread("child-output", move || {
+            // At full size from the start: growing would leave copies of a secret in freed memory.
             let mut kept = Zeroizing::new(Vec::with_capacity(LARGEST_OUTPUT));
             let whole = (&mut output)
                 .take(LARGEST_OUTPUT as u64)
                 .read_to_end(&mut kept);
             if whole.is_ok() {
+                // The program must be able to write on, even though the rest is not kept.
                 let _rest = io::copy(&mut output, &mut io::sink());
             }
             // The receiver is gone if it has waited long enough.

@@ -19,7 +19,7 @@ pub(crate) mod wire;
 
 /// What `login` and `refresh` give.
 pub struct LoginTokens {
-    /// For `Authorization: Bearer`.
+    /// The access token, for `Authorization: Bearer`.
     pub access: Secret,
     /// For one more login without the password.
     pub refresh: Option<Secret>,
@@ -30,7 +30,7 @@ pub struct LoginTokens {
     pub password_reset: bool,
 }
 
-/// As whom a call is made.
+/// The credential that a call is made with.
 #[derive(Clone, Copy)]
 pub enum Auth<'a> {
     /// `Authorization: Bearer {access token}`
@@ -39,7 +39,7 @@ pub enum Auth<'a> {
     Token(&'a Token),
 }
 
-/// What `list` gives.
+/// The tokens of the user, as `list` gives them.
 pub struct Listing {
     /// Every token of the user, without duplicates, in no order.
     pub tokens: Vec<Token>,
@@ -52,16 +52,16 @@ pub struct Listing {
 pub enum Deletion {
     /// `true`, 204, or an empty 200.
     Accepted,
-    /// `false`, or 404.
+    /// The body `false`, or a 404.
     Denied,
 }
 
 /// One RingCX account this login can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisibleAccount {
-    /// `accountId`
+    /// `accountId`, as text also where it comes as a number.
     pub id: String,
-    /// `accountName`
+    /// `accountName`, cut where it is very long.
     pub name: String,
 }
 
@@ -71,7 +71,7 @@ pub enum ApiError {
     /// The request was not sent: no route, no name, no TLS. Try again later; nothing happened.
     #[error("cannot reach {host}: {why}")]
     Unreachable {
-        /// Host and port.
+        /// Host and port, for example `ringcx.ringcentral.com:443`.
         host: String,
         /// Reason, without secrets.
         why: String,
@@ -79,7 +79,7 @@ pub enum ApiError {
     /// The request was sent and no answer came. It may have been carried out.
     #[error("no answer from {host}: {why}")]
     NoAnswer {
-        /// Host and port.
+        /// Host and port, for example `ringcx.ringcentral.com:443`.
         host: String,
         /// Reason, without secrets.
         why: String,
@@ -95,7 +95,7 @@ pub enum ApiError {
     /// 429 or 503: not before `retry_after`.
     #[error("answered {status}{}{}", detail(said), wait(retry_after))]
     Busy {
-        /// 429 or 503.
+        /// The HTTP status: 429 or 503.
         status: u16,
         /// `Retry-After`, as a wait from now, where it came.
         retry_after: Option<Duration>,
@@ -105,7 +105,7 @@ pub enum ApiError {
     /// Any other status, a redirect included. It may have been carried out.
     #[error("answered {status}{}", detail(said))]
     Status {
-        /// The status.
+        /// The HTTP status, for example 500 or 302.
         status: u16,
         /// What the body said, scrubbed and cut.
         said: String,
@@ -113,7 +113,7 @@ pub enum ApiError {
     /// A success whose body makes no sense. It may have been carried out.
     #[error("answered {status}, but {why}")]
     Nonsense {
-        /// 2xx.
+        /// The HTTP status, from 200 to 299.
         status: u16,
         /// What is wrong with the body; never the body itself.
         why: String,
@@ -135,10 +135,11 @@ fn wait(retry_after: &Option<Duration>) -> String {
 }
 
 impl ApiError {
-    /// Whether the call may have been carried out all the same. Only a request that never left is
-    /// known not to have been: a proxy can answer 4xx for a backend that already did it.
+    /// Whether the call may have been carried out in spite of the error. Only a request that never
+    /// left is known not to have been: a proxy can answer 4xx for a backend that already did it.
     pub fn outcome(&self) -> Outcome {
         match self {
+            // The only case in which a mint may be closed without a list.
             Self::Unreachable { .. } => Outcome::NotDone,
             Self::NoAnswer { .. }
             | Self::Denied { .. }
@@ -162,23 +163,23 @@ impl ApiError {
     }
 }
 
-/// Who logs in.
+/// The RingCX user that logs in, and its password.
 pub struct Credentials<'a> {
-    /// The RingCX user.
+    /// `username` of the RingCX user, usually an e-mail address.
     pub username: &'a str,
-    /// Its password.
+    /// The password of the RingCX user.
     pub password: &'a Secret,
-    /// Such as `aws80`.
+    /// `platformId` of RingCX, for example `aws80`.
     pub platform_id: &'a str,
 }
 
 /// Who logs in to RingEX, and through which app.
 pub struct RingexCredentials<'a> {
-    /// The app.
+    /// Client id of the RingEX app.
     pub client_id: &'a str,
-    /// Its secret.
+    /// Client secret of the RingEX app.
     pub client_secret: &'a Secret,
-    /// What names the user.
+    /// The JWT credential of the user, made in the developer console.
     pub jwt: &'a Secret,
 }
 
@@ -187,13 +188,13 @@ pub struct RingexCredentials<'a> {
 pub struct RingexAccess {
     /// RingEX's own access token.
     pub bearer: Secret,
-    /// `expires_in`; zero where it is not told, and at most a day.
+    /// `expires_in`, at most a day; zero where the answer does not have it.
     pub lifetime: Duration,
 }
 
-/// The user that a JWT names (its `sub`), in words; of one that cannot be read, the JWT itself, by
-/// the first digits of its SHA-256. Another app makes no other user, another JWT of the same user
-/// neither.
+/// A name for the user of a JWT, from its `sub`, for example `RingEX user 1234`: the same for every
+/// app and every JWT of this user. Where there is no readable `sub`, the name has the first digits
+/// of the JWT's SHA-256 instead.
 pub fn ringex_user(jwt: &Secret) -> String {
     wire::ringex_user(jwt.expose())
 }

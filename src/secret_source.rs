@@ -23,47 +23,47 @@ pub enum SecretError {
         "credential `{name}` was not handed to this process: a command that needs it is run as root; the service has it by `LoadCredential={name}:…`, which `ringcx-rotator systemd-dropin` prints"
     )]
     NoCredentials {
-        /// The credential's name.
+        /// Name of the credential, as in `LoadCredential=NAME:…`.
         name: String,
     },
     /// The file is missing or may not be read.
     #[error("{path}: {source}", path = path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Larger than 64 KiB.
     #[error("{path}: larger than 64 KiB, that is no secret", path = path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Not UTF-8.
+    /// The secret is not valid UTF-8.
     #[error("{place}: not valid UTF-8")]
     NotText {
         /// The file, variable or command.
         place: String,
     },
-    /// Nothing in it.
+    /// The secret is empty once its line end is removed.
     #[error("{place}: is empty")]
     Empty {
         /// The file, variable or command.
         place: String,
     },
-    /// The command gave none.
+    /// The command gave no secret.
     #[error("command `{program}`: {source}")]
     Command {
         /// The program's name, without its arguments.
         program: String,
-        /// Why.
+        /// What went wrong with the command.
         source: CommandError,
     },
     /// The environment variable is not set.
     #[error("environment variable {name} is not set")]
     NoVariable {
-        /// The variable.
+        /// Name of the variable.
         name: String,
     },
 }
@@ -72,6 +72,7 @@ pub enum SecretError {
 pub fn read(source: &SecretSource) -> Result<Secret, SecretError> {
     match source {
         SecretSource::Credential(name) => match read_file(&credential_path(name)?) {
+            // systemd passed other credentials, but not this one.
             Err(SecretError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
@@ -134,6 +135,7 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
+    // One byte more, so that a file that is too large shows without being read whole.
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;

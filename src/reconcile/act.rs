@@ -41,6 +41,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     }
 
     async fn promote(&mut self, proved: Proved) -> Result<(), Interrupt> {
+        // Nothing is called: a token becomes the current one by this row alone.
         let generation = proved.generation();
         Ok(self.record(vec![Event::Promoted { generation }]).await?)
     }
@@ -52,11 +53,13 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         generation: GenerationNo,
         fingerprint: Fingerprint,
     ) -> Result<(), Interrupt> {
+        // A verified token has worked once: that its text is missing does not show that it is gone.
         let unverified = self
             .state
             .generations
             .get(&generation)
             .is_some_and(|own| own.verified_at.is_none());
+        // Without a list the text may be missing only because the server could not be asked.
         if unverified && self.evidence.list().is_some() {
             let reason = format!("{} is not on the server's list", fingerprint.short());
             let error = format!("generation {generation} does not work: {reason}");
@@ -66,6 +69,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 error,
                 None,
             );
+            // One append: a generation is never given up without the failure that says why.
             self.record(vec![failure, Event::Abandoned { generation, reason }])
                 .await?;
         }

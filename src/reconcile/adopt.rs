@@ -23,7 +23,7 @@ pub enum Adopt {
     Take {
         /// Fingerprint of the token.
         fingerprint: Fingerprint,
-        /// Absolute paths.
+        /// Absolute paths of files that may hold the token, for example `/etc/crm/env`.
         files: BTreeSet<String>,
     },
     /// Leave this one alone again.
@@ -83,6 +83,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<(), AdoptError> {
         let listed = self.list_tokens(stop).await?;
+        // Makes foreign tokens of this list known: `adoption` refuses one that the journal lacks.
         self.record_observations().await?;
         let mut events = Vec::new();
         for request in requests {
@@ -92,15 +93,19 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
                 Adopt::Leave { fingerprint } => {
                     let token = self.state.foreign.get(&fingerprint);
+                    // To leave one that is not adopted is no error: the request may be a
+                    // repetition.
                     if token.is_some_and(|token| token.adoption.is_some()) {
                         events.push(Event::Disowned { fingerprint });
                     }
                 }
             }
         }
+        // One append after all checks, so that a refused request leaves nothing half done.
         self.record(events).await?;
         // The files are looked through whenever the sinks are looked at.
         self.evidence.sinks_changed();
+        // As after a pass: the texts of the list must not stay in memory.
         self.end_pass().await;
         Ok(())
     }
@@ -118,6 +123,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if let Some(ours) = self
             .state
             .by_fingerprint(&fingerprint)
+            // A retired one that is listed again is treated as foreign, as in the guards of
+            // retirement.
             .filter(|own| own.stage() != Stage::Retired)
         {
             return Err(AdoptError::Ours {
@@ -129,6 +136,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if !self.state.foreign.contains_key(&fingerprint) {
             return Err(AdoptError::Unsettled { fingerprint });
         }
+        // What a file holds protects the token later. A file that cannot be read would protect
+        // nothing, so it is refused now and not found out at the deletion.
         let wanted = Wanted::from_iter([(fingerprint, token.length)]);
         for path in &files {
             match look_through(path.clone(), wanted.clone()).await {
@@ -157,6 +166,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Records what follows from what was seen, and does nothing else.
     async fn record_observations(&mut self) -> Result<(), JournalError> {
         loop {
+            // An observation can lead to the next one; only steps that act are left out.
             self.read_peers();
             match self.decide().next {
                 Next::Record(events) => self.record(events).await?,

@@ -15,9 +15,9 @@ use rotator_core::secret::redact;
 /// One auth config, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedConfig {
-    /// As RingCX numbers it.
+    /// `authConfigId`, a UUID.
     pub id: String,
-    /// `APIKEY` or another.
+    /// `authType` of RingCX, for example `APIKEY` or `BASIC`.
     pub auth_type: String,
     /// The service that it is for.
     pub provider: String,
@@ -30,7 +30,7 @@ pub struct ListedConfig {
 /// A RingCX account, and its auth configs or why they cannot be seen.
 #[derive(Debug)]
 pub struct ConfigsOfAccount {
-    /// The RingCX account.
+    /// The RingCX account, with its id and name.
     pub account: VisibleAccount,
     /// Its auth configs, or why they cannot be seen.
     pub configs: Result<Vec<ListedConfig>, ApiError>,
@@ -46,6 +46,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Vec<ConfigsOfAccount>, ListError> {
         if self.token_at_hand().is_none() && self.server.session.bearer().is_none() {
+            // A request of an operator does not bypass the wait after a rejected login: users get
+            // locked out.
             self.login_allowed()?;
             if !self.renew_access(stop).await? {
                 let failure = self.state.lanes.get(&BackoffKey::Login);
@@ -81,6 +83,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .auth_configs(caller.auth(), &account.id)
                 .await;
             self.progress();
+            // One account without permission does not hide the configs of the others.
             if let Err(error) = &configs {
                 self.back_off(error);
             }

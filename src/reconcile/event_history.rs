@@ -31,7 +31,7 @@ pub enum HistoryError {
 pub struct EventHistory {
     /// What came before, and is no longer there event by event.
     pub compacted: Option<Compacted>,
-    /// Every event since.
+    /// Every event after the compacted ones, oldest first.
     pub events: Vec<Recorded>,
 }
 
@@ -51,9 +51,9 @@ pub struct Compacted {
 pub struct Recorded {
     /// Its place in the account's stream.
     pub seq: u64,
-    /// When it happened.
+    /// When it was recorded, by the local clock.
     pub at: DateTime<Utc>,
-    /// What happened.
+    /// The event as it was recorded.
     pub event: Event,
 }
 
@@ -118,6 +118,7 @@ fn fold(
 }
 
 pub(crate) fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
+    // Fails instead of skipping: a state that lacks an event could mint or delete wrongly.
     let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
         stream: account.to_owned(),
         seq: row.seq,
@@ -154,6 +155,7 @@ pub(super) async fn compact(
     let Stream { checkpoint, rows } = journal.load(account).await?;
     let (old, kept) = rows.split_at(checkpoint::cut(&rows));
     if let Some(last) = old.last().filter(|_| StreamSize::of(&rows).is_long()) {
+        // Folded from the old rows: the state in memory already includes the rows that are kept.
         let state = fold(account, begin(account, checkpoint.as_ref())?, old)?;
         let body = checkpoint::write(AccountState::FORM, &state);
         journal.compact(account, last.seq, body).await?;

@@ -48,6 +48,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut left = wait;
         while !left.is_zero() {
             let part = left.min(WAIT_PART);
+            // A stop does not wait for the end of this part.
             tokio::select! {
                 () = stop.cancelled() => return Err(Interrupt::Stopped),
                 () = self.clock.sleep(part) => {}
@@ -68,6 +69,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Whether any call may be sent to the server.
     pub(super) fn may_ask(&self) -> bool {
         let now = self.clock.now();
+        // Two sources: the wait that the journal keeps, and a pause that the server asked for
+        // meanwhile.
         self.state.held_until(&BackoffKey::Server, now).is_none()
             && self.evidence.backoff_until(now).is_none()
     }
@@ -106,6 +109,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) fn cleared(&self, key: BackoffKey) -> Option<Event> {
         self.state
             .lanes
+            // No event without a failure: each successful call would add a row otherwise.
             .contains_key(&key)
             .then_some(Event::LaneCleared { lane: key })
     }

@@ -16,7 +16,7 @@ use rotator_core::secret::Fingerprint;
 pub struct ListedToken {
     /// Identifies it without showing it.
     pub fingerprint: Fingerprint,
-    /// Its text, masked.
+    /// The text masked for display: the part before the colon and the last four characters.
     pub masked: String,
     /// How many bytes it has.
     pub length: usize,
@@ -31,7 +31,7 @@ pub enum ListError {
         /// Reason, without secrets.
         why: String,
     },
-    /// A limit of ours says not now.
+    /// A limit of this program, e.g. the wait after a failure, allows no call yet.
     #[error("not now: try again after {until}")]
     NotBefore {
         /// The earliest time of the next attempt.
@@ -61,7 +61,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<Vec<ListedToken>, ListError> {
+        // An operator wants what is there now, and the last pass may be hours old.
         self.evidence.begin_pass(self.clock.now());
+        // Sinks first: one of them may hold the current token's text, which saves a login.
         self.perform(Step::Look(Look::Sinks), stop).await?;
         self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
         // Twice, as the first login may only show that another user logs in now, whose list it

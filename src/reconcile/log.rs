@@ -9,6 +9,7 @@ use rotator_core::event::{BackoffKey, Event, EventKind, Level};
 use rotator_core::incidents::IncidentKey;
 
 /// Logs the fields as a line of this kind: `log!(Minted, account, %generation)`.
+// A macro, because a callsite of tracing has its name, level and field names as constants.
 macro_rules! log {
     ($kind:ident, $($fields:tt)*) => {
         log!(level(EventKind::$kind.level()), $kind, $($fields)*)
@@ -60,6 +61,8 @@ fn account_event(account: &str, event: &Event) {
         Event::PasswordReset { required: false } => log!(PasswordResetOver, account),
         Event::ClockDisagreed { skew_seconds } => log!(ClockDisagreed, account, skew_seconds),
         Event::ClockAgreed => log!(ClockAgreed, account),
+        // Each group by its name instead of `_`: a new group does not compile until it has been
+        // given a place here.
         rotator_core::backoff_events!()
         | rotator_core::foreign_events!()
         | rotator_core::mint_events!()

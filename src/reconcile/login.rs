@@ -28,6 +28,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
+        // A refresh cannot lock the user out, as a wrong password can. Its token works once, so it
+        // is given up whatever comes of the call.
         if let Some(refresh) = self.server.session.drop_access() {
             self.pace(stop).await?;
             let refreshed = self.server.api.refresh(&refresh).await;
@@ -35,6 +37,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             match refreshed {
                 Ok(login) => return self.logged_in(login).await,
                 Err(error) => {
+                    // No failure to record: refresh tokens end, and the login that follows shows
+                    // what is wrong.
                     tracing::debug!(account = self.name(), %error, "Refresh failed, logging in")
                 }
             }
@@ -56,6 +60,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         self.check_login_rate()?;
         self.pace(stop).await?;
+        // Counted before it is sent: a crash loop must not send more logins than are allowed.
         self.record(vec![Event::LoginAttempted]).await?;
         let who = Credentials {
             username: &login.username,
@@ -76,6 +81,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 let mut report =
                     FailureReport::new(BackoffKey::Login, incident, format!("login: {error}"));
                 report.retry_after = error.retry_after();
+                // With this tag the plan sees that the secret was changed, and lifts the hold.
                 report.rejected = rejected.then(|| self.tag_of_admin(login, &password));
                 self.back_off(&error);
                 let held = failed(
@@ -114,6 +120,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     async fn logged_in(&mut self, login: LoginTokens) -> Result<bool, Interrupt> {
         let mut events: Vec<Event> = self.cleared(BackoffKey::Login).into_iter().collect();
+        // Only changes are recorded: a row for each login would say nothing new.
         if login.password_reset != self.state.password_reset_since.is_some() {
             events.push(Event::PasswordReset {
                 required: login.password_reset,
@@ -136,6 +143,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     }
 
     fn tag_of_admin(&self, login: &AdminLogin, password: &Secret) -> SecretTag {
+        // The user is part of it: the same password for another user is another login.
         let salt = format!("{} {} {}", self.name(), login.username, login.platform_id);
         SecretTag::of(&salt, password)
     }

@@ -47,6 +47,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Option<Token>, Interrupt> {
         if self.server.session.text(&fingerprint).is_none() {
+            // Wanting a text is no reason to bypass the wait after a failed login.
             self.login_allowed()?;
             self.list_by_login(stop).await?;
         }
@@ -109,6 +110,7 @@ pub async fn look_at(sinks: &[SinkPolicy], state: &AccountState) -> BTreeMap<Str
         let record = state
             .sinks
             .get(&sink.name)
+            // What was delivered to another target says nothing about this one.
             .filter(|record| record.target == sink.kind.target());
         let look = AnySink::new(sink).read_back(context_of(record)).await;
         looks.insert(sink.name.clone(), sinks::content(&look, state, record));

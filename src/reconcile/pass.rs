@@ -26,7 +26,7 @@ const LONGEST_REFUSAL: Duration = Duration::from_secs(5 * 60);
 pub struct PassReport {
     /// When the next one is due.
     pub wake_at: DateTime<Utc>,
-    /// Why it ended.
+    /// Why the pass ended, e.g. because nothing is left to do now.
     pub end: PassOutcome,
 }
 
@@ -46,9 +46,11 @@ pub enum PassOutcome {
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Does everything that is due now. Safe to call at any time and any number of times.
     pub async fn pass(&mut self, stop: &CancellationToken) -> PassReport {
+        // First of all: a decision on a state that differs from the journal could mint twice.
         if let Err(error) = self.resolve_doubt().await {
             return self.refused(error);
         }
+        // From here on a wake-up is about news that this pass may miss, and leads to another pass.
         self.peers.begins_pass(self.name());
         self.evidence.begin_pass(self.clock.now());
         if let Err(interrupt) = self.note_first_user().await {
@@ -76,6 +78,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let retry = &self.config.account.retry;
         let wait = retry
             .initial
+            // Bounded so that the shift cannot overflow.
             .saturating_mul(1 << self.journal.refusals.min(16));
         let wait = wait.min(retry.max).min(LONGEST_REFUSAL).max(retry.initial);
         self.journal.refusals = self.journal.refusals.saturating_add(1);
@@ -88,6 +91,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
         for _ in 0..MOST_STEPS {
             self.progress();
+            // Before each decision: the other accounts publish while this one works.
             self.read_peers();
             let decision = self.decide();
             let wake_at = decision.wake_at;
@@ -112,6 +116,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(interrupt) => return self.interrupted(interrupt, wake_at),
             }
         }
+        // A fault of the plan must not keep the server and the disk busy.
         let wake_at = rotator_core::time::after(self.clock.now(), self.config.account.retry.max);
         PassReport {
             wake_at,
@@ -125,6 +130,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 wake_at,
                 end: PassOutcome::Stopped,
             },
+            // A limit of ours is not a failure: the account rests until the limit allows more.
             Interrupt::NotBefore(until) => PassReport {
                 wake_at: wake_at.min(until),
                 end: PassOutcome::AtRest,

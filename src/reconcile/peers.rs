@@ -71,6 +71,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .get(&sink.name)
                 .and_then(|record| record.taken.as_ref());
             let holds = match (self.evidence.held(&sink.name), taken) {
+                // Seen to be absent is known to be empty, so tokens of others are free to go.
                 (Some(SinkContent::Absent), _) => Some(BTreeMap::new()),
                 // A template that shows our token as delivered holds the others' of that delivery.
                 (Some(SinkContent::Token(_)), Some((_, taken))) => Some(taken.peers.clone()),

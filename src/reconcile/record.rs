@@ -14,6 +14,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if events.is_empty() {
             return Ok(());
         }
+        // One time for the rows and for the fold, so that a restart arrives at the same state.
         let now = self.clock.now();
         let entries: Vec<Entry> = events.iter().map(|event| entry(now, event)).collect();
         let mut size = self.journal.size;
@@ -21,6 +22,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // Set before the append and cleared after it: a task that is dropped in between leaves it
         // set as well, and then too it is unknown whether the rows were written.
         self.journal.in_doubt = true;
+        // Refused unless the stream still ends at this row: another writer is noticed.
         let last = self
             .journal
             .store
@@ -30,6 +32,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.journal.size = size;
         let first = last + 1 - events.len() as u64;
         for (seq, event) in (first..).zip(&events) {
+            // The same fold as after a restart, so memory and journal cannot drift apart.
             self.state.apply(seq, now, event);
             log::event(self.name(), &self.state, event);
         }
@@ -53,6 +56,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     /// Records that an operator asked for a rotation, and lifts what holds it back.
     pub async fn ask_rotation(&mut self) -> Result<(), JournalError> {
+        // The request first: a crash between the two appends loses only the lifted holds.
         self.record(vec![Event::RotationAsked]).await?;
         self.lift_holds(ReleaseCause::Operator).await
     }
@@ -68,6 +72,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut keys: Vec<BackoffKey> = held.map(|(key, _)| key.clone()).collect();
         for (name, record) in &self.state.sinks {
             let key = BackoffKey::Sink(name.clone());
+            // A parked sink waits for a reload or an operator, even after its wait has passed.
             if record.parked && !keys.contains(&key) {
                 keys.push(key);
             }
@@ -92,6 +97,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.observer
                 .conditions(self.name(), conditions.clone())
                 .await;
+            // Only now: if the task is dropped during the call, they are reported again.
             self.reported = Some(conditions);
         }
     }
@@ -99,6 +105,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Keeps the stream within bounds. Nothing depends on it: a failure is tried again after the
     /// next pass.
     pub(super) async fn compact_if_long(&mut self) {
+        // While it is unknown which rows exist, none of them is replaced.
         if self.journal.in_doubt || !self.journal.size.is_long() {
             return;
         }

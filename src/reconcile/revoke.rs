@@ -20,7 +20,7 @@ pub enum RevokeError {
         /// The start of a fingerprint, as given.
         prefix: String,
     },
-    /// Several tokens have.
+    /// Several tokens on the list have such a fingerprint.
     #[error("{count} tokens have a fingerprint that begins with `{prefix}`: give more of it")]
     Ambiguous {
         /// The start of a fingerprint, as given.
@@ -37,7 +37,7 @@ pub enum RevokeError {
         /// Reason, without secrets.
         why: String,
     },
-    /// A limit of ours says not now.
+    /// A limit of this program, e.g. the wait after a failure, allows no call yet.
     #[error("not now: try again after {until}")]
     NotBefore {
         /// The earliest time of the next attempt.
@@ -75,6 +75,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         prefix: &str,
         stop: &CancellationToken,
     ) -> Result<Fingerprint, RevokeError> {
+        // Fingerprints are written in lower case; operators may paste another form.
         let prefix = prefix.to_ascii_lowercase();
         let tokens = self.list_tokens(stop).await?;
         let mut matching = tokens
@@ -100,8 +101,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 reconciler.clock.now(),
             )
         };
+        // A template of another account may hold this token, and a guard asks for that.
         self.read_peers();
         let mut verdict = check(self);
+        // With a current token the guards need a list that it asked for, and so far there may only
+        // be a login's. Every other refusal of a guard stands.
         if verdict == Err(Blocked::NoList) {
             self.perform(Step::Look(Look::ListAsCurrent), stop).await?;
             self.read_peers();
@@ -111,6 +115,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.perform(Step::Delete(retirable), stop).await?;
         let list = self.evidence.list();
         let gone = list.is_some_and(|list| !list.tokens.contains(&fingerprint));
+        // Before the work below, which may clear this failure or add another.
         let why = self.last_error();
         // The plan records what the list after the delete shows.
         self.work(stop).await;

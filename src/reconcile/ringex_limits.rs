@@ -18,6 +18,7 @@ use rotator_core::journal::{ALERTS, Journal};
 /// An account that has not come this long after its turn loses it.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
 /// A pause that ends later than this is from before the clock was set back.
+// An hour more than the longest `Retry-After` that is accepted, which is a day.
 const LONGEST_QUIET: TimeDelta = TimeDelta::hours(25);
 
 /// All apps, by client id.
@@ -79,6 +80,7 @@ impl RingexRateLimiter {
         per_minute: usize,
         now: DateTime<Utc>,
     ) -> Result<(), DateTime<Utc>> {
+        // A limit of zero would be a division by zero, and no account would ever log in.
         self.with(client_id, |app| app.claim(account, per_minute.max(1), now))
     }
 
@@ -106,12 +108,14 @@ impl App {
         now: DateTime<Utc>,
     ) -> Result<(), DateTime<Utc>> {
         self.sent
+            // In both directions: a time far in the future is from before the clock was set back.
             .retain(|at| now.signed_duration_since(*at).abs() < LOGIN_WINDOW);
         self.sent.sort_unstable();
         self.backoff_until = self
             .backoff_until
             .filter(|until| *until > now && *until - now < LONGEST_QUIET);
         self.queue
+            // The account that asks now keeps its place, however late it is.
             .retain(|(name, turn)| name == account || now.signed_duration_since(*turn) < PATIENCE);
         let place = self
             .queue
@@ -122,6 +126,8 @@ impl App {
                 self.queue.len() - 1
             });
         let free = per_minute.saturating_sub(self.sent.len());
+        // Free places go to the front of the queue: an early account does not overtake a waiting
+        // one.
         if place < free && self.backoff_until.is_none() {
             self.queue.remove(place);
             self.sent.push(now);

@@ -18,7 +18,7 @@ const AHEAD: Duration = Duration::from_secs(30);
 
 /// What a login gave.
 pub struct Access {
-    /// For `Authorization: Bearer`.
+    /// The access token, for `Authorization: Bearer`.
     pub bearer: Secret,
     /// For renewing it without the password.
     pub refresh: Option<Secret>,
@@ -32,6 +32,7 @@ impl Access {
         Self {
             bearer: login.access,
             refresh: login.refresh,
+            // By the monotonic clock: setting the wall clock neither ends nor prolongs a token.
             good_until: monotonic() + login.lifetime.saturating_sub(ahead),
         }
     }
@@ -84,6 +85,7 @@ impl LoginSession {
 
     /// Takes the limits of a policy.
     pub fn limit_to(&mut self, policy: &RingcxPolicy) {
+        // With a limit of zero `claim_request` would find no request to wait for and never wait.
         self.requests_per_minute = policy.requests_per_minute.max(1) as usize;
         self.logins_per_minute = policy.logins_per_minute.max(1) as usize;
     }
@@ -195,6 +197,7 @@ impl LoginSession {
         while self.requests.front().is_some_and(|at| *at + MINUTE <= now) {
             self.requests.pop_front();
         }
+        // With a limit of N, the Nth request before this one has to be a minute old first.
         let full = self.requests.len().checked_sub(self.requests_per_minute);
         let at = full
             .and_then(|index| self.requests.get(index))

@@ -64,7 +64,7 @@ pub(super) struct ServerAccess<A> {
 /// What the policy says of one account, and what it shares with the others.
 #[derive(Clone)]
 pub struct AccountConfig {
-    /// `[[account]]`
+    /// `[[account]]` of the policy: login, sinks, retention and retries.
     pub account: AccountPolicy,
     /// `[ringcx]`: addresses, limits and time-outs of the API.
     pub ringcx: RingcxPolicy,
@@ -99,6 +99,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<Self, HistoryError> {
         let (state, size) = event_history::load(&journal, &config.account.name).await?;
         let ringex_limits = Arc::new(RingexRateLimiter::default());
+        // For a reconciler on its own; `sharing` replaces the limiter where there are others.
         ringex_limits.remember(&state.ringex);
         Ok(Self {
             sinks: build_sinks(&config.account),
@@ -120,6 +121,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             evidence: Evidence::default(),
             peers: TokenExchange::default(),
             observer,
+            // Not an empty list: the first report is made even if nothing is wrong.
             reported: None,
         })
     }
@@ -145,7 +147,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.decide().awaits
     }
 
-    /// The account's name.
+    /// The account's `name`, as in the policy; also the name of its journal stream.
     pub fn name(&self) -> &str {
         &self.config.account.name
     }
@@ -174,6 +176,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub async fn reload(&mut self, config: AccountConfig, api: Arc<A>) -> Result<(), JournalError> {
         self.sinks = build_sinks(&config.account);
         self.server.session.limit_to(&config.ringcx);
+        // A login made with other secrets or at another host must not be used under the new policy.
         let differs = self.state.login_differs(&config.account)
             || config.account.login != self.config.account.login
             || config.ringcx.ringex_url != self.config.ringcx.ringex_url;
@@ -183,6 +186,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.config = config;
         self.server.api = api;
         self.publish_to_peers();
+        // The new policy may have corrected what failed, so nothing keeps waiting.
         self.lift_holds(ReleaseCause::Reload).await
     }
 

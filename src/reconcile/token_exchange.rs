@@ -67,6 +67,7 @@ impl TokenExchange {
         let mut state = self.lock();
         state.accounts.remove(account);
         state.held.retain(|(owner, _), _| owner != account);
+        // Unlocked first: those that this wakes take the same lock.
         drop(state);
         self.0.changed.send_replace(());
     }
@@ -88,6 +89,7 @@ impl TokenExchange {
 
     /// Resolves when no account has anything to do because of another.
     pub async fn at_rest(&self) {
+        // Before the look: a change between the look and the wait would be missed otherwise.
         let mut changes = self.0.changed.subscribe();
         loop {
             let busy = |peer: &PeerAccount| peer.is_here && (peer.is_woken || peer.is_passing);
@@ -112,7 +114,9 @@ impl TokenExchange {
         let published = |token: &Option<(PeerToken, Option<RenderedToken>)>| {
             token.as_ref().map(|(token, text)| (*token, text.is_some()))
         };
+        // That the text is at hand now is news too: without it readers could not deliver.
         let is_news = published(&own.token) != published(&token);
+        // The request stays open until the text is there.
         own.is_wanted &= token.as_ref().is_none_or(|(_, text)| text.is_none());
         own.token = token;
         if is_news {
@@ -143,6 +147,7 @@ impl TokenExchange {
     pub(super) fn want(&self, account: &str) {
         let mut state = self.lock();
         let wanted = state.accounts.entry(account.to_owned()).or_default();
+        // Once for each request: two accounts could otherwise wake each other without end.
         if !wanted.is_wanted && wanted.text().is_none() {
             wanted.is_wanted = true;
             state.wake(account);
@@ -228,6 +233,7 @@ impl ExchangeState {
     fn wake(&mut self, account: &str) {
         if let Some(peer) = self.accounts.get_mut(account).filter(|peer| peer.is_here) {
             peer.is_woken = true;
+            // Leaves a permit if the account is busy, so that the wake-up is not lost.
             peer.wakeup.notify_one();
         }
     }

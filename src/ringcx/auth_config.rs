@@ -24,21 +24,21 @@ pub const API_KEY: &str = "APIKEY";
 /// More than any name or description has any use for.
 pub(crate) const MAX_TEXT: usize = 256;
 
-/// No account has so many, and no list is read beyond it.
+/// The most auth configs of one account; a longer list is refused.
 pub(crate) const MAX_CONFIGS: usize = 10_000;
 
 /// Which auth config of which RingCX account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthConfigId<'a> {
-    /// `accountId`
+    /// `accountId` of RingCX, as in the path of the call.
     pub account_id: &'a str,
-    /// `authConfigId`
+    /// `authConfigId`, a UUID, as in the path of the call.
     pub config_id: &'a str,
 }
 
 /// An auth config as RingCX shows it.
 pub struct AuthConfig {
-    /// `authConfigId`
+    /// `authConfigId`, a UUID.
     pub id: String,
     /// `authType`, such as `APIKEY`.
     pub auth_type: String,
@@ -48,13 +48,13 @@ pub struct AuthConfig {
     pub description: Option<String>,
     /// `updatedTime`, as it came: it is only ever compared.
     pub updated: Option<String>,
-    /// `apiKey`
+    /// `apiKey`, as far as RingCX shows it.
     pub key: ShownKey,
 }
 
 /// How a key is shown.
 pub enum ShownKey {
-    /// All of it.
+    /// All of the key.
     Whole(Secret),
     /// Only some of it. What can be seen stands at its beginning and its end.
     Masked {
@@ -63,16 +63,16 @@ pub enum ShownKey {
         /// What stands behind it.
         tail: String,
     },
-    /// Nothing of it.
+    /// The key is not in the answer, or is empty.
     Absent,
 }
 
 /// What a key that is not shown whole can tell of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// What can be seen of it is another's.
+    /// What can be seen of it does not fit this token.
     Differs,
-    /// So little can be seen that it may be any.
+    /// So little can be seen that it may be any key, for example `••••`.
     Tells,
     /// What can be seen of it, four characters at least, is at this token's end.
     Fits,
@@ -95,7 +95,7 @@ impl ShownKey {
         }
     }
 
-    /// What it tells of this token.
+    /// Whether what is shown of the key fits this token.
     pub fn likeness(&self, token: &Token) -> Likeness {
         let token = token.expose();
         match self {
@@ -103,6 +103,8 @@ impl ShownKey {
             Self::Whole(_) => Likeness::Differs,
             Self::Absent => Likeness::Tells,
             Self::Masked { head, tail } if token.starts_with(head) && token.ends_with(tail) => {
+                // Heads such as `aws80:` are common to many tokens; the tail is what tells them
+                // apart.
                 if tail.len() >= 4 {
                     Likeness::Fits
                 } else {
@@ -163,6 +165,7 @@ pub trait AuthConfigs: Send + Sync {
 
 /// The body of a change.
 pub(crate) fn change(was: &AuthConfig, key: &Token) -> Value {
+    // `providerName` is required and sent back as read, so that only the key changes.
     let mut body = serde_json::json!({
         "providerName": was.provider,
         "authType": API_KEY,
@@ -188,6 +191,7 @@ pub(crate) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
     let Some(Value::Array(records)) = fields.get("records") else {
         return Err(BodyError::NotThat { expected });
     };
+    // Refused, not cut: a shortened list would hide the config that is looked for.
     if records.len() > MAX_CONFIGS {
         return Err(BodyError::TooMany);
     }
@@ -199,7 +203,7 @@ pub(crate) fn many(body: &[u8]) -> Result<Vec<AuthConfig>, BodyError> {
         .ok_or(BodyError::NotThat { expected })
 }
 
-/// Without an id or a type it is no auth config. Dates may be texts or numbers.
+/// `None` where the id or the type is missing. Dates may be texts or numbers.
 fn read(fields: &Map<String, Value>) -> Option<AuthConfig> {
     let field = |name: &str| fields.get(name).and_then(Value::as_str);
     let updated = match fields.get("updatedTime") {

@@ -1,7 +1,7 @@
 //! The RingCX calls over HTTP/1.1 and TLS.
 //!
 //! One call is one request: nothing here retries, follows a redirect or keeps a connection. What an
-//! answer's body means is in `wire.rs`, what may be said of it in `scrub.rs`. What this file does
+//! answer's body means is in `wire.rs`, what may be said of it in `redact.rs`. What this file does
 //! not know: accounts, limits, and whether anything should be tried again.
 //!
 //! **No connection is kept.** hyper-util sends a request again by itself when the pooled connection
@@ -37,10 +37,10 @@ mod ringex;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Lists of tokens and of accounts; the latter's objects are large, and there can be many.
+/// Bytes of a list of tokens, auth configs or accounts; accounts are large, and there can be many.
 const MAX_LIST: usize = 1024 * 1024;
 
-/// Everything else.
+/// Bytes of any other answer: a login, a token, one auth config.
 const MAX_BODY: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
@@ -66,7 +66,7 @@ pub enum HttpSetupError {
     CaFile {
         /// As in the policy.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
@@ -82,7 +82,7 @@ pub enum HttpSetupError {
     /// TLS cannot be set up: as a rule the system has no trusted certificates (`ca-certificates`).
     #[error("cannot set up TLS: {why}")]
     Tls {
-        /// In words.
+        /// What reqwest or rustls reports, without a URL.
         why: String,
     },
 }
@@ -120,7 +120,7 @@ impl HttpApi {
         self.client.request(method, self.url(segments))
     }
 
-    /// A request made in somebody's name.
+    /// A request with this credential in its header.
     fn request_as(
         &self,
         auth: Auth<'_>,
@@ -131,10 +131,12 @@ impl HttpApi {
             Auth::Bearer(access) => (header::AUTHORIZATION, format!("Bearer {}", access.expose())),
             Auth::Token(token) => (X_AUTH_TOKEN, token.expose().to_owned()),
         };
+        // Nothing was sent, so a mint that fails here must not count as possibly carried out.
         let mut value = HeaderValue::from_str(&value).map_err(|_| ApiError::Unreachable {
             host: self.host.clone(),
             why: "the access token cannot stand in a header".to_owned(),
         })?;
+        // Keeps the value out of debug output of the headers.
         value.set_sensitive(true);
         Ok(self.request(method, segments).header(name, value))
     }
@@ -187,9 +189,11 @@ impl HttpApi {
             .map_err(|error| no_response(host, &error))?;
         let status = response.status();
         let server_time = header_text(response.headers(), &header::DATE).and_then(wire::http_date);
+        // A date in `Retry-After` is by the server's clock, which may differ from ours.
         let now = server_time.unwrap_or_else(|| self.clock.now());
         let retry_after = header_text(response.headers(), &header::RETRY_AFTER)
             .and_then(|value| wire::retry_after(value, now));
+        // Of a refusal too: what it says is for the operator.
         let body = read(&mut response, max).await;
         if !status.is_success() {
             return Err(refusal(
@@ -224,6 +228,7 @@ impl TokenApi for HttpApi {
             ("platformId", who.platform_id),
         ]);
         let segments = ["api", "auth", "login", "admin"];
+        // The documentation has a query, RingCX's own web app a form; the policy decides.
         let request = match self.login_encoding {
             LoginEncoding::Query => {
                 let mut url = self.url(&segments);
@@ -256,6 +261,7 @@ impl TokenApi for HttpApi {
     }
 
     async fn mint(&self, access: &Secret) -> Result<Token, ApiError> {
+        // Documented for an access token; that a permanent token may mint is not.
         let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
         let answer = self
             .send("mint", empty(request), MAX_BODY, &[access.expose()])
@@ -284,11 +290,14 @@ impl TokenApi for HttpApi {
                 "delete",
                 request,
                 MAX_BODY,
+                // The target is in the path, which an error page may repeat.
                 &[exposed(auth), target.expose()],
             )
             .await
         {
             Ok(answer) => answer.read(wire::deleted(&answer.body)),
+            // What an unknown token is answered with is not documented; only the list that follows
+            // counts.
             Err(ApiError::Status { status: 404, .. }) => Ok(Deletion::Denied),
             Err(error) => Err(error),
         }
@@ -329,8 +338,10 @@ fn client(policy: &RingcxPolicy, url: &Url) -> Result<reqwest::Client, HttpSetup
         // It would hand the password or a token to another host.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
+        // reqwest would take a proxy from the environment, which the policy does not name.
         .no_proxy()
         .http1_only()
+        // A request that is sent again could mint a second token; see the head of this file.
         .retry(reqwest::retry::never())
         .pool_max_idle_per_host(0);
     let extra = extra_roots(policy)?;

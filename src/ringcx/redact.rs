@@ -1,6 +1,6 @@
 //! What an error's body says, fit to be shown.
 //!
-//! How secrets are blotted out of it is `secret/scrub.rs`; this file knows the forms in which
+//! How secrets are blotted out of it is `secret/redact.rs`; this file knows the forms in which
 //! RingCX and RingEX say what went wrong.
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub use rotator_core::secret::redact::{line, plain};
 #[cfg(test)]
 mod tests;
 
-/// No more of a body is looked at: the first words tell.
+/// Bytes of a plain text body that are looked at: its first words say what went wrong.
 const MAX_LOOKED_AT: usize = 4 * 1024;
 
 /// What an error's body says, in one line: the JSON error of RingCX (`errorCode`, `generalMessage`)
@@ -40,6 +40,7 @@ pub fn said(body: &[u8], secrets: &[&str]) -> String {
     }
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_LOOKED_AT)]);
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    // A proxy's page: markup tells an operator nothing.
     if start.starts_with('<') {
         return "an HTML page".to_owned();
     }

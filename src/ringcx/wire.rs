@@ -20,7 +20,7 @@ mod jwt;
 #[cfg(test)]
 mod tests;
 
-/// More tokens than this are no list: a user of RingCX has a handful.
+/// The most tokens that a list may have: a user of RingCX has a few.
 pub const MAX_TOKENS: usize = 10_000;
 
 /// An access token longer than this does not fit the header block of common proxies.
@@ -32,13 +32,13 @@ const MAX_ACCOUNT_NAME: usize = 128;
 /// Why a body makes no sense. Never says what was in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// There is nothing in it.
+    /// The body is empty, or white space only.
     #[error("the body is empty")]
     Empty,
     /// A proxy's page, or a login page.
     #[error("the body is an HTML page")]
     Html,
-    /// Bytes that are no UTF-8.
+    /// The body is not valid UTF-8.
     #[error("the body is not text")]
     NotText,
     /// Not the JSON that was asked for.
@@ -50,16 +50,16 @@ pub enum BodyError {
     /// A login without the one field that matters.
     #[error("the body has no accessToken")]
     NoAccessToken,
-    /// The same, of RingEX.
+    /// RingEX's answer without its one field that matters.
     #[error("the body has no access_token")]
     NoRingexToken,
     /// An access token that cannot stand in a header.
     #[error("the access token is not 1 to {MAX_ACCESS_TOKEN} visible ASCII characters")]
     AccessTokenForm,
-    /// The minted text is no token.
+    /// The text that `mint` gave does not have the form of a token.
     #[error("the body is not a token: {0}")]
     NotToken(#[source] TokenFormError),
-    /// One of the listed texts is no token: then the rest may not mean what it seems to, either.
+    /// One of the listed texts does not have the form of a token, so the others are not trusted.
     #[error("an element of the list is not a token: {0}")]
     ListedNotToken(#[source] TokenFormError),
     /// A list longer than any user has.
@@ -80,6 +80,7 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
+    // One that cannot be used is left out: the next renewal is then a login.
     let refresh = fields
         .get("refreshToken")
         .and_then(Value::as_str)
@@ -115,6 +116,7 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
         Some(Value::String(seconds)) => seconds.parse().ok(),
         Some(_) | None => None,
     };
+    // Of unknown life it is used at once and not kept.
     let lifetime = Duration::from_secs(seconds.unwrap_or(0)).min(MOST);
     Ok(RingexAccess {
         bearer: Secret::new(access),
@@ -122,7 +124,7 @@ pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
     })
 }
 
-/// The user that a JWT names.
+/// See [`super::ringex_user`].
 pub fn ringex_user(jwt: &str) -> String {
     const LONGEST: usize = 64;
     match jwt::subject(jwt)
@@ -163,6 +165,7 @@ pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
     texts.dedup();
     texts
         .iter()
+        // One odd element fails the list: half a list would show tokens as gone that are there.
         .map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken))
         .collect()
 }
@@ -170,6 +173,7 @@ pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
 /// The answer of `delete`: a boolean as text, or nothing at all.
 pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
     match text(body).map(unquote) {
+        // A 204 has no body.
         Ok("true") | Err(BodyError::Empty) => Ok(Deletion::Accepted),
         Ok("false") => Ok(Deletion::Denied),
         Ok(_) => Err(BodyError::NotThat {
@@ -208,7 +212,7 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some(wait.to_std().unwrap_or(Duration::ZERO).min(MOST))
 }
 
-/// A `Date` header.
+/// The value of a `Date` header, for example `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http_date(value: &str) -> Option<DateTime<Utc>> {
     httpdate::parse_http_date(value.trim())
         .ok()

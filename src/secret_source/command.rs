@@ -1,6 +1,6 @@
 //! A secret that a command prints: `pass show …`, `op read …`, `vault kv get …`.
 //!
-//! How it is run, and ended when its time is up, is `child.rs`: no shell, nothing on its standard
+//! How it is run, and ended when its time is up, is `process.rs`: no shell, nothing on its standard
 //! input, few variables. Here is what is passed on beside those, and what of a failure may be said.
 //! What this file does not know: what the command is, and whether the secret it prints is the right
 //! one.
@@ -45,10 +45,10 @@ pub enum CommandError {
         /// What it said on its standard error, scrubbed and cut.
         said: String,
     },
-    /// It says that it failed.
+    /// It ended with another exit code than 0, or by a signal.
     #[error("{ending}{}", colon(said))]
     Failed {
-        /// `exit code 1`
+        /// How it ended, for example `exit code 1` or `signal 9`.
         ending: String,
         /// What it said on its standard error, scrubbed and cut.
         said: String,
@@ -56,7 +56,7 @@ pub enum CommandError {
     /// It printed more than any secret is long.
     #[error("printed more than 64 KiB, that is no secret")]
     TooLarge,
-    /// The system lost sight of it.
+    /// It was started, but its end could not be observed.
     #[error("cannot be watched: {0}")]
     Lost(#[source] io::Error),
 }
@@ -79,6 +79,7 @@ pub(super) fn run(command: &SecretCommand) -> Result<Zeroizing<Vec<u8>>, Command
     let program = Program {
         argv: &command.argv,
         environment: &environment,
+        // Empty: a command that asks for a passphrase meets the end of its input.
         stdin: Zeroizing::default(),
         timeout: command.timeout,
     };
@@ -100,6 +101,7 @@ pub(super) fn run(command: &SecretCommand) -> Result<Zeroizing<Vec<u8>>, Command
             said,
         });
     }
+    // At this size the output may have been cut, and a secret cut short would be a wrong login.
     if ended.stdout.len() >= LARGEST_OUTPUT {
         return Err(CommandError::TooLarge);
     }
@@ -116,6 +118,7 @@ fn shown(said: &[u8], printed: &[u8]) -> String {
     let secrets: Vec<&str> = printed
         .lines()
         .map(str::trim)
+        // Shorter lines would blot out parts of ordinary words.
         .filter(|line| line.len() >= 4)
         .collect();
     let words: Vec<&str> = said
@@ -129,6 +132,7 @@ fn shown(said: &[u8], printed: &[u8]) -> String {
 fn is_opaque(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=-_".contains(&b);
     let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    // Shorter words are names and numbers more often than secrets.
     core.len() >= 16
         && core.bytes().all(plain)
         && core.bytes().any(|b| b.is_ascii_digit())

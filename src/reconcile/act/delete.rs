@@ -18,6 +18,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         retirable: Retirable,
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
+        // The path of a delete holds the token's text, and only the list of this pass has it.
         let text = self
             .server
             .listing
@@ -31,12 +32,15 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             return Ok(());
         };
         self.pace(stop).await?;
+        // Intent before effect: after a crash the journal says that the token may be gone because
+        // of us.
         self.record(vec![Event::DeleteIntended {
             fingerprint: retirable.fingerprint(),
             generation: retirable.generation(),
             because: retirable.because().to_string(),
         }])
         .await?;
+        // The list is out of date from the moment the request can arrive, whatever is answered.
         self.evidence.server_changed();
         let answer = self.server.api.delete(caller.auth(), &text).await;
         self.progress();
@@ -55,6 +59,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let listing = match self.server.api.list(caller.auth()).await {
             Ok(listing) => listing,
             Err(error) => {
+                // Gone or not is unknown. As a failure it delays the next delete instead of
+                // repeating it at once.
                 let text = format!("cannot see whether the delete worked: list: {error}");
                 let failure = self.retire_failure(text, Some(&error));
                 return Ok(self.record(vec![failure]).await?);
@@ -66,8 +72,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .tokens
             .iter()
             .any(|listed| listed.fingerprint() == fingerprint);
+        // The plan records the retirement from this list, even where the delete was answered with
+        // an error.
         self.take_listing(listing, caller.listed_by());
         let event = if is_listed {
+            // The list has decided; the answer is only for the message.
             let answered = match &answer {
                 Ok(Deletion::Accepted) => "it was accepted".to_owned(),
                 Ok(Deletion::Denied) => "it was denied".to_owned(),

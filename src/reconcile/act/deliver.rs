@@ -28,6 +28,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
         let generation = token.generation();
+        // The journal has fingerprints only: after a restart the text comes from a sink or a
+        // login's list.
         let Some(text) = self.text_of(token.fingerprint(), stop).await? else {
             return self.without_text(generation, token.fingerprint()).await;
         };
@@ -44,7 +46,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let account = &self.config.account;
         // Recorded with the intent, so that no crash can come between a delivery and its notice.
         intents.extend(notifications_owed(account, &self.state, &sinks, generation));
+        // Intent before effect: no crash may leave a sink written that the journal does not know
+        // of.
         self.record(intents).await?;
+        // Even if every delivery fails: a failed one may have written something.
         self.evidence.sinks_changed();
         let caller = RingcxCaller::Token(text.clone());
         let outcomes = self
@@ -60,6 +65,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                     taken,
                 }),
                 Err(error) => {
+                    // A sink inside RingCX was called as this token, so its 401 is evidence about
+                    // the token.
                     self.note_ringcx_error(&error, caller.token());
                     events.extend(self.delivery_failed(sink, generation, &error));
                 }
@@ -89,6 +96,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .iter()
             .filter_map(|name| self.sinks.get_key_value(name));
         join_all(targets.map(async |(name, sink)| {
+            // Taken just before the write: from here on the template may hold these tokens.
             let peers = self
                 .peers
                 .take_for(self.name(), name, self.peer_accounts_of(name));
@@ -116,6 +124,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> [Event; 2] {
         let key = BackoffKey::Sink(sink.clone());
         let mut report = FailureReport::new(key, IncidentKind::SinkFailed, error.to_string());
+        // Not by `self.failure`: a pause that a sink asks for is not a pause of all calls to
+        // RingCX.
         report.retry_after = error.retry_after();
         let retry = &self.config.account.retry;
         let failure = failed(&self.state, retry, report, self.clock.now());
@@ -136,6 +146,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .state
             .own()
             .filter(|own| own.number < generation && own.promoted_at.is_some());
+        // The newest that still works: a promoted one in between may have been retired or lost.
         let old = promoted.rev().find(|own| own.is_alive())?;
         let new = self.state.generations.get(&generation)?;
         // Promotion comes after minting, so the overlap ends no sooner than this.

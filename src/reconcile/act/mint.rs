@@ -20,18 +20,25 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         baseline: BTreeSet<Fingerprint>,
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
+        // The login comes before the intent: one that fails leaves no open mint behind.
         if self.server.session.bearer().is_none() && !self.renew_access(stop).await? {
             return Ok(());
         }
+        // Before the intent for the same reason: a stop during the wait leaves nothing begun.
         self.pace(stop).await?;
+        // On disk before the request leaves: minting is not idempotent, and if the answer is lost
+        // only this baseline shows which listed token is the new one.
         self.record(vec![Event::MintIntended {
             generation,
             baseline,
         }])
         .await?;
+        // From here on the server may have one token more than the last list.
         self.evidence.server_changed();
         // The append may have taken longer than the rest of the access token's life.
         let Some(bearer) = self.server.session.bearer() else {
+            // Nothing was sent, so the mint is closed here; an open one would need lists to settle
+            // it.
             let error = "the access token ended just before the mint was sent".to_owned();
             return Ok(self
                 .record(vec![Event::MintFailed { generation, error }])
@@ -41,6 +48,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.progress();
         match answer {
             Ok(token) => self.mint_answered(generation, &token).await,
+            // Only a request that never left is known not to have minted. Any other error leaves
+            // the mint open until lists show what came of it.
             Err(error) if error.outcome() == Outcome::NotDone => {
                 let failure = self.mint_failure(&error);
                 let error = error.to_string();
@@ -65,6 +74,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             };
             return self.mint_unknown(generation, error).await;
         }
+        // The text stays in memory; the journal gets only the fingerprint.
         self.server.session.keep_text(token);
         self.note_texts();
         let minted = Event::Minted {

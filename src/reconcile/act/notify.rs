@@ -17,6 +17,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let policies = self.config.account.sinks.iter();
         let Some(policy) = policies
             .filter(|policy| sinks.contains(&policy.name))
+            // These sinks share one `notify`, so the first of them has it for all.
             .find_map(|policy| policy.notify.clone())
         else {
             return Ok(());
@@ -87,6 +88,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 }
 
 async fn run(policy: Notify) -> Result<Ended, ProcessError> {
+    // On a thread of its own: the program may take its whole timeout.
     blocking(move || {
         let argv = policy.argv();
         process::run(Program {

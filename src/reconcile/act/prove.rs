@@ -46,6 +46,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
         let generation = token.generation();
+        // Sinks inside RingCX are read as the token that they should hold.
         let caller = match self.count_in_ringcx(&sinks) {
             0 => None,
             inside => {
@@ -56,6 +57,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         let proofs = self.read_back(&token, &sinks, caller.as_ref()).await;
         let mut text = proofs.text;
+        // Sinks that hold the token without showing it: the text for the trial is elsewhere.
         if text.is_none() && !proofs.read.is_empty() {
             text = self.text_of(token.fingerprint(), stop).await?;
             if text.is_none() {
@@ -63,6 +65,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             }
         }
         let (mut proved, mut events) = (proofs.by_receipt, proofs.failures);
+        // Holding the token is not enough: it must also work, or readers of the sink get 401.
         if let Some(text) = text
             && self.try_read_back(&text, stop).await?
         {
@@ -72,6 +75,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             events.extend(self.cleared(BackoffKey::Sink(sink.clone())));
             events.push(Event::Proved { sink, generation });
         }
+        // The look that led to this proof is used up; the next decision needs a new one.
         self.evidence.sinks_changed();
         Ok(self.record(events).await?)
     }
@@ -102,6 +106,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
                 DeliveryProof::Receipt => proofs.by_receipt.push(sink),
                 DeliveryProof::Missing(instead) => {
+                    // A failure of the sink, so that the next delivery to it waits.
                     let error = format!("read back after delivery: {instead}");
                     let key = BackoffKey::Sink(sink);
                     proofs

@@ -43,10 +43,13 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         loop {
             let check = self.check_token(&token, stop).await?;
             if let TokenCheck::Works = check {
+                // Failed mints and failed verifications share this key: a token that works ends
+                // both.
                 let mut events = vec![Event::Verified { generation }];
                 events.extend(self.cleared(BackoffKey::Rotation));
                 return Ok(self.record(events).await?);
             }
+            // A check after this wait would come too late, so the wait is saved.
             if after(self.clock.now(), wait) > deadline {
                 return self.verify_failed(generation, check).await;
             }
@@ -62,6 +65,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<(), Interrupt> {
         // Only a clear "no" gives the token up: after an outage it is checked again.
         let (reason, given_up) = match last {
+            // Not reached: `verify` has returned by then.
             TokenCheck::Works => return Ok(()),
             TokenCheck::Denied(reason) => (reason, true),
             TokenCheck::Unclear(reason) => (reason, false),
@@ -95,6 +99,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if !self.config.account.smoke_test {
             return Ok(TokenCheck::Works);
         }
+        // A second endpoint: that one part of RingCX knows the token does not show that all do.
         self.pace(stop).await?;
         let accounts = self.server.api.accounts(Auth::Token(token)).await;
         self.progress();
@@ -109,6 +114,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if error.is_denied() {
             return TokenCheck::Denied(reason);
         }
+        // A pause that the server asks for holds for every call, not only for this check.
         self.back_off(error);
         TokenCheck::Unclear(reason)
     }

@@ -49,6 +49,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         login: &RingExLogin,
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
+        // At most twice: the second time the access is a new one.
         loop {
             self.check_login_rate()?;
             let (access, reused) = match self.server.session.ringex() {
@@ -87,6 +88,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 return Ok(Turn::Over);
             }
         };
+        // As another user everything seen so far is void: the plan decides again before any
+        // request.
         if self.note_user(&secrets.jwt).await? {
             return Ok(Turn::Over);
         }
@@ -96,9 +99,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .ringex_limits
                 .claim(&login.client_id, self.name(), limit, self.clock.now());
         claim.map_err(Interrupt::NotBefore)?;
+        // The last chance to stop before an attempt is counted and sent.
         if stop.is_cancelled() {
             return Err(Interrupt::Stopped);
         }
+        // In the journal too: the minute of the limit can include a restart.
         self.record(vec![Event::RingexAttempted {
             client_id: login.client_id.clone(),
         }])
@@ -110,6 +115,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         let answer = self.server.api.ringex_token(who).await;
         self.progress();
+        // Kept on success as well: if RingCX refuses the access later, the hold is on these
+        // secrets.
         let tag = self.tag_of_ringex(login, &secrets);
         self.server.session.tried_with(tag);
         match answer {
@@ -141,6 +148,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let wait = match (retry_after, status) {
             (Some(wait), _) => *wait,
             (None, 429) => QUIET,
+            // A 503 without a time says nothing about the app's limit.
             (None, _) => return Ok(()),
         };
         let until = after(self.clock.now(), wait);
@@ -192,6 +200,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if line.is_some_and(|line| line.is_of_ringex() && line.username == user) {
             return Ok(false);
         }
+        // Before the append: even if it fails, nothing of the user before is used for this one.
         self.server.session.forget();
         self.evidence.another_login();
         self.server.listing = Vec::new();
@@ -229,6 +238,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Covers both secrets: either may be the wrong one.
     fn tag_of_ringex(&self, login: &RingExLogin, secrets: &RingexSecrets) -> SecretTag {
         let salt = format!("{} {}", self.name(), login.client_id);
+        // The separator keeps `ab` + `c` apart from `a` + `bc`.
         let both = format!(
             "{}\0{}",
             secrets.client_secret.expose(),
@@ -268,6 +278,7 @@ pub fn explain(host: RefusedBy, ringcx: &RingcxPolicy, error: &ApiError) -> Stri
 /// What to do about it, as far as the answer shows.
 fn advice(host: RefusedBy, error: &ApiError) -> &'static str {
     match (host, error) {
+        // `redact::said` puts the OAuth error code first, followed by a colon.
         (RefusedBy::RingEx, ApiError::Denied { said, .. }) => match said.split(':').next() {
             Some("invalid_client") => {
                 "; see to client-id and client-secret, and that the app is active"

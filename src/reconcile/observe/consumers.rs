@@ -41,12 +41,15 @@ fn claim(found: Result<atomic_file::FileRead, SinkError>) -> Option<ConsumerAck>
                 "acknowledges with more than {LARGEST_CLAIM} bytes"
             )));
         }
+        // Not `None`: a consumer whose file cannot be read has to be seen by the operator.
         Err(error) => return Some(ConsumerAck::Odd(format!("cannot be heard: {error}"))),
     };
     let text = std::str::from_utf8(&found.bytes)
         .map(str::trim)
+        // Parses as neither form, so bytes that are not text are reported as odd.
         .unwrap_or("?");
     if text.is_empty() {
+        // As with an absent file: nothing was acknowledged yet.
         return None;
     }
     // Many digits are a mistyped fingerprint rather than a generation.

@@ -15,6 +15,7 @@ use rotator_core::secret::find::Wanted;
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Looks through every file that an adoption names, for the tokens that it names it for.
     pub(super) async fn search_files(&self) -> BTreeMap<String, FileScan> {
+        // Grouped by file, so that each file is read once for all its tokens.
         let mut wanted: BTreeMap<&String, Vec<(Fingerprint, usize)>> = BTreeMap::new();
         for (fingerprint, token) in &self.state.foreign {
             let Some(adoption) = &token.adoption else {
@@ -40,6 +41,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 pub(in crate::reconcile) async fn look_through(path: String, wanted: Wanted) -> FileScan {
     match blocking(move || search(&PathBuf::from(path), &wanted)).await {
         Ok(found) => FileScan::Holds(found),
+        // Not the same as empty: an unreadable file may still hold a token in use.
         Err(error) => FileScan::Unknown(error.to_string()),
     }
 }

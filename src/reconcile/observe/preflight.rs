@@ -52,10 +52,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut unfit = BTreeMap::new();
         for (name, answer) in answers {
             if let Err(error) = answer {
+                // Called as the login, so a 401 is not evidence against a token.
                 self.note_ringcx_error(&error, None);
                 unfit.insert(name, error.to_string());
             }
         }
+        // Evidence of this pass only: a later pass that mints asks again.
         self.evidence.saw_preflight(unfit);
         self.progress();
         Ok(())

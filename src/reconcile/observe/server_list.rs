@@ -56,6 +56,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
             }
             self.pace(stop).await?;
+            // The wait above, or a very short life, may have ended the access token.
             let Some(bearer) = self.server.session.bearer() else {
                 let error = "logging in gives an access token that has ended already".to_owned();
                 let failure =
@@ -78,6 +79,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
                 Err(error) => {
                     if error.is_denied() {
+                        // Refused right after its renewal: the next attempt begins with a whole
+                        // login.
                         self.server.session.drop_access();
                     }
                     return self.list_failed(ListedBy::Login, &error).await;
@@ -118,6 +121,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         error: &ApiError,
     ) -> Result<(), Interrupt> {
         if let (ListedBy::Token(token), true) = (by, error.is_denied()) {
+            // No failure is recorded: the plan decides by several looks whether the token is lost.
             self.evidence.saw_refusal(token);
             return Ok(());
         }
@@ -144,6 +148,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             by,
             skew: listing.server_time.map(|server| now - server),
         };
+        // Only tokens in use keep their text beyond the pass; the other texts go with the list.
         let watched = self.state.in_use();
         for token in listing
             .tokens

@@ -41,6 +41,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         self.evidence.saw_sinks(look);
         self.note_texts();
+        // After `saw_sinks`, since it publishes what was just seen.
         self.publish_held();
         self.progress();
         Ok(())
@@ -72,6 +73,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Option<RingcxCaller>, Interrupt> {
         let count = self.sinks_in_ringcx();
+        // Without a token in use no sink can hold one of ours, so a login would be wasted.
         if count == 0 || self.state.in_use().is_empty() {
             return Ok(None);
         }
@@ -89,6 +91,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(interrupt) => return Err(interrupt),
             }
         }
+        // The token first: it costs no login, and a 401 then shows that it no longer works.
         let as_token = self.token_at_hand().cloned().map(RingcxCaller::Token);
         let as_login = || self.server.session.bearer().cloned();
         let caller = as_token.or_else(|| as_login().map(RingcxCaller::Login));

@@ -11,23 +11,23 @@ use reqwest::{Response, StatusCode};
 use crate::ringcx::ApiError;
 use crate::ringcx::wire::BodyError;
 
-/// A success.
+/// An answer with a status of 2xx.
 pub struct ApiAnswer {
-    /// 2xx.
+    /// The HTTP status, for example 200.
     pub status: u16,
-    /// Its `Date`.
+    /// The `Date` header, where it can be read.
     pub server_time: Option<DateTime<Utc>>,
-    /// Whole.
+    /// The whole body; a cut or too large one is an error.
     pub body: Vec<u8>,
 }
 
 impl ApiAnswer {
-    /// The same, of a body that is all there is to read.
+    /// Like [`ApiAnswer::read`], for a parser that needs only the body.
     pub fn read_with<T>(&self, parse: fn(&[u8]) -> Result<T, BodyError>) -> Result<T, ApiError> {
         self.read(parse(&self.body))
     }
 
-    /// A body that makes no sense makes the success one that does not, either.
+    /// Turns a body that could not be parsed into [`ApiError::Nonsense`].
     pub fn read<T>(&self, parsed: Result<T, BodyError>) -> Result<T, ApiError> {
         parsed.map_err(|why| ApiError::Nonsense {
             status: self.status,
@@ -38,11 +38,11 @@ impl ApiAnswer {
 
 /// A body, as far as it was taken.
 pub enum CappedBody {
-    /// To its end.
+    /// The body to its end.
     Whole(Vec<u8>),
-    /// As much as was allowed.
+    /// The first `max` bytes of a longer body.
     TooLarge(Vec<u8>),
-    /// Until the connection failed.
+    /// What came until the connection failed, and the failure.
     Cut(Vec<u8>, reqwest::Error),
 }
 
@@ -78,11 +78,13 @@ pub fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) ->
     let (status, said) = (status.as_u16(), said.to_owned());
     match status {
         401 | 403 => ApiError::Denied { status, said },
+        // Both may carry `Retry-After` (RFC 6585 and RFC 9110).
         429 | 503 => ApiError::Busy {
             status,
             retry_after,
             said,
         },
+        // Redirects too: to follow one would hand the credential to another host.
         _ => ApiError::Status { status, said },
     }
 }

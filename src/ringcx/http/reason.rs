@@ -22,6 +22,7 @@ pub fn of(error: &reqwest::Error) -> String {
         return format!("timed out {during}");
     }
     let causes = causes(error);
+    // Before the I/O errors: a TLS error comes inside one, whose kind says less.
     if let Some(tls) = causes
         .iter()
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())

@@ -40,6 +40,7 @@ impl RingexClient {
     }
 
     fn client(&self) -> Result<&Client, ApiError> {
+        // An error is kept as well, for the life of this `HttpApi`.
         let made = self.client.get_or_init(|| {
             super::client(&self.policy, &self.url).map_err(|error| error.to_string())
         });
@@ -76,6 +77,7 @@ impl HttpApi {
                 ("assertion", who.jwt.expose()),
             ]),
         );
+        // The encoded pair too: a proxy may repeat the header in its error page.
         let secrets = [who.client_secret.expose(), who.jwt.expose(), &basic];
         let answer = self
             .send_to(
@@ -91,6 +93,7 @@ impl HttpApi {
 
     pub(super) async fn log_in_with(&self, access: &Secret) -> Result<LoginTokens, ApiError> {
         let mut url = self.url(&["api", "auth", "login", "rc", "accesstoken"]);
+        // A refresh token saves a login at RingEX and its limit of five a minute.
         url.set_query(Some("includeRefresh=true"));
         let request = form(
             self.client.post(url),

@@ -11,10 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// Documented: an access token lives 5 minutes.
+/// The life of an access token as documented, for one whose `exp` cannot be read.
 const USUAL: Duration = Duration::from_secs(5 * 60);
 
-/// Believing in more would only put off finding out.
+/// The longest life that is believed: of a longer one, a mistake would show only much later.
 const MOST: Duration = Duration::from_secs(60 * 60);
 
 /// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot
@@ -30,6 +30,7 @@ pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
     match (seconds("exp"), start) {
         (Some(end), Some(start)) => {
             let lifetime = end.saturating_sub(start);
+            // Below zero it has ended already, by the clock of the server.
             u64::try_from(lifetime)
                 .map_or(Duration::ZERO, Duration::from_secs)
                 .min(MOST)
@@ -50,6 +51,7 @@ pub fn subject(jwt: &str) -> Option<String> {
 fn claims(access: &str) -> Option<Value> {
     let mut parts = access.split('.');
     let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    // JWTs have no padding (RFC 7515); it is tolerated where an issuer adds it.
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&payload).ok()
 }
