@@ -85,6 +85,7 @@ impl StatusCache {
         if snapshot.state.seq != state.seq {
             snapshot.state = Arc::new(state.clone());
         }
+        // Until the sinks are looked at, what was last seen of them stays.
         if let Some(sinks) = evidence.sinks() {
             snapshot.sinks.clone_from(sinks);
         }

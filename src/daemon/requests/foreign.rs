@@ -25,6 +25,7 @@ async fn answer(
     Path(account): Path<String>,
 ) -> Result<Json<ForeignView>, RequestError> {
     let listed = tokens::list(&supervisor, &account).await?;
+    // Read after the list: a reload may have removed the account meanwhile.
     let policy = supervisor.policy().await;
     let own = policy
         .account(&account)

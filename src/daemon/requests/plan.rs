@@ -27,6 +27,7 @@ async fn answer(
 ) -> Result<Json<PlanView>, RequestError> {
     let mut accounts = Vec::new();
     for name in supervisor.select(&accounts_of(query)).await? {
+        // In the task of the account, which has what was last seen of server and sinks.
         let decision = supervisor.call(&name, AfterCall::Rest, |reconciler, _stop| {
             ready(reconciler.decide()).boxed()
         });

@@ -36,6 +36,7 @@ async fn answer(State(supervisor): State<Arc<Supervisor>>) -> Response {
 
 fn faults(error: &ReloadError) -> Vec<PolicyFault> {
     let render = |diagnostic: &Diagnostic| PolicyFault {
+        // Without colors: only the command knows whether its terminal shows them.
         rendered: diagnostic.render(Color::Never, None),
     };
     match error {

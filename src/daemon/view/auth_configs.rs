@@ -63,6 +63,7 @@ pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> Au
     let ringcx_accounts = listed
         .into_iter()
         .map(|ConfigsOfAccount { account, configs }| {
+            // One account that cannot be read does not hide the others.
             let error = configs.as_ref().err().map(ToString::to_string);
             let auth_configs =
                 configs

@@ -77,6 +77,7 @@ pub fn plan(name: &str, decision: &Decision) -> AccountPlanView {
 
 /// Why a rotation that was asked for is not done.
 pub fn why_not_done(state: &AccountState, decision: &Decision) -> String {
+    // A failure says more than the wait that it caused.
     if let Some(error) = last_error(state) {
         return error;
     }

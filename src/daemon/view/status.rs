@@ -138,6 +138,7 @@ pub fn account(
         .filter_map(|(_, token)| adopted_retires_after(policy, token));
     let next_retirement_at = own.chain(foreign).min();
     let next_rotation_at = match state.pending() {
+        // While a token is on its way, the time of the next rotation is not known.
         Some(_) => None,
         None => next_scheduled(policy, state),
     };
@@ -183,6 +184,7 @@ pub fn unmanaged(name: &str, state: &AccountState, incidents: Vec<Incident>) -> 
             .map(|previous| generation(previous, None))
             .collect(),
         foreign: state.foreign.len(),
+        // Times come from the policy, which does not have this account.
         next_rotation_at: None,
         next_retirement_at: None,
         next_attempt_at: None,
@@ -211,6 +213,7 @@ fn account_health(state: &AccountState, incidents: &[Incident]) -> AccountHealth
     let capped = incidents
         .iter()
         .any(|incident| incident.kind == IncidentKind::MintCapped);
+    // The worst first: what waits for an operator is shown before what the daemon repairs.
     if rejected || capped || state.sinks.values().any(|sink| sink.parked) {
         AccountHealth::Parked
     } else if !state.lanes.is_empty() || !incidents.is_empty() {
@@ -239,6 +242,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -
         .map(|failure| failure.error.clone());
     let seen = match held {
         Some(SinkContent::Token(fingerprint)) => Some(*fingerprint),
+        // A look that found no token outweighs an old receipt.
         Some(SinkContent::Absent | SinkContent::Other(_) | SinkContent::Unreadable(_)) => None,
         Some(SinkContent::Opaque) | None => record
             .and_then(|record| record.proved)
@@ -249,6 +253,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -
         .and_then(|record| record.taken.as_ref())
         .map(|(_, taken)| taken);
     let known = seen.and_then(|fingerprint| state.by_fingerprint(&fingerprint));
+    // Sinks get a pending token once it is verified, before it is current.
     let wanted = state
         .pending()
         .filter(|pending| pending.verified_at.is_some())

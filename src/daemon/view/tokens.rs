@@ -98,6 +98,7 @@ pub fn tokens(
             let known = state.by_fingerprint(&fingerprint);
             let by_look = holders(held, fingerprint);
             let foreign = state.foreign.get(&fingerprint);
+            // The receipt is the only proof of a sink that cannot be read.
             let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
                 let opaque = !matches!(
                     held.get(sink),
@@ -121,6 +122,7 @@ pub fn tokens(
             }
         })
         .collect();
+    // Ours by number, then the foreign ones by the time they were first seen.
     tokens.sort_by_key(|token| {
         (
             token.generation.is_none(),
