@@ -73,7 +73,7 @@ pub fn serve(supervisor: Arc<Supervisor>, path: PathBuf) -> Result<Socket, Daemo
     Ok(Socket { path, ours, task })
 }
 
-/// Answers all requests.
+/// The requests, each with the limits on its body, and the supervisor that answers them.
 pub(crate) fn router(supervisor: Arc<Supervisor>) -> Router {
     requests::routes()
         .layer(axum::middleware::from_fn(with_whole_body))

@@ -31,7 +31,7 @@ pub mod tokens;
 /// Method and handler of a request, and its path.
 type Route = (&'static str, MethodRouter<Arc<Supervisor>>);
 
-/// All requests.
+/// The requests of the API, each at its path.
 pub(super) fn routes() -> Router<Arc<Supervisor>> {
     let routes = [
         adopt::route(),

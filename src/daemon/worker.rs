@@ -68,7 +68,7 @@ pub enum RotationResult {
 /// What an account's task begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartMode {
-    /// A pass.
+    /// A pass, as the daemon does.
     Pass,
     /// Wait for a request: a command that works without a daemon does one thing only.
     Wait,
@@ -90,7 +90,7 @@ pub struct WorkerShared {
     pub ringex_limits: Arc<RingexRateLimiter>,
 }
 
-/// One account's task.
+/// The task of one account, and all that it works with.
 pub struct AccountWorker {
     reconciler: AccountReconciler,
     shared: Arc<WorkerShared>,
@@ -101,7 +101,7 @@ pub struct AccountWorker {
 }
 
 impl AccountWorker {
-    /// Ready to run.
+    /// Joins the exchange of tokens. Nothing runs before [`AccountWorker::run`].
     pub fn new(
         mut reconciler: AccountReconciler,
         shared: Arc<WorkerShared>,

@@ -18,13 +18,13 @@ use crate::store::SqliteJournal;
 /// Requests that may wait for one account.
 const QUEUE: usize = 16;
 
-/// All account tasks.
+/// The tasks of all accounts that are worked on.
 pub struct Workers {
     shared: Arc<WorkerShared>,
     journal: SqliteJournal,
     observer: AlertObserver,
     clock: Clock,
-    /// By account name.
+    /// By the name of the account.
     running: BTreeMap<String, WorkerHandle>,
 }
 
@@ -35,7 +35,7 @@ struct WorkerHandle {
 }
 
 impl Workers {
-    /// No account yet.
+    /// Starts with no account; see [`Workers::start`].
     pub fn new(
         shared: Arc<WorkerShared>,
         journal: SqliteJournal,

@@ -135,6 +135,7 @@ impl Sink for AuthConfigTarget {
             auth: Auth::Token(delivery.token),
             ..context.ringcx()?
         };
+        // Read first: where the key is not shown, an `updatedTime` that moved proves the change.
         let before = self.read(access, Outcome::NotDone).await?;
         let change = access
             .api
@@ -144,6 +145,7 @@ impl Sink for AuthConfigTarget {
             let outcome = error.outcome();
             self.refused("changed", error, outcome)
         })?;
+        // The change was accepted: if this look fails, the config may hold the token.
         let after = self.read(access, Outcome::Unknown).await?;
         let proof = self.proof(&before, &after, delivery.token)?;
         Ok(DeliveryReceipt {

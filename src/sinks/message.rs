@@ -42,6 +42,7 @@ pub(super) fn json(sink: &str, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
     let seconds = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let message = Message {
         kind: "ringcx.token.rotated",
+        // Not the time of sending: every try has the same bytes.
         timestamp: seconds(delivery.minted_at),
         data: Data {
             account: delivery.account,

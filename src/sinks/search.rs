@@ -22,13 +22,13 @@ pub enum SearchError {
     /// It is too large.
     #[error("{path}: is larger than 4 MiB, so it is not looked through", path = path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file, as it was named for the search.
         path: PathBuf,
     },
     /// Its directory is not visible: systemd may hide it from the service.
     #[error("{path}: its directory cannot be seen", path = path.display())]
     NoDirectory {
-        /// The file.
+        /// Path of the file, as it was named for the search.
         path: PathBuf,
     },
 }

@@ -92,6 +92,7 @@ impl Sink for WebhookTarget {
             .post(url.clone())
             .timeout(inner.policy.timeout)
             .headers(headers)
+            // The client wants to own the body: this one copy is not wiped.
             .body(body.to_vec());
         let answer = failpoint::around_async("webhook", request.send())
             .await
@@ -147,6 +148,7 @@ impl WebhookInner {
             }
             let mut value = HeaderValue::try_from(value.expose())
                 .map_err(|_| setup("has a value that no header can have"))?;
+            // Keeps the value, often a password, out of debug output.
             value.set_sensitive(true);
             headers.append(parsed, value);
         }
@@ -185,6 +187,7 @@ impl WebhookInner {
 async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'static str> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|_| "its answer broke off")? {
+        // Checked for each piece, because a receiver can send without end.
         if body.len() + chunk.len() > LARGEST_ANSWER {
             return Err("its answer is longer than 64 KiB");
         }

@@ -11,7 +11,7 @@ use crate::daemon::error::RequestError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{self, ForeignView};
 
-/// Its path for one account.
+/// Path of the request for one account, for example `/v1/foreign/ivr`.
 pub fn path(account: &str) -> String {
     format!("/v1/foreign/{account}")
 }

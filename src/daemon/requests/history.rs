@@ -16,7 +16,7 @@ use crate::store::SqliteJournal;
 use rotator_core::event::Event;
 use rotator_core::journal::{ALERTS, Journal};
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/history";
 
 /// One line of `history --json`.

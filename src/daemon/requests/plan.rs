@@ -14,7 +14,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{self, PlanView};
 use crate::daemon::worker::AfterCall;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/plan";
 
 pub(super) fn route() -> Route {

@@ -14,7 +14,7 @@ use crate::daemon::error::ReloadError;
 use crate::daemon::supervisor::Supervisor;
 use rotator_policy::{Color, Diagnostic};
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/reload";
 
 pub(super) fn route() -> Route {

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Route, refuse};
 use crate::daemon::supervisor::Supervisor;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/test-alert";
 
 pub(super) fn route() -> Route {

@@ -8,7 +8,7 @@ use super::status::last_error;
 use rotator_core::account::AccountState;
 use rotator_core::plan::Decision;
 
-/// `plan --json`
+/// The answer of `plan --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanView {
     /// One plan for each account.
@@ -18,7 +18,7 @@ pub struct PlanView {
 /// What would be done for one account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountPlanView {
-    /// Its name.
+    /// Name of the account, as in the policy.
     pub name: String,
     /// What would be done now, in order.
     pub steps: Vec<StepView>,
@@ -29,7 +29,7 @@ pub struct AccountPlanView {
     pub notices: Vec<String>,
 }
 
-/// One step.
+/// One step, for example a delivery to a sink.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepView {
     /// What would be done.

@@ -12,10 +12,10 @@ use rotator_core::plan::evidence::SinkContent;
 use rotator_core::plan::{adopted_retires_after, next_scheduled, retires_after};
 use rotator_core::secret::Fingerprint;
 
-/// `status --json`
+/// The answer of `status --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusView {
-    /// The process.
+    /// The process that answers.
     pub daemon: DaemonView,
     /// Every account of the policy, then those only the journal knows.
     pub accounts: Vec<AccountView>,
@@ -27,7 +27,7 @@ pub struct StatusView {
 /// The daemon, or the command that answers without one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DaemonView {
-    /// Whether there is one.
+    /// Whether a daemon runs; `false` from a command that reads the journal itself.
     pub running: bool,
     /// Its version, or that of the command.
     pub version: String,
@@ -41,7 +41,7 @@ pub struct DaemonView {
     pub mail_error: Option<String>,
 }
 
-/// One account.
+/// One account of the policy or of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountView {
     /// Its name in the policy.
@@ -52,7 +52,7 @@ pub struct AccountView {
     pub managed: bool,
     /// The token every sink should hold.
     pub current: Option<GenerationView>,
-    /// The one on its way.
+    /// The token that is on its way to become current.
     pub pending: Option<GenerationView>,
     /// Those that wait for deletion.
     pub previous: Vec<GenerationView>,
@@ -64,22 +64,22 @@ pub struct AccountView {
     pub next_retirement_at: Option<DateTime<Utc>>,
     /// When what failed is tried again.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// How many failures in a row.
+    /// Failures in a row, 0 where nothing fails.
     pub consecutive_failures: u32,
-    /// The last of them.
+    /// Error of the latest failure, for example of a login or a delivery.
     pub last_error: Option<String>,
     /// Its sinks, in the order of the policy.
     pub sinks: Vec<SinkView>,
-    /// Its open incidents.
+    /// Its open incidents, as alerts report them.
     pub incidents: Vec<Incident>,
 }
 
 /// One of our tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GenerationView {
-    /// Its number.
+    /// Number of the token among those of the account, from 1.
     pub generation: GenerationNo,
-    /// Its fingerprint.
+    /// SHA-256 of the token, as hex digits.
     pub fingerprint: Fingerprint,
     /// When it was minted.
     pub minted_at: DateTime<Utc>,
@@ -91,7 +91,7 @@ pub struct GenerationView {
     pub retires_after: Option<DateTime<Utc>>,
 }
 
-/// One sink.
+/// One sink of an account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SinkView {
     /// Its name in the policy.
@@ -105,7 +105,7 @@ pub struct SinkView {
     pub state: SinkHealth,
     /// What it holds as far as is known.
     pub generation: Option<GenerationNo>,
-    /// Its fingerprint.
+    /// Fingerprint of the token that it holds, as far as is known.
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,

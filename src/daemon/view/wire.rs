@@ -54,7 +54,7 @@ pub enum TokenStage {
     Current,
     /// Ours, superseded, and kept until its overlap and age are over.
     Previous,
-    /// Ours and deleted.
+    /// Ours, and deleted from the server.
     Retired,
     /// Ours, and found not to work any more.
     Lost,

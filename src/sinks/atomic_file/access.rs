@@ -74,6 +74,7 @@ pub fn drift(access: &FileAccess, metadata: &Metadata) -> Result<Option<String>,
             "its mode is {got:04o}, the policy says {expected:04o}"
         )));
     }
+    // The first difference is enough: a delivery sets all of them.
     for (what, expected, got) in [
         ("owner", owner_of(access)?, metadata.uid()),
         ("group", group_of(access)?, metadata.gid()),
@@ -89,6 +90,7 @@ pub fn drift(access: &FileAccess, metadata: &Metadata) -> Result<Option<String>,
 
 /// The policy's owner, where it sets one that this machine knows.
 pub(super) fn policy_owner(access: &FileAccess) -> Option<u32> {
+    // An unknown name is an error of the delivery; for a clean-up it only names no owner.
     owner_of(access).ok().flatten()
 }
 

@@ -26,6 +26,7 @@ const LARGEST_REHEARSED: u64 = 1024 * 1024;
 /// Checks directory, owner, group, target and space, in the words of the policy. Blocks.
 pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
     let directory = directory_of(path);
+    // Follows a symlink as the delivery does: only the file itself must not be one.
     let found = fs::metadata(directory)
         .map_err(|source| io_error(directory, "look at the directory", source))?;
     if !found.is_dir() {
@@ -47,6 +48,7 @@ pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
         .map_or(0, |existing| existing.len())
         .min(LARGEST_REHEARSED)
         + HEADROOM;
+    // Really written, because quotas and full disks answer only to that.
     std::io::copy(
         &mut std::io::Read::take(std::io::repeat(0), size),
         &mut rehearsed,

@@ -35,7 +35,9 @@ pub(super) fn for_url(url: &Url) -> Result<Client, SinkError> {
 
 fn base() -> ClientBuilder {
     Client::builder()
+        // A redirect would carry the token to an address that is not in the policy.
         .redirect(reqwest::redirect::Policy::none())
+        // Another try is for the reconciler to decide, which journals it first.
         .retry(reqwest::retry::never())
         // Deliveries are days apart: a kept connection is a dead one, and a send into it an unknown
         // outcome.
@@ -51,6 +53,7 @@ fn shared(slot: &OnceLock<Client>, builder: ClientBuilder) -> Result<Client, Sin
     let client = builder.build().map_err(|error| SinkError::Setup {
         why: format!("no HTTP client: {}", innermost(&error)),
     })?;
+    // Two first deliveries may each have built one: the first stays.
     Ok(slot.get_or_init(|| client).clone())
 }
 

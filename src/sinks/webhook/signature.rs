@@ -20,7 +20,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A signing key.
+/// A signing key, as bytes; wiped when dropped.
 pub(super) struct Key(Zeroizing<Vec<u8>>);
 
 /// Why a secret is no key. Never says what it is.
