@@ -289,7 +289,7 @@ impl Mailer {
             // The same at each try, so that a mail that came twice can be recognized.
             .message_id(Some(mail.message_id.clone()))
             .subject(one_line(&mail.subject, 200))
-            // RFC 3834: nobody's holiday answers this.
+            // RFC 3834: keeps automatic replies, for example of a holiday, from answering.
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .header(ContentType::TEXT_PLAIN);
         for to in &self.policy.to {
@@ -374,7 +374,7 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
     one_line(&format!("{code} {}", innermost(error)), LONGEST_ANSWER)
 }
 
-/// What is at the bottom of an error, where the words for people are.
+/// The innermost cause, which says what went wrong: the outer errors only name the layer.
 fn innermost(error: &lettre::transport::smtp::Error) -> String {
     let mut error: &dyn std::error::Error = error;
     while let Some(source) = error.source() {

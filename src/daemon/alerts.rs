@@ -219,6 +219,7 @@ impl<J: Journal + 'static> AlertTask<J> {
 
     /// Appends and folds; answers whether the journal took the events.
     async fn record(&mut self, events: &[AlertEvent]) -> bool {
+        // An append of nothing would still cost a transaction.
         if events.is_empty() {
             return true;
         }

@@ -51,7 +51,7 @@ impl Drop for Socket {
 }
 
 /// Creates the socket and serves it. Replaces the socket of a daemon that was killed, but neither
-/// one on which somebody listens (a daemon with another state directory) nor another kind of file.
+/// one on which a process listens (a daemon with another state directory) nor another kind of file.
 pub fn serve(supervisor: Arc<Supervisor>, path: PathBuf) -> Result<Socket, DaemonError> {
     match std::fs::symlink_metadata(&path) {
         Ok(found) if !found.file_type().is_socket() => {

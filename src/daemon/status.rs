@@ -36,7 +36,7 @@ pub struct AccountSnapshot {
     pub activity: Activity,
     /// When the next pass is due.
     pub next_pass_at: Option<DateTime<Utc>>,
-    /// Why its journal cannot be read or written.
+    /// Why its journal cannot be read or written, for example a full disk.
     pub journal_error: Option<String>,
 }
 

@@ -33,7 +33,7 @@ mod stop;
 
 pub use overview::{Failing, of, unmanaged};
 
-/// Applies a changed `[log]` table to the running process.
+/// Applies a changed `[log]` table to the running process, for example another level.
 pub type ReloadLogging = Arc<dyn Fn(&LogPolicy) + Send + Sync>;
 
 /// Everything the running process has.

@@ -219,6 +219,8 @@ impl AccountWorker {
                 AfterCall::Rest
             }
             WorkerRequest::Reload(config, api) => {
+                // The new policy is in force in any case: only the end of what it holds back is
+                // journaled.
                 if let Err(error) = self.reconciler.reload(*config, api).await {
                     self.log_refused(&error);
                 }

@@ -101,7 +101,7 @@ pub fn replace(
     failpoint::around("sync", || temp.as_file().sync_all())
         .map_err(|source| io_error(path, "sync", source))?;
 
-    // Rename replaces a symlink and does not follow it, so the race that remains harms nobody.
+    // Rename replaces a symlink and does not follow it, so the race that remains does no harm.
     expect.check(path, target::replaceable(path, access)?.as_ref())?;
     failpoint::around("rename", || temp.persist(path))
         .map_err(|error| io_error(path, "rename", error.error))?;

@@ -135,7 +135,8 @@ impl Sink for AuthConfigTarget {
             auth: Auth::Token(delivery.token),
             ..context.ringcx()?
         };
-        // Read first: where the key is not shown, an `updatedTime` that moved proves the change.
+        // Read first: the change sends the other fields back as they were, and where the key is
+        // not shown, an `updatedTime` that moved since proves it.
         let before = self.read(access, Outcome::NotDone).await?;
         let change = access
             .api

@@ -66,7 +66,7 @@ pub(crate) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'stat
     if !answer.trim_ascii_start().starts_with(b"{") {
         return Err(NOT_THAT);
     }
-    // What is not asked for would else be skipped without a close look, text that is none included.
+    // Other fields are skipped unchecked below, even where they are not valid text.
     serde_json::from_slice::<Value>(answer).map_err(|_| NOT_THAT)?;
     let answer: ReceiverAnswer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {

@@ -210,7 +210,7 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<WriterRequest>) {
             }
         }
         for (reply, result) in replies.into_iter().zip(store.append(appends)) {
-            // Whoever asked may have been cancelled; the rows stand all the same.
+            // The caller may have been cancelled; the rows are committed anyway.
             let _gone = reply.send(result);
         }
         // After the appends: a load must see what was sent before it.

@@ -36,7 +36,7 @@ pub struct StepView {
     pub action: StepKind,
     /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
-    /// Why, as a text.
+    /// Why, as a text for an operator.
     pub because: String,
 }
 

@@ -115,7 +115,8 @@ pub struct SinkView {
     /// The generation its consumer says it uses, where the policy has it say so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub acknowledged: Option<GenerationNo>,
-    /// How it is known that it took the last token, where a sink of its kind has more than one way.
+    /// How it is known that it took the last token, where a sink of its kind has more than one way,
+    /// for example `the whole key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
     /// What the program said that took the last token.

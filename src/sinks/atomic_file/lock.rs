@@ -22,7 +22,7 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Waits ten seconds at most: whoever may read the directory can hold its lock. Blocks.
+    /// Waits ten seconds at most: any process that may read the directory can hold it. Blocks.
     pub fn acquire(path: &Path) -> Result<Self, SinkError> {
         let directory = directory_of(path);
         let begun = clock::monotonic();

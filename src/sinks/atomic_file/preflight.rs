@@ -1,10 +1,10 @@
 //! Whether replacing a file can be expected to work, found out before a token is minted.
 //!
 //! A rehearsal rather than a list of guesses: an unnamed file is created in the directory, filled,
-//! and given its owner, group and mode, all by the code that does it in earnest. So read-only
-//! mounts, systemd's sandbox, quotas, capabilities and full disks answer for themselves. The file
-//! has no name (where the file system can do that: most can), so nothing is seen of it and nothing
-//! is left over.
+//! and given its owner, group and mode, by the code that also delivers. So read-only mounts,
+//! systemd's sandbox, quotas, missing capabilities and full disks show at once. The file has no
+//! name (where the file system can do that: most can), so no reader sees it and nothing is left
+//! over.
 //!
 //! What it does not find: limits that strike only at a sync (some network file systems), and
 //! whatever changes between now and the delivery.

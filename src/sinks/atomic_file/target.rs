@@ -125,7 +125,7 @@ fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<Targ
     let directory = fs::metadata(directory_of(path)).ok()?;
     let us = uzers::get_effective_uid();
     let trusted = [0, us, directory.uid()].contains(&metadata.uid());
-    // To keep the owner would hand the token to whoever was first to create the file.
+    // To keep the owner would give the token to the user who was first to create the file.
     if directory.mode() & WRITABLE_BY_ALL != 0 && access.owner.is_none() && !trusted {
         return Some((
             "another user's file in a directory that all may write to",

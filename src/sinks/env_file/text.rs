@@ -49,7 +49,7 @@ pub enum Value {
     Absent,
     /// Every assignment sets it to this.
     Token(Token),
-    /// Something else; in words that follow the key's name.
+    /// Something else. The text follows the key's name, for example `is set to nothing`.
     Odd(&'static str),
 }
 

@@ -16,8 +16,8 @@ use crate::ringcx::wire;
 use crate::sinks::SinkError;
 use rotator_core::config::WebhookUrl;
 
-/// Shorter than a sink's default time-out, so that one who does not answer the door is known not to
-/// have been sent anything.
+/// Shorter than a sink's default time-out, so that a receiver that cannot be reached is known not
+/// to have been sent anything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client for every webhook of its scheme, made at first use.

@@ -237,6 +237,7 @@ impl Store {
         upto: u64,
         body: &str,
     ) -> Result<(), StoreError> {
+        // One transaction: a crash must not leave rows deleted and no checkpoint for them.
         let transaction = self.connection.transaction()?;
         let (mut since, mut last) = (None, None);
         // The whole stream is checked first: rows that were changed by hand must be found, not
@@ -518,6 +519,7 @@ fn insert(
             got: seq,
         }));
     }
+    // Nothing to write: a head without a row would list a stream that has none.
     if entries.is_empty() {
         return Ok(Ok(seq));
     }
