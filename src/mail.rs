@@ -198,7 +198,8 @@ impl Mailer {
             .await
             .map_err(|error| self.failed("the greeting", &error))?;
         match tls {
-            // No way back to plain text: someone in between could hide the offer to get just that.
+            // Never in plain text instead: an attacker in between could hide the offer to get just
+            // that.
             SmtpTls::StartTls if !connection.can_starttls() => {
                 connection.abort().await;
                 return Err(MailError::NoStartTls { host: self.host() });
@@ -313,8 +314,8 @@ impl Mailer {
                 why,
             };
             let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            // A file without a certificate parses as an empty list; only the handshake would fail,
-            // late.
+            // A file without a certificate parses as an empty list: the handshake would fail,
+            // without a hint at the file.
             if !pem
                 .windows(27)
                 .any(|window| window == b"-----BEGIN CERTIFICATE-----")

@@ -102,7 +102,7 @@ impl<'a> SinkContext<'a> {
 
 /// What a sink was seen to hold.
 pub enum ReadBack {
-    /// Exactly this token, and nothing that the policy forbids.
+    /// This token, in the form that the policy asks for.
     Holds(Token),
     /// What the last delivery left there, unchanged. The token itself cannot be read out of it.
     AsDelivered,

@@ -339,7 +339,7 @@ impl<J: Journal + 'static> AlertTask<J> {
                 let outcome = finished(&mut self.sending).await;
                 let failed = self.note(outcome);
                 self.settle(Flush::Now).await;
-                // The server takes no mail, or the journal no outcome: to go on could only fail or
+                // The server takes no mail, or the journal no outcome: the next try would fail or
                 // send twice.
                 if failed == Some(Scope::Server) || !self.unrecorded.is_empty() {
                     return;
@@ -390,8 +390,8 @@ impl<J: Journal + 'static> AlertTask<J> {
         let now = self.clock.now();
         let due = incidents::next_due(&self.policy, &self.state, now);
         let nap = due.map_or(LONGEST_NAP, |due| (due - now).to_std().unwrap_or_default());
-        // What is due stays due while a mail is under way or the journal refuses: short naps would
-        // spin.
+        // What is due stays due while a mail is under way or the journal refuses: with the short
+        // nap the task would spin.
         let patient = self.sending.is_some() || self.journal_refuses;
         nap.clamp(
             if patient { PATIENT_NAP } else { SHORTEST_NAP },

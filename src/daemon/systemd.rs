@@ -84,8 +84,8 @@ impl Systemd {
 
     /// How often to call [`Systemd::feed`], if systemd watches.
     pub fn watchdog_interval(&self) -> Option<Duration> {
-        // A third of the limit: one late tick is no restart. The timer cannot take a period of
-        // zero.
+        // A third of the limit, so that one late tick causes no restart. A timer cannot have a
+        // period of zero.
         sd_notify::watchdog_enabled().map(|limit| (limit / 3).max(Duration::from_millis(100)))
     }
 
@@ -93,8 +93,8 @@ impl Systemd {
     pub fn feed(&self) {
         let stuck = self.lock().stuck();
         if stuck.is_empty() {
-            // Left out for a stuck account, systemd restarts the process; the journal makes that
-            // safe.
+            // Not sent while an account is stuck: systemd then restarts the process, which the
+            // journal makes safe.
             notify(&[NotifyState::Watchdog]);
         } else {
             tracing::error!(

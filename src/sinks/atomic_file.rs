@@ -105,7 +105,7 @@ pub fn replace(
     expect.check(path, target::replaceable(path, access)?.as_ref())?;
     failpoint::around("rename", || temp.persist(path))
         .map_err(|error| io_error(path, "rename", error.error))?;
-    // Else a power cut could bring the old file back after the delivery was journaled as done.
+    // Without this, a power cut could bring the old file back after the delivery was journaled.
     failpoint::around("sync-directory", || fs::File::open(directory)?.sync_all())
         .map_err(|source| io_error(directory, "sync the directory after the rename", source))
 }

@@ -37,6 +37,7 @@ pub enum SearchError {
 pub fn search(path: &Path, wanted: &Wanted) -> Result<BTreeSet<Fingerprint>, SearchError> {
     match atomic_file::read(path, LARGEST)? {
         FileRead::File(found) => Ok(wanted.in_bytes(&found.bytes)),
+        // Not "none found": a token that is still in use could be deleted.
         FileRead::TooLarge => Err(SearchError::TooLarge {
             path: path.to_owned(),
         }),

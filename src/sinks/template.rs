@@ -45,7 +45,7 @@ impl Sink for TemplateTarget {
             .accounts
             .iter()
             .find(|name| !context.peers.contains_key(*name));
-        // A file with a gap would break its reader: it waits until all tokens are there.
+        // A file with a gap would break its reader, so the delivery waits for all tokens.
         if let Some(account) = missing {
             return Err(SinkError::NoPeer {
                 account: account.clone(),

@@ -127,6 +127,7 @@ impl WebhookInner {
 
     /// The headers of the policy, which may not set those that make the request what it is.
     fn own_headers(&self) -> Result<HeaderMap, SinkError> {
+        // A second value of one of these would break the signature or the framing of the request.
         const OURS: [&str; 7] = [
             "webhook-id",
             "webhook-timestamp",
@@ -158,6 +159,7 @@ impl WebhookInner {
     async fn compare(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
         let status = answer.status();
         let host = || self.policy.url.to_string();
+        // Standard Webhooks: 410 ends the deliveries, so the sink is parked and not tried again.
         if status == StatusCode::GONE {
             return Err(SinkError::Gone { host: host() });
         }

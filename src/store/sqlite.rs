@@ -181,7 +181,7 @@ impl WriterHandle {
 
 impl Drop for WriterHandle {
     fn drop(&mut self) {
-        // The thread ends when the last sender is gone: joined before that, it would never.
+        // The thread ends when the last sender is gone: joining it before that would wait for ever.
         self.requests = None;
         self.join();
     }

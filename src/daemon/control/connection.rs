@@ -78,7 +78,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(LARGEST_HEAD)
-        // A connection that stays open without a request would occupy a place.
+        // A connection that stays open between requests would occupy a place.
         .keep_alive(false)
         // `nc` ends its side once it has sent its request, and waits for the answer.
         .half_close(true)

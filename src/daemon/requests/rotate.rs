@@ -56,7 +56,7 @@ async fn answer(
     if wait {
         return Ok(Json(outcomes(supervisor.rotate(&accounts).await?)));
     }
-    // Now, because an error of the task below reaches only the log.
+    // Checked now, because an error of the task below reaches only the log.
     if let Some(name) = accounts.iter().find(|name| !known.contains(name)) {
         let name = name.clone();
         return Err(RequestError::NoAccount { name, known });

@@ -48,7 +48,7 @@ pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
         .map_or(0, |existing| existing.len())
         .min(LARGEST_REHEARSED)
         + HEADROOM;
-    // Really written, because quotas and full disks answer only to that.
+    // The bytes are written, because quotas and full disks answer only to that.
     std::io::copy(
         &mut std::io::Read::take(std::io::repeat(0), size),
         &mut rehearsed,

@@ -54,13 +54,13 @@ pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
         .open(path)
     {
         Ok(file) => file,
-        // Removed since the look.
+        // Removed between the look and the opening.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileRead::Absent),
         Err(source) => return Err(io_error(path, "open", source)),
     };
     let failed = |source| io_error(path, "read", source);
     let metadata = file.metadata().map_err(failed)?;
-    // Of the open file: by now the path may name another one.
+    // The open file is checked: by now the path may name another one.
     if !metadata.is_file() {
         return Err(io_error(path, "read", ErrorKind::InvalidInput.into()));
     }

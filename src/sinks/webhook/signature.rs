@@ -53,6 +53,8 @@ impl Key {
     pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        // The time is signed as well, so that a receiver can refuse an old request that is
+        // replayed.
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
         }

@@ -275,8 +275,8 @@ impl<'a> Scanner<'a> {
             match (inside.peek(), next) {
                 (None, _) => return Err(self.unclear(self.at, OPEN_QUOTE)),
                 (Some(byte), _) if byte == quote => return Ok(inside.at + 1 - self.at),
-                // A shell's quote goes on over line ends; systemd's in the middle of a value does
-                // not.
+                // To a shell the quote goes on over line ends, to systemd one in the middle of a
+                // value does not.
                 (Some(b'\n'), _) if place == QuotePosition::Amid => {
                     return Err(self.unclear(self.at, STRAY_QUOTE));
                 }
@@ -284,7 +284,7 @@ impl<'a> Scanner<'a> {
                     return Err(self.unclear(self.at, STRAY_QUOTE));
                 }
                 (Some(b'\\'), _) if quote == b'"' => inside.at += 2,
-                // Double quotes do not keep a shell from expanding.
+                // A shell expands inside double quotes as well.
                 (Some(b'$'), Some(b'(')) if quote == b'"' => {
                     inside.at += inside.expansion(2, b')')?
                 }
