@@ -48,8 +48,10 @@ pub async fn run(
     mode: Mode,
     reload_logging: ReloadLogging,
 ) -> Result<Failing, DaemonError> {
+    // Before anything else: without a handler, SIGHUP or SIGUSR1 ends the process.
     let signals = signals::listen().map_err(DaemonError::Signals)?;
     let grace = policy.daemon.shutdown_grace;
+    // A single pass ends by itself, so it serves no requests.
     let socket = (mode == Mode::Forever).then(|| policy.daemon.control_socket.clone());
 
     let supervisor = Supervisor::open(policy, Clock::system(), reload_logging).await?;
@@ -59,6 +61,7 @@ pub async fn run(
         None => None,
     };
     let failing = serve(&supervisor, mode, signals).await;
+    // Said first: systemd shows it while the steps in flight finish.
     supervisor.systemd().stopping();
     supervisor.close(grace).await;
     Ok(failing)
@@ -72,14 +75,18 @@ async fn serve(
     let first_passes = supervisor.start_accounts().await;
     tokio::pin!(first_passes);
     let watchdog = supervisor.systemd().watchdog_interval();
+    // Without a watchdog it ticks as well: it logs the accounts that make no progress.
     let mut feed = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(60)));
     let mut report = tokio::time::interval(REPORT_EVERY);
     let mut ready = false;
     loop {
         tokio::select! {
+            // A future that has ended must not be polled again.
             () = &mut first_passes, if !ready => {
                 ready = true;
                 if mode == Mode::Once {
+                    // A new token may have woken accounts whose templates name it: they belong to
+                    // the pass.
                     supervisor.peers_at_rest().await;
                     return supervisor.failing().await;
                 }
@@ -95,6 +102,7 @@ async fn serve(
                 Some(SignalAction::PassNow) => supervisor.pass_now().await,
                 Some(SignalAction::Stop) | None => {
                     tracing::info!(name: "stopping", "Stopping");
+                    // A requested stop is a success, in whatever state the accounts are.
                     return Failing::new();
                 }
             },

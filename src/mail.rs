@@ -53,17 +53,17 @@ pub enum MailError {
     /// `ca-file` cannot be used: back off.
     #[error("{path}: {why}", path = path.display())]
     CaFile {
-        /// The file.
+        /// Path of the file, as in the policy.
         path: PathBuf,
-        /// Reason, without secrets.
+        /// Reason, without secrets, as the system or TLS gives it.
         why: String,
     },
     /// No connection, or it broke: back off.
     #[error("{host}: {why}")]
     Connection {
-        /// Host and port.
+        /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
-        /// Reason, without secrets.
+        /// Reason, without secrets, as the system or TLS gives it.
         why: String,
     },
     /// The server offers no STARTTLS, so nothing was sent: back off.
@@ -71,13 +71,13 @@ pub enum MailError {
         "{host} does not offer STARTTLS: if it wants TLS from the start, set `tls = \"implicit\"`"
     )]
     NoStartTls {
-        /// Host and port.
+        /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
     },
     /// The server refused something that it would refuse of any mail: back off.
     #[error("{host} refused {step}: {said}")]
     Refused {
-        /// Host and port.
+        /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
         /// At what: the login, the sender, a recipient.
         step: &'static str,
@@ -87,7 +87,7 @@ pub enum MailError {
     /// The server refused the text of this mail for good: the others may go past it.
     #[error("{host} refused the mail: {said}")]
     Content {
-        /// Host and port.
+        /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
         /// Its answer, cut and without the password.
         said: String,
@@ -95,7 +95,7 @@ pub enum MailError {
     /// Not done in time: back off.
     #[error("{host}: not done within {} s", after.as_secs())]
     TimedOut {
-        /// Host and port.
+        /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
         /// The `timeout` of the policy.
         after: Duration,
@@ -141,6 +141,7 @@ impl Mailer {
 
     /// Sends this mail. One recipient that the server refuses does not keep it from the others.
     pub async fn send(&self, mail: &Mail) -> Result<SmtpReceipt, MailError> {
+        // Built first: a mail that cannot be written needs no connection.
         let message = self.message(mail)?;
         self.in_time(async {
             let mut connection = failpoint::around_async("mail-connect", self.connect()).await?;
@@ -166,6 +167,7 @@ impl Mailer {
         &self,
         work: impl Future<Output = Result<T, MailError>>,
     ) -> Result<T, MailError> {
+        // One limit for the whole conversation: many short steps could add up without an end.
         let after = self.policy.timeout;
         let late = |_| MailError::TimedOut {
             host: self.host(),
@@ -196,6 +198,8 @@ impl Mailer {
             .await
             .map_err(|error| self.failed("the greeting", &error))?;
         match tls {
+            // Never in plain text instead: an attacker in between could hide the offer to get just
+            // that.
             SmtpTls::StartTls if !connection.can_starttls() => {
                 connection.abort().await;
                 return Err(MailError::NoStartTls { host: self.host() });
@@ -227,6 +231,7 @@ impl Mailer {
     ) -> Result<SmtpReceipt, MailError> {
         let envelope = message.envelope();
         let everyone = || envelope.to().iter().chain(envelope.from());
+        // Asked for only where an address needs it, because many servers do not offer it.
         let wide = everyone().any(|address| !AsRef::<str>::as_ref(address).is_ascii());
         let wide = wide
             && connection
@@ -247,6 +252,7 @@ impl Mailer {
         for to in envelope.to() {
             match connection.command(Rcpt::new(to.clone(), vec![])).await {
                 Ok(_) => {}
+                // The server answered: it may still take the other recipients.
                 Err(error) if error.status().is_some() => {
                     refused.push(format!("{to}: {}", said(&error)));
                     last = Some(self.failed("every recipient", &error));
@@ -254,6 +260,7 @@ impl Mailer {
                 Err(error) => return Err(self.failed("a recipient", &error)),
             }
         }
+        // Without a recipient the server would refuse the mail with a less useful text.
         if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
             return Err(error);
         }
@@ -263,6 +270,8 @@ impl Mailer {
             .map_err(|error| self.failed("the mail", &error))?;
         match failpoint::around_async("mail", connection.message(&message.formatted())).await {
             Ok(_) => Ok(SmtpReceipt { refused }),
+            // A refusal of this very text comes again at each try; the mails behind it need not
+            // wait.
             Err(error) if error.is_permanent() => Err(MailError::Content {
                 host: self.host(),
                 said: said(&error),
@@ -278,9 +287,10 @@ impl Mailer {
         let mut message = Message::builder()
             .from(mailbox(&self.policy.from)?)
             .date(SystemTime::from(mail.written_at))
+            // The same at each try, so that a mail that came twice can be recognized.
             .message_id(Some(mail.message_id.clone()))
             .subject(one_line(&mail.subject, 200))
-            // RFC 3834: nobody's holiday answers this.
+            // RFC 3834: keeps automatic replies, for example of a holiday, from answering.
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .header(ContentType::TEXT_PLAIN);
         for to in &self.policy.to {
@@ -304,6 +314,8 @@ impl Mailer {
                 why,
             };
             let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            // A file without a certificate parses as an empty list: the handshake would fail,
+            // without a hint at the file.
             if !pem
                 .windows(27)
                 .any(|window| window == b"-----BEGIN CERTIFICATE-----")
@@ -330,6 +342,7 @@ impl Mailer {
             };
         }
         let mut why = innermost(error);
+        // The words of the TLS library do not tell an operator what to set.
         if why.contains("UnknownIssuer") {
             why = format!(
                 "{why}: not signed by an authority that this machine trusts; is `ca-file` set?"
@@ -362,7 +375,7 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
     one_line(&format!("{code} {}", innermost(error)), LONGEST_ANSWER)
 }
 
-/// What is at the bottom of an error, where the words for people are.
+/// The innermost cause, which says what went wrong: the outer errors only name the layer.
 fn innermost(error: &lettre::transport::smtp::Error) -> String {
     let mut error: &dyn std::error::Error = error;
     while let Some(source) = error.source() {
@@ -374,6 +387,7 @@ fn innermost(error: &lettre::transport::smtp::Error) -> String {
 /// Drops an answer that repeats the password, which would end up in our logs.
 fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
     let plain = password.expose();
+    // A server may repeat the login as it came: in base64, alone or with the user name.
     let secrets = [
         STANDARD.encode(plain),
         STANDARD.encode(format!("\0{username}\0{plain}")),

@@ -33,11 +33,11 @@ pub use error::SinkError;
 
 /// A token on its way to a sink.
 pub struct Delivery<'a> {
-    /// The account's name.
+    /// Name of the account, as in the policy.
     pub account: &'a str,
     /// Number of the token among that account's.
     pub generation: GenerationNo,
-    /// The token.
+    /// The token itself, to be put into the sink.
     pub token: &'a Token,
     /// When it was minted.
     pub minted_at: DateTime<Utc>,
@@ -81,7 +81,7 @@ impl Default for SinkContext<'_> {
 /// A way to ask RingCX. The caller has already waited for the limits.
 #[derive(Clone, Copy)]
 pub struct RingcxAccess<'a> {
-    /// The calls.
+    /// The calls about auth configs.
     pub api: &'a dyn AuthConfigs,
     /// What authenticates the calls.
     pub auth: Auth<'a>,
@@ -102,7 +102,7 @@ impl<'a> SinkContext<'a> {
 
 /// What a sink was seen to hold.
 pub enum ReadBack {
-    /// This token.
+    /// This token, in the form that the policy asks for.
     Holds(Token),
     /// What the last delivery left there, unchanged. The token itself cannot be read out of it.
     AsDelivered,
@@ -181,6 +181,7 @@ macro_rules! sink_targets {
             /// still be read.
             pub fn of_released(sink_type: &str, target: &str) -> Option<Self> {
                 $(
+                    // A kind compares the `type` with its own, so one of them answers at most.
                     if let Some(sink) = <$target as SinkTarget>::of_released(sink_type, target) {
                         return Some(Self::$kind(sink));
                     }
@@ -235,6 +236,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
+            // A panic of the work is a panic of the caller, not an error to be tried again.
             Ok(panic) => std::panic::resume_unwind(panic),
             // Only a runtime that is being torn down cancels such work; the caller goes with it.
             Err(_) => std::future::pending().await,

@@ -83,6 +83,8 @@ struct Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
+        // Dropping the handle would only detach the task: a mail could go out whose outcome is
+        // lost.
         self.task.abort();
     }
 }
@@ -120,12 +122,14 @@ impl<J: Journal + 'static> AlertTask<J> {
             let mut next = tokio::select! {
                 command = inbox.recv() => match command {
                     Some(command) => Some(command),
+                    // The last handle is gone: no report can come any more.
                     None => return,
                 },
                 outcome = finished(&mut self.sending) => {
                     self.note(outcome);
                     None
                 }
+                // Time alone can make a mail due, for example one that is tried again.
                 () = tokio::time::sleep(nap) => None,
             };
             // Everything that waits is looked at together: a thousand reports cost one append.
@@ -138,14 +142,18 @@ impl<J: Journal + 'static> AlertTask<J> {
                 Some(_) => Flush::Now,
                 None => Flush::Batch,
             };
+            // The journal before the answers: an answer means that the report is recorded.
             self.settle(pace).await;
             let Some((grace, done)) = replies.send(|| self.snapshot()) else {
                 self.send_next();
+                // In a quiet moment: reports come first, and a journal that refuses them refuses
+                // this too.
                 if self.length.is_long() && !self.journal_refuses && inbox.is_empty() {
                     self.compact().await;
                 }
                 continue;
             };
+            // What this cuts off stays in the outbox for the next start.
             if tokio::time::timeout(grace, self.drain()).await.is_err() {
                 log::left_unsent(self.state.outbox.len());
             }
@@ -189,6 +197,8 @@ impl<J: Journal + 'static> AlertTask<J> {
     /// Brings the journal up to what is known: first the outcomes of mails, then what follows from
     /// the conditions.
     async fn settle(&mut self, pace: Flush) {
+        // Outcomes first: until a sent mail is recorded, the outbox has it and it could go out
+        // twice.
         let unrecorded = std::mem::take(&mut self.unrecorded);
         if !self.record(&unrecorded).await {
             self.unrecorded = unrecorded;
@@ -209,11 +219,13 @@ impl<J: Journal + 'static> AlertTask<J> {
 
     /// Appends and folds; answers whether the journal took the events.
     async fn record(&mut self, events: &[AlertEvent]) -> bool {
+        // An append of nothing would still cost a transaction.
         if events.is_empty() {
             return true;
         }
         let at = self.clock.now();
         let entries: Vec<Entry> = events.iter().map(|event| event.to_entry(at)).collect();
+        // Counted on a copy, because a refused append adds nothing.
         let mut length = self.length;
         entries.iter().for_each(|entry| length.add(entry));
         let before = self.state.last_seq;
@@ -221,9 +233,12 @@ impl<J: Journal + 'static> AlertTask<J> {
             Ok(_) => {
                 self.length = length;
                 for (seq, event) in (before + 1..).zip(events) {
+                    // Logged before it is applied: that takes a sent mail, with its subject, out of
+                    // the outbox.
                     log::event(event, &self.state);
                     self.state.apply(seq, at, event);
                 }
+                // One line for each change, not one for each try.
                 if std::mem::take(&mut self.journal_refuses) {
                     log::journal_works();
                 }
@@ -247,9 +262,11 @@ impl<J: Journal + 'static> AlertTask<J> {
     async fn adopt(&mut self, policy: AlertsPolicy, managed: BTreeSet<String>) {
         let mail_changed = policy.email != self.policy.email;
         self.policy = policy;
+        // A removed account reports no more: its last conditions would stay for ever.
         self.conditions
             .retain(|account, _| account == incidents::DAEMON || managed.contains(account));
         self.managed = managed;
+        // The failures were those of the old settings, so the new ones are tried at once.
         if mail_changed
             && self
                 .state
@@ -262,6 +279,8 @@ impl<J: Journal + 'static> AlertTask<J> {
     }
 
     fn send_next(&mut self) {
+        // One mail at a time keeps them in order. While an outcome is not in the journal, the
+        // outbox still has a mail that may have been sent.
         if self.sending.is_some() || !self.unrecorded.is_empty() {
             return;
         }
@@ -273,6 +292,7 @@ impl<J: Journal + 'static> AlertTask<J> {
     }
 
     fn send(&mut self, mail: Mail) {
+        // A reload may have removed `[alerts.email]` after the mail was queued.
         let Some(email) = &self.policy.email else {
             return;
         };
@@ -311,6 +331,7 @@ impl<J: Journal + 'static> AlertTask<J> {
 
     /// Tries everything unsent once, in order, until the server itself fails.
     async fn drain(&mut self) {
+        // Each mail once: one that failed stays in the outbox and would be found again at once.
         let mut tried = BTreeSet::new();
         loop {
             if let Some(sending) = &self.sending {
@@ -318,6 +339,8 @@ impl<J: Journal + 'static> AlertTask<J> {
                 let outcome = finished(&mut self.sending).await;
                 let failed = self.note(outcome);
                 self.settle(Flush::Now).await;
+                // The server takes no mail, or the journal no outcome: the next try would fail or
+                // send twice.
                 if failed == Some(Scope::Server) || !self.unrecorded.is_empty() {
                     return;
                 }
@@ -333,6 +356,7 @@ impl<J: Journal + 'static> AlertTask<J> {
                 return;
             };
             self.send(mail);
+            // Without `[alerts.email]` nothing was sent, and this loop would not end.
             if self.sending.is_none() {
                 return;
             }
@@ -344,6 +368,7 @@ impl<J: Journal + 'static> AlertTask<J> {
             let _gone = reply.send(Err(MailError::NotConfigured));
             return;
         };
+        // Past the outbox: the operator waits for what the server answers to this very mail.
         let mail = incidents::test_mail(&email, self.clock.now());
         tokio::spawn(async move { reply.send(Mailer::new(email).send(&mail).await) });
     }
@@ -365,6 +390,8 @@ impl<J: Journal + 'static> AlertTask<J> {
         let now = self.clock.now();
         let due = incidents::next_due(&self.policy, &self.state, now);
         let nap = due.map_or(LONGEST_NAP, |due| (due - now).to_std().unwrap_or_default());
+        // What is due stays due while a mail is under way or the journal refuses: with the short
+        // nap the task would spin.
         let patient = self.sending.is_some() || self.journal_refuses;
         nap.clamp(
             if patient { PATIENT_NAP } else { SHORTEST_NAP },
@@ -388,6 +415,7 @@ async fn finished(sending: &mut Option<Sending>) -> Result<SmtpReceipt, Failed> 
             scope: error.scope(),
             error: error.to_string(),
         }),
+        // A panic or an abort of the task says nothing about the mail itself.
         Err(error) => Err(Failed {
             scope: Scope::Server,
             error: format!("sending was cut short: {error}"),

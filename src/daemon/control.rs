@@ -51,12 +51,13 @@ impl Drop for Socket {
 }
 
 /// Creates the socket and serves it. Replaces the socket of a daemon that was killed, but neither
-/// one on which somebody listens (a daemon with another state directory) nor another kind of file.
+/// one on which a process listens (a daemon with another state directory) nor another kind of file.
 pub fn serve(supervisor: Arc<Supervisor>, path: PathBuf) -> Result<Socket, DaemonError> {
     match std::fs::symlink_metadata(&path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(DaemonError::NotASocket { path });
         }
+        // The file outlives its process, so only a connection shows whether a daemon listens.
         Ok(_) if UnixStream::connect(&path).is_ok() => {
             return Err(DaemonError::SocketTaken { path });
         }
@@ -72,7 +73,7 @@ pub fn serve(supervisor: Arc<Supervisor>, path: PathBuf) -> Result<Socket, Daemo
     Ok(Socket { path, ours, task })
 }
 
-/// Answers all requests.
+/// The requests, each with the limits on its body, and the supervisor that answers them.
 pub(crate) fn router(supervisor: Arc<Supervisor>) -> Router {
     requests::routes()
         .layer(axum::middleware::from_fn(with_whole_body))
@@ -110,9 +111,11 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     // Bound under another name and renamed: at its own name it could be connected to before its
     // mode is set.
     let beside = path.with_extension(format!("{}.new", std::process::id()));
+    // Left by a process of the same id that was killed before the rename.
     let _left_over = std::fs::remove_file(&beside);
     let listener = UnixListener::bind(&beside)?;
     std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o660))?;
+    // Replaces the socket of a killed daemon in one step.
     std::fs::rename(&beside, path)?;
     Ok(listener)
 }

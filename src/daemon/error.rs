@@ -87,7 +87,7 @@ pub enum RequestError {
     /// Tokens or auth configs could not be listed.
     #[error(transparent)]
     List(#[from] ListError),
-    /// Nothing was adopted.
+    /// The adoption was refused as a whole, so nothing was adopted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
     /// The journal could not be read.

@@ -31,7 +31,7 @@ pub mod tokens;
 /// Method and handler of a request, and its path.
 type Route = (&'static str, MethodRouter<Arc<Supervisor>>);
 
-/// All requests.
+/// The requests of the API, each at its path.
 pub(super) fn routes() -> Router<Arc<Supervisor>> {
     let routes = [
         adopt::route(),
@@ -92,6 +92,7 @@ impl IntoResponse for RequestError {
 /// The accounts that a query names: `?account=a&account=b`. None means all.
 fn accounts_of(query: Option<String>) -> Vec<String> {
     let query = query.unwrap_or_default();
+    // Not the `Query` of axum, which cannot collect a repeated key into a list.
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs
         .filter(|(key, _)| key == "account")

@@ -39,6 +39,8 @@ pub fn listen() -> io::Result<mpsc::Receiver<SignalAction>> {
                     let first = *first_stop.get_or_insert_with(monotonic);
                     if first.elapsed() > ONE_PRESS {
                         tracing::warn!(name: "stopped-at-once", "Second signal, ending at once");
+                        // Safe at any moment: the journal has the intent of the step that is
+                        // interrupted.
                         std::process::exit(1);
                     }
                     SignalAction::Stop

@@ -36,7 +36,7 @@ pub struct AccountSnapshot {
     pub activity: Activity,
     /// When the next pass is due.
     pub next_pass_at: Option<DateTime<Utc>>,
-    /// Why its journal cannot be read or written.
+    /// Why its journal cannot be read or written, for example a full disk.
     pub journal_error: Option<String>,
 }
 
@@ -85,6 +85,7 @@ impl StatusCache {
         if snapshot.state.seq != state.seq {
             snapshot.state = Arc::new(state.clone());
         }
+        // Until the sinks are looked at, what was last seen of them stays.
         if let Some(sinks) = evidence.sinks() {
             snapshot.sinks.clone_from(sinks);
         }

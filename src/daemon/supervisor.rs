@@ -33,11 +33,12 @@ mod stop;
 
 pub use overview::{Failing, of, unmanaged};
 
-/// Applies a changed `[log]` table to the running process.
+/// Applies a changed `[log]` table to the running process, for example another level.
 pub type ReloadLogging = Arc<dyn Fn(&LogPolicy) + Send + Sync>;
 
 /// Everything the running process has.
 pub struct Supervisor {
+    // In an `Arc`, so that a request keeps one policy to its end while a reload sets the next.
     policy: RwLock<Arc<Policy>>,
     api: RwLock<Arc<HttpApi>>,
     workers: Mutex<Workers>,
@@ -57,6 +58,7 @@ impl Supervisor {
         clock: Clock,
         reload_logging: ReloadLogging,
     ) -> Result<Self, DaemonError> {
+        // First of all, because its lock stops a second instance of this state directory.
         let journal = SqliteJournal::open(&policy.daemon.state_dir)?;
         let api = Arc::new(HttpApi::try_new(&policy.ringcx, clock.clone())?);
         let stop = CancellationToken::new();
@@ -115,6 +117,7 @@ impl Supervisor {
             first_passes.extend(self.start_account(&policy, account, StartMode::Pass).await);
         }
         async move {
+            // Waited for one after the other; the passes themselves run side by side.
             for first_pass in first_passes {
                 // A task that ended early is as done as one that answered.
                 let _ended = first_pass.await;
@@ -146,6 +149,7 @@ impl Supervisor {
                     %error,
                     "Account is not worked on"
                 );
+                // So that `status` shows the account as failing, and why.
                 self.shared
                     .status
                     .journal_error(&account.name, Some(error.to_string()));

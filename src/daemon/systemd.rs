@@ -47,6 +47,7 @@ impl Systemd {
 
     /// The policy is being read again; [`Systemd::ready`] ends this.
     pub fn reloading(&self) {
+        // `Type=notify-reload` accepts RELOADING=1 only together with the monotonic time.
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!(%error, "No monotonic clock for systemd"),
@@ -83,6 +84,8 @@ impl Systemd {
 
     /// How often to call [`Systemd::feed`], if systemd watches.
     pub fn watchdog_interval(&self) -> Option<Duration> {
+        // A third of the limit, so that one late tick causes no restart. A timer cannot have a
+        // period of zero.
         sd_notify::watchdog_enabled().map(|limit| (limit / 3).max(Duration::from_millis(100)))
     }
 
@@ -90,6 +93,8 @@ impl Systemd {
     pub fn feed(&self) {
         let stuck = self.lock().stuck();
         if stuck.is_empty() {
+            // Not sent while an account is stuck: systemd then restarts the process, which the
+            // journal makes safe.
             notify(&[NotifyState::Watchdog]);
         } else {
             tracing::error!(
@@ -107,6 +112,7 @@ impl Systemd {
 
 impl Progress {
     fn stuck(&self) -> Vec<String> {
+        // A call that the policy lets take this long is no hang; twice leaves room around it.
         let limit = STUCK.max(self.longest_call.saturating_mul(2));
         let stuck = self
             .working
@@ -117,6 +123,7 @@ impl Progress {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
+    // Not fatal: the daemon does its work without a service manager, too.
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "Could not notify systemd");
     }

@@ -45,6 +45,7 @@ impl Waker {
             due: Arc::default(),
             changed: Arc::default(),
         };
+        // Read here and not in the task, before whose first turn the clock may be set back.
         let began = clock.now();
         tokio::spawn(waker.clone().run(scheduler, clock, began, stop));
         Ok(waker)
@@ -57,6 +58,7 @@ impl Waker {
             wakeup: Arc::clone(wakeup),
         };
         self.lock().insert(account.to_owned(), due);
+        // Stores a permit, so a change between two waits of `run` is not lost.
         self.changed.notify_one();
     }
 
@@ -102,6 +104,7 @@ impl Waker {
                 () = alarm.notified() => armed = None,
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(late.unwrap_or(LONGEST).min(LONGEST)) => {
+                    // The job should have run by now: it is given up, and the clock decides.
                     if let Some((_, job)) = armed.take() {
                         let _gone = scheduler.remove(&job).await;
                     }
@@ -116,6 +119,7 @@ impl Waker {
 
     fn wake(&self, until: DateTime<Utc>) {
         self.lock().retain(|_, due| {
+            // Woken once: the account sets its next time when its pass has ended.
             let is_due = due.at <= until;
             if is_due {
                 due.wakeup.notify_one();

@@ -68,7 +68,7 @@ pub enum RotationResult {
 /// What an account's task begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartMode {
-    /// A pass.
+    /// A pass, as the daemon does.
     Pass,
     /// Wait for a request: a command that works without a daemon does one thing only.
     Wait,
@@ -90,7 +90,7 @@ pub struct WorkerShared {
     pub ringex_limits: Arc<RingexRateLimiter>,
 }
 
-/// One account's task.
+/// The task of one account, and all that it works with.
 pub struct AccountWorker {
     reconciler: AccountReconciler,
     shared: Arc<WorkerShared>,
@@ -101,7 +101,7 @@ pub struct AccountWorker {
 }
 
 impl AccountWorker {
-    /// Ready to run.
+    /// Joins the exchange of tokens. Nothing runs before [`AccountWorker::run`].
     pub fn new(
         mut reconciler: AccountReconciler,
         shared: Arc<WorkerShared>,
@@ -124,14 +124,17 @@ impl AccountWorker {
         mut requests: mpsc::Receiver<WorkerRequest>,
         first_pass: oneshot::Sender<()>,
     ) {
+        // Before any delivery, whose temporary file would look like one that a crash left.
         self.reconciler.clean_up().await;
         let mut first_pass = Some(first_pass);
         let mut is_due = mode == StartMode::Pass;
+        // Checked each time: `select!` takes any branch that is ready, not always the stop.
         while !self.stop.is_cancelled() {
             if is_due {
                 let wake_at = self.pass().await;
                 self.wake_at(wake_at);
                 if let Some(first_pass) = first_pass.take() {
+                    // A reload starts accounts without waiting for them.
                     let _not_awaited = first_pass.send(());
                 }
             }
@@ -161,6 +164,7 @@ impl AccountWorker {
         self.shared.status.working(&name, Activity::Working);
         let report = self.reconciler.pass(&self.stop).await;
         self.shared.status.working(&name, Activity::Resting);
+        // An account at rest makes no progress, and must not count as stuck.
         self.shared.systemd.resting(&name);
         self.shared.status.next_pass(&name, report.wake_at);
         self.log_end(&name, &report);
@@ -211,9 +215,12 @@ impl AccountWorker {
             WorkerRequest::Rotate(reply) => {
                 let result = self.rotate().await;
                 let _gone = reply.send(result);
+                // `rotate` has made its pass, and set the time of the next.
                 AfterCall::Rest
             }
             WorkerRequest::Reload(config, api) => {
+                // The new policy is in force in any case: only the end of what it holds back is
+                // journaled.
                 if let Err(error) = self.reconciler.reload(*config, api).await {
                     self.log_refused(&error);
                 }
@@ -224,6 +231,7 @@ impl AccountWorker {
     }
 
     async fn rotate(&mut self) -> RotationResult {
+        // Journaled before the pass: a crash in between must not lose the request.
         if let Err(error) = self.reconciler.ask_rotation().await {
             self.log_refused(&error);
             return RotationResult::Failing(error.to_string());
@@ -244,6 +252,7 @@ impl AccountWorker {
         }
         self.wake_at(wake_at);
         let state = self.reconciler.state();
+        // A promotion clears `asked_at`, so it says whether this rotation is done.
         match (state.asked_at, state.current()) {
             (None, Some(current)) => RotationResult::Promoted(current.number),
             (Some(_), _) | (None, None) => {

@@ -18,13 +18,13 @@ use crate::store::SqliteJournal;
 /// Requests that may wait for one account.
 const QUEUE: usize = 16;
 
-/// All account tasks.
+/// The tasks of all accounts that are worked on.
 pub struct Workers {
     shared: Arc<WorkerShared>,
     journal: SqliteJournal,
     observer: AlertObserver,
     clock: Clock,
-    /// By account name.
+    /// By the name of the account.
     running: BTreeMap<String, WorkerHandle>,
 }
 
@@ -35,7 +35,7 @@ struct WorkerHandle {
 }
 
 impl Workers {
-    /// No account yet.
+    /// Starts with no account; see [`Workers::start`].
     pub fn new(
         shared: Arc<WorkerShared>,
         journal: SqliteJournal,
@@ -84,6 +84,7 @@ impl Workers {
 
     /// The queue of an account's task.
     pub fn requests(&self, account: &str) -> Option<mpsc::Sender<WorkerRequest>> {
+        // A clone of the sender, so that the caller can wait without the lock of all workers.
         let worker = self.running.get(account);
         worker.map(|worker| worker.requests.clone())
     }
@@ -98,6 +99,7 @@ impl Workers {
         if let Some(worker) = self.running.remove(account) {
             worker.stop.cancel();
             finish(account, worker.task).await;
+            // After its end: a running task would leave a new snapshot.
             self.shared.status.remove(account);
             self.shared.peers.leave(account);
         }
@@ -107,6 +109,7 @@ impl Workers {
     /// the next start finds out from the journal what they were doing.
     pub async fn end_all(&mut self, grace: Duration) {
         let workers = std::mem::take(&mut self.running);
+        // All are stopped before the first is waited for, because they share one grace period.
         for worker in workers.values() {
             worker.stop.cancel();
         }
@@ -125,6 +128,7 @@ impl Workers {
 }
 
 async fn finish(account: &str, task: JoinHandle<()>) {
+    // A task that panicked must not keep the others from ending in order.
     if let Err(error) = task.await {
         tracing::error!(name: "account-task-ended", account, %error, "Account task ended badly");
     }

@@ -36,7 +36,7 @@ pub use read::{FileContent, FileRead, read};
 /// Stands between the target's name and the random part in the name of a temporary file.
 const TEMP_INFIX: &[u8] = b".ringcx-rotator.";
 const RANDOM_LENGTH: usize = 12;
-/// So much of the target's name is in that of its temporary file: with the rest it stays under 255
+/// How many bytes of the target's name a temporary name has: with the rest it stays under 255
 /// bytes.
 const NAME_LENGTH: usize = 200;
 
@@ -45,7 +45,7 @@ const NAME_LENGTH: usize = 200;
 pub enum Expect {
     /// A regular file or nothing.
     Any,
-    /// Nothing.
+    /// No file: the edit began without one.
     Absent,
     /// The very file that was read, unchanged.
     Unchanged(Stamp),
@@ -84,6 +84,7 @@ pub fn replace(
     access: &FileAccess,
     expect: Expect,
 ) -> Result<(), SinkError> {
+    // A target that is refused is found before anything is created.
     let existing = target::replaceable(path, access)?;
     let look = FileAttrs::resolve(access, existing.as_ref())?;
     let directory = directory_of(path);
@@ -96,13 +97,15 @@ pub fn replace(
     failpoint::around("write", || temp.write_all(bytes))
         .map_err(|source| io_error(path, "write", source))?;
     failpoint::around("set-access", || look.apply(temp.as_file(), path))?;
+    // Synced before the rename: a power cut must not leave an empty file under the name.
     failpoint::around("sync", || temp.as_file().sync_all())
         .map_err(|source| io_error(path, "sync", source))?;
 
-    // Rename replaces a symlink and does not follow it, so the race that remains harms nobody.
+    // Rename replaces a symlink and does not follow it, so the race that remains does no harm.
     expect.check(path, target::replaceable(path, access)?.as_ref())?;
     failpoint::around("rename", || temp.persist(path))
         .map_err(|error| io_error(path, "rename", error.error))?;
+    // Without this, a power cut could bring the old file back after the delivery was journaled.
     failpoint::around("sync-directory", || fs::File::open(directory)?.sync_all())
         .map_err(|source| io_error(directory, "sync the directory after the rename", source))
 }
@@ -139,6 +142,7 @@ pub fn clean_up(path: &Path, access: &FileAccess) {
     .flatten()
     .collect();
     let prefix = temp_prefix(path);
+    // Best effort: the preflight reports a directory that cannot be opened.
     let Ok(entries) = fs::read_dir(directory_of(path)) else {
         return;
     };
@@ -159,6 +163,7 @@ pub fn clean_up(path: &Path, access: &FileAccess) {
 
 fn temp_prefix(path: &Path) -> OsString {
     let name = path.file_name().unwrap_or_default().as_bytes();
+    // A dot in front: programs that read each file of a directory pass over hidden ones.
     let mut prefix = b".".to_vec();
     prefix.extend_from_slice(&name[..name.len().min(NAME_LENGTH)]);
     prefix.extend_from_slice(TEMP_INFIX);
@@ -168,6 +173,7 @@ fn temp_prefix(path: &Path) -> OsString {
 fn is_temp_name(name: &OsStr, prefix: &OsStr) -> bool {
     name.as_bytes()
         .strip_prefix(prefix.as_bytes())
+        // The form that `tempfile` gives: files of other programs must not be removed.
         .is_some_and(|random| {
             random.len() == RANDOM_LENGTH && random.iter().all(u8::is_ascii_alphanumeric)
         })
@@ -176,6 +182,7 @@ fn is_temp_name(name: &OsStr, prefix: &OsStr) -> bool {
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
+        // A bare file name has the parent "", which the system does not take for a directory.
         Some(_) | None => Path::new("."),
     }
 }

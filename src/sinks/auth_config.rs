@@ -135,6 +135,8 @@ impl Sink for AuthConfigTarget {
             auth: Auth::Token(delivery.token),
             ..context.ringcx()?
         };
+        // Read first: the change sends the other fields back as they were, and where the key is
+        // not shown, an `updatedTime` that moved since proves it.
         let before = self.read(access, Outcome::NotDone).await?;
         let change = access
             .api
@@ -144,6 +146,7 @@ impl Sink for AuthConfigTarget {
             let outcome = error.outcome();
             self.refused("changed", error, outcome)
         })?;
+        // The change was accepted: if this look fails, the config may hold the token.
         let after = self.read(access, Outcome::Unknown).await?;
         let proof = self.proof(&before, &after, delivery.token)?;
         Ok(DeliveryReceipt {

@@ -115,6 +115,7 @@ impl CommandInner {
     }
 
     fn compare(&self, ended: &Ended, token: &Token) -> Result<DeliveryReceipt, SinkError> {
+        // Kept after a success as well: the history shows what the program said.
         let note = self.note([ended.stderr.as_slice(), ended.stdout.as_slice()], token);
         let refused = |how: String, note| SinkError::Program {
             program: self.program().to_owned(),
@@ -144,6 +145,7 @@ impl CommandInner {
     /// no more than a few hundred characters.
     fn note(&self, outputs: [&[u8]; 2], token: &Token) -> Option<String> {
         let text = token.expose();
+        // Programs also print what they send, for example the token in base64.
         let encoded = redact::encoded(text);
         let values = self
             .policy
@@ -166,6 +168,7 @@ impl CommandInner {
 /// The fingerprint as JSON, as webhooks answer, or alone.
 fn proves(output: &[u8], expected: &Fingerprint) -> Result<(), &'static str> {
     let output = output.trim_ascii();
+    // An object is held to the rules of webhooks; anything else must be the bare fingerprint.
     if output.first() == Some(&b'{') {
         return message::proves(output, expected);
     }

@@ -82,6 +82,7 @@ fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
     // later.
     DirectoryLock::try_acquire(&policy.path)?;
     let (current, _) = current(policy)?;
+    // A text that cannot be edited is found before a token is minted.
     let rehearsed = Token::try_new("preflight").expect("it has the form of a token");
     text::edit(&current, &policy.key, &rehearsed)
         .map(drop)
@@ -89,6 +90,7 @@ fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
 }
 
 fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
+    // Before the read: an edit by another account between read and rename would be lost.
     let _lock = DirectoryLock::acquire(&policy.path)?;
     let (current, expect) = current(policy)?;
     let edited = text::edit(&current, &policy.key, token).map_err(|error| unfit(policy, &error))?;
@@ -109,6 +111,7 @@ fn current(policy: &EnvFileSink) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkErr
 }
 
 fn look(policy: &EnvFileSink) -> ReadBack {
+    // Without the lock, because a rename shows either the old file or the new one.
     match atomic_file::read(&policy.path, text::LARGEST as u64) {
         Ok(FileRead::File(found)) => compare(policy, &found),
         Ok(FileRead::Absent) => ReadBack::Absent,

@@ -16,17 +16,17 @@ pub enum SinkError {
     /// operator must act.
     #[error("{path} is {what}: {help}", path = path.display())]
     Target {
-        /// The target.
+        /// Path of the target, as in the policy.
         path: PathBuf,
         /// What it is instead of a regular file.
         what: &'static str,
-        /// What to do.
+        /// What an operator can do, for example `name a file in it`.
         help: &'static str,
     },
     /// A user or group name is not known on this machine.
     #[error("no {what} `{name}` on this machine")]
     UnknownName {
-        /// `user` or `group`.
+        /// What was looked up: `user` or `group`.
         what: &'static str,
         /// As in the policy.
         name: String,
@@ -44,7 +44,7 @@ pub enum SinkError {
     /// The existing env-file cannot be edited without losing something.
     #[error("{path}: {why}", path = path.display())]
     Unfit {
-        /// The file.
+        /// Path of the env-file, as in the policy.
         path: PathBuf,
         /// Why, without its content.
         why: String,
@@ -63,7 +63,7 @@ pub enum SinkError {
     Unreachable {
         /// Scheme, host and port.
         host: String,
-        /// Reason, without secrets.
+        /// Reason, without secrets, for example `timed out`.
         why: String,
     },
     /// The webhook was sent and no answer came.
@@ -71,7 +71,7 @@ pub enum SinkError {
     NoAnswer {
         /// Scheme, host and port.
         host: String,
-        /// Reason, without secrets.
+        /// Reason, without secrets, for example `timed out`.
         why: String,
     },
     /// The webhook answered something else than success.
@@ -79,7 +79,7 @@ pub enum SinkError {
     Refused {
         /// Scheme, host and port.
         host: String,
-        /// HTTP status.
+        /// HTTP status of the answer, for example 503.
         status: u16,
         /// `Retry-After` as a wait from now, if it came with 429 or 503.
         retry_after: Option<Duration>,
@@ -93,7 +93,7 @@ pub enum SinkError {
     /// Another account that the template names has no token yet. Try again when it has.
     #[error("there is no token of account {account} yet")]
     NoPeer {
-        /// The other account.
+        /// Name of the other account, as in the policy.
         account: String,
     },
     /// The template cannot be rendered. An operator must act.
@@ -110,9 +110,9 @@ pub enum SinkError {
     AuthConfig {
         /// Id of the auth config.
         config: String,
-        /// `read` or `changed`.
+        /// What failed: the config was to be `read` or `changed`.
         doing: &'static str,
-        /// What RingCX said.
+        /// The answer of RingCX, or why there is none.
         error: ApiError,
         /// What to do, where something can be done.
         help: &'static str,
@@ -156,7 +156,7 @@ pub enum SinkError {
     Program {
         /// As in the policy.
         program: String,
-        /// How it ended.
+        /// How it ended, for example `ended with exit code 1`.
         how: String,
         /// What it printed, redacted and cut.
         note: Option<String>,
@@ -166,7 +166,7 @@ pub enum SinkError {
     Unproved {
         /// Scheme, host and port.
         host: String,
-        /// HTTP status, 2xx.
+        /// HTTP status of the answer, always 2xx.
         status: u16,
         /// What the answer lacks.
         why: &'static str,
@@ -211,6 +211,7 @@ impl SinkError {
         match self {
             Self::NotRun { source, .. } if source.was_started() => Outcome::Unknown,
             Self::AuthConfig { outcome, .. } | Self::NoApiKey { outcome, .. } => *outcome,
+            // These were sent or started: the receiver may have kept the token, whatever it said.
             Self::NoAnswer { .. }
             | Self::Refused { .. }
             | Self::Unproved { .. }

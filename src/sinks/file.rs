@@ -54,11 +54,13 @@ impl Sink for FileTarget {
     ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.expose();
+        // Room for all of it at once: a buffer that grows leaves copies of the token.
         let mut content = Zeroizing::new(Vec::with_capacity(token.len() + 1));
         content.extend_from_slice(token.as_bytes());
         if policy.trailing_newline {
             content.push(b'\n');
         }
+        // Any file is replaced, because nothing of the old one is kept.
         blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any))
             .await?;
         Ok(DeliveryReceipt::default())

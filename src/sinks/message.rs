@@ -42,6 +42,7 @@ pub(super) fn json(sink: &str, delivery: &Delivery<'_>) -> Zeroizing<Vec<u8>> {
     let seconds = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let message = Message {
         kind: "ringcx.token.rotated",
+        // Not the time of sending: every try has the same bytes.
         timestamp: seconds(delivery.minted_at),
         data: Data {
             account: delivery.account,
@@ -65,7 +66,7 @@ pub(crate) fn proves(answer: &[u8], expected: &Fingerprint) -> Result<(), &'stat
     if !answer.trim_ascii_start().starts_with(b"{") {
         return Err(NOT_THAT);
     }
-    // What is not asked for would else be skipped without a close look, text that is none included.
+    // Other fields are skipped unchecked below, even where they are not valid text.
     serde_json::from_slice::<Value>(answer).map_err(|_| NOT_THAT)?;
     let answer: ReceiverAnswer = serde_json::from_slice(answer).map_err(|_| NOT_THAT)?;
     match answer.fingerprint.parse::<Fingerprint>() {

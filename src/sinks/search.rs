@@ -22,13 +22,13 @@ pub enum SearchError {
     /// It is too large.
     #[error("{path}: is larger than 4 MiB, so it is not looked through", path = path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file, as it was named for the search.
         path: PathBuf,
     },
     /// Its directory is not visible: systemd may hide it from the service.
     #[error("{path}: its directory cannot be seen", path = path.display())]
     NoDirectory {
-        /// The file.
+        /// Path of the file, as it was named for the search.
         path: PathBuf,
     },
 }
@@ -37,6 +37,7 @@ pub enum SearchError {
 pub fn search(path: &Path, wanted: &Wanted) -> Result<BTreeSet<Fingerprint>, SearchError> {
     match atomic_file::read(path, LARGEST)? {
         FileRead::File(found) => Ok(wanted.in_bytes(&found.bytes)),
+        // Not "none found": a token that is still in use could be deleted.
         FileRead::TooLarge => Err(SearchError::TooLarge {
             path: path.to_owned(),
         }),

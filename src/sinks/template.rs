@@ -45,6 +45,7 @@ impl Sink for TemplateTarget {
             .accounts
             .iter()
             .find(|name| !context.peers.contains_key(*name));
+        // A file with a gap would break its reader, so the delivery waits for all tokens.
         if let Some(account) = missing {
             return Err(SinkError::NoPeer {
                 account: account.clone(),
@@ -64,7 +65,9 @@ impl Sink for TemplateTarget {
         let text = text.map_err(|error| SinkError::Template {
             why: error.to_string(),
         })?;
+        // The token cannot be read out of the file, so this stands for it when the sink is read.
         let version = Fingerprint::of(&text).to_string();
+        // Journaled, because nothing else says which tokens of the others the file holds.
         let peers = context.peers.iter().map(|(name, shown)| {
             let (generation, fingerprint) = (shown.generation, shown.token.fingerprint());
             (

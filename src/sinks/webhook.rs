@@ -92,6 +92,7 @@ impl Sink for WebhookTarget {
             .post(url.clone())
             .timeout(inner.policy.timeout)
             .headers(headers)
+            // The client wants to own the body: this one copy is not wiped.
             .body(body.to_vec());
         let answer = failpoint::around_async("webhook", request.send())
             .await
@@ -126,6 +127,7 @@ impl WebhookInner {
 
     /// The headers of the policy, which may not set those that make the request what it is.
     fn own_headers(&self) -> Result<HeaderMap, SinkError> {
+        // A second value of one of these would break the signature or the framing of the request.
         const OURS: [&str; 7] = [
             "webhook-id",
             "webhook-timestamp",
@@ -147,6 +149,7 @@ impl WebhookInner {
             }
             let mut value = HeaderValue::try_from(value.expose())
                 .map_err(|_| setup("has a value that no header can have"))?;
+            // Keeps the value, often a password, out of debug output.
             value.set_sensitive(true);
             headers.append(parsed, value);
         }
@@ -156,6 +159,7 @@ impl WebhookInner {
     async fn compare(&self, answer: Response, delivery: &Delivery<'_>) -> Result<(), SinkError> {
         let status = answer.status();
         let host = || self.policy.url.to_string();
+        // Standard Webhooks: 410 ends the deliveries, so the sink is parked and not tried again.
         if status == StatusCode::GONE {
             return Err(SinkError::Gone { host: host() });
         }
@@ -185,6 +189,7 @@ impl WebhookInner {
 async fn proof(mut answer: Response, expected: &Fingerprint) -> Result<(), &'static str> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|_| "its answer broke off")? {
+        // Checked for each piece, because a receiver can send without end.
         if body.len() + chunk.len() > LARGEST_ANSWER {
             return Err("its answer is longer than 64 KiB");
         }

@@ -60,6 +60,7 @@ impl SqliteJournal {
     /// (0600).
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         create_directory(state_dir)?;
+        // Before the database: a second instance must not even migrate it.
         let lock = lock(state_dir)?;
         let store = Store::open(&journal_path(state_dir))?;
         Self::start(state_dir, store, Some(lock))
@@ -180,6 +181,7 @@ impl WriterHandle {
 
 impl Drop for WriterHandle {
     fn drop(&mut self) {
+        // The thread ends when the last sender is gone: joining it before that would wait for ever.
         self.requests = None;
         self.join();
     }
@@ -193,6 +195,7 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<WriterRequest>) {
         let Some(first) = inbox.blocking_recv() else {
             break;
         };
+        // Bounded, so that senders without a pause cannot put the commit off.
         let waiting = std::iter::once(first)
             .chain(std::iter::from_fn(|| inbox.try_recv().ok()))
             .take(QUEUE);
@@ -207,9 +210,10 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<WriterRequest>) {
             }
         }
         for (reply, result) in replies.into_iter().zip(store.append(appends)) {
-            // Whoever asked may have been cancelled; the rows stand all the same.
+            // The caller may have been cancelled; the rows are committed anyway.
             let _gone = reply.send(result);
         }
+        // After the appends: a load must see what was sent before it.
         for question in questions {
             match question {
                 WriterQuery::Load(stream, reply) => {
@@ -233,6 +237,7 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<WriterRequest>) {
             }
         }
     }
+    // What comes now loses its reply channel, which its sender reads as `Closed`.
     inbox.close();
     while let Ok(refused) = inbox.try_recv() {
         drop(refused);
@@ -270,6 +275,7 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
         .read(true)
         .write(true)
         .create(true)
+        // The process id of another holder must stay in it.
         .truncate(false)
         .mode(0o600)
         .open(&path)

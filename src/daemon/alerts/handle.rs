@@ -92,6 +92,7 @@ impl AlertHandle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> AlertCommand) -> Option<T> {
         let (reply, answer) = oneshot::channel();
+        // A task that has ended answers nothing: the process is stopping.
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
     }

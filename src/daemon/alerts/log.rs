@@ -17,6 +17,7 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             ..
         } => opened(incident, cause, *next_attempt_at),
         AlertEvent::IncidentResolved { incident, over, .. } => resolved(incident, *over),
+        // Each follows from something that is logged already: an incident, or a reload.
         AlertEvent::MailQueued { .. } | AlertEvent::MailHoldsLifted => {}
         AlertEvent::MailSent { mail, refused } => {
             info!(name: "mail-sent", subject = subject(before, *mail), "Mail sent");
@@ -81,6 +82,7 @@ fn resolved(incident: &IncidentKey, over: Resolution) {
 
 pub(super) fn resumed(state: &AlertState) {
     let (open, unsent) = (state.open.len(), state.outbox.len());
+    // A start with nothing to take over is the usual case, and not worth a line.
     if open + unsent > 0 {
         info!(name: "alerts-resumed", open, unsent, "Incidents and mails taken over from before");
     }

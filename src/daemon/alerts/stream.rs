@@ -15,13 +15,16 @@ pub(super) async fn read(journal: &impl Journal) -> Result<(AlertState, StreamSi
 
 /// Replaces the oldest part of the stream by a checkpoint. Answers how long the rest is.
 pub(super) async fn compact(journal: &impl Journal) -> Result<StreamSize, JournalError> {
+    // From the journal, because the task keeps only the state and not the rows.
     let Stream {
         checkpoint,
         mut rows,
     } = journal.load(ALERTS).await?;
     let kept = rows.split_off(checkpoint::cut(&rows));
+    // A short stream has no rows to replace.
     if let Some(last) = rows.last().map(|row| row.seq) {
         let old = Stream { checkpoint, rows };
+        // Of the old rows only: those that are kept are applied on top of it at the next start.
         let state = AlertState::from_stream(&old).map_err(unreadable)?;
         journal
             .compact(ALERTS, last, checkpoint::write(AlertState::FORM, &state))

@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn accept(listener: UnixListener, routes: Router) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
+        // Before the connection is accepted: beyond the limit it waits in the system and costs
+        // nothing.
         let place = Arc::clone(&places)
             .acquire_owned()
             .await
@@ -76,10 +78,12 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(LARGEST_HEAD)
+        // A connection that stays open between requests would occupy a place.
         .keep_alive(false)
         // `nc` ends its side once it has sent its request, and waits for the answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
+    // Without this limit, a client that does not read its answer keeps its place for ever.
     let unread = async {
         answered.notified().await;
         sleep(PATIENCE).await;

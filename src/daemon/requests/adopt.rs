@@ -17,7 +17,7 @@ use crate::daemon::worker::AfterCall;
 use crate::reconcile::Adopt;
 use rotator_core::secret::Fingerprint;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/adopt";
 
 /// The body of the request.

@@ -13,7 +13,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{self, AuthConfigsView};
 use crate::daemon::worker::AfterCall;
 
-/// Its path for one account.
+/// Path of the request for one account, for example `/v1/auth-configs/ivr`.
 pub fn path(account: &str) -> String {
     format!("/v1/auth-configs/{account}")
 }

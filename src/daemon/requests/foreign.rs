@@ -11,7 +11,7 @@ use crate::daemon::error::RequestError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{self, ForeignView};
 
-/// Its path for one account.
+/// Path of the request for one account, for example `/v1/foreign/ivr`.
 pub fn path(account: &str) -> String {
     format!("/v1/foreign/{account}")
 }
@@ -25,6 +25,7 @@ async fn answer(
     Path(account): Path<String>,
 ) -> Result<Json<ForeignView>, RequestError> {
     let listed = tokens::list(&supervisor, &account).await?;
+    // Read after the list: a reload may have removed the account meanwhile.
     let policy = supervisor.policy().await;
     let own = policy
         .account(&account)

@@ -16,7 +16,7 @@ use crate::store::SqliteJournal;
 use rotator_core::event::Event;
 use rotator_core::journal::{ALERTS, Journal};
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/history";
 
 /// One line of `history --json`.
@@ -74,6 +74,7 @@ pub async fn read_history(
     accounts: &[String],
 ) -> Result<Vec<(String, EventHistory)>, HistoryError> {
     let streams = journal.streams().await?.into_iter();
+    // `@alerts` has events of its own kind; incidents of an account are shown by `status`.
     let is_wanted =
         |name: &String| name != ALERTS && (accounts.is_empty() || accounts.contains(name));
     let mut histories = Vec::new();
@@ -103,6 +104,7 @@ pub fn lines(histories: Vec<(String, EventHistory)>) -> Vec<HistoryLine> {
             line(recorded.seq, recorded.at, event)
         }));
     }
+    // Several events can have the same time: name and number make the order definite.
     lines.sort_by(|a, b| (a.at, &a.account, a.seq).cmp(&(b.at, &b.account, b.seq)));
     lines
 }

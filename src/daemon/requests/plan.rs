@@ -14,7 +14,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::{self, PlanView};
 use crate::daemon::worker::AfterCall;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/plan";
 
 pub(super) fn route() -> Route {
@@ -27,6 +27,7 @@ async fn answer(
 ) -> Result<Json<PlanView>, RequestError> {
     let mut accounts = Vec::new();
     for name in supervisor.select(&accounts_of(query)).await? {
+        // In the task of the account, which has what was last seen of server and sinks.
         let decision = supervisor.call(&name, AfterCall::Rest, |reconciler, _stop| {
             ready(reconciler.decide()).boxed()
         });

@@ -14,7 +14,7 @@ use crate::daemon::error::ReloadError;
 use crate::daemon::supervisor::Supervisor;
 use rotator_policy::{Color, Diagnostic};
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/reload";
 
 pub(super) fn route() -> Route {
@@ -36,6 +36,7 @@ async fn answer(State(supervisor): State<Arc<Supervisor>>) -> Response {
 
 fn faults(error: &ReloadError) -> Vec<PolicyFault> {
     let render = |diagnostic: &Diagnostic| PolicyFault {
+        // Without colors: only the command knows whether its terminal shows them.
         rendered: diagnostic.render(Color::Never, None),
     };
     match error {

@@ -14,7 +14,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::worker::AfterCall;
 use rotator_core::secret::Fingerprint;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/revoke";
 
 /// The body of the request.
@@ -26,7 +26,7 @@ pub struct RevokeRequest {
     pub fingerprint: String,
 }
 
-/// The answer.
+/// The answer to a token that was deleted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Revoked {
     /// The whole fingerprint of the token that was deleted.

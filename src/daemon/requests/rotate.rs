@@ -14,7 +14,7 @@ use crate::daemon::view::RotationStatus;
 use crate::daemon::worker::RotationResult;
 use rotator_core::event::GenerationNo;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/rotate";
 
 /// The body of the request.
@@ -29,13 +29,13 @@ pub struct RotateRequest {
 /// The answer for one account.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RotateOutcome {
-    /// The account's name.
+    /// Name of the account, as in the policy.
     pub account: String,
-    /// How it ended.
+    /// What came of the first try, for example `promoted`.
     pub outcome: RotationStatus,
     /// The current generation, if the rotation is done.
     pub generation: Option<GenerationNo>,
-    /// Why it is failing.
+    /// Why the first try failed, for an operator.
     pub error: Option<String>,
 }
 
@@ -56,6 +56,7 @@ async fn answer(
     if wait {
         return Ok(Json(outcomes(supervisor.rotate(&accounts).await?)));
     }
+    // Checked now, because an error of the task below reaches only the log.
     if let Some(name) = accounts.iter().find(|name| !known.contains(name)) {
         let name = name.clone();
         return Err(RequestError::NoAccount { name, known });

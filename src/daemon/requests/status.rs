@@ -11,7 +11,7 @@ use crate::daemon::error::RequestError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::StatusView;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/status";
 
 pub(super) fn route() -> Route {

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Route, refuse};
 use crate::daemon::supervisor::Supervisor;
 
-/// Its path.
+/// Path of the request on the control socket.
 pub const PATH: &str = "/v1/test-alert";
 
 pub(super) fn route() -> Route {
@@ -27,6 +27,7 @@ async fn answer(State(supervisor): State<Arc<Supervisor>>) -> Response {
     match supervisor.alerts().test_mail().await {
         Ok(receipt) if receipt.refused.is_empty() => Json(json!({ "sent": true })).into_response(),
         Ok(receipt) => {
+            // One refused recipient fails the test: that is what it is for.
             let refused = receipt.refused.join(", ");
             let error = format!("sent, but the server refused {refused}");
             refuse(StatusCode::BAD_GATEWAY, error)

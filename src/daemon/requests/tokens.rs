@@ -14,7 +14,7 @@ use crate::daemon::view::{self, TokensView};
 use crate::daemon::worker::AfterCall;
 use crate::reconcile::ListedToken;
 
-/// Its path for one account.
+/// Path of the request for one account, for example `/v1/tokens/ivr`.
 pub fn path(account: &str) -> String {
     format!("/v1/tokens/{account}")
 }

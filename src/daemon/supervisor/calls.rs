@@ -52,6 +52,7 @@ impl Supervisor {
         accounts: &[String],
     ) -> Result<Vec<(String, RotationResult)>, RequestError> {
         let mut waiting = Vec::new();
+        // All are asked before the first answer is awaited: the accounts rotate side by side.
         for name in accounts {
             let (reply, answer) = oneshot::channel();
             self.send(name, WorkerRequest::Rotate(reply)).await?;
@@ -101,6 +102,7 @@ impl Supervisor {
     }
 
     async fn send(&self, account: &str, request: WorkerRequest) -> Result<(), RequestError> {
+        // A statement of its own: the lock must not be held while a full queue is waited for.
         let requests = self.workers.lock().await.requests(account);
         let Some(requests) = requests else {
             return Err(self.no_account(account).await);

@@ -26,10 +26,12 @@ impl Supervisor {
         let unmanaged = unmanaged(&self.journal, &policy).await;
         for name in unmanaged.map_err(reconcile::HistoryError::from)? {
             if is_wanted(&name) {
+                // An account without a task has no snapshot: its journal is read.
                 let state = reconcile::load_state(&self.journal, &name).await?;
                 views.push(view::unmanaged(&name, &state, of(&alerts.incidents, &name)));
             }
         }
+        // Checked last, because an account that only the journal knows may be asked for as well.
         let is_shown = |name: &String| views.iter().any(|view| view.name == *name);
         if let Some(name) = accounts.iter().find(|name| !is_shown(name)) {
             return Err(self.no_account(name).await);
@@ -66,6 +68,7 @@ impl Supervisor {
         };
         let accounts = status.accounts.into_iter();
         accounts
+            // An account outside the policy is always parked, which is no failure.
             .filter(|account| account.managed && account.state != AccountHealth::Ok)
             .map(|account| {
                 let incident = account.incidents.first();
@@ -115,6 +118,7 @@ pub async fn unmanaged(
 ) -> Result<Vec<String>, JournalError> {
     let streams = journal.streams().await?.into_iter();
     Ok(streams
+        // `@alerts` is a stream and not an account.
         .filter(|stream| stream != ALERTS && policy.account(stream).is_none())
         .collect())
 }

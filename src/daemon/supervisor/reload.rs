@@ -19,6 +19,7 @@ impl Supervisor {
         let conditions = match &outcome {
             Ok(()) => {
                 tracing::info!(name: "policy-reloaded", "Policy reloaded");
+                // An empty list resolves the incident of an earlier reload that failed.
                 Vec::new()
             }
             Err(error) => {
@@ -31,6 +32,7 @@ impl Supervisor {
             }
         };
         self.alerts.report(DAEMON, conditions).await;
+        // After a failure as well: without READY=1, systemd waits for the reload to end.
         self.systemd().ready(&self.summary().await);
         outcome
     }
@@ -47,6 +49,7 @@ impl Supervisor {
             );
         }
         if new.ringcx != old.ringcx {
+            // The client is built before anything is changed, because this can still fail.
             let api =
                 HttpApi::try_new(&new.ringcx, self.clock.clone()).map_err(DaemonError::Http)?;
             *self.api.write().await = Arc::new(api);
@@ -58,6 +61,8 @@ impl Supervisor {
         self.alerts
             .policy_changed(new.alerts.clone(), names(&new))
             .await;
+        // Before the others start: an account that was renamed must not write to its sinks twice at
+        // once.
         self.end_removed_accounts(&new).await;
         self.hand_out(&new).await;
         Ok(())
@@ -79,6 +84,7 @@ impl Supervisor {
     /// Gives each account its part of the policy, and starts the new ones.
     async fn hand_out(&self, policy: &Policy) {
         for account in &policy.accounts {
+            // A statement of its own: `start_account` below takes the same lock.
             let requests = self.workers.lock().await.requests(&account.name);
             match requests {
                 Some(requests) => {
@@ -87,6 +93,7 @@ impl Supervisor {
                     // A task that has ended is ending with the process.
                     let _ended = requests.send(WorkerRequest::Reload(config, api)).await;
                 }
+                // A reload does not wait for the first pass of a new account.
                 None => drop(self.start_account(policy, account, StartMode::Pass).await),
             }
         }

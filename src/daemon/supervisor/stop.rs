@@ -18,7 +18,9 @@ impl Supervisor {
     pub async fn close(&self, grace: Duration) {
         self.workers.lock().await.end_all(grace).await;
         self.alerts.shutdown(grace.min(LONGEST_FLUSH)).await;
+        // Stops the waker: no account is left that it could wake.
         self.stop.cancel();
+        // Only logged: whatever was answered is committed already.
         if let Err(error) = self.journal.close().await {
             tracing::error!(
                 name: "journal-not-closed",

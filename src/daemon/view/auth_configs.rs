@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::reconcile::ConfigsOfAccount;
 use rotator_core::config::{AccountPolicy, AuthConfigSink, SinkConfig, SinkKind};
 
-/// `auth-configs --json`
+/// The answer of `auth-configs --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuthConfigsView {
     /// The account's name in the policy.
@@ -14,12 +14,12 @@ pub struct AuthConfigsView {
     pub ringcx_accounts: Vec<RingcxAccountView>,
 }
 
-/// One RingCX account.
+/// One RingCX account that the login can see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RingcxAccountView {
     /// Its id: `account-id` of the policy.
     pub id: String,
-    /// Its name.
+    /// Its name in RingCX.
     pub name: String,
     /// Its external auth configs.
     pub auth_configs: Vec<AuthConfigView>,
@@ -63,6 +63,7 @@ pub fn auth_configs(policy: &AccountPolicy, listed: Vec<ConfigsOfAccount>) -> Au
     let ringcx_accounts = listed
         .into_iter()
         .map(|ConfigsOfAccount { account, configs }| {
+            // One account that cannot be read does not hide the others.
             let error = configs.as_ref().err().map(ToString::to_string);
             let auth_configs =
                 configs

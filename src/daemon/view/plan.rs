@@ -8,7 +8,7 @@ use super::status::last_error;
 use rotator_core::account::AccountState;
 use rotator_core::plan::Decision;
 
-/// `plan --json`
+/// The answer of `plan --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanView {
     /// One plan for each account.
@@ -18,7 +18,7 @@ pub struct PlanView {
 /// What would be done for one account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountPlanView {
-    /// Its name.
+    /// Name of the account, as in the policy.
     pub name: String,
     /// What would be done now, in order.
     pub steps: Vec<StepView>,
@@ -29,14 +29,14 @@ pub struct AccountPlanView {
     pub notices: Vec<String>,
 }
 
-/// One step.
+/// One step, for example a delivery to a sink.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepView {
     /// What would be done.
     pub action: StepKind,
     /// What it is done to: a sink's name, or the beginning of a token's fingerprint.
     pub target: Option<String>,
-    /// Why, as a text.
+    /// Why, as a text for an operator.
     pub because: String,
 }
 
@@ -77,6 +77,7 @@ pub fn plan(name: &str, decision: &Decision) -> AccountPlanView {
 
 /// Why a rotation that was asked for is not done.
 pub fn why_not_done(state: &AccountState, decision: &Decision) -> String {
+    // A failure says more than the wait that it caused.
     if let Some(error) = last_error(state) {
         return error;
     }

@@ -12,10 +12,10 @@ use rotator_core::plan::evidence::SinkContent;
 use rotator_core::plan::{adopted_retires_after, next_scheduled, retires_after};
 use rotator_core::secret::Fingerprint;
 
-/// `status --json`
+/// The answer of `status --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusView {
-    /// The process.
+    /// The process that answers.
     pub daemon: DaemonView,
     /// Every account of the policy, then those only the journal knows.
     pub accounts: Vec<AccountView>,
@@ -27,7 +27,7 @@ pub struct StatusView {
 /// The daemon, or the command that answers without one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DaemonView {
-    /// Whether there is one.
+    /// Whether a daemon runs; `false` from a command that reads the journal itself.
     pub running: bool,
     /// Its version, or that of the command.
     pub version: String,
@@ -41,7 +41,7 @@ pub struct DaemonView {
     pub mail_error: Option<String>,
 }
 
-/// One account.
+/// One account of the policy or of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountView {
     /// Its name in the policy.
@@ -52,7 +52,7 @@ pub struct AccountView {
     pub managed: bool,
     /// The token every sink should hold.
     pub current: Option<GenerationView>,
-    /// The one on its way.
+    /// The token that is on its way to become current.
     pub pending: Option<GenerationView>,
     /// Those that wait for deletion.
     pub previous: Vec<GenerationView>,
@@ -64,22 +64,22 @@ pub struct AccountView {
     pub next_retirement_at: Option<DateTime<Utc>>,
     /// When what failed is tried again.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// How many failures in a row.
+    /// Failures in a row, 0 where nothing fails.
     pub consecutive_failures: u32,
-    /// The last of them.
+    /// Error of the latest failure, for example of a login or a delivery.
     pub last_error: Option<String>,
     /// Its sinks, in the order of the policy.
     pub sinks: Vec<SinkView>,
-    /// Its open incidents.
+    /// Its open incidents, as alerts report them.
     pub incidents: Vec<Incident>,
 }
 
 /// One of our tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GenerationView {
-    /// Its number.
+    /// Number of the token among those of the account, from 1.
     pub generation: GenerationNo,
-    /// Its fingerprint.
+    /// SHA-256 of the token, as hex digits.
     pub fingerprint: Fingerprint,
     /// When it was minted.
     pub minted_at: DateTime<Utc>,
@@ -91,7 +91,7 @@ pub struct GenerationView {
     pub retires_after: Option<DateTime<Utc>>,
 }
 
-/// One sink.
+/// One sink of an account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SinkView {
     /// Its name in the policy.
@@ -105,7 +105,7 @@ pub struct SinkView {
     pub state: SinkHealth,
     /// What it holds as far as is known.
     pub generation: Option<GenerationNo>,
-    /// Its fingerprint.
+    /// Fingerprint of the token that it holds, as far as is known.
     pub fingerprint: Option<Fingerprint>,
     /// Why it does not hold the current one.
     pub last_error: Option<String>,
@@ -115,7 +115,8 @@ pub struct SinkView {
     /// The generation its consumer says it uses, where the policy has it say so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub acknowledged: Option<GenerationNo>,
-    /// How it is known that it took the last token, where a sink of its kind has more than one way.
+    /// How it is known that it took the last token, where a sink of its kind has more than one way,
+    /// for example `the whole key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
     /// What the program said that took the last token.
@@ -138,6 +139,7 @@ pub fn account(
         .filter_map(|(_, token)| adopted_retires_after(policy, token));
     let next_retirement_at = own.chain(foreign).min();
     let next_rotation_at = match state.pending() {
+        // While a token is on its way, the time of the next rotation is not known.
         Some(_) => None,
         None => next_scheduled(policy, state),
     };
@@ -183,6 +185,7 @@ pub fn unmanaged(name: &str, state: &AccountState, incidents: Vec<Incident>) -> 
             .map(|previous| generation(previous, None))
             .collect(),
         foreign: state.foreign.len(),
+        // Times come from the policy, which does not have this account.
         next_rotation_at: None,
         next_retirement_at: None,
         next_attempt_at: None,
@@ -211,6 +214,7 @@ fn account_health(state: &AccountState, incidents: &[Incident]) -> AccountHealth
     let capped = incidents
         .iter()
         .any(|incident| incident.kind == IncidentKind::MintCapped);
+    // The worst first: what waits for an operator is shown before what the daemon repairs.
     if rejected || capped || state.sinks.values().any(|sink| sink.parked) {
         AccountHealth::Parked
     } else if !state.lanes.is_empty() || !incidents.is_empty() {
@@ -239,6 +243,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -
         .map(|failure| failure.error.clone());
     let seen = match held {
         Some(SinkContent::Token(fingerprint)) => Some(*fingerprint),
+        // A look that found no token outweighs an old receipt.
         Some(SinkContent::Absent | SinkContent::Other(_) | SinkContent::Unreadable(_)) => None,
         Some(SinkContent::Opaque) | None => record
             .and_then(|record| record.proved)
@@ -249,6 +254,7 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -
         .and_then(|record| record.taken.as_ref())
         .map(|(_, taken)| taken);
     let known = seen.and_then(|fingerprint| state.by_fingerprint(&fingerprint));
+    // Sinks get a pending token once it is verified, before it is current.
     let wanted = state
         .pending()
         .filter(|pending| pending.verified_at.is_some())

@@ -14,7 +14,7 @@ use rotator_core::plan::adopted_retires_after;
 use rotator_core::plan::evidence::SinkContent;
 use rotator_core::secret::Fingerprint;
 
-/// `tokens --json`
+/// The answer of `tokens --json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokensView {
     /// The account's name in the policy.
@@ -23,10 +23,10 @@ pub struct TokensView {
     pub tokens: Vec<TokenView>,
 }
 
-/// One token.
+/// One token of the server or of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenView {
-    /// Its fingerprint.
+    /// SHA-256 of the token, as hex digits.
     pub fingerprint: Fingerprint,
     /// Its text, masked; `None` where the server did not list it.
     pub token: Option<String>,
@@ -57,9 +57,9 @@ pub struct ForeignView {
 /// One token that is not ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ForeignTokenView {
-    /// Its fingerprint.
+    /// SHA-256 of the token, as hex digits.
     pub fingerprint: Fingerprint,
-    /// Its text, masked.
+    /// Its text, masked, so that an operator can recognize it.
     pub token: String,
     /// How many bytes it has.
     pub length: usize,
@@ -98,6 +98,7 @@ pub fn tokens(
             let known = state.by_fingerprint(&fingerprint);
             let by_look = holders(held, fingerprint);
             let foreign = state.foreign.get(&fingerprint);
+            // The receipt is the only proof of a sink that cannot be read.
             let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
                 let opaque = !matches!(
                     held.get(sink),
@@ -121,6 +122,7 @@ pub fn tokens(
             }
         })
         .collect();
+    // Ours by number, then the foreign ones by the time they were first seen.
     tokens.sort_by_key(|token| {
         (
             token.generation.is_none(),

@@ -54,7 +54,7 @@ pub enum TokenStage {
     Current,
     /// Ours, superseded, and kept until its overlap and age are over.
     Previous,
-    /// Ours and deleted.
+    /// Ours, and deleted from the server.
     Retired,
     /// Ours, and found not to work any more.
     Lost,
@@ -134,6 +134,7 @@ impl From<Action> for StepKind {
 
 impl Display for AccountHealth {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // `pad` keeps to the width that a table asks for; `write_str` would not.
         f.pad(match self {
             Self::Ok => "ok",
             Self::Rotating => "rotating",

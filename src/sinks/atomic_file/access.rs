@@ -35,9 +35,9 @@ impl FileAttrs {
         })
     }
 
-    /// Makes the open file look so. At no moment may anyone read it who may not in the end: bits of
-    /// the owner alone, then owner and group, then the rest. The mode comes last also because
-    /// changing the owner clears some of it.
+    /// Gives the open file its mode, owner and group. At no moment may a user read it who may not
+    /// in the end: first the bits of the owner alone, then owner and group, then the whole mode.
+    /// That comes last also because a change of the owner clears some bits.
     pub(super) fn apply(&self, file: &File, path: &Path) -> Result<(), SinkError> {
         let mode = |mode: u32| {
             file.set_permissions(Permissions::from_mode(mode))
@@ -65,8 +65,8 @@ impl FileAttrs {
     }
 }
 
-/// How the file differs from what the policy sets, in words; what the policy leaves open is no
-/// drift.
+/// How the file differs from what the policy sets, for example `its mode is 0644, the policy says
+/// 0600`. What the policy leaves open is no drift.
 pub fn drift(access: &FileAccess, metadata: &Metadata) -> Result<Option<String>, SinkError> {
     let got = metadata.mode() & PERMISSIONS;
     if let Some(expected) = access.mode.filter(|expected| *expected != got) {
@@ -74,6 +74,7 @@ pub fn drift(access: &FileAccess, metadata: &Metadata) -> Result<Option<String>,
             "its mode is {got:04o}, the policy says {expected:04o}"
         )));
     }
+    // The first difference is enough: a delivery sets all of them.
     for (what, expected, got) in [
         ("owner", owner_of(access)?, metadata.uid()),
         ("group", group_of(access)?, metadata.gid()),
@@ -89,6 +90,7 @@ pub fn drift(access: &FileAccess, metadata: &Metadata) -> Result<Option<String>,
 
 /// The policy's owner, where it sets one that this machine knows.
 pub(super) fn policy_owner(access: &FileAccess) -> Option<u32> {
+    // An unknown name is an error of the delivery; for a clean-up it only names no owner.
     owner_of(access).ok().flatten()
 }
 
@@ -117,7 +119,7 @@ fn group_of(access: &FileAccess) -> Result<Option<u32>, SinkError> {
 }
 
 /// A name wins over a number, as with `chown`. The highest number means "unchanged" to the system,
-/// so it is nobody's id.
+/// so it is not an id.
 fn id(
     what: &'static str,
     name: &str,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{SinkError, directory_of, io_error};
 use crate::clock;
 
+// An edit takes milliseconds: a holder of ten seconds hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -21,13 +22,14 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Waits ten seconds at most: whoever may read the directory can hold its lock. Blocks.
+    /// Waits ten seconds at most: any process that may read the directory can hold it. Blocks.
     pub fn acquire(path: &Path) -> Result<Self, SinkError> {
         let directory = directory_of(path);
         let begun = clock::monotonic();
         loop {
             match Self::try_acquire(path)? {
                 Some(lock) => return Ok(lock),
+                // Polled, because a lock that blocks has no time limit.
                 None if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
                 None => {
                     let source = io::Error::new(ErrorKind::TimedOut, "another process holds it");
@@ -41,6 +43,8 @@ impl DirectoryLock {
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, SinkError> {
         let directory = directory_of(path);
         let failed = |source| io_error(directory, "lock the directory", source);
+        // A lock belongs to the open file: with a handle for each, threads hold each other off,
+        // too.
         let file = File::open(directory).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _held: file })),

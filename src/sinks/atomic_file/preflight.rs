@@ -1,10 +1,10 @@
 //! Whether replacing a file can be expected to work, found out before a token is minted.
 //!
 //! A rehearsal rather than a list of guesses: an unnamed file is created in the directory, filled,
-//! and given its owner, group and mode, all by the code that does it in earnest. So read-only
-//! mounts, systemd's sandbox, quotas, capabilities and full disks answer for themselves. The file
-//! has no name (where the file system can do that: most can), so nothing is seen of it and nothing
-//! is left over.
+//! and given its owner, group and mode, by the code that also delivers. So read-only mounts,
+//! systemd's sandbox, quotas, missing capabilities and full disks show at once. The file has no
+//! name (where the file system can do that: most can), so no reader sees it and nothing is left
+//! over.
 //!
 //! What it does not find: limits that strike only at a sync (some network file systems), and
 //! whatever changes between now and the delivery.
@@ -26,6 +26,7 @@ const LARGEST_REHEARSED: u64 = 1024 * 1024;
 /// Checks directory, owner, group, target and space, in the words of the policy. Blocks.
 pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
     let directory = directory_of(path);
+    // Follows a symlink as the delivery does: only the file itself must not be one.
     let found = fs::metadata(directory)
         .map_err(|source| io_error(directory, "look at the directory", source))?;
     if !found.is_dir() {
@@ -47,6 +48,7 @@ pub fn preflight(path: &Path, access: &FileAccess) -> Result<(), SinkError> {
         .map_or(0, |existing| existing.len())
         .min(LARGEST_REHEARSED)
         + HEADROOM;
+    // The bytes are written, because quotas and full disks answer only to that.
     std::io::copy(
         &mut std::io::Read::take(std::io::repeat(0), size),
         &mut rehearsed,

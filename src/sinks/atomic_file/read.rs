@@ -15,11 +15,11 @@ use super::{SinkError, Stamp, io_error, target};
 
 /// What is at a path.
 pub enum FileRead {
-    /// Nothing.
+    /// No file of this name.
     Absent,
     /// More bytes than were allowed for.
     TooLarge,
-    /// A regular file.
+    /// A regular file, read to its end.
     File(FileContent),
 }
 
@@ -46,6 +46,7 @@ pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
     if target::regular(path)?.is_none() {
         return Ok(FileRead::Absent);
     }
+    // Refuses a symlink, does not wait for a pipe, does not take over a terminal.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = match OpenOptions::new()
         .read(true)
@@ -53,11 +54,13 @@ pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
         .open(path)
     {
         Ok(file) => file,
+        // Removed between the look and the opening.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileRead::Absent),
         Err(source) => return Err(io_error(path, "open", source)),
     };
     let failed = |source| io_error(path, "read", source);
     let metadata = file.metadata().map_err(failed)?;
+    // The open file is checked: by now the path may name another one.
     if !metadata.is_file() {
         return Err(io_error(path, "read", ErrorKind::InvalidInput.into()));
     }
@@ -66,6 +69,7 @@ pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
     }
     // Room for all of it at once: a buffer that grows leaves copies of what it held.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    // One byte more than allowed shows a file that has grown since its size was read.
     file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -74,6 +74,7 @@ fn pinned(path: &Path) -> Option<TargetRefusal> {
         "a mount point",
         "it cannot be replaced as a whole: mount its directory instead of the file",
     );
+    // Where this cannot be asked, nothing is refused: the rename itself gives the answer.
     let attributes = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
         .map(|found| found.stx_attributes & found.stx_attributes_mask)
         .unwrap_or(StatxAttributes::empty());
@@ -89,6 +90,7 @@ fn pinned(path: &Path) -> Option<TargetRefusal> {
 }
 
 fn listed_as_mounted(path: &Path) -> bool {
+    // The kernel lists paths without symlinks, so the directory is resolved first.
     let (Ok(mounts), Ok(directory)) = (
         fs::read("/proc/self/mountinfo"),
         fs::canonicalize(directory_of(path)),
@@ -112,6 +114,7 @@ pub(super) fn lists(mounts: &[u8], path: &Path) -> bool {
             byte => vec![*byte],
         })
         .collect();
+    // The fifth field is where the mount is; blanks in it are written as octal escapes.
     mounts
         .split(|byte| *byte == b'\n')
         .any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(escaped.as_slice()))
@@ -122,13 +125,14 @@ fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<Targ
     let directory = fs::metadata(directory_of(path)).ok()?;
     let us = uzers::get_effective_uid();
     let trusted = [0, us, directory.uid()].contains(&metadata.uid());
-    // To keep the owner would hand the token to whoever was first to create the file.
+    // To keep the owner would give the token to the user who was first to create the file.
     if directory.mode() & WRITABLE_BY_ALL != 0 && access.owner.is_none() && !trusted {
         return Some((
             "another user's file in a directory that all may write to",
             "set `owner` in the policy, or use a directory of its own",
         ));
     }
+    // There, only root and the owners of the file or the directory may rename over it.
     if directory.mode() & STICKY != 0 && ![0, metadata.uid(), directory.uid()].contains(&us) {
         return Some((
             "another user's file in a sticky directory",

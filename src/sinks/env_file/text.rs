@@ -18,25 +18,25 @@ mod lexer;
 #[cfg(test)]
 mod tests;
 
-/// A larger file is not edited.
+/// A larger file is not edited. In bytes.
 pub const LARGEST: usize = 1024 * 1024;
 
 /// Why a text is not edited. Lines are counted from 1; nothing of their content is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Larger than [`LARGEST`].
+    /// The file is larger than [`LARGEST`].
     #[error("is larger than 1 MiB, so it is no env-file")]
     TooLarge,
-    /// No text.
+    /// The file has a NUL byte, so it is not a text.
     #[error("line {line} has a NUL byte, so it is no env-file")]
     Nul {
-        /// Where.
+        /// Number of the line, from 1.
         line: usize,
     },
     /// A shell and systemd would read it differently, or one of them not at all.
     #[error("line {line}: {why}")]
     Unclear {
-        /// Where.
+        /// Number of the line, from 1.
         line: usize,
         /// What is wrong, and what to do.
         why: &'static str,
@@ -49,7 +49,7 @@ pub enum Value {
     Absent,
     /// Every assignment sets it to this.
     Token(Token),
-    /// Something else; in words that follow the key's name.
+    /// Something else. The text follows the key's name, for example `is set to nothing`.
     Odd(&'static str),
 }
 
@@ -141,6 +141,7 @@ fn write_value(out: &mut Vec<u8>, quotes: Quotes, token: &Token) {
     let quote: &[u8] = match quotes {
         Quotes::Single => b"'",
         Quotes::Double => b"\"",
+        // Only quotes keep a shell from expanding it.
         Quotes::None if token.expose().contains('~') => b"\"",
         Quotes::None => b"",
     };
@@ -151,6 +152,7 @@ fn write_value(out: &mut Vec<u8>, quotes: Quotes, token: &Token) {
 
 fn append(out: &mut Vec<u8>, text: &[u8], key: &str, token: &Token) {
     let last_end = text.iter().rposition(|byte| *byte == b'\n');
+    // As the last line ends, so does the new one: the file keeps its style.
     let crlf = last_end.is_some_and(|at| at > 0 && text[at - 1] == b'\r');
     let line_end: &[u8] = if crlf { b"\r\n" } else { b"\n" };
     let ended = text.is_empty() || text.ends_with(b"\n");

@@ -16,8 +16,8 @@ use crate::ringcx::wire;
 use crate::sinks::SinkError;
 use rotator_core::config::WebhookUrl;
 
-/// Shorter than a sink's default time-out, so that one who does not answer the door is known not to
-/// have been sent anything.
+/// Shorter than a sink's default time-out, so that a receiver that cannot be reached is known not
+/// to have been sent anything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client for every webhook of its scheme, made at first use.
@@ -35,7 +35,9 @@ pub(super) fn for_url(url: &Url) -> Result<Client, SinkError> {
 
 fn base() -> ClientBuilder {
     Client::builder()
+        // A redirect would carry the token to an address that is not in the policy.
         .redirect(reqwest::redirect::Policy::none())
+        // Another try is for the reconciler to decide, which journals it first.
         .retry(reqwest::retry::never())
         // Deliveries are days apart: a kept connection is a dead one, and a send into it an unknown
         // outcome.
@@ -51,6 +53,7 @@ fn shared(slot: &OnceLock<Client>, builder: ClientBuilder) -> Result<Client, Sin
     let client = builder.build().map_err(|error| SinkError::Setup {
         why: format!("no HTTP client: {}", innermost(&error)),
     })?;
+    // Two first deliveries may each have built one: the first stays.
     Ok(slot.get_or_init(|| client).clone())
 }
 

@@ -20,7 +20,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A signing key.
+/// A signing key, as bytes; wiped when dropped.
 pub(super) struct Key(Zeroizing<Vec<u8>>);
 
 /// Why a secret is no key. Never says what it is.
@@ -53,6 +53,8 @@ impl Key {
     pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        // The time is signed as well, so that a receiver can refuse an old request that is
+        // replayed.
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
         }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// A SHA-256.
+/// A SHA-256, in its 32 bytes.
 pub(super) type Hash = [u8; 32];
 
 /// What the first row of a stream follows.
@@ -38,6 +38,7 @@ pub(super) fn seal(
 ) -> Hash {
     let (since, until, body) = (since.as_bytes(), until.as_bytes(), body.as_bytes());
     digest(&[
+        // Keeps the hash of a checkpoint apart from that of any row.
         b"checkpoint",
         last,
         stream.as_bytes(),

@@ -24,7 +24,7 @@ const APPLICATION_ID: i32 = 0x5263_7852;
 /// The newest schema known. A change to the tables is a new number and a step in [`migrate`].
 const SCHEMA: i64 = 2;
 
-/// Schema 1.
+/// The tables of schema 1, to which [`CHECKPOINTS`] adds.
 const TABLES: &str = "
     CREATE TABLE rows (
         stream    TEXT    NOT NULL,
@@ -118,8 +118,10 @@ impl Store {
             path: path.to_owned(),
             source: Box::new(source),
         };
+        // One thread owns the connection, so it needs no mutex of its own.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
+        // Before anything is written: the file may be of another program or a newer version.
         let version = inspect(&connection, path)?;
         tune(&connection).map_err(unreadable)?;
         migrate(&mut connection, version)?;
@@ -143,6 +145,7 @@ impl Store {
             // Another instance has created the file and not yet its tables.
             return Self::empty();
         }
+        // A reader must not migrate the file, so what is missing is added in memory only.
         if version < 2 {
             connection
                 .execute_batch(&format!("CREATE TEMP {CHECKPOINTS}"))
@@ -158,6 +161,7 @@ impl Store {
     fn empty() -> Result<Self, StoreError> {
         let mut connection = Connection::open_in_memory()?;
         migrate(&mut connection, 0)?;
+        // An append here would succeed and be lost; it has to fail.
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection })
     }
@@ -233,6 +237,7 @@ impl Store {
         upto: u64,
         body: &str,
     ) -> Result<(), StoreError> {
+        // One transaction: a crash must not leave rows deleted and no checkpoint for them.
         let transaction = self.connection.transaction()?;
         let (mut since, mut last) = (None, None);
         // The whole stream is checked first: rows that were changed by hand must be found, not
@@ -312,6 +317,7 @@ fn walk(
         see(StreamItem::Row(row), &last.hash);
     }
     let head = head(snapshot, stream)?;
+    // Rows alone cannot show that the last of them were cut off; the head can.
     let problem = match head.seq {
         seq if seq > last.seq => (last.seq + 1, "it is missing"),
         seq if seq < last.seq => (seq + 1, "it was never committed"),
@@ -333,6 +339,7 @@ fn read_row(
     }
     let at: String = columns.get(1)?;
     let (kind, body): (String, String) = (columns.get(2)?, columns.get(3)?);
+    // The link, checked before the row is used: a row that was put in or swapped shows here.
     if columns.get_ref(4)?.as_blob().ok() != Some(&last.hash[..]) {
         let what = "it does not follow from the row before: one of the two was changed";
         return Err(damaged(stream, seq, what).into());
@@ -466,8 +473,11 @@ fn inspect(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
 /// Durable to the last commit, and small: the whole daemon idles in a few megabytes.
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // With a write-ahead log, only FULL syncs at each commit: an intent must outlast a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Negative means KiB.
     connection.pragma_update(None, "cache_size", -256)?;
+    // In pages: half a megabyte, which also bounds what a start has to read again.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 128, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", 1 << 20, |_| Ok(()))?;
     connection.pragma_update(None, "cell_size_check", true)
@@ -486,6 +496,7 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), StoreError> {
     if from < 2 {
         transaction.execute_batch(&format!("CREATE {CHECKPOINTS}"))?;
     }
+    // With the tables in one transaction: a crash leaves the old schema or the new one.
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     Ok(failpoint::around("commit", || transaction.commit())?)
 }
@@ -508,6 +519,7 @@ fn insert(
             got: seq,
         }));
     }
+    // Nothing to write: a head without a row would list a stream that has none.
     if entries.is_empty() {
         return Ok(Ok(seq));
     }
@@ -530,6 +542,7 @@ fn insert(
 }
 
 fn time_text(at: DateTime<Utc>) -> String {
+    // Always nine digits: the text is hashed, so one time must have one spelling.
     at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 

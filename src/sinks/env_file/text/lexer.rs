@@ -111,6 +111,7 @@ impl<'a> Scanner<'a> {
                 }
             },
         };
+        // Past the line end, which no piece includes.
         self.at = (self.at..self.text.len())
             .find(|at| self.text[*at] == b'\n')
             .map_or(self.text.len(), |at| at + 1);
@@ -241,6 +242,7 @@ impl<'a> Scanner<'a> {
         };
         let next = self.text.get(self.at + 1).copied();
         let (piece, length) = match (byte, next) {
+            // A carriage return is part of a line end here: `values` has refused any other.
             (b'\n' | b'\r', _) => (Piece::End, 0),
             (b' ' | b'\t', _) => (Piece::Blank, 1),
             (b'\\', None) => return Err(self.unclear(self.at, LAST_BACKSLASH)),
@@ -273,6 +275,8 @@ impl<'a> Scanner<'a> {
             match (inside.peek(), next) {
                 (None, _) => return Err(self.unclear(self.at, OPEN_QUOTE)),
                 (Some(byte), _) if byte == quote => return Ok(inside.at + 1 - self.at),
+                // To a shell the quote goes on over line ends, to systemd one in the middle of a
+                // value does not.
                 (Some(b'\n'), _) if place == QuotePosition::Amid => {
                     return Err(self.unclear(self.at, STRAY_QUOTE));
                 }
@@ -280,6 +284,7 @@ impl<'a> Scanner<'a> {
                     return Err(self.unclear(self.at, STRAY_QUOTE));
                 }
                 (Some(b'\\'), _) if quote == b'"' => inside.at += 2,
+                // A shell expands inside double quotes as well.
                 (Some(b'$'), Some(b'(')) if quote == b'"' => {
                     inside.at += inside.expansion(2, b')')?
                 }
