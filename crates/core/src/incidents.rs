@@ -114,6 +114,7 @@ impl FromStr for IncidentKey {
         let (account, kind) = parts.next().zip(parts.next()).ok_or_else(unknown)?;
         let kind: Result<_, serde::de::value::Error> =
             IncidentKind::deserialize(kind.into_deserializer());
+        // Serde's message would list every kind; ours says how a key looks.
         let kind = kind.map_err(|_| unknown())?;
         Ok(Self {
             account: account.to_owned(),
@@ -125,6 +126,7 @@ impl FromStr for IncidentKey {
 
 impl Serialize for IncidentKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // As one text, because it is the key of JSON maps in checkpoints.
         serializer.collect_str(self)
     }
 }

@@ -45,7 +45,9 @@ impl<'a> Claims<'a> {
     /// which the other claims a key.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         match (self, other) {
+            // A receiver that is called can take any number of tokens.
             (Self::Nothing, _) | (_, Self::Nothing) => false,
+            // Writing the whole file would remove the key that the other one put there.
             (Self::File(path), other) | (other, Self::File(path)) => other.path() == Some(*path),
             (Self::FileKey { .. } | Self::AuthConfig { .. }, _) => self == other,
         }
