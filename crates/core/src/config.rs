@@ -148,7 +148,7 @@ pub struct Schedule {
     reason = "one an account, and it lives in its policy"
 )]
 pub enum Timing {
-    /// `cron = "…"`
+    /// `cron = "…"`: at every occurrence of this line.
     Cron(CronExpr),
     /// `every = "…"`: that long after the last rotation began.
     Every(Duration),
@@ -159,7 +159,7 @@ pub enum Timing {
 pub struct CronExpr {
     /// As written in the policy.
     pub text: String,
-    /// As understood.
+    /// The same line as parsed: what occurrences are found with.
     pub cron: croner::Cron,
 }
 
@@ -249,7 +249,7 @@ pub struct EmailPolicy {
     pub tls: SmtpTls,
     /// AUTH, if the server wants it; there with `password` or not at all.
     pub username: Option<String>,
-    /// Its password.
+    /// Where the password of `username` is read from.
     pub password: Option<SecretSource>,
     /// An extra trust anchor, PEM.
     pub ca_file: Option<PathBuf>,

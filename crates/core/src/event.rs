@@ -204,7 +204,7 @@ pub enum Event {
         sink: String,
         /// Generation of the token.
         generation: GenerationNo,
-        // Journals of older versions have rows without it.
+        // `default`, because a row is written without the key where there is nothing to say.
         /// What the sink answered.
         #[serde(default, skip_serializing_if = "DeliveryReceipt::is_plain")]
         taken: DeliveryReceipt,
@@ -219,7 +219,7 @@ pub enum Event {
         outcome: Outcome,
         /// Nothing more is sent until the policy is reloaded or an operator asks.
         parked: bool,
-        // Journals of older versions have rows without it.
+        // `default`, because a row is written without the key where there is nothing to say.
         /// The answer of the sink, without secrets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,

@@ -133,6 +133,7 @@ impl SinkSpec {
         let required = table.flag("required");
         let (kind, consumer) = match sink_type(table) {
             Some(sink_type) => {
+                // Only now: without a type it is unknown which keys belong elsewhere.
                 table.explain(belongs_to);
                 let consumer = match sink_type.form {
                     SinkForm::File => ConsumerSpec::read(table),
@@ -184,6 +185,7 @@ impl SinkSpec {
 fn sink_type(table: &mut Table<'_>) -> Option<&'static SinkType> {
     let words: Vec<(&str, &SinkType)> = TYPES.iter().map(|known| (known.name, known)).collect();
     let found = table.choice("type", &words);
+    // Asked of the table, because `choice` has reported a `type` that is there and faulty.
     if !table.has("type") {
         let names = words.iter().map(|(name, _)| format!("\"{name}\""));
         let names = names.collect::<Vec<_>>().join(", ");
@@ -198,6 +200,7 @@ fn sink_type(table: &mut Table<'_>) -> Option<&'static SinkType> {
 
 /// The help for a key that this sink does not have, but another one does.
 fn belongs_to(key: &str) -> Option<String> {
+    // Before the types, which do not list the keys that all files have in common.
     if FILE_KEYS.contains(&key) {
         return Some("it belongs to a sink that is a file".to_owned());
     }

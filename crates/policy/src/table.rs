@@ -90,6 +90,7 @@ impl<'r> Table<'r> {
             explain: None,
         };
         let value = read(&mut table);
+        // Only now it is known which keys were asked for.
         table.finish(names);
         value
     }
@@ -253,6 +254,7 @@ impl<'r> Table<'r> {
         self.known.push(key);
         #[cfg(test)]
         self.remember(key);
+        // A copy of the reference, so that the value does not keep `self` borrowed.
         let entries: &'r DeTable<'r> = self.entries;
         entries.get(key)
     }
@@ -274,6 +276,7 @@ impl<'r> Table<'r> {
         value: &Spanned<DeValue<'_>>,
         kind: &ValueKind<T>,
     ) -> Option<At<T>> {
+        // Before parsing, because a value that is refused may be shown, too.
         self.mark(key, value);
         let span = self.at(value);
         let parsed = match (value.get_ref(), kind.integer) {

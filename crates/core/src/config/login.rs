@@ -16,7 +16,7 @@ pub enum LoginPolicy {
 }
 
 impl LoginPolicy {
-    /// Where its secrets are.
+    /// The sources of its secrets, such as a file or a systemd credential.
     pub fn secrets(&self) -> Vec<&SecretSource> {
         match self {
             Self::Admin(login) => vec![&login.password],
@@ -57,7 +57,7 @@ pub struct AdminLogin {
 /// `login = "ringex"`: a RingEX user through an app. The user is named only inside the JWT.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RingExLogin {
-    /// The app's; no secret, and no user either.
+    /// Client id of the RingEX app. Neither a secret nor the name of a user.
     pub client_id: String,
     /// Where the app's secret is.
     pub client_secret: SecretSource,

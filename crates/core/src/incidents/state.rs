@@ -17,7 +17,7 @@ use crate::journal::{Row, Stream, checkpoint};
 pub struct AlertState {
     /// The last row folded in.
     pub last_seq: u64,
-    /// Open incidents.
+    /// Incidents that are open, by key.
     pub open: BTreeMap<IncidentKey, OpenIncident>,
     /// Incidents that are over, of which someone is still to be told.
     pub ended: BTreeMap<IncidentKey, ResolvedIncident>,

@@ -17,6 +17,7 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
     };
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let lower = text.to_ascii_lowercase();
+    // Anything beyond letters, such as `=` or `,`, is meant as a filter.
     let is_word = lower.bytes().all(|byte| byte.is_ascii_alphabetic());
     if !is_word || levels.contains(&lower.as_str()) {
         return;
@@ -30,6 +31,7 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
 /// A connect timeout that can never be reached.
 pub(super) fn ringcx(spec: &RingcxSpec, resolved: &RingcxPolicy, issues: &mut Issues) {
     let written = spec.connect_timeout.as_ref();
+    // The two defaults go together, so without a written one there is nothing to report.
     let Some(at) = written.or(spec.request_timeout.as_ref()) else {
         return;
     };
@@ -45,6 +47,7 @@ pub(super) fn email(spec: &EmailSpec, issues: &mut Issues) {
     if let (Some(tls), Some(host)) = (&spec.tls, &spec.host) {
         let is_plain = tls.value == SmtpTls::None;
         let (_, parsed) = &host.value;
+        // Without TLS the mails, and the password, can be read on the way.
         if is_plain && !value::is_loopback(parsed) {
             let message = "`tls = \"none\"` is only for a server on loopback";
             issues

@@ -18,7 +18,7 @@ use crate::value;
 
 /// The main file, and the accounts of `accounts-dir`.
 pub(crate) struct PolicySpec {
-    /// The main file.
+    /// Id of the main file, for issues about the policy as a whole.
     pub file: FileId,
     pub daemon: DaemonSpec,
     pub log: LogSpec,

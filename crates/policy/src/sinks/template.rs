@@ -73,6 +73,7 @@ impl TemplateSpec {
         let file = match (&self.template, &self.inline) {
             (Some(file), None) => file,
             (None, inline) => return inline.clone(),
+            // Recorded as an issue when the table was read.
             (Some(_), Some(_)) => return None,
         };
         let path = place.base.join(&file.value);
@@ -138,6 +139,7 @@ impl SinkKindSpec for TemplateSpec {
         let template = self.parse(source, &accounts, place, issues)?;
         Some(SinkKind::Template(TemplateSink {
             path: self.path.as_ref()?.value.clone(),
+            // The file is the daemon's own, unlike an env-file, so it keeps no mode from before.
             access: self.access.resolve(Some(DEFAULT_MODE)),
             template,
             accounts,

@@ -84,6 +84,7 @@ impl Table<'_> {
         check_name: CheckText,
         check_content: CheckText,
     ) -> Option<At<Vec<(String, String)>>> {
+        // No value is marked as plain, so excerpts show none of them.
         let value = self.take(key)?;
         let span = self.at(value);
         let Some(entries) = value.get_ref().as_table() else {

@@ -61,6 +61,7 @@ pub(crate) const MODE: ValueKind<u32> = ValueKind {
     expected: "a file mode such as \"0640\"",
     parse: mode,
     integer: Some(|digits| {
+        // TOML reads `640` as decimal, but octal is meant: the digits are taken as they stand.
         let written: String = digits.trim_start_matches('0').chars().collect();
         let octal = written.len() <= 3 && u32::from_str_radix(&written, 8).is_ok();
         let example = if octal {

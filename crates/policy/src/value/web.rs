@@ -59,6 +59,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
     let Some(host) = url.host() else {
         return refuse("the address has no host", "write `https://` and a host");
     };
+    // A secret in the address would be shown wherever the address is.
     if !url.username().is_empty() || url.password().is_some() {
         return refuse(
             "the address has a user or a password",
@@ -83,6 +84,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
 /// Whether the host is this machine, without asking a name server.
 pub(crate) fn is_loopback(host: &Host) -> bool {
     match host {
+        // `localhost.` is the same name, written as fully qualified.
         Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
@@ -121,6 +123,7 @@ pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
     let Ok(name) = HeaderName::try_from(text) else {
         return Err(ValueError::new("not the name of a header"));
     };
+    // The `webhook-*` headers are part of the signed request.
     let ours = name.as_str().starts_with("webhook-") || OURS.contains(&name.as_str());
     if ours {
         let help = "content-type, webhook-* and the headers of the connection cannot be set \
