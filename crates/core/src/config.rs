@@ -56,7 +56,7 @@ pub struct DaemonPolicy {
 pub struct LogPolicy {
     /// A `tracing` filter, known to parse.
     pub level: String,
-    /// How lines look.
+    /// The form of a log line: text, JSON, or an entry of systemd's journal.
     pub format: LogFormat,
 }
 
@@ -108,11 +108,11 @@ pub enum LoginEncoding {
 /// One `[[account]]`, defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountPolicy {
-    /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
+    /// Name of the account, unique in the policy: `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: String,
     /// How it logs in, and as whom.
     pub login: LoginPolicy,
-    /// When to rotate.
+    /// When its tokens are rotated.
     pub schedule: Schedule,
     /// What happens to old tokens.
     pub retention: Retention,
@@ -124,13 +124,13 @@ pub struct AccountPolicy {
     pub verify_within: Duration,
     /// Whether verifying also calls `GET admin/accounts`.
     pub smoke_test: bool,
-    /// Where tokens go.
+    /// Where its tokens are delivered to.
     pub sinks: Vec<SinkPolicy>,
     /// Required template sinks of other accounts that hold a token of this one too.
     pub peer_sinks: Vec<PeerSink>,
 }
 
-/// When to rotate.
+/// When to rotate: a cron line or an interval, and the spread around it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// A cron line or an interval.
@@ -237,7 +237,7 @@ pub struct AlertsPolicy {
 /// `[alerts.email]`: the mail server, and who writes to whom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmailPolicy {
-    /// The sender's mailbox.
+    /// The sender's mailbox, such as `On Call <name@example.com>`.
     pub from: String,
     /// The recipients' mailboxes, at least one.
     pub to: Vec<String>,
@@ -276,6 +276,7 @@ impl Policy {
 
     /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
+        // A pass that only waits for such a call must not be taken for one that hangs.
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let calls = sinks.flat_map(|sink| {
             [

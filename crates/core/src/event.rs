@@ -284,7 +284,7 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// Its generation, where it is ours.
         generation: Option<GenerationNo>,
-        /// Who deleted it.
+        /// Whether the daemon deleted it, or someone else.
         by: RetiredBy,
     },
     /// The current or pending token vanished from the server by another's hand.
@@ -326,7 +326,7 @@ pub enum Event {
     HoldLifted {
         /// The work that may be done again.
         lane: BackoffKey,
-        /// What lifted it.
+        /// An operator, a reload, or another secret.
         by: ReleaseCause,
     },
     /// The local clock and the server's are too far apart to judge ages; nothing is deleted

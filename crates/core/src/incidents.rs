@@ -49,7 +49,7 @@ pub struct Condition {
     pub kind: IncidentKind,
     /// The sink, where it is about one.
     pub sink: Option<String>,
-    /// Since when.
+    /// Since when it is wrong, not since when it was found.
     pub since: DateTime<Utc>,
     /// How often it was seen in a row.
     pub count: u32,
@@ -80,12 +80,12 @@ pub const DAEMON: &str = "@daemon";
 /// since the start, which is not the same as being well.
 pub type Conditions = BTreeMap<String, Vec<Condition>>;
 
-/// Which incident: `sales-ivr/sink-failed/crm`.
+/// Names one incident, for example `sales-ivr/sink-failed/crm`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentKey {
     /// The account, or [`DAEMON`].
     pub account: String,
-    /// What went wrong.
+    /// The kind of incident, such as `sink-failed`.
     pub kind: IncidentKind,
     /// The sink, where it is about one.
     pub sink: Option<String>,
@@ -146,7 +146,7 @@ pub struct Incident {
     pub key: IncidentKey,
     /// What went wrong; the same as in the key, for those who read JSON.
     pub kind: IncidentKind,
-    /// Since when.
+    /// Since when it is wrong, not since when it was found.
     pub since: DateTime<Utc>,
     /// How often it was seen in a row.
     pub count: u32,

@@ -115,6 +115,7 @@ fn part(text: &str) -> Result<(&str, &str, &str), DurationError> {
         .unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     if number.is_empty() {
+        // There is a first byte: the caller stops where the text ends.
         return Err(match text.as_bytes()[0] {
             b'-' => DurationError::new("a duration is never negative"),
             _ => DurationError::new("not a duration")

@@ -65,7 +65,7 @@ pub enum TemplateError {
     /// It is not a template, or asks for what there is not.
     #[error("line {line}: {what}")]
     At {
-        /// Counted from 1.
+        /// Line of the template, counted from 1.
         line: usize,
         /// What is wrong there.
         what: String,

@@ -13,6 +13,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     let word = word.to_lowercase().replace('_', "-");
     let near = |candidate: &&str| {
         let length = word.chars().count().max(candidate.chars().count());
+        // At least one error is allowed, or short words would have no suggestion.
         distance(&word, candidate) <= (length / 3).max(1)
     };
     known

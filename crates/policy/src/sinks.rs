@@ -102,7 +102,7 @@ pub(crate) struct SinkPlace<'p> {
 
 /// What a sink writes.
 pub(crate) enum SinkWrites<'s> {
-    /// A whole file.
+    /// A whole file, shared with no other sink.
     File(&'s At<PathBuf>),
     /// One variable of a file. Other sinks may have other variables of it.
     Variable {
@@ -119,7 +119,7 @@ pub(crate) enum SinkWrites<'s> {
     },
 }
 
-/// `[[account.sink]]`
+/// One `[[account.sink]]`, as it is written.
 pub(crate) struct SinkSpec {
     pub name: Option<At<String>>,
     pub required: Option<At<bool>>,
@@ -181,7 +181,7 @@ impl SinkSpec {
     }
 }
 
-/// What `type` names.
+/// The kind of sink that `type` names.
 fn sink_type(table: &mut Table<'_>) -> Option<&'static SinkType> {
     let words: Vec<(&str, &SinkType)> = TYPES.iter().map(|known| (known.name, known)).collect();
     let found = table.choice("type", &words);

@@ -211,6 +211,7 @@ impl SourceFile {
         let end = self
             .line_starts
             .get(index + 1)
+            // Without the `\n` that ends it.
             .map_or(self.text.len(), |next| next - 1);
         // Files from Windows end their lines with `\r\n`.
         start..start + self.text[start..end].trim_end_matches('\r').len()
@@ -263,6 +264,7 @@ impl ExcerptLine {
                 begins + shown.len()
             }
         };
+        // The underline begins in the piece that holds the start of the span.
         if original.contains(&self.span.start) {
             let start = if shown.len() == original.len() {
                 place(self.span.start)
@@ -271,15 +273,18 @@ impl ExcerptLine {
             };
             self.underline = start..start;
         }
+        // It ends in the last piece into which the span reaches.
         if self.span.start < original.end && self.span.end > original.start {
             self.underline.end = place(self.span.end);
         }
     }
 
     fn finish(mut self) -> Excerpt {
+        // Blanks stay behind where a comment was left out.
         let kept = self.text.trim_end().len();
         self.text.truncate(kept);
         let start = self.underline.start.min(kept);
+        // The span may go on in a comment or on the next line, which the excerpt does not have.
         let end = self.underline.end.clamp(start, kept);
         shortened(self.text, start..end)
     }

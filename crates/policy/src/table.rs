@@ -181,7 +181,7 @@ impl<'r> Table<'r> {
         Some(list)
     }
 
-    /// `true` or `false`.
+    /// A value that is `true` or `false`, without quotes.
     pub fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
         let value = self.take(key)?;
         self.mark(key, value);
@@ -332,6 +332,7 @@ impl<'r> Table<'r> {
             let has_query = text.contains("://") && text.contains(['?', '#']);
             !holds_addresses && (text.contains('@') || has_query)
         };
+        // By its start, because the survey finds values by that.
         let start = value.span().start;
         let file = self.reading.issues.file(self.span.file);
         match value.get_ref().as_str() {

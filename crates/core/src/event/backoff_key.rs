@@ -13,7 +13,7 @@ pub enum BackoffKey {
     Login,
     /// Asking the server anything at all.
     Server,
-    /// Preflight, mint, verify.
+    /// A rotation: the look at its sinks, the mint, the check that the token works.
     Rotation,
     /// Deleting tokens that are no longer needed.
     Retirement,

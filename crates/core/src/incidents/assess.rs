@@ -42,7 +42,7 @@ const GIVE_UP: TimeDelta = TimeDelta::days(5);
 /// Whether news may wait for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
-    /// It may.
+    /// They may: what fails together shares a mail.
     Batch,
     /// It may not: the process is about to end.
     Now,
@@ -140,7 +140,7 @@ pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<U
 pub enum NextMail<'a> {
     /// This mail may be sent.
     Send(&'a Unsent),
-    /// None before then.
+    /// No mail may be sent before then.
     Wait(DateTime<Utc>),
     /// The outbox is empty.
     None,
@@ -212,7 +212,7 @@ fn compare(
             incident,
             since: condition.since,
             count: condition.count,
-            // Cut here, because the journal keeps it for good and mails repeat it.
+            // Cut here, because the journal keeps it and every mail repeats it.
             cause: text::one_line(&condition.cause, text::LONGEST_CAUSE),
             next_attempt_at: condition.next_attempt_at,
             still_works: text::one_line(&condition.still_works, text::LONGEST_CAUSE),
@@ -229,6 +229,7 @@ fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Ann
         Resolution::Gone => policy.resolved || !told,
         Resolution::Unmanaged => policy.resolved && told,
     };
+    // Without mail settings an end that is owed would stay in the state for ever.
     if policy.email.is_some() && tell {
         Announce::Mail
     } else {
@@ -240,7 +241,7 @@ fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Ann
 struct PendingNotice<'a> {
     incident: &'a IncidentKey,
     news: NoticeKind,
-    /// Since when.
+    /// Since when it is owed: the opening, the end, or the time of the reminder.
     since: DateTime<Utc>,
     open: &'a OpenIncident,
     ended: Option<&'a ResolvedIncident>,
@@ -324,6 +325,7 @@ fn mails(
     now: DateTime<Utc>,
     pace: Flush,
 ) -> Vec<AlertEvent> {
+    // Without mail settings incidents are only logged and shown.
     let Some(email) = &policy.email else {
         return Vec::new();
     };
@@ -365,6 +367,7 @@ fn mails(
 
 /// How many mails it takes to tell each of these by itself.
 fn own_mails(policy: &AlertsPolicy, owed: &[PendingNotice<'_>]) -> usize {
+    // Opened and over before any mail: `expand` makes two mails of it.
     let twice = owed
         .iter()
         .filter(|owed| owed.news == NoticeKind::Passed && policy.resolved)
@@ -421,7 +424,7 @@ impl MailWriter<'_> {
     fn own(&mut self, facts: &MailFacts<'_>, repeat_after: Duration) -> AlertEvent {
         let mut mail = self.mail(text::subject(facts), text::body(facts, repeat_after));
         mail.incident = Some(facts.incident.clone());
-        // Mail programs show the mails of one incident as one thread by it.
+        // By this header mail programs show the mails of one incident as one thread.
         mail.references = facts.thread.map(str::to_owned);
         AlertEvent::MailQueued {
             mail,

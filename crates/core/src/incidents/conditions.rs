@@ -86,7 +86,7 @@ impl AccountCheck<'_> {
             condition.still_works = CONSUMERS_WORK.to_owned();
         }
         if let BackoffKey::Sink(name) = lane {
-            // Without a record the sink is not managed, so its failures need no one's attention.
+            // Without a record the sink is not managed, so there is nothing to report.
             let record = self.state.sinks.get(name)?;
             // A parked sink is not tried again by time: a reload or an operator ends that.
             if record.parked {
@@ -103,6 +103,7 @@ impl AccountCheck<'_> {
         let cause = format!("{} no longer held the token: {found}", record.target);
         let mut condition = self.condition(IncidentKind::SinkDrifted, *since, cause);
         condition.sink = Some(name.to_owned());
+        // The repair is a delivery, so its next try is that of the sink.
         condition.next_attempt_at = self
             .state
             .lanes
@@ -162,6 +163,7 @@ impl AccountCheck<'_> {
         if let Some(loss) = &self.state.token_lost {
             let cause = format!("generation {}: {}", loss.generation, loss.evidence);
             let mut condition = self.condition(IncidentKind::TokenLost, loss.at, cause);
+            // The repair is a rotation, so its next try is that of the rotation.
             condition.next_attempt_at = self
                 .state
                 .lanes
@@ -246,7 +248,7 @@ impl AccountCheck<'_> {
     }
 
     fn still_works(&self) -> String {
-        // A token that no sink was proved to hold is valid, but serves nobody yet.
+        // A token that no sink was proved to hold is valid, but no reader has it yet.
         let served = self
             .state
             .sinks

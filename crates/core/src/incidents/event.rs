@@ -16,7 +16,7 @@ use crate::journal::{Entry, Row};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AlertEvent {
-    /// A condition appeared.
+    /// A condition appeared for which no incident was open.
     IncidentOpened {
         /// Key of the incident.
         incident: IncidentKey,
@@ -35,7 +35,7 @@ pub enum AlertEvent {
     IncidentResolved {
         /// Key of the incident.
         incident: IncidentKey,
-        /// How it ended.
+        /// Whether it works again, or its account left the policy.
         over: Resolution,
         /// Whether anyone is to be told.
         announce: Announce,

@@ -31,7 +31,7 @@ pub struct AlertState {
     pub last_digest: Option<DateTime<Utc>>,
 }
 
-/// An open incident.
+/// An open incident: what was known when it was opened, and what was mailed since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenIncident {
@@ -228,6 +228,7 @@ impl AlertState {
                 };
                 self.ended.insert(incident.clone(), ended);
             }
+            // Without its opening an end has nothing to tell; without a mail it is simply over.
             (None, Announce::Mail) | (_, Announce::Nobody) => {}
         }
     }

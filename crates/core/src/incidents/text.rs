@@ -74,6 +74,7 @@ pub(super) fn subject(facts: &MailFacts<'_>) -> String {
             about.place(),
             about.headline()
         ),
+        // Far below the 998 characters that a header line may have (RFC 5322, 2.1.1).
         200,
     )
 }
@@ -294,6 +295,7 @@ pub(super) fn message_id(
     let hash: String = hash
         .finalize()
         .iter()
+        // 48 bits are enough beside the number and the time.
         .take(6)
         .map(|byte| format!("{byte:02x}"))
         .collect();

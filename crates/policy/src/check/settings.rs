@@ -22,6 +22,7 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
     if !is_word || levels.contains(&lower.as_str()) {
         return;
     }
+    // Any other word may really be the name of a module.
     if let Some(help) = did_you_mean(&lower, levels) {
         let message = "this is not a level: it is taken for the name of a module";
         issues.warning(*span, message).help(help);

@@ -12,20 +12,14 @@ use crate::value;
 pub(crate) enum LoginSpec {
     /// `login = "admin"`, which is also the default.
     Admin {
-        /// `username`
         username: Option<At<String>>,
-        /// `password`
         password: OwnSecret,
-        /// `platform-id`
         platform_id: Option<At<String>>,
     },
-    /// `login = "ringex"`
+    /// `login = "ringex"`: with the JWT of a RingEX user.
     RingEx {
-        /// `client-id`
         client_id: Option<At<String>>,
-        /// `client-secret`
         client_secret: Option<At<SecretSource>>,
-        /// `jwt`
         jwt: Option<At<SecretSource>>,
     },
 }

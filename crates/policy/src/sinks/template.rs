@@ -29,7 +29,7 @@ const HELP: &str = "there are token, account, generation, fingerprint, minted_at
     filters are json, ini, properties, nginx, shell";
 
 struct TemplateSpec {
-    /// The sink's header.
+    /// The sink's header: the place of issues about the sink as a whole.
     span: Span,
     path: Option<At<PathBuf>>,
     access: AccessSpec,

@@ -41,7 +41,7 @@ impl Table<'_> {
         Some(Table::read(self.reading, place, span, entries, names, read))
     }
 
-    /// Every `[[key]]` table.
+    /// Every `[[key]]` table, in the order of the file.
     pub fn tables<T>(
         &mut self,
         key: &'static str,

@@ -120,6 +120,7 @@ pub(crate) const UNIT: ValueKind<String> =
         let ended = text
             .rsplit_once('.')
             .is_some_and(|(name, end)| !name.is_empty() && endings.contains(&end));
+        // 255 is the length of the longest name that systemd takes.
         if ended && text.len() <= 255 && text.bytes().all(good) && !text.starts_with('-') {
             return Ok(text.to_owned());
         }

@@ -56,7 +56,7 @@ pub(crate) const SOCKET_PATH: ValueKind<PathBuf> = kind("the absolute path of a 
     (FILE_PATH.parse)(text)
 });
 
-/// Permission bits.
+/// Permission bits of a file, as an octal string.
 pub(crate) const MODE: ValueKind<u32> = ValueKind {
     expected: "a file mode such as \"0640\"",
     parse: mode,
@@ -91,6 +91,7 @@ fn mode(text: &str) -> Result<u32, ValueError> {
             "let the first digit be 0",
         );
     }
+    // Anyone could put another token in its place.
     if mode & 0o002 != 0 {
         return refuse("everyone could write this file", "let the last digit be 0");
     }

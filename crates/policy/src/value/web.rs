@@ -11,6 +11,7 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
     "an address such as \"https://ringcx.ringcentral.com\"",
     |text| {
         let url = web_address(text)?;
+        // The paths of calls are appended to it, and would end up in a query.
         match url.query() {
             Some(_) => Err(ValueError::new("the address has a query")
                 .help(Some("leave out what follows the ?".to_owned()))),
@@ -100,6 +101,7 @@ pub(crate) const HOST: ValueKind<(String, Host)> =
                 "write its name or address alone, without scheme, user or port".to_owned(),
             ))
         };
+        // Stricter than `Host::parse`, which decodes percent signs.
         let plain = |c: char| c.is_alphanumeric() || ".-:[]_".contains(c);
         if !text.chars().all(plain) {
             return Err(refuse());
@@ -133,7 +135,7 @@ pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
     Ok(name.as_str().to_owned())
 }
 
-/// A header's value.
+/// The value of a header that a policy may add.
 pub(crate) fn header_value(text: &str) -> Result<String, ValueError> {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     // `HeaderValue` also takes bytes above 127, which servers read in different encodings.

@@ -12,11 +12,11 @@ use crate::secret::SecretSource;
 /// What a sink writes. Two sinks that claim the same would undo each other's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Claims<'a> {
-    /// A whole file.
+    /// A whole file, with no part that another sink could write.
     File(&'a Path),
     /// One key of a file that holds others too.
     FileKey {
-        /// The file.
+        /// Absolute path of the file.
         path: &'a Path,
         /// Name of the variable.
         key: &'a str,

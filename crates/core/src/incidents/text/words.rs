@@ -36,6 +36,7 @@ pub fn one_line(text: &str, longest: usize) -> String {
 /// hangs by two more. What stands between backticks is a command to be copied and stays on one
 /// line, as long as it fits on one at all.
 pub fn paragraph(out: &mut String, indent: &str, text: &str) {
+    // The lines of a list item are indented to where its text begins.
     let hang = if text.starts_with("- ") { "  " } else { "" };
     let (mut line, mut started) = (indent.to_owned(), false);
     let room = COLUMNS - indent.len() - hang.len();
@@ -53,6 +54,7 @@ pub fn paragraph(out: &mut String, indent: &str, text: &str) {
         line.push_str(&word);
         started = true;
     }
+    // An empty text would leave the blanks of its indent.
     out.push_str(line.trim_end());
     out.push('\n');
 }
