@@ -24,19 +24,19 @@ pub use time_zone::TimeZone;
 pub struct Policy {
     /// The main file, absolute.
     pub path: PathBuf,
-    /// `[daemon]`
+    /// `[daemon]`: directories, socket and limits of the process.
     pub daemon: DaemonPolicy,
-    /// `[log]`
+    /// `[log]`: what is logged, and in which form.
     pub log: LogPolicy,
-    /// `[ringcx]`
+    /// `[ringcx]`: addresses, timeouts and limits of the calls to RingCX and RingEX.
     pub ringcx: RingcxPolicy,
     /// Every `[[account]]`, in the order of the file, then those of `accounts-dir` by file name.
     pub accounts: Vec<AccountPolicy>,
-    /// `[alerts]`
+    /// `[alerts]`: when incidents are mailed, and where to.
     pub alerts: AlertsPolicy,
 }
 
-/// `[daemon]`
+/// `[daemon]`: directories, socket and limits of the process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DaemonPolicy {
     /// Holds the journal and the lock.
@@ -51,12 +51,12 @@ pub struct DaemonPolicy {
     pub shutdown_grace: Duration,
 }
 
-/// `[log]`
+/// `[log]`: what is logged, and in which form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogPolicy {
     /// A `tracing` filter, known to parse.
     pub level: String,
-    /// How lines look.
+    /// The form of a log line: text, JSON, or an entry of systemd's journal.
     pub format: LogFormat,
 }
 
@@ -65,7 +65,7 @@ pub struct LogPolicy {
 pub enum LogFormat {
     /// `journald` under systemd, else `text`.
     Auto,
-    /// For people.
+    /// One line of plain text for each entry, for people.
     Text,
     /// One JSON object a line.
     Json,
@@ -73,7 +73,7 @@ pub enum LogFormat {
     Journald,
 }
 
-/// `[ringcx]`
+/// `[ringcx]`: addresses, timeouts and limits of the calls to RingCX and RingEX.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RingcxPolicy {
     /// Scheme, host and port, and a path prefix if any; never a user, query or fragment.
@@ -88,11 +88,11 @@ pub struct RingcxPolicy {
     pub request_timeout: Duration,
     /// How the login's fields are sent.
     pub login_encoding: LoginEncoding,
-    /// Per account.
+    /// Logins to RingCX that one account may make in a minute.
     pub logins_per_minute: u32,
-    /// Per RingEX app.
+    /// Logins to RingEX that one app may make in a minute, over all accounts that use it.
     pub ringex_logins_per_minute: u32,
-    /// Per account.
+    /// Calls to RingCX that one account may make in a minute.
     pub requests_per_minute: u32,
 }
 
@@ -108,11 +108,11 @@ pub enum LoginEncoding {
 /// One `[[account]]`, defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountPolicy {
-    /// Unique, `[a-z0-9][a-z0-9-]{0,62}`.
+    /// Name of the account, unique in the policy: `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: String,
     /// How it logs in, and as whom.
     pub login: LoginPolicy,
-    /// When to rotate.
+    /// When its tokens are rotated.
     pub schedule: Schedule,
     /// What happens to old tokens.
     pub retention: Retention,
@@ -124,13 +124,13 @@ pub struct AccountPolicy {
     pub verify_within: Duration,
     /// Whether verifying also calls `GET admin/accounts`.
     pub smoke_test: bool,
-    /// Where tokens go.
+    /// Where its tokens are delivered to.
     pub sinks: Vec<SinkPolicy>,
     /// Required template sinks of other accounts that hold a token of this one too.
     pub peer_sinks: Vec<PeerSink>,
 }
 
-/// When to rotate.
+/// When to rotate: a cron line or an interval, and the spread around it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// A cron line or an interval.
@@ -148,7 +148,7 @@ pub struct Schedule {
     reason = "one an account, and it lives in its policy"
 )]
 pub enum Timing {
-    /// `cron = "…"`
+    /// `cron = "…"`: at every occurrence of this line.
     Cron(CronExpr),
     /// `every = "…"`: that long after the last rotation began.
     Every(Duration),
@@ -159,18 +159,20 @@ pub enum Timing {
 pub struct CronExpr {
     /// As written in the policy.
     pub text: String,
-    /// As understood.
+    /// The same line as parsed: what occurrences are found with.
     pub cron: croner::Cron,
 }
 
 impl fmt::Debug for CronExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text alone: it determines the parsed form, which is long to print.
         write!(f, "CronExpr({:?})", self.text)
     }
 }
 
 impl PartialEq for CronExpr {
     fn eq(&self, other: &Self) -> bool {
+        // The text determines the parsed form, so a reload need not compare more.
         self.text == other.text
     }
 }
@@ -211,15 +213,15 @@ pub enum LostMintPolicy {
 /// How failures are tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// The first wait.
+    /// The wait after the first failure in a row.
     pub initial: Duration,
-    /// The longest wait.
+    /// The longest wait: waits grow with every failure up to this.
     pub max: Duration,
     /// The wait after a login answered 401 or 403.
     pub rejected_login: Duration,
 }
 
-/// `[alerts]`
+/// `[alerts]`: when incidents are mailed, and where to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertsPolicy {
     /// An incident still open is mailed again after this.
@@ -232,12 +234,12 @@ pub struct AlertsPolicy {
     pub email: Option<EmailPolicy>,
 }
 
-/// `[alerts.email]`
+/// `[alerts.email]`: the mail server, and who writes to whom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmailPolicy {
-    /// A mailbox.
+    /// The sender's mailbox, such as `On Call <name@example.com>`.
     pub from: String,
-    /// Mailboxes, at least one.
+    /// The recipients' mailboxes, at least one.
     pub to: Vec<String>,
     /// The SMTP server, by name or address (IPv6 without brackets).
     pub host: String,
@@ -247,11 +249,11 @@ pub struct EmailPolicy {
     pub tls: SmtpTls,
     /// AUTH, if the server wants it; there with `password` or not at all.
     pub username: Option<String>,
-    /// Its password.
+    /// Where the password of `username` is read from.
     pub password: Option<SecretSource>,
     /// An extra trust anchor, PEM.
     pub ca_file: Option<PathBuf>,
-    /// For a whole mail.
+    /// For sending one whole mail, from connecting to the server's last answer.
     pub timeout: Duration,
 }
 
@@ -274,6 +276,7 @@ impl Policy {
 
     /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
+        // A pass that only waits for such a call must not be taken for one that hangs.
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let calls = sinks.flat_map(|sink| {
             [

@@ -74,7 +74,7 @@ pub enum Event {
     LoginAttempted,
     /// What a login said of the password: whether RingCX wants it changed.
     PasswordReset {
-        /// `adminPasswordReset`.
+        /// RingCX's `adminPasswordReset`, from the answer to the login.
         required: bool,
     },
     /// Tokens on the server that are not ours and were not there before.
@@ -90,7 +90,7 @@ pub enum Event {
     /// An operator put a foreign token under the policy: from here on it ages like one of ours.
     /// Where it was adopted before, this takes the place of that.
     Adopted {
-        /// The adopted token.
+        /// Fingerprint of the adopted token.
         fingerprint: Fingerprint,
         /// How many bytes it has: with the fingerprint that is enough to find it in a file.
         length: usize,
@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// An adopted token is seen elsewhere than before.
     AdoptedHeld {
-        /// The adopted token.
+        /// Fingerprint of the adopted token.
         fingerprint: Fingerprint,
         /// Where: names of sinks, and paths.
         held_by: BTreeSet<String>,
@@ -116,6 +116,8 @@ pub enum Event {
     MintIntended {
         /// The generation it is to become.
         generation: GenerationNo,
+        // Without the list from before, the token of a lost answer could not be told from older
+        // ones.
         /// Every token on the server just before.
         baseline: BTreeSet<Fingerprint>,
     },
@@ -202,6 +204,7 @@ pub enum Event {
         sink: String,
         /// Generation of the token.
         generation: GenerationNo,
+        // `default`, because a row is written without the key where there is nothing to say.
         /// What the sink answered.
         #[serde(default, skip_serializing_if = "DeliveryReceipt::is_plain")]
         taken: DeliveryReceipt,
@@ -216,6 +219,7 @@ pub enum Event {
         outcome: Outcome,
         /// Nothing more is sent until the policy is reloaded or an operator asks.
         parked: bool,
+        // `default`, because a row is written without the key where there is nothing to say.
         /// The answer of the sink, without secrets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
@@ -280,7 +284,7 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// Its generation, where it is ours.
         generation: Option<GenerationNo>,
-        /// Who deleted it.
+        /// Whether the daemon deleted it, or someone else.
         by: RetiredBy,
     },
     /// The current or pending token vanished from the server by another's hand.
@@ -297,6 +301,7 @@ pub enum Event {
     },
     /// Something did not work; this says when it is tried again.
     AttemptFailed {
+        // Journals call it `lane`, so the field keeps that name.
         /// The work that is held back until then.
         lane: BackoffKey,
         /// The incident it belongs to.
@@ -307,6 +312,7 @@ pub enum Event {
         failures: u32,
         /// It is not tried again before then.
         next_attempt_at: DateTime<Utc>,
+        // A tag is enough to see that the secret was replaced; the secret itself is never kept.
         /// For a rejected login: the tag of the secret that was rejected.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rejected: Option<SecretTag>,
@@ -320,7 +326,7 @@ pub enum Event {
     HoldLifted {
         /// The work that may be done again.
         lane: BackoffKey,
-        /// What lifted it.
+        /// An operator, a reload, or another secret.
         by: ReleaseCause,
     },
     /// The local clock and the server's are too far apart to judge ages; nothing is deleted

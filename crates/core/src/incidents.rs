@@ -49,7 +49,7 @@ pub struct Condition {
     pub kind: IncidentKind,
     /// The sink, where it is about one.
     pub sink: Option<String>,
-    /// Since when.
+    /// Since when it is wrong, not since when it was found.
     pub since: DateTime<Utc>,
     /// How often it was seen in a row.
     pub count: u32,
@@ -80,12 +80,12 @@ pub const DAEMON: &str = "@daemon";
 /// since the start, which is not the same as being well.
 pub type Conditions = BTreeMap<String, Vec<Condition>>;
 
-/// Which incident: `sales-ivr/sink-failed/crm`.
+/// Names one incident, for example `sales-ivr/sink-failed/crm`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentKey {
     /// The account, or [`DAEMON`].
     pub account: String,
-    /// What went wrong.
+    /// The kind of incident, such as `sink-failed`.
     pub kind: IncidentKind,
     /// The sink, where it is about one.
     pub sink: Option<String>,
@@ -114,6 +114,7 @@ impl FromStr for IncidentKey {
         let (account, kind) = parts.next().zip(parts.next()).ok_or_else(unknown)?;
         let kind: Result<_, serde::de::value::Error> =
             IncidentKind::deserialize(kind.into_deserializer());
+        // Serde's message would list every kind; ours says how a key looks.
         let kind = kind.map_err(|_| unknown())?;
         Ok(Self {
             account: account.to_owned(),
@@ -125,6 +126,7 @@ impl FromStr for IncidentKey {
 
 impl Serialize for IncidentKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // As one text, because it is the key of JSON maps in checkpoints.
         serializer.collect_str(self)
     }
 }
@@ -144,7 +146,7 @@ pub struct Incident {
     pub key: IncidentKey,
     /// What went wrong; the same as in the key, for those who read JSON.
     pub kind: IncidentKind,
-    /// Since when.
+    /// Since when it is wrong, not since when it was found.
     pub since: DateTime<Utc>,
     /// How often it was seen in a row.
     pub count: u32,

@@ -57,6 +57,7 @@ impl DurationError {
 
 /// Writes a duration as [`parse_duration`] reads it; what is less than a millisecond is left out.
 pub fn format_duration(duration: Duration) -> String {
+    // A duration beyond `u64` milliseconds cannot be written in a policy at all.
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut parts = Vec::new();
     // Weeks are for reading only: "14d" is what people say.
@@ -85,6 +86,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     while !rest.is_empty() {
         let (number, unit, after) = part(rest)?;
         let (name, millis) = known_unit(number, unit)?;
+        // A unit written twice is a slip more often than a sum.
         if seen.contains(&name) {
             return Err(
                 DurationError::new(format!("the unit `{name}` stands twice"))
@@ -92,6 +94,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
             );
         }
         seen.push(name);
+        // Checked, because the number may have any number of digits.
         let sum = number
             .parse::<u64>()
             .ok()
@@ -112,16 +115,19 @@ fn part(text: &str) -> Result<(&str, &str, &str), DurationError> {
         .unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     if number.is_empty() {
+        // There is a first byte: the caller stops where the text ends.
         return Err(match text.as_bytes()[0] {
             b'-' => DurationError::new("a duration is never negative"),
             _ => DurationError::new("not a duration")
                 .help("write a number and its unit, such as \"30s\" or \"1d 12h\"".to_owned()),
         });
     }
+    // With a message of its own, because "1.5h" is what other programs take.
     if rest.starts_with(['.', ',']) {
         return Err(DurationError::new("not a whole number")
             .help("write \"1h 30m\" instead of \"1.5h\"".to_owned()));
     }
+    // All letters, not only ASCII ones, so that a message quotes the whole unit.
     let letters = rest
         .find(|c: char| !c.is_alphabetic())
         .unwrap_or(rest.len());
@@ -147,6 +153,7 @@ fn known_unit(number: &str, unit: &str) -> Result<(&'static str, u64), DurationE
             OTHER_NAMES.iter().find(named).map(|(name, _)| *name)
         });
     let help = match meant {
+        // A `u64` has at most 20 digits: a longer number is wrong with any unit.
         Some(name) if number.len() <= 20 => format!("did you mean `{number}{name}`?"),
         Some(_) | None => "the units are ms, s, m, h, d and w".to_owned(),
     };

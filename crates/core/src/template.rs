@@ -22,12 +22,14 @@ mod print;
 #[cfg(test)]
 mod tests;
 
-/// More than any file of settings has. A template as much as what it makes.
+/// The largest template, and the largest text made of one, in bytes: more than any file of settings
+/// has.
 pub const LARGEST: usize = 1024 * 1024;
 
 /// Steps of one rendering: many thousand lines' worth.
 const MOST_STEPS: u64 = 500_000;
 
+// The engine wants a name for each template; errors of ours give only the line.
 const NAME: &str = "template";
 
 /// A template that was parsed.
@@ -41,7 +43,7 @@ pub struct Template {
 pub struct RenderedToken {
     /// The token in clear.
     pub token: Token,
-    /// Its generation.
+    /// Its generation, counted in its account.
     pub generation: GenerationNo,
     /// When it was minted.
     pub minted_at: DateTime<Utc>,
@@ -51,7 +53,7 @@ pub struct RenderedToken {
 pub struct Values<'a> {
     /// The account whose file it is.
     pub account: &'a str,
-    /// Its token.
+    /// The token of that account.
     pub own: &'a RenderedToken,
     /// The tokens of other accounts, by name.
     pub others: &'a BTreeMap<String, RenderedToken>,
@@ -63,7 +65,7 @@ pub enum TemplateError {
     /// It is not a template, or asks for what there is not.
     #[error("line {line}: {what}")]
     At {
-        /// Counted from 1.
+        /// Line of the template, counted from 1.
         line: usize,
         /// What is wrong there.
         what: String,
@@ -86,14 +88,17 @@ pub struct TemplateCheck {
 }
 
 impl Template {
-    /// Parses it.
+    /// Parses a text of at most [`LARGEST`] bytes.
     pub fn try_new(source: String) -> Result<Self, TemplateError> {
+        // Before parsing, whose cost grows with the text.
         if source.len() > LARGEST {
             return Err(TemplateError::TooLarge);
         }
         environment()
             .template_from_named_str(NAME, &source)
+            // No token is known yet, so what the engine says cannot hold one.
             .map_err(|error| wrong(&error, Detail::Told))?;
+        // Only the text is kept: what the engine makes of it borrows both text and environment.
         Ok(Self { source })
     }
 
@@ -113,6 +118,7 @@ impl Template {
         account: &str,
         others: &[String],
     ) -> Result<TemplateCheck, TemplateError> {
+        // Each token differs, so that it shows which of them the text lacks.
         let shown = |number: usize| RenderedToken {
             token: Token::try_new(&format!("sample:00000000-0000-0000-0000-{number:012}"))
                 .expect("it has the form of a token"),
@@ -133,6 +139,7 @@ impl Template {
             },
             Detail::Told,
         )?;
+        // A token is ASCII, so replaced bytes elsewhere do not hide it.
         let text = String::from_utf8_lossy(&text);
         let lacks = |shown: &RenderedToken| !text.contains(shown.token.expose());
         Ok(TemplateCheck {
@@ -154,12 +161,14 @@ impl Template {
         let template = environment
             .template_from_named_str(NAME, &self.source)
             .map_err(|error| wrong(&error, detail))?;
+        // Wiped when dropped, also where rendering ends in an error: tokens may be in it.
         let mut text = Capped {
             text: Zeroizing::new(Vec::new()),
             is_full: false,
         };
         match template.render_captured_to(context(values), &mut text) {
             Ok(_) => Ok(text.text),
+            // Asked first: the engine's own error only says that writing failed.
             Err(_) if text.is_full => Err(TemplateError::TooLarge),
             Err(error) if error.kind() == ErrorKind::OutOfFuel => Err(TemplateError::TooLong),
             Err(error) => Err(wrong(&error, detail)),
@@ -188,12 +197,16 @@ fn wrong(error: &minijinja::Error, detail: Detail) -> TemplateError {
 
 fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::new();
+    // A misspelled name is an error instead of an empty place in a file of credentials.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // By default the engine drops the line end that closes a file.
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the default delimiters are distinct"));
-    // What a file is, its name does not tell: whoever writes the template says how to escape.
+    // The name does not tell the format of a file, so the template itself names the filter that
+    // escapes.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(print::print);
+    // Bounds a loop without an end, which nothing else would stop.
     environment.set_fuel(Some(MOST_STEPS));
     escape::add_to(&mut environment);
     environment
@@ -233,6 +246,7 @@ struct Capped {
 
 impl io::Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Before the copy: a short template can repeat a value into any size.
         if self.text.len() + bytes.len() > LARGEST {
             self.is_full = true;
             return Err(io::ErrorKind::StorageFull.into());

@@ -40,6 +40,7 @@ impl AccessSpec {
         let Some(At { value: mode, span }) = self.mode else {
             return;
         };
+        // A group may be meant to read the token; everyone hardly is.
         if mode & 0o004 != 0 {
             // 0644 becomes 0640: readable for a group instead of for everyone.
             let narrower = (mode | 0o040) & 0o770;

@@ -12,6 +12,7 @@ impl<'p> BaseDir<'p> {
     /// The directory of this file. A symbolic link is not followed, so that a link and the files
     /// beside it belong together.
     pub fn of(main: &'p Path) -> Self {
+        // Of absolute paths only `/` has no parent.
         Self(main.parent().unwrap_or(Path::new("/")))
     }
 

@@ -12,6 +12,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 // [daemon]
+// The unit makes both directories: `StateDirectory=` and `RuntimeDirectory=`.
 pub const STATE_DIR: &str = "/var/lib/ringcx-rotator";
 pub const CONTROL_SOCKET: &str = "/run/ringcx-rotator/control.sock";
 pub const MAX_CONCURRENT_ACCOUNTS: u32 = 32;
@@ -26,6 +27,7 @@ pub const BASE_URL: &str = "https://ringcx.ringcentral.com";
 pub const RINGEX_URL: &str = "https://platform.ringcentral.com";
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+// As RingCX documents it.
 pub const LOGIN_ENCODING: LoginEncoding = LoginEncoding::Query;
 pub const LOGINS_PER_MINUTE: u32 = 5;
 pub const RINGEX_LOGINS_PER_MINUTE: u32 = 5;
@@ -33,10 +35,15 @@ pub const REQUESTS_PER_MINUTE: u32 = 120;
 
 // [defaults] and [[account]]
 pub const CRON: &str = "30 3 * * SUN";
+// Accounts that share a cron line do not all rotate at the same moment.
 pub const JITTER: Duration = Duration::from_secs(10 * 60);
 pub const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+// Programs that read a sink only now and then have the time to see the new token.
 pub const OVERLAP: Duration = DAY;
+// Far more than the other defaults need (see `check/limits.rs`), and still an end to mints that go
+// wrong.
 pub const MAX_LIVE: u32 = 8;
+// Tokens of others are deleted only where an operator says so.
 pub const FOREIGN: Foreign = Foreign::Keep;
 pub const LOST_MINT: LostMintPolicy = LostMintPolicy::Recover;
 pub const RETRY_INITIAL: Duration = Duration::from_secs(30);

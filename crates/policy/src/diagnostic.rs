@@ -27,7 +27,7 @@ pub enum DiagnosticSeverity {
 /// One thing that is wrong with a policy, or doubtful in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// Error or warning.
+    /// Whether the policy is refused because of it.
     pub severity: DiagnosticSeverity,
     /// The file that it is about, absolute.
     pub file: PathBuf,
@@ -65,9 +65,9 @@ impl Excerpt {
 /// Whether a rendering has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
-    /// ANSI colours.
+    /// ANSI colours, for a terminal.
     Always,
-    /// Plain text.
+    /// Plain text, for a file or another program.
     Never,
 }
 
@@ -161,7 +161,7 @@ impl PolicyErrors {
         Self { path, diagnostics }
     }
 
-    /// The main file.
+    /// Path of the policy's main file.
     pub fn path(&self) -> &Path {
         &self.path
     }

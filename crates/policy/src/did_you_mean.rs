@@ -9,9 +9,11 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     if word.len() > 64 {
         return None;
     }
+    // Policy keys are written with `-`, and `_` in its place is a likely mistake.
     let word = word.to_lowercase().replace('_', "-");
     let near = |candidate: &&str| {
         let length = word.chars().count().max(candidate.chars().count());
+        // At least one error is allowed, or short words would have no suggestion.
         distance(&word, candidate) <= (length / 3).max(1)
     };
     known

@@ -35,6 +35,7 @@ impl IssuePlace {
     }
 
     fn order(self) -> (FileId, Option<Span>) {
+        // `None` sorts first: an issue of a whole file comes before those at places in it.
         match self {
             Self::File(file) => (file, None),
             Self::Span(span) => (span.file, Some(span)),
@@ -133,6 +134,7 @@ impl Issues {
     /// Ordered by file and place. An issue that several accounts inherit from one line is reported
     /// once.
     pub fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        // Taken out, because the files beside them are changed while the issues are gone through.
         let mut issues = std::mem::take(&mut self.issues);
         issues.sort_by(|a, b| {
             let key = |issue: &Issue| (issue.place.order(), issue.severity);

@@ -67,6 +67,7 @@ fn written_control_socket(path: &Path) -> Option<PathBuf> {
     let mut text = String::new();
     // Not `parse::policy`: that would also read accounts, templates and the whole directory.
     let file = File::open(path).ok()?;
+    // Bounded as in `parse`: any kind of file may be at this path.
     file.take(parse::LARGEST_FILE)
         .read_to_string(&mut text)
         .ok()?;

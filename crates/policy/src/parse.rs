@@ -62,6 +62,7 @@ fn read_directory(directory: &Path, named_at: Span, reading: &mut Reading) -> Ve
             return Vec::new();
         }
     };
+    // Before any is opened: a directory with this many files was hardly meant.
     if paths.len() > MOST_FILES {
         let count = paths.len();
         let message = format!("accounts-dir holds {count} files, at most {MOST_FILES}");
@@ -81,6 +82,7 @@ fn read_directory(directory: &Path, named_at: Span, reading: &mut Reading) -> Ve
             AccountSpec::read_all,
         );
         let found = found.unwrap_or_default();
+        // A warning only: the file does no harm, but it was hardly meant to hold nothing.
         if found.is_empty() {
             reading
                 .issues
@@ -156,6 +158,7 @@ fn refuse_encoding(path: &Path, error: FromUtf8Error, issues: &mut Issues) {
     bytes.truncate(good);
     let text = String::from_utf8(bytes).expect("valid up to here");
     let file = issues.add_file(path.to_owned(), text);
+    // From there on it is not text, so no line of the file is shown.
     issues.file(file).hide();
     let message = "the file is not UTF-8 from here on";
     issues
@@ -193,6 +196,7 @@ fn parse<T>(
     reading: &mut Reading,
     read: impl FnOnce(&mut Table<'_>) -> T,
 ) -> Option<T> {
+    // A reference of its own, because `reading` is borrowed again while the text is in use.
     let text = Arc::clone(&reading.issues.file(file).text);
     // The recoverable parser keeps places, and goes on after a duplicate key.
     let (root, errors) = DeTable::parse_recoverable(&text);
@@ -200,6 +204,8 @@ fn parse<T>(
     for error in errors {
         let range = error.span().unwrap_or(text.len()..text.len());
         let span = Span::new(file, range);
+        // The parser's errors have no kind, so the text is compared. With another text, the file
+        // would merely be reported as not TOML.
         if error.message() == "duplicate key" {
             // The rest of the file was understood, so its other faults are reported too.
             let help = "a key or a [table] is written once; [[double]] brackets can be repeated";

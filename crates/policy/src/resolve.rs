@@ -45,6 +45,7 @@ impl Resolved {
 /// Builds the policy whose main file is at `path`.
 pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Resolved {
     let PolicySpec {
+        // Only messages need it.
         file: _,
         daemon,
         log,
@@ -173,6 +174,7 @@ fn email_policy(spec: &EmailSpec, base: BaseDir<'_>) -> Option<EmailPolicy> {
     let tls = At::or(tls, defaults::TLS);
     let port = At::or(port, defaults::smtp_port(tls).into());
     Some(EmailPolicy {
+        // A required key that is absent has its error since it was read.
         from: from.as_ref()?.value.clone(),
         to: to.as_ref()?.value.clone(),
         host: host.as_ref()?.value.0.clone(),

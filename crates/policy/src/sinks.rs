@@ -102,7 +102,7 @@ pub(crate) struct SinkPlace<'p> {
 
 /// What a sink writes.
 pub(crate) enum SinkWrites<'s> {
-    /// A whole file.
+    /// A whole file, shared with no other sink.
     File(&'s At<PathBuf>),
     /// One variable of a file. Other sinks may have other variables of it.
     Variable {
@@ -119,7 +119,7 @@ pub(crate) enum SinkWrites<'s> {
     },
 }
 
-/// `[[account.sink]]`
+/// One `[[account.sink]]`, as it is written.
 pub(crate) struct SinkSpec {
     pub name: Option<At<String>>,
     pub required: Option<At<bool>>,
@@ -133,6 +133,7 @@ impl SinkSpec {
         let required = table.flag("required");
         let (kind, consumer) = match sink_type(table) {
             Some(sink_type) => {
+                // Only now: without a type it is unknown which keys belong elsewhere.
                 table.explain(belongs_to);
                 let consumer = match sink_type.form {
                     SinkForm::File => ConsumerSpec::read(table),
@@ -180,10 +181,11 @@ impl SinkSpec {
     }
 }
 
-/// What `type` names.
+/// The kind of sink that `type` names.
 fn sink_type(table: &mut Table<'_>) -> Option<&'static SinkType> {
     let words: Vec<(&str, &SinkType)> = TYPES.iter().map(|known| (known.name, known)).collect();
     let found = table.choice("type", &words);
+    // Asked of the table, because `choice` has reported a `type` that is there and faulty.
     if !table.has("type") {
         let names = words.iter().map(|(name, _)| format!("\"{name}\""));
         let names = names.collect::<Vec<_>>().join(", ");
@@ -198,6 +200,7 @@ fn sink_type(table: &mut Table<'_>) -> Option<&'static SinkType> {
 
 /// The help for a key that this sink does not have, but another one does.
 fn belongs_to(key: &str) -> Option<String> {
+    // Before the types, which do not list the keys that all files have in common.
     if FILE_KEYS.contains(&key) {
         return Some("it belongs to a sink that is a file".to_owned());
     }

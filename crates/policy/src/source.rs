@@ -83,6 +83,7 @@ fn names_a_secret(key: &str) -> bool {
     ];
     // These two are shown, unless their value holds more than an address: see `Table::mark`.
     let url = key.contains("url") && !["base-url", "ringex-url"].contains(&key.as_str());
+    // `key` alone is not one of them: an env-file sink names its variable with it.
     let private_key = key.len() > 3 && key.ends_with("key");
     url || private_key || parts.iter().any(|part| key.contains(part))
 }
@@ -148,12 +149,15 @@ impl SourceFile {
             return;
         }
         let (root, errors) = DeTable::parse_recoverable(&self.text);
+        // Without a whole parse it is unknown where secrets are, so nothing is shown.
         if !errors.is_empty() {
             return;
         }
         let mut leaves = Leaves::new();
         survey_table(root.get_ref(), Visibility::Unread, &mut leaves);
         for (start, (_, visibility)) in &mut leaves {
+            // First what its reader found to hold a secret, whatever its key is called. And only what
+            // is `Unread` becomes plain: a key that sounds like a secret keeps its value hidden.
             if self.secret.contains(start) {
                 *visibility = Visibility::Secret;
             } else if *visibility == Visibility::Unread && self.plain.contains(start) {
@@ -167,6 +171,7 @@ impl SourceFile {
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_starts[line - 1];
+        // An offset within a character has no text before it that could be cut out.
         let before = self.text.get(start..offset).unwrap_or_default();
         (line, before.chars().count() + 1)
     }
@@ -174,6 +179,7 @@ impl SourceFile {
     /// The first line of this place, with what may not be shown masked.
     pub fn excerpt(&self, span: Span) -> Option<Excerpt> {
         let leaves = self.leaves.as_ref()?;
+        // A span that cuts a character cannot be underlined.
         self.text.get(span.start..span.end)?;
         let line = self.line(span.start);
         let mut shown = ExcerptLine {
@@ -182,6 +188,7 @@ impl SourceFile {
             span,
         };
         let mut at = line.start;
+        // Between leaves there are only brackets, signs, blanks and comments, which hold no value.
         for (start, end, visibility) in leaves_in(leaves, &line) {
             if !shown.structure(&self.text, at..start.max(line.start)) {
                 return Some(shown.finish());
@@ -204,7 +211,9 @@ impl SourceFile {
         let end = self
             .line_starts
             .get(index + 1)
+            // Without the `\n` that ends it.
             .map_or(self.text.len(), |next| next - 1);
+        // Files from Windows end their lines with `\r\n`.
         start..start + self.text[start..end].trim_end_matches('\r').len()
     }
 }
@@ -236,6 +245,7 @@ impl ExcerptLine {
     /// Adds what is between keys and values. False at a comment, which ends the line.
     fn structure(&mut self, text: &str, range: Range<usize>) -> bool {
         let between = &text[range.clone()];
+        // A `#` within a string is not found here, because strings are leaves.
         let comment = between.find('#');
         let kept = &between[..comment.unwrap_or(between.len())];
         self.push(kept, range.start..range.start + kept.len());
@@ -254,6 +264,7 @@ impl ExcerptLine {
                 begins + shown.len()
             }
         };
+        // The underline begins in the piece that holds the start of the span.
         if original.contains(&self.span.start) {
             let start = if shown.len() == original.len() {
                 place(self.span.start)
@@ -262,15 +273,18 @@ impl ExcerptLine {
             };
             self.underline = start..start;
         }
+        // It ends in the last piece into which the span reaches.
         if self.span.start < original.end && self.span.end > original.start {
             self.underline.end = place(self.span.end);
         }
     }
 
     fn finish(mut self) -> Excerpt {
+        // Blanks stay behind where a comment was left out.
         let kept = self.text.trim_end().len();
         self.text.truncate(kept);
         let start = self.underline.start.min(kept);
+        // The span may go on in a comment or on the next line, which the excerpt does not have.
         let end = self.underline.end.clamp(start, kept);
         shortened(self.text, start..end)
     }
@@ -304,6 +318,7 @@ fn survey_table(table: &DeTable<'_>, inherited: Visibility, leaves: &mut Leaves)
         leaves
             .entry(key.span().start)
             .or_insert((key.span().end, Visibility::Plain));
+        // A table named like a secret hides everything in it, whatever its keys are called.
         let visibility = if names_a_secret(key.get_ref()) {
             Visibility::Secret
         } else {

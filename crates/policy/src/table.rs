@@ -90,6 +90,7 @@ impl<'r> Table<'r> {
             explain: None,
         };
         let value = read(&mut table);
+        // Only now it is known which keys were asked for.
         table.finish(names);
         value
     }
@@ -180,7 +181,7 @@ impl<'r> Table<'r> {
         Some(list)
     }
 
-    /// `true` or `false`.
+    /// A value that is `true` or `false`, without quotes.
     pub fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
         let value = self.take(key)?;
         self.mark(key, value);
@@ -253,6 +254,7 @@ impl<'r> Table<'r> {
         self.known.push(key);
         #[cfg(test)]
         self.remember(key);
+        // A copy of the reference, so that the value does not keep `self` borrowed.
         let entries: &'r DeTable<'r> = self.entries;
         entries.get(key)
     }
@@ -274,6 +276,7 @@ impl<'r> Table<'r> {
         value: &Spanned<DeValue<'_>>,
         kind: &ValueKind<T>,
     ) -> Option<At<T>> {
+        // Before parsing, because a value that is refused may be shown, too.
         self.mark(key, value);
         let span = self.at(value);
         let parsed = match (value.get_ref(), kind.integer) {
@@ -329,6 +332,7 @@ impl<'r> Table<'r> {
             let has_query = text.contains("://") && text.contains(['?', '#']);
             !holds_addresses && (text.contains('@') || has_query)
         };
+        // By its start, because the survey finds values by that.
         let start = value.span().start;
         let file = self.reading.issues.file(self.span.file);
         match value.get_ref().as_str() {

@@ -7,13 +7,13 @@ use std::time::Duration;
 /// `notify`: what is run once a sink's file is proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
-    /// What.
+    /// The unit action or the program that is run.
     pub what: NotifyWhat,
     /// How long it may take; then it and all that it started is ended.
     pub timeout: Duration,
 }
 
-/// What is run.
+/// What is run to notify a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotifyWhat {
     /// `{ unit = "…", action = "…" }`: systemd is asked.
@@ -73,6 +73,8 @@ impl Notify {
     pub fn argv(&self) -> Vec<String> {
         match &self.what {
             NotifyWhat::Unit { unit, action } => {
+                // `--no-ask-password`: a daemon has no terminal to ask at, so a refusal must come
+                // at once. `--`: a unit's name is never taken for an option.
                 ["systemctl", "--no-ask-password", action.word(), "--", unit]
                     .map(str::to_owned)
                     .to_vec()
@@ -82,7 +84,7 @@ impl Notify {
     }
 }
 
-/// In a few words; the arguments of a program may be anybody's business but ours.
+/// The action and its unit, or the program without its arguments: those may be confidential.
 impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {

@@ -16,7 +16,7 @@ pub enum LoginPolicy {
 }
 
 impl LoginPolicy {
-    /// Where its secrets are.
+    /// The sources of its secrets, such as a file or a systemd credential.
     pub fn secrets(&self) -> Vec<&SecretSource> {
         match self {
             Self::Admin(login) => vec![&login.password],
@@ -24,7 +24,8 @@ impl LoginPolicy {
         }
     }
 
-    /// The same, to be changed.
+    /// The same sources, to be replaced: checks on this host resolve systemd's credentials that
+    /// way.
     pub fn secrets_mut(&mut self) -> Vec<&mut SecretSource> {
         match self {
             Self::Admin(login) => vec![&mut login.password],
@@ -42,21 +43,21 @@ impl LoginPolicy {
     }
 }
 
-/// `login = "admin"`
+/// `login = "admin"`: a RingCX user with a password.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminLogin {
-    /// The RingCX user.
+    /// Name of the RingCX user that logs in.
     pub username: String,
     /// Where its password is.
     pub password: SecretSource,
-    /// Such as `aws80`.
+    /// The RingCX platform of the user, such as `aws80`.
     pub platform_id: String,
 }
 
-/// `login = "ringex"`. Whom the JWT names only the JWT tells.
+/// `login = "ringex"`: a RingEX user through an app. The user is named only inside the JWT.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RingExLogin {
-    /// The app's; no secret, and no user either.
+    /// Client id of the RingEX app. Neither a secret nor the name of a user.
     pub client_id: String,
     /// Where the app's secret is.
     pub client_secret: SecretSource,

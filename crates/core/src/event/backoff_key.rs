@@ -13,7 +13,7 @@ pub enum BackoffKey {
     Login,
     /// Asking the server anything at all.
     Server,
-    /// Preflight, mint, verify.
+    /// A rotation: the look at its sinks, the mint, the check that the token works.
     Rotation,
     /// Deleting tokens that are no longer needed.
     Retirement,
@@ -25,6 +25,7 @@ pub enum BackoffKey {
 
 impl fmt::Display for BackoffKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Journals hold these names: they never change.
         match self {
             Self::Login => f.write_str("login"),
             Self::Server => f.write_str("server"),
@@ -45,6 +46,7 @@ impl FromStr for BackoffKey {
     type Err = UnknownBackoffKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The prefix keeps a sink named `login` apart from the login itself.
         match (text, text.split_once(':')) {
             ("login", _) => Ok(Self::Login),
             ("server", _) => Ok(Self::Server),
@@ -59,6 +61,7 @@ impl FromStr for BackoffKey {
 
 impl Serialize for BackoffKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // As one text, because it is the key of JSON maps, which only texts can be.
         serializer.collect_str(self)
     }
 }

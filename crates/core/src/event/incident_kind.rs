@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IncidentKind {
+    // In the order of `INCIDENTS`, which finds a row by its position.
     /// RingCX or RingEX refused the login's secrets, or its user.
     LoginRejected,
     /// The login could not be made for any other reason.

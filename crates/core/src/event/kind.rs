@@ -169,6 +169,7 @@ impl Event {
             Self::RingexAttempted { .. } => EventKind::RingexAttempted,
             Self::RingexQuiet { .. } => EventKind::RingexQuiet,
             Self::LoginAttempted => EventKind::LoginAttempted,
+            // One event in the journal and two kinds in the log, which differ in their level.
             Self::PasswordReset { required: true } => EventKind::PasswordResetRequired,
             Self::PasswordReset { required: false } => EventKind::PasswordResetOver,
             Self::ForeignSeen { .. } => EventKind::ForeignSeen,

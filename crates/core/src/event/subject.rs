@@ -21,6 +21,7 @@
 //! assert!(is_about_a_sink(&Event::SinkReleased { sink: "crm".to_owned() }));
 //! ```
 
+// Macros, because Rust has no other way to give a pattern a name.
 /// The account as a whole: its login, its clock, what an operator asked for.
 #[macro_export]
 macro_rules! account_events {

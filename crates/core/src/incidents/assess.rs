@@ -42,7 +42,7 @@ const GIVE_UP: TimeDelta = TimeDelta::days(5);
 /// Whether news may wait for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
-    /// It may.
+    /// They may: what fails together shares a mail.
     Batch,
     /// It may not: the process is about to end.
     Now,
@@ -58,7 +58,10 @@ pub fn assess(
     now: DateTime<Utc>,
     pace: Flush,
 ) -> Vec<AlertEvent> {
+    // Incidents first: the mails tell of what has just opened or ended, so they need the state
+    // after it.
     let mut events = compare(policy, state, conditions, managed);
+    // Copied only where something happened, because most passes find nothing new.
     let mut state = Cow::Borrowed(state);
     for event in &events {
         state.to_mut().fold(now, event);
@@ -74,6 +77,7 @@ pub fn next_due(
     state: &AlertState,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
+    // Without mail nothing here waits for a time: log lines and `status` need no timer.
     policy.email.as_ref()?;
     let retry = match state.next_mail(now) {
         NextMail::Send(_) => Some(now),
@@ -86,10 +90,13 @@ pub fn next_due(
         .open
         .values()
         .filter_map(|open| reminder_at(policy, open));
+    // A reminder that is due is in `owed` already. If its mail is in the outbox it is in neither,
+    // or we would be woken without end.
     let news = earlier(ripe, reminders.filter(|due| *due > now).min()).map(|next| {
         let digest = state
             .last_digest
             .map_or(next, |last| last + BETWEEN_DIGESTS);
+        // Too many for mails of their own: then the digest's interval decides.
         let fits = own_mails(policy, &owed) <= own_mails_left(state, now);
         if fits { next } else { next.max(digest) }
     });
@@ -113,6 +120,7 @@ pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<U
         .failure
         .as_ref()
         .map_or(0, |failure| failure.failures);
+    // 16 doublings go beyond `LONGEST_WAIT` and stay within the type of the shift.
     let wait = FIRST_WAIT
         .checked_mul(1 << before.min(16))
         .unwrap_or(LONGEST_WAIT)
@@ -132,7 +140,7 @@ pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<U
 pub enum NextMail<'a> {
     /// This mail may be sent.
     Send(&'a Unsent),
-    /// None before then.
+    /// No mail may be sent before then.
     Wait(DateTime<Utc>),
     /// The outbox is empty.
     None,
@@ -154,6 +162,7 @@ impl AlertState {
             }
             soonest = earlier(soonest, Some(until));
             match failure.scope {
+                // This server takes nothing now: the mails behind this one would fail too.
                 Scope::Server => return NextMail::Wait(until),
                 Scope::Mail => {}
             }
@@ -168,9 +177,11 @@ fn compare(
     conditions: &Conditions,
     managed: &BTreeSet<String>,
 ) -> Vec<AlertEvent> {
+    // The daemon is in no policy, and its incidents are always wanted.
     let is_managed = |account: &str| account == DAEMON || managed.contains(account);
     let mut events = Vec::new();
     for (incident, open) in &state.open {
+        // An account that was not looked at yet has no conditions: its incidents stay open.
         let over = if !is_managed(&incident.account) {
             Resolution::Unmanaged
         } else if conditions.contains_key(&incident.account) && live(conditions, incident).is_none()
@@ -186,6 +197,7 @@ fn compare(
             announce,
         });
     }
+    // One incident for each key, even where two conditions share it.
     let mut opened = BTreeSet::new();
     for condition in conditions
         .iter()
@@ -200,6 +212,7 @@ fn compare(
             incident,
             since: condition.since,
             count: condition.count,
+            // Cut here, because the journal keeps it and every mail repeats it.
             cause: text::one_line(&condition.cause, text::LONGEST_CAUSE),
             next_attempt_at: condition.next_attempt_at,
             still_works: text::one_line(&condition.still_works, text::LONGEST_CAUSE),
@@ -216,6 +229,7 @@ fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Ann
         Resolution::Gone => policy.resolved || !told,
         Resolution::Unmanaged => policy.resolved && told,
     };
+    // Without mail settings an end that is owed would stay in the state for ever.
     if policy.email.is_some() && tell {
         Announce::Mail
     } else {
@@ -227,7 +241,7 @@ fn announce(policy: &AlertsPolicy, open: &OpenIncident, over: Resolution) -> Ann
 struct PendingNotice<'a> {
     incident: &'a IncidentKey,
     news: NoticeKind,
-    /// Since when.
+    /// Since when it is owed: the opening, the end, or the time of the reminder.
     since: DateTime<Utc>,
     open: &'a OpenIncident,
     ended: Option<&'a ResolvedIncident>,
@@ -276,12 +290,14 @@ fn owed<'a>(
                 .any(|unsent| unsent.about.contains(incident))
         };
         if is_due && !waiting() {
+            // Counted as if it had waited already: a reminder needs no time to gather others.
             owed(NoticeKind::StillOpen, due - GATHER)
         } else {
             None
         }
     });
     let mut owed: Vec<_> = ends.chain(open).collect();
+    // The oldest first, so that what waited longest is told first.
     owed.sort_by_key(|owed| owed.since);
     owed
 }
@@ -295,6 +311,8 @@ fn own_mails_left(state: &AlertState, now: DateTime<Utc>) -> usize {
     let recent = state
         .recent
         .iter()
+        // By distance in both directions: after the clock was set back, a mail from the future must
+        // not count for longer than an hour.
         .filter(|at| (now - **at).abs() < TimeDelta::hours(1))
         .count();
     OWN_MAILS_AN_HOUR.saturating_sub(recent)
@@ -307,14 +325,17 @@ fn mails(
     now: DateTime<Utc>,
     pace: Flush,
 ) -> Vec<AlertEvent> {
+    // Without mail settings incidents are only logged and shown.
     let Some(email) = &policy.email else {
         return Vec::new();
     };
     let owed = owed(policy, state, now);
     let ripe = match pace {
+        // By distance, so that news from before a clock was set back are not held up.
         Flush::Batch => owed.iter().any(|owed| (now - owed.since).abs() >= GATHER),
         Flush::Now => !owed.is_empty(),
     };
+    // With a full outbox what is owed stays in the state, so nothing is lost by waiting.
     if !ripe || state.outbox.len() >= OUTBOX {
         return Vec::new();
     }
@@ -336,6 +357,7 @@ fn mails(
     let rested = state
         .last_digest
         .is_none_or(|last| (now - last).abs() >= BETWEEN_DIGESTS);
+    // At the end of the process the interval is not waited for: there is no later pass.
     if rested || pace == Flush::Now {
         vec![writer.digest(&items)]
     } else {
@@ -345,6 +367,7 @@ fn mails(
 
 /// How many mails it takes to tell each of these by itself.
 fn own_mails(policy: &AlertsPolicy, owed: &[PendingNotice<'_>]) -> usize {
+    // Opened and over before any mail: `expand` makes two mails of it.
     let twice = owed
         .iter()
         .filter(|owed| owed.news == NoticeKind::Passed && policy.resolved)
@@ -369,6 +392,7 @@ fn expand<'a>(policy: &AlertsPolicy, facts: &MailFacts<'a>) -> Vec<MailFacts<'a>
 
 impl<'a> MailFacts<'a> {
     fn of(owed: &PendingNotice<'a>, conditions: &'a Conditions, now: DateTime<Utc>) -> Self {
+        // What is over has no condition: one under the same key belongs to a new incident.
         let live = if owed.ended.is_some() {
             None
         } else {
@@ -379,6 +403,7 @@ impl<'a> MailFacts<'a> {
             news: owed.news,
             since: owed.open.since,
             ended: owed.ended.map(|ended| (ended.ended_at, ended.over)),
+            // As it is now where the condition is still there, else as it was at the opening.
             count: live.map_or(owed.open.count, |live| live.count),
             cause: live.map_or(&owed.open.cause, |live| &live.cause),
             next_attempt_at: live.map_or(owed.open.next_attempt_at, |live| live.next_attempt_at),
@@ -399,6 +424,7 @@ impl MailWriter<'_> {
     fn own(&mut self, facts: &MailFacts<'_>, repeat_after: Duration) -> AlertEvent {
         let mut mail = self.mail(text::subject(facts), text::body(facts, repeat_after));
         mail.incident = Some(facts.incident.clone());
+        // By this header mail programs show the mails of one incident as one thread.
         mail.references = facts.thread.map(str::to_owned);
         AlertEvent::MailQueued {
             mail,
@@ -418,6 +444,7 @@ impl MailWriter<'_> {
     }
 
     fn mail(&mut self, subject: String, body: String) -> Mail {
+        // The state keeps the last id, so that a restart never gives one out twice.
         self.last_id += 1;
         let id = self.last_id;
         let message_id = text::message_id(&self.email.from, id, self.now, &subject, &body);

@@ -42,6 +42,8 @@ fn one_each(found: Vec<Condition>) -> Vec<Condition> {
             Some(known) => {
                 known.since = known.since.min(condition.since);
                 known.count = known.count.max(condition.count);
+                // `None` sorts first: where one of the two waits for an operator, so does the
+                // incident.
                 known.next_attempt_at = known.next_attempt_at.min(condition.next_attempt_at);
             }
             None => kept.push(condition),
@@ -79,11 +81,14 @@ impl AccountCheck<'_> {
         condition.count = failure.count;
         condition.next_attempt_at = Some(failure.next_attempt_at);
         if let BackoffKey::Notify(name) = lane {
+            // Only the notice failed: the token is in its sink.
             condition.sink = Some(name.clone());
             condition.still_works = CONSUMERS_WORK.to_owned();
         }
         if let BackoffKey::Sink(name) = lane {
+            // Without a record the sink is not managed, so there is nothing to report.
             let record = self.state.sinks.get(name)?;
+            // A parked sink is not tried again by time: a reload or an operator ends that.
             if record.parked {
                 condition.next_attempt_at = None;
             }
@@ -98,6 +103,7 @@ impl AccountCheck<'_> {
         let cause = format!("{} no longer held the token: {found}", record.target);
         let mut condition = self.condition(IncidentKind::SinkDrifted, *since, cause);
         condition.sink = Some(name.to_owned());
+        // The repair is a delivery, so its next try is that of the sink.
         condition.next_attempt_at = self
             .state
             .lanes
@@ -114,6 +120,8 @@ impl AccountCheck<'_> {
                 sink.acknowledge.as_ref()?,
                 self.state.sinks.get(&sink.name)?,
             );
+            // Until `within` is over nothing is wrong: consumers may read their file only now and
+            // then.
             let missing =
                 unacknowledged(acknowledge, record).filter(|missing| missing.late_at <= now)?;
             let said = match record.acknowledged {
@@ -141,6 +149,7 @@ impl AccountCheck<'_> {
             let cause = "RingCX says that the password must be changed (adminPasswordReset)";
             found.push(self.condition(IncidentKind::PasswordResetRequired, since, cause));
         }
+        // One incident for all lost mints; the newest names the tokens to look at.
         if let Some(mint) = self.state.ambiguous_mints.last() {
             let candidates: Vec<String> =
                 mint.candidates.iter().map(|token| token.short()).collect();
@@ -154,6 +163,7 @@ impl AccountCheck<'_> {
         if let Some(loss) = &self.state.token_lost {
             let cause = format!("generation {}: {}", loss.generation, loss.evidence);
             let mut condition = self.condition(IncidentKind::TokenLost, loss.at, cause);
+            // The repair is a rotation, so its next try is that of the rotation.
             condition.next_attempt_at = self
                 .state
                 .lanes
@@ -172,6 +182,7 @@ impl AccountCheck<'_> {
     fn late(&self, alerts: &AlertsPolicy, now: DateTime<Utc>) -> Vec<Condition> {
         let due = due(self.policy, self.state, now).map(|due| due.since);
         let overdue = |since: &DateTime<Utc>| after(*since, alerts.overdue_after) <= now;
+        // Where none is due, one that was begun and not finished counts from its mint.
         let rotation = due.or(self.state.pending().map(|pending| pending.minted_at));
         let retirement = self.due_retirements().filter(|(since, _)| overdue(since));
         let found = [
@@ -189,6 +200,7 @@ impl AccountCheck<'_> {
     /// A rotation is due, none is under way, and `max-live` does not allow to begin one.
     fn capped(&self, since: DateTime<Utc>) -> Option<Condition> {
         let (live, max_live) = (self.state.live_count(), self.policy.retention.max_live);
+        // A rotation that has its token needs no room for another one.
         let idle = self.state.pending().is_none() && self.state.open_mint.is_none();
         (idle && live >= max_live as usize).then(|| {
             let cause = format!("{live} of our tokens are alive, max-live is {max_live}");
@@ -198,6 +210,7 @@ impl AccountCheck<'_> {
 
     fn rotation_overdue(&self, since: DateTime<Utc>) -> Condition {
         let failures = self.state.lanes.values();
+        // The most recent failure is the likeliest cause.
         let cause = match failures.max_by_key(|failure| failure.last) {
             Some(failure) => failure.error.clone(),
             None => "the rotation is not finished".to_owned(),
@@ -235,6 +248,7 @@ impl AccountCheck<'_> {
     }
 
     fn still_works(&self) -> String {
+        // A token that no sink was proved to hold is valid, but no reader has it yet.
         let served = self
             .state
             .sinks

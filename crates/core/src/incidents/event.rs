@@ -16,7 +16,7 @@ use crate::journal::{Entry, Row};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AlertEvent {
-    /// A condition appeared.
+    /// A condition appeared for which no incident was open.
     IncidentOpened {
         /// Key of the incident.
         incident: IncidentKey,
@@ -28,14 +28,14 @@ pub enum AlertEvent {
         cause: String,
         /// When the daemon tries again by itself.
         next_attempt_at: Option<DateTime<Utc>>,
-        /// What still works.
+        /// What still works, in a sentence for the operator.
         still_works: String,
     },
     /// The condition is gone.
     IncidentResolved {
         /// Key of the incident.
         incident: IncidentKey,
-        /// How it ended.
+        /// Whether it works again, or its account left the policy.
         over: Resolution,
         /// Whether anyone is to be told.
         announce: Announce,
@@ -44,7 +44,7 @@ pub enum AlertEvent {
     MailQueued {
         /// As it will be sent.
         mail: Mail,
-        /// What it tells.
+        /// The incidents it is about, and what is new about each.
         notices: Vec<Notice>,
     },
     /// The server took the mail.
@@ -61,11 +61,11 @@ pub enum AlertEvent {
         mail: u64,
         /// The error as text, without secrets.
         error: String,
-        /// Whom it concerns.
+        /// Whether only this mail failed, or the server for all mails.
         scope: Scope,
         /// How many times in a row, this one included.
         failures: u32,
-        /// Not before then.
+        /// It is not sent again before then.
         next_attempt_at: DateTime<Utc>,
     },
     /// The server has refused this very mail for so long that it is given up.
@@ -93,7 +93,7 @@ pub enum Resolution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Announce {
-    /// It is.
+    /// A mail tells of the end.
     Mail,
     /// The policy wants no such mail.
     Nobody,
@@ -114,7 +114,7 @@ pub enum Scope {
 pub struct Notice {
     /// Key of the incident.
     pub incident: IncidentKey,
-    /// What is new.
+    /// What the mail says of the incident.
     pub news: NoticeKind,
 }
 
@@ -122,11 +122,11 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoticeKind {
-    /// It opened.
+    /// The incident opened.
     Opened,
     /// It is open still, `repeat-after` later.
     StillOpen,
-    /// It is over.
+    /// The incident is over, and its opening was mailed.
     Resolved,
     /// It opened and ended before anyone was told.
     Passed,
@@ -147,9 +147,9 @@ pub struct Mail {
     /// What it is about, where that is one incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<IncidentKey>,
-    /// One line.
+    /// One line, such as `[ringcx-rotator] sales-ivr: sink crm failed (FIRING)`.
     pub subject: String,
-    /// Plain text.
+    /// Plain text, at most 76 columns wide.
     pub body: String,
 }
 
@@ -159,7 +159,7 @@ pub enum Unreadable {
     /// A row that does not hold an alert event.
     #[error("row {seq} of the alerts is not one this version knows: {source}")]
     Row {
-        /// The row.
+        /// Number of the row in its stream.
         seq: u64,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -178,6 +178,7 @@ impl AlertEvent {
     /// The journal entry: the kind beside the body, not in it.
     pub fn to_entry(&self, at: DateTime<Utc>) -> Entry {
         let mut body = serde_json::to_value(self).expect("an alert event is plain data");
+        // The journal has a column of its own for the kind, by which rows can be found.
         let kind = body.as_object_mut().and_then(|body| body.remove("kind"));
         let kind = kind
             .as_ref()
@@ -199,6 +200,7 @@ impl AlertEvent {
         };
         let mut body: Map<String, Value> =
             serde_json::from_str(&row.entry.body).map_err(unreadable)?;
+        // Back to where serde's tag expects it; see `to_entry`.
         body.insert("kind".to_owned(), Value::String(row.entry.kind.clone()));
         serde_json::from_value(Value::Object(body)).map_err(unreadable)
     }

@@ -12,11 +12,12 @@ use crate::journal::{Row, Stream, checkpoint};
 /// Everything the alerts know. A checkpoint keeps it as JSON: any change to what is kept is another
 /// [`AlertState::FORM`], and those that were written before must still be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// An unknown field is of a newer version: without it, what it holds would be lost silently.
 #[serde(deny_unknown_fields)]
 pub struct AlertState {
     /// The last row folded in.
     pub last_seq: u64,
-    /// Open incidents.
+    /// Incidents that are open, by key.
     pub open: BTreeMap<IncidentKey, OpenIncident>,
     /// Incidents that are over, of which someone is still to be told.
     pub ended: BTreeMap<IncidentKey, ResolvedIncident>,
@@ -30,7 +31,7 @@ pub struct AlertState {
     pub last_digest: Option<DateTime<Utc>>,
 }
 
-/// An open incident.
+/// An open incident: what was known when it was opened, and what was mailed since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenIncident {
@@ -44,7 +45,7 @@ pub struct OpenIncident {
     pub cause: String,
     /// When the daemon was to try again.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// What still works.
+    /// What still worked when it was opened, as a sentence.
     pub still_works: String,
     /// When the last mail about it was written, or sent if that came later.
     pub mailed_at: Option<DateTime<Utc>>,
@@ -56,11 +57,11 @@ pub struct OpenIncident {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolvedIncident {
-    /// What it was.
+    /// The incident as it was while it was open.
     pub open: OpenIncident,
-    /// When it ended.
+    /// When the daemon saw that it was over.
     pub ended_at: DateTime<Utc>,
-    /// How it ended.
+    /// Whether it works again, or its account left the policy.
     pub over: Resolution,
 }
 
@@ -82,11 +83,11 @@ pub struct Unsent {
 pub struct MailFailure {
     /// The error as text, without secrets.
     pub error: String,
-    /// Whom it concerns.
+    /// Whether only this mail failed, or the server for all mails.
     pub scope: Scope,
     /// How many in a row.
     pub failures: u32,
-    /// Not before then.
+    /// It is not sent again before then.
     pub next_attempt_at: DateTime<Utc>,
 }
 
@@ -96,6 +97,7 @@ impl AlertState {
 
     /// The state after this stream.
     pub fn from_stream(stream: &Stream) -> Result<Self, Unreadable> {
+        // The checkpoint stands for rows that the journal no longer has.
         let state = match &stream.checkpoint {
             Some(kept) => checkpoint::read(Self::FORM, &kept.body).map_err(|source| {
                 Unreadable::Checkpoint {
@@ -167,6 +169,7 @@ impl AlertState {
             } => self.resolved(at, incident, *over, *announce),
             AlertEvent::MailQueued { mail, notices } => self.queue(at, mail, notices),
             AlertEvent::MailSent { mail, .. } => self.sent(at, *mail),
+            // Given up: an incident that is still open is mailed again by its next reminder.
             AlertEvent::MailDropped { mail, .. } => drop(self.take_out(*mail)),
             AlertEvent::MailFailed {
                 mail,
@@ -189,6 +192,8 @@ impl AlertState {
             AlertEvent::MailHoldsLifted => {
                 let unsent = self.outbox.iter_mut();
                 for failure in unsent.filter_map(|unsent| unsent.failure.as_mut()) {
+                    // The number of failures stays, so that the waits do not start from the
+                    // shortest again.
                     failure.next_attempt_at = at;
                 }
             }
@@ -223,6 +228,7 @@ impl AlertState {
                 };
                 self.ended.insert(incident.clone(), ended);
             }
+            // Without its opening an end has nothing to tell; without a mail it is simply over.
             (None, Announce::Mail) | (_, Announce::Nobody) => {}
         }
     }
@@ -248,12 +254,15 @@ impl AlertState {
         for Notice { incident, news } in notices {
             match news {
                 NoticeKind::Opened | NoticeKind::StillOpen => {
+                    // The opening of an incident that ended meanwhile is mailed too: see `expand`.
                     let ended = self.ended.get_mut(incident).map(|ended| &mut ended.open);
                     if let Some(open) = self.open.get_mut(incident).or(ended) {
                         open.mailed_at = Some(at);
+                        // The first one stays: all later mails of the incident refer to it.
                         open.thread.get_or_insert_with(|| mail.message_id.clone());
                     }
                 }
+                // Its end is told, so nothing is owed any more.
                 NoticeKind::Resolved | NoticeKind::Passed => drop(self.ended.remove(incident)),
             }
         }
@@ -268,6 +277,7 @@ impl AlertState {
         });
         self.last_mail = self.last_mail.max(mail.id);
         self.recent.push_back(at);
+        // Only the last hour counts for the limit of mails; the list must not grow for ever.
         while self
             .recent
             .front()
@@ -275,6 +285,7 @@ impl AlertState {
         {
             self.recent.pop_front();
         }
+        // Only a digest is about no single incident.
         if mail.incident.is_none() {
             self.last_digest = Some(at);
         }

@@ -113,6 +113,7 @@ const _: () = {
 impl IncidentKind {
     /// Its row of the table.
     pub fn info(self) -> &'static IncidentInfo {
+        // A constant has no address, and a reference into the table needs one.
         static TABLE: [IncidentInfo; INCIDENTS.len()] = INCIDENTS;
         &TABLE[self as usize]
     }

@@ -74,6 +74,7 @@ pub(super) fn subject(facts: &MailFacts<'_>) -> String {
             about.place(),
             about.headline()
         ),
+        // Far below the 998 characters that a header line may have (RFC 5322, 2.1.1).
         200,
     )
 }
@@ -86,6 +87,7 @@ pub(super) fn body(facts: &MailFacts<'_>, repeat_after: Duration) -> String {
     text.push('\n');
     head(&mut text, facts);
     let mut section = |title: &str, lines: &[String]| {
+        // Writing into a `String` cannot fail; the same holds for the other `_ok` of this file.
         let _ok = write!(text, "\n{title}\n");
         for line in lines {
             paragraph(&mut text, "  ", line);
@@ -99,6 +101,8 @@ pub(super) fn body(facts: &MailFacts<'_>, repeat_after: Duration) -> String {
     };
     match (facts.news, facts.ended) {
         (NoticeKind::Opened | NoticeKind::StillOpen, _)
+        // An end without its time cannot be told as one, so the incident is shown as if it were
+        // open.
         | (NoticeKind::Resolved | NoticeKind::Passed, None) => {
             section("What failed", &[about.what()]);
             section("Cause", &[cause]);
@@ -184,6 +188,7 @@ pub(super) fn digest_subject(items: &[MailFacts<'_>]) -> String {
 pub(super) fn digest_body(items: &[MailFacts<'_>], now: DateTime<Utc>) -> String {
     let mut text = String::new();
     paragraph(&mut text, "", DIGEST_OPENING);
+    // Sorted, so that the same incidents always make the same text.
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for facts in items {
         *kinds.entry(facts.incident.kind.name()).or_default() += 1;
@@ -250,6 +255,7 @@ pub fn test_mail(email: &EmailPolicy, now: DateTime<Utc>) -> Mail {
         "\nNothing is wrong, and there is nothing to do.\n\nWritten at {}.\n",
         stamp(now)
     );
+    // Number 0 is free: mails about incidents count from 1.
     let message_id = message_id(&email.from, 0, now, &subject, &body);
     Mail {
         id: 0,
@@ -273,19 +279,23 @@ pub(super) fn message_id(
     let domain = from
         .rsplit_once('@')
         .map_or("", |(_, domain)| domain.trim_end_matches(['>', ' ']));
+    // A character that is special in a header could break it, so the domain is not used then.
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     let domain = if !domain.is_empty() && domain.chars().all(plain) {
         domain
     } else {
+        // `.invalid` is reserved and names no host (RFC 2606).
         "ringcx-rotator.invalid"
     };
     let mut hash = Sha256::new();
     hash.update(subject);
+    // The NUL keeps the two apart: a subject never holds one.
     hash.update([0]);
     hash.update(body);
     let hash: String = hash
         .finalize()
         .iter()
+        // 48 bits are enough beside the number and the time.
         .take(6)
         .map(|byte| format!("{byte:02x}"))
         .collect();
@@ -315,6 +325,7 @@ fn head(text: &mut String, facts: &MailFacts<'_>) {
     let mut line = |name: &str, value: String| {
         let _ok = writeln!(text, "{name:<10}{value}");
     };
+    // An incident of the daemon has no account to name.
     if incident.account != DAEMON {
         line("Account", incident.account.clone());
     }
@@ -337,6 +348,7 @@ fn head(text: &mut String, facts: &MailFacts<'_>) {
 
 fn next(facts: &MailFacts<'_>, about: &AdviceSubject<'_>) -> String {
     match facts.next_attempt_at {
+        // A time that has come is not shown as "in 0 seconds".
         Some(at) if at <= facts.now => about.retried("now"),
         Some(at) => about.retried(&format!("at {} ({})", stamp(at), until(at, facts.now))),
         None => about.not_retried(),

@@ -24,6 +24,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 fn text(value: &Value) -> Result<String, Error> {
     match value.as_str() {
         Some(text) => Ok(text.to_owned()),
+        // The kind of error says that the name is unknown, not that its value is of the wrong kind.
         None if value.is_undefined() => Err(ErrorKind::UndefinedError.into()),
         None if value.is_number() => Ok(value.to_string()),
         None => Err(refuse("only texts and numbers can be escaped")),
@@ -42,6 +43,7 @@ fn json(text: &str) -> String {
 /// A plain value of an INI file. Dialects differ in quoting and comments: what is the same in all
 /// of them is let through, and nothing else.
 fn ini(text: &str) -> Result<String, Error> {
+    // Some dialect takes each of these for a quote, an escape, a comment or a reference.
     let odd = |c: char| c.is_control() || "\"'\\;#%$".contains(c);
     if text.is_empty() || text.trim() != text || text.contains(odd) {
         return Err(refuse(
@@ -61,6 +63,7 @@ fn properties(text: &str) -> String {
             ' ' if at == 0 => written.push_str("\\ "),
             c if c == ' ' || c.is_ascii_graphic() => written.push(c),
             c => {
+                // `\uXXXX` is UTF-16: a character beyond U+FFFF takes two of them.
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
                     written.push_str(&format!("\\u{unit:04x}"));
@@ -78,6 +81,7 @@ fn nginx(text: &str) -> Result<String, Error> {
             "nginx cannot be given this value: it holds a $ or a control character",
         ));
     }
+    // The backslash first, or those that are added before quotes would be doubled.
     Ok(format!(
         "\"{}\"",
         text.replace('\\', "\\\\").replace('"', "\\\"")
@@ -89,5 +93,7 @@ fn shell(text: &str) -> Result<String, Error> {
     if text.contains('\0') {
         return Err(refuse("no shell can be given a NUL"));
     }
+    // Within single quotes all is literal; a quote itself ends them, is escaped, and opens them
+    // again.
     Ok(format!("'{}'", text.replace('\'', "'\\''")))
 }

@@ -1,5 +1,5 @@
-//! How a value is printed. Strings within lists and maps stand in double quotes: what policies print as a whole
-//! stays what it is, whatever the template engine does of its own.
+//! How a value is printed. Strings within lists and maps stand in double quotes: what policies
+//! print as a whole stays what it is, whatever the template engine does of its own.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ pub(super) fn print(
     value: &Value,
 ) -> Result<(), Error> {
     if is_container(value) && *state.auto_escape() == AutoEscape::None {
-        // Straight to where the size is limited: a list that holds itself many times over has no size of its own.
+        // Straight to where the size is limited: a list that holds itself many times over has no
+        // size of its own.
         return fmt::Write::write_fmt(out, format_args!("{:?}", Nested(value)))
             .map_err(Error::from);
     }

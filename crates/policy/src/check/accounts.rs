@@ -33,6 +33,7 @@ fn no_account(spec: &PolicySpec, issues: &mut Issues) {
 fn missing_password(account: &AccountSpec, issues: &mut Issues) {
     let password = match &account.login {
         Some(LoginSpec::Admin { password, .. }) => password,
+        // RingEX has no password, and a login that could not be read has its error already.
         Some(LoginSpec::RingEx { .. }) | None => return,
     };
     match password {
@@ -41,6 +42,7 @@ fn missing_password(account: &AccountSpec, issues: &mut Issues) {
                 .error(account.span, "`password` is missing in [[account]]")
                 .help(sources("password"));
         }
+        // A faulty source has its error since it was read.
         OwnSecret::Faulty | OwnSecret::Source(_) => {}
     }
 }
@@ -48,6 +50,7 @@ fn missing_password(account: &AccountSpec, issues: &mut Issues) {
 /// `every` counts from the last rotation, so a time zone beside it is a misunderstanding.
 fn timezone_without_cron(account: &AccountSpec, issues: &mut Issues) {
     let schedule = &account.tuning.schedule;
+    // With `cron` beside `every` in one table there is an error already.
     if let (None, Some(_), Some(timezone)) = (&schedule.cron, &schedule.every, &schedule.timezone) {
         issues.warning(timezone.span, "`timezone` has no effect on `every`");
     }
@@ -56,6 +59,7 @@ fn timezone_without_cron(account: &AccountSpec, issues: &mut Issues) {
 /// An account whose tokens are delivered nowhere, or not for certain.
 fn delivery(account: &AccountSpec, issues: &mut Issues) {
     let is_optional = |sink: &SinkSpec| {
+        // Required is the default, so only a written `false` makes a sink optional.
         let required = sink.required.as_ref();
         required.is_some_and(|required| !required.value)
     };

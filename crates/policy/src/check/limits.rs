@@ -53,6 +53,7 @@ fn place<T>(setting: &Setting<T>, account: Span) -> Span {
 fn retry(tuning: &Tuning, account: Span, issues: &mut Issues) {
     let Tuning { initial, max, .. } = tuning;
     if max.value < initial.value {
+        // At the one of the two that is written: a default has no place in a file.
         let place = max.span.or(initial.span).unwrap_or(account);
         issues
             .error(place, "`retry.max` is shorter than `retry.initial`")
@@ -98,6 +99,7 @@ fn tokens_alive(tuning: &Tuning, period: Duration, account: Span, issues: &mut I
     // max(14 d, 8 d) / 7 d = 2 tokens that are alive when the next one is minted.
     let overlap = tuning.overlap.value.saturating_add(period);
     let lifetime = tuning.max_age.value.max(overlap);
+    // `max(1)` keeps a period below a millisecond from dividing by zero.
     let alive = lifetime.as_millis() / period.as_millis().max(1);
     let max_live = tuning.max_live.value;
     if alive < u128::from(max_live) {

@@ -39,6 +39,7 @@ impl ReadFiles {
         let acknowledge = sink.consumer.acknowledge.as_ref();
         if let Some(path) = acknowledge.and_then(|acknowledge| acknowledge.path.as_ref()) {
             let what = "where a consumer acknowledges its token";
+            // Not joined: its reader accepts only absolute paths.
             self.0.insert(path.value.clone(), what);
         }
         if let Some(source) = sink.secret() {

@@ -47,12 +47,14 @@ enum SecretWarning {
 /// What is wrong with how this secret is kept. systemd's directory of credentials is left out: it
 /// is readable for the service only, whatever the modes of its files are.
 fn warning(source: &SecretSource) -> Option<SecretWarning> {
+    // The other sources have no mode that could be looked at.
     let SecretSource::File(path) = source else {
         return None;
     };
     if std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir)) {
         return None;
     }
+    // An error is ignored: the file may be written later, or be on another machine.
     let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
     (mode & 0o077 != 0).then(|| SecretWarning::Exposed {
         path: path.clone(),

@@ -17,10 +17,12 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
     };
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let lower = text.to_ascii_lowercase();
+    // Anything beyond letters, such as `=` or `,`, is meant as a filter.
     let is_word = lower.bytes().all(|byte| byte.is_ascii_alphabetic());
     if !is_word || levels.contains(&lower.as_str()) {
         return;
     }
+    // Any other word may really be the name of a module.
     if let Some(help) = did_you_mean(&lower, levels) {
         let message = "this is not a level: it is taken for the name of a module";
         issues.warning(*span, message).help(help);
@@ -30,6 +32,7 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
 /// A connect timeout that can never be reached.
 pub(super) fn ringcx(spec: &RingcxSpec, resolved: &RingcxPolicy, issues: &mut Issues) {
     let written = spec.connect_timeout.as_ref();
+    // The two defaults go together, so without a written one there is nothing to report.
     let Some(at) = written.or(spec.request_timeout.as_ref()) else {
         return;
     };
@@ -45,6 +48,7 @@ pub(super) fn email(spec: &EmailSpec, issues: &mut Issues) {
     if let (Some(tls), Some(host)) = (&spec.tls, &spec.host) {
         let is_plain = tls.value == SmtpTls::None;
         let (_, parsed) = &host.value;
+        // Without TLS the mails, and the password, can be read on the way.
         if is_plain && !value::is_loopback(parsed) {
             let message = "`tls = \"none\"` is only for a server on loopback";
             issues

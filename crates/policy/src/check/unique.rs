@@ -19,6 +19,7 @@ pub(super) fn check(accounts: &[AccountSpec], issues: &mut Issues) {
 fn check_names<'s>(names: impl Iterator<Item = &'s At<String>>, what: &str, issues: &mut Issues) {
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for At { value: name, span } in names {
+        // The first one stays in the map, so that all later ones point at the same place.
         match seen.get(name.as_str()) {
             Some(first) => {
                 issues

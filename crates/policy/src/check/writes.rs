@@ -38,6 +38,7 @@ pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &
             }
             SinkWrites::Entry { what, ids } => {
                 written.add_entry(what, ids, issues);
+                // Not a file, so none of the checks below applies to it.
                 continue;
             }
         };
@@ -47,6 +48,7 @@ pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &
                 .error(path.span, message)
                 .help("give the token a file of its own".to_owned());
         }
+        // Also after an error above, as another sink may write the same file.
         written.add_file(path, writer, issues);
     }
 }
@@ -79,6 +81,7 @@ impl<'s> WrittenPlaces<'s> {
         if let Some((first, other)) = earlier.first() {
             same_file(path.span, &writer, *first, other, issues);
         }
+        // Compared with all earlier ones, as any of them may write the variable of this name.
         same_variable(&writer, earlier, issues);
         earlier.push((path.span, writer));
     }

@@ -11,7 +11,7 @@ use crate::source::{At, Span};
 use crate::table::Table;
 use crate::value;
 
-/// `[[account]]`
+/// One `[[account]]`, as it is written.
 pub(crate) struct AccountSpec {
     /// Its header: the place of issues about the account as a whole.
     pub span: Span,

@@ -12,20 +12,14 @@ use crate::value;
 pub(crate) enum LoginSpec {
     /// `login = "admin"`, which is also the default.
     Admin {
-        /// `username`
         username: Option<At<String>>,
-        /// `password`
         password: OwnSecret,
-        /// `platform-id`
         platform_id: Option<At<String>>,
     },
-    /// `login = "ringex"`
+    /// `login = "ringex"`: with the JWT of a RingEX user.
     RingEx {
-        /// `client-id`
         client_id: Option<At<String>>,
-        /// `client-secret`
         client_secret: Option<At<SecretSource>>,
-        /// `jwt`
         jwt: Option<At<SecretSource>>,
     },
 }
@@ -104,6 +98,7 @@ fn method(table: &mut Table<'_>) -> Option<LoginMethodKey> {
         table.ignore(&RINGEX_KEYS);
         return None;
     }
+    // With keys of both ways it counts as `admin`, whose reader reports those that do not belong.
     if has_any(table, RINGEX_KEYS) && !has_any(table, ADMIN_KEYS) {
         let span = table.span();
         let message = "`login` is missing: the keys are those of a login by RingEX";
@@ -147,6 +142,7 @@ impl OwnSecret {
                 let directory = passwords_dir?;
                 Some(At {
                     value: SecretSource::File(directory.value.join(account?)),
+                    // At the directory's place: the path of the file itself is written nowhere.
                     span: directory.span,
                 })
             }

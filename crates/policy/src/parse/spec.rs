@@ -18,7 +18,7 @@ use crate::value;
 
 /// The main file, and the accounts of `accounts-dir`.
 pub(crate) struct PolicySpec {
-    /// The main file.
+    /// Id of the main file, for issues about the policy as a whole.
     pub file: FileId,
     pub daemon: DaemonSpec,
     pub log: LogSpec,
@@ -50,7 +50,7 @@ impl PolicySpec {
     }
 }
 
-/// `[daemon]`
+/// `[daemon]`, as it is written.
 #[derive(Default)]
 pub(crate) struct DaemonSpec {
     pub state_dir: Option<At<PathBuf>>,
@@ -72,7 +72,7 @@ impl DaemonSpec {
     }
 }
 
-/// `[log]`
+/// `[log]`, as it is written.
 #[derive(Default)]
 pub(crate) struct LogSpec {
     pub level: Option<At<String>>,
@@ -94,7 +94,7 @@ impl LogSpec {
     }
 }
 
-/// `[ringcx]`
+/// `[ringcx]`, as it is written.
 #[derive(Default)]
 pub(crate) struct RingcxSpec {
     pub base_url: Option<At<Url>>,
@@ -128,7 +128,7 @@ impl RingcxSpec {
     }
 }
 
-/// `[defaults]`
+/// `[defaults]`, as it is written.
 #[derive(Default)]
 pub(crate) struct DefaultsSpec {
     pub tuning: TuningSpec,
@@ -144,7 +144,7 @@ impl DefaultsSpec {
     }
 }
 
-/// `[alerts]`
+/// `[alerts]`, as it is written.
 #[derive(Default)]
 pub(crate) struct AlertsSpec {
     pub repeat_after: Option<At<Duration>>,
@@ -168,7 +168,7 @@ impl AlertsSpec {
     }
 }
 
-/// `[alerts.email]`
+/// `[alerts.email]`, as it is written.
 pub(crate) struct EmailSpec {
     pub from: Option<At<String>>,
     pub to: Option<At<Vec<String>>>,

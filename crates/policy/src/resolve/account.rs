@@ -82,8 +82,10 @@ fn login_policy(
 /// Adds to each account the required sinks of other accounts that hold a token of it: its old
 /// token must not be deleted before those have the new one.
 pub(super) fn link_peers(accounts: &mut [AccountPolicy]) {
+    // Collected before any account is changed: a sink may name accounts before and after its own.
     let mut holders: Vec<(String, PeerSink)> = Vec::new();
     for account in accounts.iter() {
+        // An optional sink holds up no deletion, in its own account or another one.
         for sink in account.sinks.iter().filter(|sink| sink.required) {
             let holder = PeerSink {
                 account: account.name.clone(),

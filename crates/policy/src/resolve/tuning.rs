@@ -117,6 +117,7 @@ impl Tuning {
             span: every.span,
         });
         Self {
+            // One setting for both keys, so that either replaces the other one of a wider scope.
             timing: self.timing.with(&cron.or(every)),
             timezone: self.timezone.with(timezone),
             jitter: self.jitter.with(jitter),

@@ -62,6 +62,7 @@ impl NotifySpec {
         let spec = Self {
             unit: table.value("unit", &value::UNIT),
             action: table.choice("action", &UnitAction::WORDS),
+            // Only where it is written: `required_list` would report it as missing beside a `unit`.
             argv: table
                 .has("argv")
                 .then(|| table.required_list("argv", &value::ARGUMENT))
@@ -95,9 +96,12 @@ impl NotifySpec {
         let what = match (unit, argv) {
             (Some(unit), None) => NotifyWhat::Unit {
                 unit: unit.value.clone(),
+                // The default starts nothing: a unit that does not run reads the new token once it
+                // starts.
                 action: At::or(action, UnitAction::TryReloadOrRestart),
             },
             (None, Some(argv)) => NotifyWhat::Program(argv.value.clone()),
+            // Recorded as an issue when it was read.
             (Some(_), Some(_)) | (None, None) => return None,
         };
         Some(Notify {

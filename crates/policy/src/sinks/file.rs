@@ -43,6 +43,7 @@ impl SinkKindSpec for FileSpec {
         } = self;
         Some(SinkKind::File(FileSink {
             path: path.as_ref()?.value.clone(),
+            // The file is the daemon's own, unlike an env-file, so it keeps no mode from before.
             access: access.resolve(Some(DEFAULT_MODE)),
             trailing_newline: At::or(trailing_newline, false),
         }))

@@ -29,7 +29,7 @@ const HELP: &str = "there are token, account, generation, fingerprint, minted_at
     filters are json, ini, properties, nginx, shell";
 
 struct TemplateSpec {
-    /// The sink's header.
+    /// The sink's header: the place of issues about the sink as a whole.
     span: Span,
     path: Option<At<PathBuf>>,
     access: AccessSpec,
@@ -73,6 +73,7 @@ impl TemplateSpec {
         let file = match (&self.template, &self.inline) {
             (Some(file), None) => file,
             (None, inline) => return inline.clone(),
+            // Recorded as an issue when the table was read.
             (Some(_), Some(_)) => return None,
         };
         let path = place.base.join(&file.value);
@@ -138,6 +139,7 @@ impl SinkKindSpec for TemplateSpec {
         let template = self.parse(source, &accounts, place, issues)?;
         Some(SinkKind::Template(TemplateSink {
             path: self.path.as_ref()?.value.clone(),
+            // The file is the daemon's own, unlike an env-file, so it keeps no mode from before.
             access: self.access.resolve(Some(DEFAULT_MODE)),
             template,
             accounts,

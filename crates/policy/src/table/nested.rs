@@ -41,7 +41,7 @@ impl Table<'_> {
         Some(Table::read(self.reading, place, span, entries, names, read))
     }
 
-    /// Every `[[key]]` table.
+    /// Every `[[key]]` table, in the order of the file.
     pub fn tables<T>(
         &mut self,
         key: &'static str,
@@ -84,6 +84,7 @@ impl Table<'_> {
         check_name: CheckText,
         check_content: CheckText,
     ) -> Option<At<Vec<(String, String)>>> {
+        // No value is marked as plain, so excerpts show none of them.
         let value = self.take(key)?;
         let span = self.at(value);
         let Some(entries) = value.get_ref().as_table() else {

@@ -48,6 +48,7 @@ impl Table<'_> {
 
     /// The same, and an error when it is missing.
     pub fn required_secret(&mut self, key: &'static str) -> Option<At<SecretSource>> {
+        // Not `require`, whose help does not say how to name a source.
         if !self.has(key) {
             let (span, message) = (self.span, format!("`{key}` is missing in {}", self.place));
             self.issues().error(span, message).help(sources(key));
@@ -75,6 +76,7 @@ impl Table<'_> {
         let credential = credential.map(|at| SecretSource::Credential(at.value));
         let file = file.map(|at| SecretSource::File(at.value));
         let env = env.map(|at| SecretSource::Env(at.value));
+        // At most one of them is there.
         credential.or(file).or(env).or(command)
     }
 
@@ -88,6 +90,7 @@ impl Table<'_> {
                 .help("remove it".to_owned());
         }
         let At { value: argv, span } = argv?;
+        // A list without a good word ends here; its error was recorded as it was read.
         if !value::is_program(argv.first()?) {
             let help = "write its path from / on, or its bare name to have it looked up in PATH";
             self.issues()

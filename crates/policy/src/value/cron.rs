@@ -132,6 +132,7 @@ fn comes_due(cron: &Cron) -> bool {
     let time = (0..24).any(|hour| pattern.hour_match(hour).unwrap_or(false))
         && (0..60).any(|minute| pattern.minute_match(minute).unwrap_or(false))
         && (0..60).any(|second| pattern.second_match(second).unwrap_or(false));
+    // Any day would do, as a whole cycle is looked through.
     let first = NaiveDate::from_ymd_opt(2024, 1, 1).expect("a date of the calendar");
     time && first.iter_days().take(CALENDAR_CYCLE).any(|day| {
         pattern.month_match(day.month()).unwrap_or(false)
@@ -148,6 +149,7 @@ pub(crate) fn shortest_gap(expr: &CronExpr) -> Option<Duration> {
     let mut gaps = Vec::new();
     for turn in 0..5 {
         let next = expr.cron.find_next_occurrence(&at, false).ok()?;
+        // The first occurrence only starts the count: what is before it is not a whole gap.
         if turn > 0 {
             gaps.push((next - at).to_std().ok()?);
         }

@@ -57,6 +57,7 @@ fn time_span(text: &str) -> Result<Duration, ValueError> {
 
 fn without_unit(digits: &str) -> Result<Duration, ValueError> {
     let help = match digits.len() {
+        // A longer number is hardly one of seconds.
         1..=9 => format!("write it as `\"{digits}s\"` if seconds are meant"),
         _ => "the units are ms, s, m, h, d and w".to_owned(),
     };

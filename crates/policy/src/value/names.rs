@@ -4,6 +4,7 @@ use super::{ValueError, ValueKind, kind};
 
 /// The name of an account or a sink.
 pub(crate) const NAME: ValueKind<String> = kind("a name such as \"sales-ivr\"", |text| {
+    // Neither `.` nor `/`: a name becomes that of a file in `passwords-dir`, and a part of keys.
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if (1..=63).contains(&text.len()) && text.bytes().all(good) && !text.starts_with('-') {
         return Ok(text.to_owned());
@@ -119,6 +120,7 @@ pub(crate) const UNIT: ValueKind<String> =
         let ended = text
             .rsplit_once('.')
             .is_some_and(|(name, end)| !name.is_empty() && endings.contains(&end));
+        // 255 is the length of the longest name that systemd takes.
         if ended && text.len() <= 255 && text.bytes().all(good) && !text.starts_with('-') {
             return Ok(text.to_owned());
         }
@@ -128,6 +130,7 @@ pub(crate) const UNIT: ValueKind<String> =
 
 /// The name of a systemd credential: a file name.
 pub(crate) const CREDENTIAL: ValueKind<String> = kind("the name of a systemd credential", |text| {
+    // In `LoadCredential=` a `:` ends the name.
     let good = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b':';
     if (1..=255).contains(&text.len()) && text.bytes().all(good) && text != "." && text != ".." {
         return Ok(text.to_owned());

@@ -56,11 +56,12 @@ pub(crate) const SOCKET_PATH: ValueKind<PathBuf> = kind("the absolute path of a 
     (FILE_PATH.parse)(text)
 });
 
-/// Permission bits.
+/// Permission bits of a file, as an octal string.
 pub(crate) const MODE: ValueKind<u32> = ValueKind {
     expected: "a file mode such as \"0640\"",
     parse: mode,
     integer: Some(|digits| {
+        // TOML reads `640` as decimal, but octal is meant: the digits are taken as they stand.
         let written: String = digits.trim_start_matches('0').chars().collect();
         let octal = written.len() <= 3 && u32::from_str_radix(&written, 8).is_ok();
         let example = if octal {
@@ -90,6 +91,7 @@ fn mode(text: &str) -> Result<u32, ValueError> {
             "let the first digit be 0",
         );
     }
+    // Anyone could put another token in its place.
     if mode & 0o002 != 0 {
         return refuse("everyone could write this file", "let the last digit be 0");
     }

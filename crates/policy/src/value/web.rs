@@ -11,6 +11,7 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
     "an address such as \"https://ringcx.ringcentral.com\"",
     |text| {
         let url = web_address(text)?;
+        // The paths of calls are appended to it, and would end up in a query.
         match url.query() {
             Some(_) => Err(ValueError::new("the address has a query")
                 .help(Some("leave out what follows the ?".to_owned()))),
@@ -59,6 +60,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
     let Some(host) = url.host() else {
         return refuse("the address has no host", "write `https://` and a host");
     };
+    // A secret in the address would be shown wherever the address is.
     if !url.username().is_empty() || url.password().is_some() {
         return refuse(
             "the address has a user or a password",
@@ -83,6 +85,7 @@ fn web_address(text: &str) -> Result<Url, ValueError> {
 /// Whether the host is this machine, without asking a name server.
 pub(crate) fn is_loopback(host: &Host) -> bool {
     match host {
+        // `localhost.` is the same name, written as fully qualified.
         Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
@@ -98,6 +101,7 @@ pub(crate) const HOST: ValueKind<(String, Host)> =
                 "write its name or address alone, without scheme, user or port".to_owned(),
             ))
         };
+        // Stricter than `Host::parse`, which decodes percent signs.
         let plain = |c: char| c.is_alphanumeric() || ".-:[]_".contains(c);
         if !text.chars().all(plain) {
             return Err(refuse());
@@ -121,6 +125,7 @@ pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
     let Ok(name) = HeaderName::try_from(text) else {
         return Err(ValueError::new("not the name of a header"));
     };
+    // The `webhook-*` headers are part of the signed request.
     let ours = name.as_str().starts_with("webhook-") || OURS.contains(&name.as_str());
     if ours {
         let help = "content-type, webhook-* and the headers of the connection cannot be set \
@@ -130,7 +135,7 @@ pub(crate) fn header_name(text: &str) -> Result<String, ValueError> {
     Ok(name.as_str().to_owned())
 }
 
-/// A header's value.
+/// The value of a header that a policy may add.
 pub(crate) fn header_value(text: &str) -> Result<String, ValueError> {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     // `HeaderValue` also takes bytes above 127, which servers read in different encodings.

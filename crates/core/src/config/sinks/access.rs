@@ -6,7 +6,7 @@ pub const DEFAULT_MODE: u32 = 0o600;
 /// Who may read a file. What is `None` stays as it is in an existing file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct FileAccess {
-    /// Permission bits.
+    /// Permission bits, such as `0o640`.
     pub mode: Option<u32>,
     /// Name or id of the user.
     pub owner: Option<String>,

@@ -2,7 +2,7 @@
 
 use super::kind::{Claims, SinkConfig};
 
-/// `type = "ringcx-auth-config"`
+/// `type = "ringcx-auth-config"`: the token is the key of an auth config in RingCX.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfigSink {
     /// The RingCX account that has it.

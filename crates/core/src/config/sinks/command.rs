@@ -6,7 +6,7 @@ use super::kind::{Claims, SinkConfig};
 use super::receipt::{HeaderSecret, Receipt};
 use crate::secret::Fingerprint;
 
-/// `type = "command"`
+/// `type = "command"`: a program that gets each token on its standard input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandSink {
     /// The program, by its absolute path or a name to be found in `PATH`, and its arguments. Never
@@ -50,10 +50,12 @@ impl SinkConfig for CommandSink {
     }
 
     fn can_be_read(&self) -> bool {
+        // Where the program puts the token is not known here, so its receipt is the only proof.
         false
     }
 
     fn claims(&self) -> Claims<'_> {
+        // Two sinks may run the same program: what it writes is its own business.
         Claims::Nothing
     }
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::access::FileAccess;
 use super::kind::{Claims, SinkConfig};
 
-/// `type = "env-file"`
+/// `type = "env-file"`: one variable of a file of environment variables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvFileSink {
-    /// Absolute.
+    /// Absolute path of the file, such as `/etc/crm/env`.
     pub path: PathBuf,
-    /// `[A-Za-z_][A-Za-z0-9_]*`
+    /// Name of the variable: `[A-Za-z_][A-Za-z0-9_]*`.
     pub key: String,
     /// Kept as they are where the policy is silent; a new file is 0600.
     pub access: FileAccess,
@@ -22,6 +22,7 @@ impl SinkConfig for EnvFileSink {
     }
 
     fn target(&self) -> String {
+        // With the key: another variable of the same file is another sink.
         format!("{} {}", self.path.display(), self.key)
     }
 

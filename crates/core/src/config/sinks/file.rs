@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::access::{DEFAULT_MODE, FileAccess};
 use super::kind::{Claims, SinkConfig};
 
-/// `type = "file"`
+/// `type = "file"`: the token alone in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSink {
-    /// Absolute.
+    /// Absolute path of the file, such as `/etc/crm/token`.
     pub path: PathBuf,
     /// `mode` is 0600 where the policy is silent.
     pub access: FileAccess,
@@ -34,6 +34,7 @@ impl SinkConfig for FileSink {
     }
 
     fn access(&self) -> FileAccess {
+        // Never `None`: an existing file that others can read would otherwise keep its mode.
         let mode = self.access.mode.or(Some(DEFAULT_MODE));
         FileAccess {
             mode,

@@ -12,11 +12,11 @@ use crate::secret::SecretSource;
 /// What a sink writes. Two sinks that claim the same would undo each other's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Claims<'a> {
-    /// A whole file.
+    /// A whole file, with no part that another sink could write.
     File(&'a Path),
     /// One key of a file that holds others too.
     FileKey {
-        /// The file.
+        /// Absolute path of the file.
         path: &'a Path,
         /// Name of the variable.
         key: &'a str,
@@ -45,7 +45,9 @@ impl<'a> Claims<'a> {
     /// which the other claims a key.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         match (self, other) {
+            // A receiver that is called can take any number of tokens.
             (Self::Nothing, _) | (_, Self::Nothing) => false,
+            // Writing the whole file would remove the key that the other one put there.
             (Self::File(path), other) | (other, Self::File(path)) => other.path() == Some(*path),
             (Self::FileKey { .. } | Self::AuthConfig { .. }, _) => self == other,
         }

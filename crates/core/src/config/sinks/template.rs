@@ -7,10 +7,10 @@ use super::access::FileAccess;
 use super::kind::{Claims, SinkConfig};
 use crate::template::Template;
 
-/// `type = "template"`
+/// `type = "template"`: a file rendered with the tokens of one or several accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateSink {
-    /// Absolute.
+    /// Absolute path of the file that is rendered.
     pub path: PathBuf,
     /// `mode` is 0600 where the policy is silent.
     pub access: FileAccess,

@@ -7,7 +7,7 @@ use super::kind::{Claims, SinkConfig};
 use super::receipt::{HeaderSecret, Receipt};
 use crate::secret::{Fingerprint, SecretSource};
 
-/// `type = "webhook"`
+/// `type = "webhook"`: an HTTP receiver of signed requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebhookSink {
     /// https, or http on loopback.
@@ -16,7 +16,7 @@ pub struct WebhookSink {
     pub secret: SecretSource,
     /// Sent with every request. Values may be secret: never shown.
     pub headers: Vec<(String, HeaderSecret)>,
-    /// For a whole attempt.
+    /// For one whole attempt, answer included.
     pub timeout: Duration,
     /// What counts as having arrived.
     pub receipt: Receipt,
@@ -51,6 +51,7 @@ impl SinkConfig for WebhookSink {
     }
 
     fn longest_call(&self) -> Option<Duration> {
+        // The signing key may come from a command, whose run comes before the request.
         Some(self.timeout.saturating_add(self.secret.longest_read()))
     }
 }
@@ -74,6 +75,7 @@ impl WebhookUrl {
 
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An origin has neither path nor query nor user name, where secrets could be.
         f.write_str(&self.0.origin().ascii_serialization())
     }
 }

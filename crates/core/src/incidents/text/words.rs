@@ -8,6 +8,7 @@ const COLUMNS: usize = 76;
 /// The text on one line, at most `longest` characters: without control characters, line ends or
 /// marks that turn the direction of writing.
 pub fn one_line(text: &str, longest: usize) -> String {
+    // Zero-width characters and direction marks could make a line look like another one.
     let odd = |c: char| {
         c.is_control()
             || matches!(
@@ -21,6 +22,7 @@ pub fn one_line(text: &str, longest: usize) -> String {
     let plain: String = text.chars().map(|c| if odd(c) { ' ' } else { c }).collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(longest) {
+        // One character less than allowed, as the ellipsis takes its place.
         Some(_) => line
             .chars()
             .take(longest.saturating_sub(1))
@@ -34,6 +36,7 @@ pub fn one_line(text: &str, longest: usize) -> String {
 /// hangs by two more. What stands between backticks is a command to be copied and stays on one
 /// line, as long as it fits on one at all.
 pub fn paragraph(out: &mut String, indent: &str, text: &str) {
+    // The lines of a list item are indented to where its text begins.
     let hang = if text.starts_with("- ") { "  " } else { "" };
     let (mut line, mut started) = (indent.to_owned(), false);
     let room = COLUMNS - indent.len() - hang.len();
@@ -51,6 +54,7 @@ pub fn paragraph(out: &mut String, indent: &str, text: &str) {
         line.push_str(&word);
         started = true;
     }
+    // An empty text would leave the blanks of its indent.
     out.push_str(line.trim_end());
     out.push('\n');
 }
@@ -59,6 +63,7 @@ pub fn paragraph(out: &mut String, indent: &str, text: &str) {
 fn pieces(text: &str) -> Vec<String> {
     let (mut pieces, mut piece, mut quoted) = (Vec::new(), String::new(), false);
     for c in text.chars() {
+        // A backtick opens and closes: blanks between two of them do not split.
         quoted ^= c == '`';
         if c.is_whitespace() && !quoted {
             pieces.extend((!piece.is_empty()).then(|| std::mem::take(&mut piece)));
@@ -105,12 +110,15 @@ pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 /// `3 minutes`: the largest unit that fits, rounded down.
 pub fn span(delta: TimeDelta) -> String {
+    // Negative after the clock was set back.
     let seconds = delta.num_seconds().max(0);
     let (n, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3_600 => (seconds / 60, "minute"),
+        // Hours up to two days: "36 hours" says more than "1 day".
         3_600..172_800 => (seconds / 3_600, "hour"),
         172_800.. => (seconds / 86_400, "day"),
+        // Cannot be after `max(0)`; the ranges must cover every number.
         ..0 => (0, "second"),
     };
     if n == 1 {
