@@ -53,8 +53,8 @@ const EXIT_CODES: &str = "Exit codes:
 enum Command {
     /// Run the daemon in the foreground
     Run(run::RunArgs),
-    /// Set up an account: write a policy, store the password, check that both work
     // Boxed, like `Simulate`: the many options would make every other variant as large.
+    /// Set up an account: write a policy, store the password, check that both work
     Init(Box<init::InitOptions>),
     /// Validate the policy
     Check(check::CheckArgs),

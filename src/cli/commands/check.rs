@@ -78,6 +78,7 @@ pub fn check_policy(config: &Path, reach: Reach, format: Format, screen: &Screen
         Err(errors) => {
             match format {
                 Format::Text => screen.policy_errors(&errors),
+                // Also as JSON on stdout: a script reads one document whatever the result is.
                 Format::Json => screen.json(&Report {
                     ok: false,
                     diagnostics: errors.diagnostics(),
