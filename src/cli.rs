@@ -53,6 +53,7 @@ const EXIT_CODES: &str = "Exit codes:
 enum Command {
     /// Run the daemon in the foreground
     Run(run::RunArgs),
+    // Boxed, like `Simulate`: the many options would make every other variant as large.
     /// Set up an account: write a policy, store the password, check that both work
     Init(Box<init::InitOptions>),
     /// Validate the policy
@@ -130,6 +131,7 @@ pub fn main(cli: Cli) -> ExitCode {
     // One provider for everything that speaks TLS here. Fails only if one is installed already.
     let _installed_already = rustls::crypto::ring::default_provider().install_default();
     let Cli { globals, command } = cli;
+    // Made once, so that every line of a command decides about colours in the same way.
     let screen = Screen::new(globals.color);
     dispatch(command, &globals.config, &screen).into()
 }
@@ -172,6 +174,7 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         #[cfg(feature = "simulate")]
         Command::Simulate(options) => simulate::simulate(*options, screen),
         #[cfg(feature = "demo")]
+        // The demo prints to stdout by itself: its lines are held back and sorted by time.
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),

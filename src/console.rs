@@ -25,7 +25,7 @@ pub enum ColorChoice {
 /// How a command prints what it found: `--json` asks for [`Format::Json`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// For people: tables and sentences, which may change between versions.
     Text,
     /// For programs: the views of `daemon/view.rs`, whose fields are a promise.
     Json,
@@ -34,7 +34,7 @@ pub enum Format {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// The command did what it was asked to.
     Done,
     /// Something is failing; the error is on stderr.
     Failing,
@@ -52,6 +52,8 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failing => 1,
             Exit::Usage => 2,
+            // EX_TEMPFAIL and EX_CONFIG of sysexits.h, so that a unit can name them in its
+            // settings.
             Exit::Locked => 75,
             Exit::Policy => 78,
         })
@@ -61,24 +63,24 @@ impl From<Exit> for ExitCode {
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Palette {
-    /// With colours.
+    /// With colours, as escape sequences of ANSI terminals.
     Colored,
-    /// Plain.
+    /// Without any escape sequence.
     Plain,
 }
 
 /// The meaning of a piece of text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// All is well.
+    /// Something works, or has been done.
     Good,
     /// Something is under way, or worth a look.
     Busy,
-    /// Something is wrong.
+    /// Something is wrong, and somebody has to look at it.
     Bad,
-    /// Less important.
+    /// Less important, such as a time or a table's head.
     Dim,
-    /// A heading.
+    /// A heading, or a name that the eye should find.
     Strong,
 }
 
@@ -111,6 +113,7 @@ impl Screen {
             ColorChoice::Always => Palette::Colored,
             ColorChoice::Never => Palette::Plain,
             ColorChoice::Auto => {
+                // An empty NO_COLOR counts as not set, as <https://no-color.org> has it.
                 let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
                     || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
                 if is_terminal && !refused {
@@ -121,6 +124,7 @@ impl Screen {
             }
         };
         Self {
+            // Each for itself: one of the two may be redirected.
             out: wanted(std::io::stdout().is_terminal()),
             err: wanted(std::io::stderr().is_terminal()),
         }
@@ -140,6 +144,7 @@ impl Screen {
             .write_all(text.as_bytes())
             .and_then(|()| out.write_all(end));
         if written.and_then(|()| out.flush()).is_err() {
+            // Results are printed when the work is done, so nothing is cut short.
             std::process::exit(0);
         }
     }
@@ -185,6 +190,7 @@ impl Screen {
 
 /// Runs a future to completion on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    // One thread: a command waits for one thing after the other.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -192,7 +198,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// `2026-11-22 03:30:00 UTC`
+/// A time for people, in UTC to the second: `2026-11-22 03:30:00 UTC`.
 pub fn stamp(at: DateTime<Utc>) -> String {
     at.format("%F %T UTC").to_string()
 }
@@ -201,6 +207,7 @@ pub fn stamp(at: DateTime<Utc>) -> String {
 pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let gap = at - now;
     let length = length(gap.abs());
+    // Seconds are the smallest unit that is shown.
     if gap.abs() < TimeDelta::seconds(1) {
         "now".to_owned()
     } else if gap > TimeDelta::zero() {

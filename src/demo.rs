@@ -62,6 +62,7 @@ enum StoryEnd {
 
 /// Plays the demo and says what was checked: done if all of it was as it should be.
 pub fn demo(options: DemoOptions, palette: Palette) -> Exit {
+    // First of all: in the child nothing of the demo may be started.
     if let Some(exit) = process::become_daemon_if_told() {
         return exit;
     }
@@ -75,12 +76,14 @@ pub fn demo(options: DemoOptions, palette: Palette) -> Exit {
         .build()
         .expect("a runtime needs only what every process has");
     let exit = runtime.block_on(show(leftovers, palette));
+    // A command that still runs on a thread of the runtime must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
 }
 
 async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
     let began = monotonic();
+    // Before the directory is made: a signal from now on must not leave it behind.
     let signals = match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => return failing(&format!("signals: {error}")),
@@ -89,6 +92,7 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
         Ok(stage) => stage,
         Err(error) => return failing(&chain(&error)),
     };
+    // Kept, because the stage is dropped before the end is printed.
     let root = stage.root().to_owned();
     let mut timeline = Timeline::new(palette);
     script::opening(&mut timeline, &stage);
@@ -104,6 +108,8 @@ async fn show(leftovers: Leftovers, palette: Palette) -> Exit {
         }
         Err(error) => Err(format!("the daemon cannot be started: {error}")),
     };
+    // Closes the ports and removes the directory, so that the last check can see whether it is
+    // gone.
     drop(stage);
     script::closing(&mut timeline, passed, &root, leftovers, began.elapsed())
 }
@@ -116,6 +122,7 @@ async fn play(mut story: Story<'_>, mut signals: Signals, began: Instant) -> (St
         _ = signals.next() => StoryEnd::Interrupted,
         () = tokio::time::sleep(LONGEST.saturating_sub(began.elapsed())) => StoryEnd::TooSlow,
     };
+    // However it ended, the daemon is stopped and its end is measured.
     (end, story.end().await)
 }
 
@@ -128,6 +135,8 @@ async fn verdict(
     awaited: &str,
 ) -> Result<Verdict, String> {
     match end {
+        // Only a story that was played to its end can be checked: half of one would fail for no
+        // reason.
         StoryEnd::Played => {
             let facts = facts::gather(stage, ending, timeline.printed()).await;
             let facts =

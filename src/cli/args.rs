@@ -28,7 +28,7 @@ pub struct Json {
 }
 
 impl Json {
-    /// How to print.
+    /// The format that `--json` asks for, so that no command passes a `bool` on.
     pub fn format(&self) -> Format {
         if self.json {
             Format::Json

@@ -18,6 +18,8 @@ pub fn auth_configs(config: &Path, account: &str, format: Format, screen: &Scree
         Format::Json => screen.json(&view),
         Format::Text => screen.print(&table(&view)),
     }
+    // One RingCX account that cannot be read must not hide the others, but the exit code tells of
+    // it.
     let mut exit = Exit::Done;
     for owner in &view.ringcx_accounts {
         if let Some(error) = &owner.error {
@@ -49,6 +51,8 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConf
     let view = listed
         .map(|listed| view::auth_configs(own, listed))
         .map_err(|error| context::failing(error, screen));
+    // Closed on every path before the result is used: the daemon may start right after this
+    // command.
     context::close(&journal, screen).await;
     view
 }

@@ -31,15 +31,15 @@ pub enum ClientError {
         socket = socket.display()
     )]
     Permission {
-        /// The socket.
+        /// The path of the control socket, from `daemon.control-socket`.
         socket: PathBuf,
     },
     /// The socket cannot be used for another reason.
     #[error("{socket}: {why}", socket = socket.display())]
     Socket {
-        /// The socket.
+        /// The path of the control socket, from `daemon.control-socket`.
         socket: PathBuf,
-        /// The innermost cause.
+        /// The innermost cause, such as `connection reset by peer`.
         why: String,
     },
     /// The daemon refused the request.
@@ -51,6 +51,8 @@ impl Client {
     /// Connects to the daemon behind this socket; `None` if none runs.
     pub fn connect(socket: &Path) -> Result<Option<Self>, ClientError> {
         let socket = socket.to_owned();
+        // A connection that is dropped at once: reqwest connects only at the first request, and its
+        // error does not tell a missing daemon from a refused permission.
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(_) => {}
             // A daemon that was killed leaves its socket behind.
@@ -74,6 +76,8 @@ impl Client {
         }
         let http = reqwest::Client::builder()
             .unix_socket(socket.as_path())
+            // The socket is local and has no TLS; loading the system's certificates would take
+            // time.
             .tls_certs_only([])
             .build()
             .map_err(|error| ClientError::Socket {
@@ -120,6 +124,7 @@ impl Client {
         let mut answer = request.send().await.map_err(|error| broken(root(&error)))?;
         let status = answer.status();
         let mut body = Vec::new();
+        // By chunks and not at once, so that the limit holds before the memory is used.
         while let Some(chunk) = answer.chunk().await.map_err(|error| broken(root(&error)))? {
             if body.len() + chunk.len() > LARGEST {
                 return Err(broken("the daemon's answer is absurdly large".to_owned()));
@@ -141,7 +146,8 @@ pub(crate) enum NoAnswer {
     Unreadable(String),
 }
 
-/// Parses an answer.
+/// Parses an answer: the value on success, else the daemon's refusal, for example of a policy with
+/// errors.
 pub(crate) fn parse<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, NoAnswer> {
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| {
@@ -153,6 +159,8 @@ pub(crate) fn parse<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Res
         });
     }
     Err(match serde_json::from_slice(body) {
+        // An error status without our body comes from another program or version behind this
+        // socket.
         Ok(refusal) => NoAnswer::Refused(refusal),
         Err(_) => NoAnswer::Unreadable(format!(
             "the daemon answered {status}: is it another version?"
@@ -161,6 +169,7 @@ pub(crate) fn parse<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Res
 }
 
 fn address(path: &str) -> url::Url {
+    // The host is not looked up, because the connection goes to the socket; HTTP needs some name.
     let mut url = url::Url::parse("http://daemon/").expect("a fixed address");
     url.set_path(path);
     url

@@ -29,6 +29,7 @@ pub fn policy(config: &Path, screen: &Screen) -> Result<Policy, Exit> {
         Ok(loaded) => Ok(loaded.policy),
         Err(errors) => {
             screen.policy_errors(&errors);
+            // A code of its own, so that a unit or script can tell a wrong policy from a failure.
             Err(Exit::Policy)
         }
     }
@@ -52,11 +53,13 @@ pub fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
+    // On stderr: stdout may be redirected into a file.
     eprint!("{question} [yes/no] ");
     let mut answer = String::new();
     let read = std::io::stderr()
         .flush()
         .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    // Only the whole word: Enter, a bare `y` and a closed terminal all mean no.
     read.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
 }
 
@@ -65,6 +68,7 @@ const SHORTEST: usize = 4;
 
 /// The beginning of a fingerprint, as other commands print it.
 pub fn prefix(text: &str, screen: &Screen) -> Result<String, Exit> {
+    // A fingerprint can be pasted as `tokens` prints it, with the ellipsis.
     let prefix = text.trim_end_matches('…').to_ascii_lowercase();
     if prefix.len() < SHORTEST || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         screen.error(format!(
@@ -91,7 +95,7 @@ pub fn refused(error: &ClientError, screen: &Screen) -> Exit {
     failing(error, screen)
 }
 
-/// Shows an error.
+/// Shows an error on stderr, and returns the exit code of a failure.
 pub fn failing(error: impl std::fmt::Display, screen: &Screen) -> Exit {
     screen.error(error);
     Exit::Failing
@@ -110,6 +114,7 @@ pub fn journal_error(error: &JournalError, screen: &Screen) -> Exit {
 /// The journal, for reading only.
 pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, Exit> {
     let state_dir = &policy.daemon.state_dir;
+    // Told apart from a journal that cannot be opened: this is usual before the first start.
     if !state_dir.exists() {
         let state_dir = state_dir.display();
         screen.error(format!(
@@ -123,6 +128,7 @@ pub fn read_journal(policy: &Policy, screen: &Screen) -> Result<SqliteJournal, E
 /// A supervisor for a command that works without a daemon. Holds the state directory until it is
 /// closed.
 pub async fn supervisor(policy: &Policy, screen: &Screen) -> Result<Supervisor, Exit> {
+    // A command does not log, so there is nothing to change when the policy is reloaded.
     let quiet = Arc::new(|_: &LogPolicy| {});
     let opened = Supervisor::open(policy.clone(), Clock::system(), quiet).await;
     opened.map_err(|error| daemon_error(error, screen))
@@ -143,6 +149,7 @@ pub async fn reconciler(
     account: &AccountPolicy,
     screen: &Screen,
 ) -> Result<(CommandReconciler, SqliteJournal), Exit> {
+    // First of all, because it takes the lock: without it a daemon could mint at the same time.
     let journal = SqliteJournal::open(&policy.daemon.state_dir)
         .map_err(|error| journal_error(&error, screen))?;
     let clock = Clock::system();
@@ -155,6 +162,7 @@ pub async fn reconciler(
     };
     let opened = Reconciler::open(config, Arc::new(api), journal.clone(), NoObserver, clock).await;
     let reconciler = opened.map_err(|error| failing(error, screen))?;
+    // From the journal, so that logins of a daemon that ended a moment ago count too.
     let limits = RingexRateLimiter::of_journal(&journal, policy).await;
     Ok((reconciler.sharing(Arc::new(limits)), journal))
 }
@@ -170,6 +178,7 @@ pub async fn listed<V>(
 ) -> Result<V, Exit> {
     let (mut reconciler, journal) = reconciler(policy, account, screen).await?;
     let listed = reconciler.list_tokens(&CancellationToken::new()).await;
+    // After the list, which also looked at the sinks, so that both are from the same moment.
     let held = reconciler.evidence().sinks().cloned().unwrap_or_default();
     let view = listed
         .map(|listed| view(reconciler.state(), &held, &listed))
@@ -180,6 +189,7 @@ pub async fn listed<V>(
 
 /// Releases the state directory.
 pub async fn close(journal: &SqliteJournal, screen: &Screen) {
+    // Only shown: what the command was for has been done or has failed already.
     if let Err(error) = journal.close().await {
         screen.error(error);
     }

@@ -24,6 +24,7 @@ pub fn history(config: &Path, asked: HistoryArgs, screen: &Screen) -> Exit {
         block_on(verify(config, screen))
     } else {
         block_on(fetch(config, &asked.accounts, screen)).map(|events| {
+            // Cut here and not by the daemon: its answer is the same whatever a command shows.
             let skip = asked
                 .last
                 .map_or(0, |last| events.len().saturating_sub(last));
@@ -48,6 +49,7 @@ async fn fetch(
     accounts: &[String],
     screen: &Screen,
 ) -> Result<Vec<HistoryLine>, Exit> {
+    // Found without the policy, which may have errors when somebody looks for the reason.
     if let Some(daemon) = context::running(config, screen)? {
         return daemon
             .get("/v1/history", accounts)
@@ -81,11 +83,13 @@ async fn verify(config: &Path, screen: &Screen) -> Result<String, Exit> {
                 "{stream}: {rows} rows and the checkpoint of {compacted} earlier ones, \
                  as they were written"
             )),
+            // Goes on: the operator needs to know of every damaged stream, not of the first one.
             Err(error) => failed = Some(context::journal_error(&error, screen)),
         }
     }
     match failed {
         None => Ok(verified.join("\n")),
+        // The good streams are shown too, so that it is clear which accounts can be trusted.
         Some(exit) => {
             screen.print(&verified.join("\n"));
             Err(exit)
@@ -107,6 +111,7 @@ fn text(line: &HistoryLine, palette: Palette) -> String {
             "{at}  {account} #{rows}  {kind}  {rows} earlier events since {since} are compacted"
         );
     }
+    // Through JSON, so that a new event needs no code here.
     let body = serde_json::to_value(&line.told).expect("events are plain data");
     let mut fields = Vec::new();
     let mut kind = String::new();
@@ -122,6 +127,7 @@ fn text(line: &HistoryLine, palette: Palette) -> String {
                 fields.push(format!("{name}={value}"));
             }
             serde_json::Value::Array(items) => fields.push(format!("{name}=[{}]", items.len())),
+            // A field without a value says nothing to people; `--json` has it.
             serde_json::Value::Null => {}
             other => fields.push(format!("{name}={other}")),
         }

@@ -37,6 +37,7 @@ pub fn start(policy: &LogPolicy) -> ReloadLogging {
         .try_init();
     Arc::new(move |policy: &LogPolicy| {
         let changed = writer_handle.reload(self::writer(policy));
+        // The old writer and filter stay in force, and this line goes through them.
         if let Err(error) = changed.and_then(|()| filter_handle.reload(self::filter(policy))) {
             tracing::error!(name: "logging-not-changed", %error, "Logging not changed");
         }
@@ -45,6 +46,7 @@ pub fn start(policy: &LogPolicy) -> ReloadLogging {
 
 fn writer(policy: &LogPolicy) -> Boxed {
     let format = match policy.format {
+        // As entries and not as text: the journal then knows fields, priority and message id.
         LogFormat::Auto if stderr_is_the_journal() => LogFormat::Journald,
         LogFormat::Auto => LogFormat::Text,
         format @ (LogFormat::Text | LogFormat::Json | LogFormat::Journald) => format,
@@ -59,6 +61,7 @@ fn writer(policy: &LogPolicy) -> Boxed {
         },
         LogFormat::Text | LogFormat::Auto => plain()
             .with_ansi(std::io::stderr().is_terminal())
+            // Every line is of this program, and the module would not help an operator.
             .with_target(false)
             .boxed(),
     }
@@ -70,6 +73,7 @@ fn stderr_is_the_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else {
         return false;
     };
+    // A closed stderr is no journal.
     let Ok(stderr) = rustix::fs::fstat(std::io::stderr()) else {
         return false;
     };

@@ -33,6 +33,7 @@ pub fn plan(config: &Path, accounts: &[String], format: Format, screen: &Screen)
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<PlanView, Exit> {
     let policy = context::policy(config, screen)?;
     for name in accounts {
+        // A mistyped name is an error, not an empty plan.
         context::account(&policy, name, config, screen)?;
     }
     if let Some(daemon) = context::daemon(&policy, screen)? {
@@ -41,13 +42,16 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
             .await
             .map_err(|error| context::refused(&error, screen));
     }
+    // Read only, and without a login: a plan must never change what it describes.
     let journal = context::read_journal(&policy, screen)?;
+    // One time for all accounts, so that their plans can be compared.
     let now = Clock::system().now();
     let mut plans = Vec::new();
     let chosen = |account: &&AccountPolicy| accounts.is_empty() || accounts.contains(&account.name);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;
+        // Only the sinks: what the server has is not known without a login.
         let evidence = Evidence::of_sinks(look_at(&account.sinks, &state).await);
         plans.push(view::plan(
             &account.name,

@@ -39,7 +39,7 @@ pub enum SimulateError {
     #[error("{path}, line {line}: {source}", path = path.display())]
     UserLine {
         path: PathBuf,
-        /// Counted from 1.
+        /// The number of the line in the file, counted from 1.
         line: usize,
         /// What is wrong with it, without its text: that holds a password.
         source: UserFormError,
@@ -70,6 +70,7 @@ async fn run(options: SimulateOptions) -> Result<(), SimulateError> {
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,
     ]);
+    // Caught before anything is started, so that a signal never ends it without closing the ports.
     let mut signals = signals.map_err(|source| SimulateError::System {
         doing: "cannot catch signals",
         source,
@@ -87,6 +88,7 @@ async fn run_until(
 ) -> Result<(), SimulateError> {
     let users = users(&options)?;
     let names: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
+    // A function pointer, so that the observer captures nothing and needs no copy of the options.
     let print: fn(&CallRecord) = if options.json { print_json } else { print_text };
     let simulator = Simulator::start(Setup {
         listen: options.listen,
@@ -99,6 +101,7 @@ async fn run_until(
         on_call: (!options.quiet).then(|| Arc::new(print) as rotator_simulator::OnCall),
     })
     .await?;
+    // Before the address is printed: a script that waits for that line finds everything in place.
     prepare(&simulator, &options, &names);
     line(&ready(&simulator, &options, &names)).map_err(|source| SimulateError::System {
         doing: "cannot print where it listens",
@@ -140,6 +143,7 @@ fn prepare(simulator: &Simulator, options: &SimulateOptions, names: &[String]) {
         simulator.disable_access(name);
     }
     for fault in &options.faults {
+        // Last, so that preparing does not use a fault up.
         simulator.inject_spec(fault.clone());
     }
 }
@@ -164,6 +168,7 @@ fn users(options: &SimulateOptions) -> Result<Vec<User>, SimulateError> {
         })?;
         let lines = text.lines().map(str::trim).enumerate();
         for (at, text) in lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#')) {
+            // The number is of the file as an editor shows it, with empty lines and comments.
             users.push(parse_user(text).map_err(|source| SimulateError::UserLine {
                 path: path.clone(),
                 line: at + 1,
@@ -172,6 +177,7 @@ fn users(options: &SimulateOptions) -> Result<Vec<User>, SimulateError> {
         }
     }
     if users.is_empty() {
+        // A first try should need no flags; the policy in the documentation uses this user.
         let demo = || "demo".to_owned();
         users.push(User {
             name: demo(),
@@ -202,6 +208,7 @@ fn ringex(options: &SimulateOptions, names: &[String]) -> RingexSetup {
 }
 
 fn settings(options: &SimulateOptions) -> Settings {
+    // On the command line 0 means no limit, and the settings say so by `None`.
     let limit = |number: u32| (number > 0).then_some(number);
     Settings {
         access_token_ttl: options.access_token_ttl,
@@ -212,6 +219,7 @@ fn settings(options: &SimulateOptions) -> Settings {
         list_form: options.list_form,
         delete_form: options.delete_form,
         listed_after: options.visible_after,
+        // One flag for both delays, because clients see them as one.
         usable_after: options.visible_after,
         date_skew_seconds: options.date_skew,
         logins_per_minute: limit(options.logins_per_minute),
@@ -251,8 +259,10 @@ fn print_text(call: &CallRecord) {
 }
 
 fn line(text: &str) -> io::Result<()> {
+    // One lock for a line: calls are printed from several connections.
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
+    // A script that reads from a pipe must see each line at once.
     out.flush()
 }
 

@@ -42,6 +42,7 @@ pub fn status(config: &Path, accounts: &[String], format: Format, screen: &Scree
 
 async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<StatusView, Exit> {
     match context::running(config, screen)? {
+        // The daemon knows more than its journal: whether mail is stuck and when it tries again.
         Some(daemon) => daemon
             .get("/v1/status", accounts)
             .await
@@ -59,6 +60,7 @@ async fn from_journal(
     let journal = context::read_journal(policy, screen)?;
     let no_journal = |error| context::journal_error(&error, screen);
     let stream = journal.load(ALERTS).await.map_err(no_journal)?;
+    // Rebuilt from the journal by the same code as in the daemon, so both show the same incidents.
     let alerts =
         AlertState::from_stream(&stream).map_err(|error| context::failing(error, screen))?;
     let incidents = alerts.incidents(&Conditions::new());
@@ -67,6 +69,7 @@ async fn from_journal(
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;
+        // The sinks are read now: the journal only says what was true when the daemon last looked.
         let held = look_at(&account.sinks, &state).await;
         views.push(view::account(
             account,
@@ -75,6 +78,7 @@ async fn from_journal(
             of(&incidents, &account.name),
         ));
     }
+    // Accounts that were taken out of the policy may still have living tokens on the server.
     for name in unmanaged(&journal, policy).await.map_err(no_journal)? {
         if accounts.is_empty() || accounts.contains(&name) {
             let state = load_state(&journal, &name)
@@ -83,6 +87,7 @@ async fn from_journal(
             views.push(view::unmanaged(&name, &state, of(&incidents, &name)));
         }
     }
+    // Only now, because an account without a policy counts as known if the journal has it.
     if let Some(unknown) = accounts
         .iter()
         .find(|name| !views.iter().any(|view| view.name == **name))

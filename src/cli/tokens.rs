@@ -41,11 +41,14 @@ fn table(view: &TokensView) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(["TOKEN", "FINGERPRINT", "STAGE", "GEN", "SINCE", "HELD BY"]);
     for token in &view.tokens {
+        // The API gives no dates: of a foreign token only the first sight is known.
         let since = token.minted_at.or(token.first_seen_at);
         table.add_row([
             token
                 .token
                 .clone()
+                // The journal has fingerprints only, so a token that the server does not list has
+                // no text.
                 .unwrap_or_else(|| "(not listed)".to_owned()),
             token.fingerprint.short(),
             if token.adopted_at.is_some() {

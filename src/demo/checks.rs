@@ -52,6 +52,7 @@ pub fn all(facts: &DemoFacts) -> Vec<Check> {
 fn mails(facts: &DemoFacts) -> Check {
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for subject in &facts.mails {
+        // The state is the last word of a subject: `… (FIRING)` or `… (RESOLVED)`.
         let (incident, state) = subject.rsplit_once(' ').unwrap_or((subject, ""));
         told.entry(incident).or_default().push(state);
     }
@@ -88,6 +89,7 @@ fn mails(facts: &DemoFacts) -> Check {
 fn secrets(facts: &DemoFacts) -> Check {
     let report = &facts.leaks;
     let (there, seen) = report.control;
+    // The counts have to be positive: a search for nothing in no place would pass too.
     let passed = report.found.is_empty()
         && report.secrets > 0
         && report.places > 0
@@ -130,6 +132,7 @@ fn journal(facts: &DemoFacts) -> Check {
 fn ending(facts: &DemoFacts) -> Check {
     let took = facts.stopping.as_millis();
     let (passed, found) = match facts.status {
+        // A socket that stays behind means that the shutdown was not completed.
         Some(status) if status.success() && facts.socket_gone => (
             true,
             format!("{took} ms after SIGTERM, with exit code 0, its socket removed"),

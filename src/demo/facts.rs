@@ -159,6 +159,7 @@ pub async fn gather(
     ending: Ending,
     printed: &str,
 ) -> Result<DemoFacts, FactsError> {
+    // Opened anew: the daemon has ended, so this is the journal as it is on disk.
     let journal = SqliteJournal::open_read_only(&stage.state_dir())?;
     let mut accounts = Vec::new();
     for (actor, tally) in stage.actors.iter().zip(ending.tallies) {
@@ -171,6 +172,7 @@ pub async fn gather(
     }
     let mut rows = Vec::new();
     let mut verified = Ok(0);
+    // With the stream of the alerts, whose mails could hold a secret as well.
     for stream in ACCOUNTS.iter().copied().chain([ALERTS]) {
         rows.extend(
             journal
@@ -184,8 +186,10 @@ pub async fn gather(
             .verify(stream)
             .await
             .map_err(|error| error.to_string());
+        // The first error stays, and the streams after it are still read for the search.
         verified = verified.and_then(|sum| counted.map(|verified| sum + verified.rows));
     }
+    // Loaded and not assumed: the checks go by what the daemon had in force.
     let policy = rotator_policy::load(&stage.config())?.policy;
     let overlap = policy
         .accounts
@@ -230,6 +234,7 @@ fn account(stage: &DemoStage, actor: &Actor, trail: Vec<Recorded>, tally: Tally)
         .config(CONFIG_PLACE[1])
         .and_then(|config| config.fingerprint);
     let held = actor.sinks.iter().map(|sink| match *sink {
+        // Whole, with no line end cut off: readers take the file as it is.
         FILE => in_file.as_deref().map(of),
         ENV_FILE => in_env.map(of),
         WEBHOOK => actor.receiver.held_token().as_deref().map(of),

@@ -17,6 +17,7 @@ pub fn sentence(
 ) -> Option<(Tone, String)> {
     let event = &recorded.event;
     match event {
+        // By groups and without a wildcard: a new event has to be given a place here.
         rotator_core::account_events!() => about_account(event),
         rotator_core::backoff_events!() => about_attempt(before, recorded),
         rotator_core::foreign_events!() => about_foreign(event),
@@ -240,6 +241,7 @@ fn retired(
         || fingerprint.short(),
         |number| format!("generation {number}"),
     );
+    // The record is asked, so that the line shows what the server has and not what the daemon says.
     let gone = ringcx
         .token(*fingerprint)
         .is_some_and(|token| token.deleted_at.is_some());

@@ -28,17 +28,20 @@ impl Daemon {
     /// the child when the thread that started it ends.
     pub fn start(stage: &DemoStage) -> io::Result<Self> {
         let log = OpenOptions::new()
+            // The directory is new, so a file that is there already is a mistake.
             .create_new(true)
             .append(true)
             .mode(0o600)
             .open(stage.log())?;
         let mut command = own_binary()?;
         command
+            // The child starts as `demo` again and becomes `run` once its life is tied to ours.
             .arg("demo")
             .env(LEASH, std::process::id().to_string())
             .env(CONFIG, stage.config());
         command
             .stdin(Stdio::null())
+            // One open file for both, so that their lines do not overwrite each other.
             .stdout(log.try_clone()?)
             .stderr(log);
         Ok(Self(command.spawn()?))
@@ -63,6 +66,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already; waiting takes it off the system's list of processes either
         // way.
+        // Not SIGTERM: a drop cannot wait for a shutdown.
         let _gone = self.0.kill();
         let _gone = self.0.wait();
     }
@@ -84,6 +88,7 @@ pub async fn operate(
         .args(["--color", color])
         .args(arguments)
         .stdin(Stdio::null());
+    // On another thread, so that the story can still be cut short while the command runs.
     tokio::task::spawn_blocking(move || command.output())
         .await
         .map_err(io::Error::other)?
@@ -92,6 +97,7 @@ pub async fn operate(
 /// Ourselves, with nothing of our environment, and out of reach of a Ctrl-C that is meant for us.
 fn own_binary() -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
+    // A variable such as NOTIFY_SOCKET or CREDENTIALS_DIRECTORY would change what the daemon does.
     command.env_clear().process_group(0);
     Ok(command)
 }
@@ -105,6 +111,7 @@ pub fn become_daemon_if_told() -> Option<Exit> {
         Some(Exit::Failing)
     };
     #[cfg(target_os = "linux")]
+    // The setting survives `exec`, so the daemon keeps it.
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return failed(format!("cannot be tied to the demo: {error}"));
     }

@@ -44,6 +44,7 @@ impl Reader {
     pub fn start(file: PathBuf, record: Record) -> Self {
         let (tally, stop) = (Arc::<Mutex<Tally>>::default(), Arc::<AtomicBool>::default());
         let (kept, told) = (Arc::clone(&tally), Arc::clone(&stop));
+        // A thread and no task: a read that blocks must not hold up the story.
         let thread = std::thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
                 read(&file, &record, &kept);
@@ -77,10 +78,12 @@ impl Drop for Reader {
 }
 
 fn read(file: &Path, record: &Record, tally: &Mutex<Tally>) {
+    // Before the file is opened: a token that is deleted between the two was good when it was read.
     let opened = monotonic();
     let content = std::fs::read_to_string(file);
     let verdict = match &content {
         Err(error) => Err(format!("the file could not be read: {error}")),
+        // The whole text is looked up, so a torn or cut file is no token.
         Ok(text) if record.alive_since(text).is_none() => Err("the file held no token".to_owned()),
         Ok(text) if record.dead_since(text).is_some_and(|dead| dead < opened) => {
             Err("the file held a token that had been deleted".to_owned())
@@ -90,6 +93,7 @@ fn read(file: &Path, record: &Record, tally: &Mutex<Tally>) {
     let mut tally = tally
         .lock()
         .expect("nothing panics while it holds the tally");
+    // A missing file counts only after the first one: later it means that it was deleted.
     let nothing_yet = tally.good == 0 && tally.bad == 0;
     match (verdict, content) {
         (Err(_), Err(error)) if nothing_yet && error.kind() == ErrorKind::NotFound => {}

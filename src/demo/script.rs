@@ -34,11 +34,13 @@ pub fn opening(timeline: &mut Timeline, stage: &DemoStage) {
 /// has not. `…` is the directory, and what is left out.
 fn shown_policy(stage: &DemoStage) -> String {
     let whole = std::fs::read_to_string(stage.config()).unwrap_or_default();
+    // Before that are directories and the log, which are the same in every demo.
     let from = whole.find("[ringcx]").unwrap_or_default();
     let second = format!("\n[[account]]\nname = \"{}\"", ACCOUNTS[1]);
     let (first, second) =
         whole[from..].split_at(whole[from..].find(&second).unwrap_or(whole.len() - from));
     let (head, sinks) = second.split_once(SINK).unwrap_or((second, ""));
+    // Only the last sink differs from those of the first account.
     let last = sinks.rsplit(SINK).next().unwrap_or_default();
     let text = format!("{first}{head}…\n{SINK}{last}");
     text.trim_end()
@@ -86,6 +88,7 @@ pub fn closing(
     leftovers: Leftovers,
     took: Duration,
 ) -> Exit {
+    // Looked at and not assumed: removing a temporary directory ignores errors.
     let removed = !root.exists();
     let left = match (leftovers, removed) {
         (Leftovers::Remove, true) => "the directory is gone".to_owned(),
@@ -95,6 +98,7 @@ pub fn closing(
     let mut verdict = match judged {
         Ok(verdict) => verdict,
         Err(why) => {
+            // On stderr: a closed stdout may be the reason.
             eprintln!("error: {why}; {left}");
             return Exit::Failing;
         }

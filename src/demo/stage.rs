@@ -134,6 +134,7 @@ impl DemoStage {
                 env_file: directory.root().join(name).join("dialer.env"),
             });
         }
+        // After all receivers run: a port that cannot be opened fails before these files are made.
         for actor in &actors {
             prepare(actor, &mut directory, &ringcx)?;
         }
@@ -146,6 +147,7 @@ impl DemoStage {
             root,
             _directory: guard,
         };
+        // Last: the policy names the ports, which are known only now.
         directory::write(&stage.config(), &policy::text(&stage))?;
         Ok(stage)
     }
@@ -227,6 +229,7 @@ async fn start_mailbox(
 ) -> Result<Mailbox, StageError> {
     let password = directory.secret("smtp")?;
     let mailbox = Mailbox::start(MailboxSetup {
+        // As in most policies, and the way to send that has the most steps.
         security: Security::StartTls(authority),
         credentials: Some(("mailer".to_owned(), password)),
         ..MailboxSetup::default()
@@ -240,6 +243,7 @@ async fn start_receiver(
     directory: &mut StageDirectory,
     account: &str,
 ) -> Result<Receiver, StageError> {
+    // A key for each account, so that a delivery to the wrong webhook has a wrong signature.
     let key = directory.secret(&format!("{account}-{WEBHOOK}"))?;
     let receiver = Receiver::start(ReceiverSetup {
         secret: Some(key),
@@ -258,6 +262,7 @@ fn prepare(
 ) -> Result<(), StageError> {
     directory.make(actor.name)?;
     directory::write(&actor.env_file, &env_text(""))?;
+    // Must still be there at the end: the check of foreign tokens counts it.
     ringcx.mint_foreign(&actor.user);
     match actor.way {
         DemoLogin::Password => Ok(()),

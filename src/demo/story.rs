@@ -92,6 +92,7 @@ impl<'a> Story<'a> {
         timeline: &'a mut Timeline,
         waiting_for: Arc<Mutex<String>>,
     ) -> std::io::Result<Self> {
+        // From the main thread, as `Daemon::start` requires.
         let daemon = Daemon::start(stage)?;
         let read = |actor: &Actor| Reader::start(actor.file.clone(), stage.ringcx.record());
         Ok(Self {
@@ -110,6 +111,7 @@ impl<'a> Story<'a> {
     pub async fn end(mut self) -> Ending {
         let began = self.terminate();
         let mut status = self.daemon.ended();
+        // After that the daemon is killed when this is dropped, and the check of its end fails.
         while status.is_none() && began.elapsed() < GRACE {
             tokio::time::sleep(Duration::from_millis(20)).await;
             status = self.daemon.ended();
@@ -130,6 +132,7 @@ impl<'a> Story<'a> {
 
     fn terminate(&mut self) -> Instant {
         self.daemon.terminate();
+        // The first time counts: the story may have sent SIGTERM before.
         *self.stopped_at.get_or_insert_with(monotonic)
     }
 
@@ -175,6 +178,7 @@ impl<'a> Story<'a> {
             why,
         };
         let output = operate(self.stage, self.timeline.palette(), arguments).await;
+        // What happened meanwhile is told first, so that the output stands in its place.
         let output = output.map_err(|error| failed(error.to_string()))?;
         self.look().await?;
         self.timeline.flush();
@@ -201,6 +205,7 @@ impl<'a> Story<'a> {
         loop {
             self.look().await?;
             self.timeline.settle();
+            // With a closed stdout the rest of the minute would be played for no reader.
             if self.timeline.is_unheard() {
                 return Err(StoryError::Unheard);
             }
@@ -209,6 +214,7 @@ impl<'a> Story<'a> {
             }
             match (self.daemon.ended(), self.stopped_at) {
                 (None, _) => {}
+                // It was asked to end, so its end is what was waited for.
                 (Some(_), Some(_)) => return Ok(()),
                 (Some(status), None) => {
                     return Err(StoryError::DaemonEnded {
@@ -223,6 +229,7 @@ impl<'a> Story<'a> {
 
     fn wait_for(&self, what: &str) {
         if let Ok(mut waiting_for) = self.waiting_for.lock() {
+            // Shared with the caller, which names it when the time is over and the story is gone.
             what.clone_into(&mut waiting_for);
         }
     }

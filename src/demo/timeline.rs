@@ -171,6 +171,7 @@ impl Timeline {
     }
 
     fn print_until(&mut self, until: DateTime<Utc>) {
+        // A stable sort: lines of one instant keep the order in which they were read.
         self.held.sort_by_key(|line| line.at);
         let ripe = self.held.partition_point(|line| line.at <= until);
         let ripe: Vec<TimelineEntry> = self.held.drain(..ripe).collect();
@@ -183,6 +184,7 @@ impl Timeline {
         {
             let seconds = (at - self.began).num_milliseconds() as f64 / 1000.0;
             let account = if who.is_empty() { 0 } else { ACCOUNT };
+            // Padded before it is coloured, because escape sequences would count as columns.
             let mut head = format!("{:<TIME$}{who:<account$}", format!("{seconds:>5.1}s"));
             for part in wrap(&text, WIDTH - TIME - account) {
                 let shown = format!(
@@ -208,9 +210,12 @@ impl Timeline {
         if plain.is_empty() && (self.printed.is_empty() || self.printed.ends_with("\n\n")) {
             return;
         }
+        // Kept even if stdout is closed: the search for secrets looks at all of it.
         self.printed.push_str(plain);
         self.printed.push('\n');
         let written = writeln!(self.out, "{}", shown.trim_end()).and_then(|()| self.out.flush());
+        // Remembered and not returned: the story ends at its next look, where the daemon is
+        // stopped.
         self.unheard |= written.is_err();
     }
 }

@@ -50,11 +50,14 @@ impl JournalWatch {
             // A demo is far too short to be compacted.
             let trail = history(journal, account).await?.events;
             let known = self.trails.get(account).map_or(0, Vec::len);
+            // Folded again from the beginning: a demo has few events, so a kept state would save
+            // nothing.
             let mut state = fold(&trail[..known.min(trail.len())]);
             for recorded in trail.iter().skip(known) {
                 news.push((account, state.clone(), recorded.clone()));
                 state.apply(recorded.seq, recorded.at, &recorded.event);
             }
+            // Only after the news are made, which need the old length.
             self.trails.insert(account, trail);
         }
         Ok(news)

@@ -88,10 +88,14 @@ pub(super) fn answer(world: &Arc<World>, path: &str, request: &Request) -> Respo
         ("PATCH", "settings") => change_settings(world, &request.body),
         ("DELETE", path) => match path.strip_prefix("tokens/").map(str::parse::<Fingerprint>) {
             Some(Ok(fingerprint)) => Ok(revoke(world, fingerprint)),
+            // A text that is not a fingerprint is a 404 and no 400: the path names nothing that
+            // exists.
             Some(Err(_)) | None => Ok(Response::text(404, "not found\n")),
         },
         _ => Ok(Response::text(404, "not found\n")),
     };
+    // After every request, also a refused one: a waiter that looks again in vain does no harm, and
+    // one that is not woken hangs its test.
     world.announce();
     answered.unwrap_or_else(|refusal| Response::json(400, &json!({ "error": refusal.to_string() })))
 }
@@ -104,11 +108,13 @@ fn add_fault(world: &World, body: &[u8]) -> Result<Response, AdminError> {
     let asked: FaultRequest = serde_json::from_slice(body)?;
     let call: Call = asked.call.parse().map_err(FaultSpecError::from)?;
     let fault = asked.fault;
+    // `Simulator::inject` takes such a pair; here it is most likely a mistake of the caller.
     if !fault.fits(call) {
         return Err(FaultSpecError::DoesNotFit { call, fault }.into());
     }
     let times = match asked.times {
         None => Times::Once,
+        // Zero times would be accepted and never happen; a test would wait for it in vain.
         Some(TimesRequest::Number(0)) => {
             return Err(AdminError::Times {
                 got: "0".to_owned(),
@@ -134,6 +140,7 @@ fn mint_foreign(world: &World, body: &[u8]) -> Result<Response, AdminError> {
         serde_json::from_slice(body)?
     };
     let mut state = world.lock();
+    // With several users a default would mint for the wrong one, and no error would show it.
     let only = if state.users.len() == 1 {
         state.users.keys().next().cloned()
     } else {
@@ -167,12 +174,15 @@ fn settings(world: &World) -> Result<Response, AdminError> {
 /// Applies all changes or, where one member is wrong, none.
 fn change_settings(world: &World, body: &[u8]) -> Result<Response, AdminError> {
     let mut changes: Map<String, Value> = serde_json::from_slice(body)?;
+    // Taken out first: `user` is no setting, and `deny_unknown_fields` would refuse it below.
     let user: Option<UserChange> = changes
         .remove("user")
         .map(serde_json::from_value)
         .transpose()?;
     let mut state = world.lock();
+    // The result is checked before anything is stored, so that a refused request changes nothing.
     let settings = state.settings.patched(changes)?;
+    // Another status would be an error, and errors are made by faults, which the record shows.
     if !(200..300).contains(&settings.mint_status) {
         return Err(AdminError::MintStatus {
             got: settings.mint_status,

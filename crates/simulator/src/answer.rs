@@ -11,6 +11,7 @@ use super::settings::{DateForm, PenaltyForm, Settings};
 /// An error as RingCX words it. Like the real one it repeats the request's URI, and with it
 /// whatever secret the URI holds.
 pub(super) fn error(status: u16, request: &Request) -> Response {
+    // A 401 of RingCX is plain text, so a client cannot count on JSON.
     let code = match status {
         401 => return Response::text(401, "Jwt verification fails"),
         403 => "access.denied.exception",
@@ -40,6 +41,8 @@ pub(super) fn html(status: u16) -> Response {
 
 /// The 429 of a limit, as the settings word it.
 pub(super) fn over_limit(settings: &Settings, server_time: DateTime<Utc>) -> Response {
+    // Rounded up: a client that waits for a rounded-down time comes too early and starts the
+    // penalty again.
     let seconds = u32::try_from(settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     let form = match settings.penalty_form {
         PenaltyForm::Seconds => RetryAfter::Seconds(seconds),

@@ -46,6 +46,8 @@ pub(super) enum ApiHost {
 
 impl Handler for Api {
     async fn handle(&self, request: Request) -> Reply {
+        // Only on the port of RingCX, and before routing: these requests are neither recorded as
+        // calls nor subject to faults and limits.
         if let (ApiHost::RingCx, Some(path)) = (self.side, request.path.strip_prefix("/_simulate/"))
         {
             return Reply::Answer(admin::answer(&self.world, path, &request));
@@ -98,6 +100,7 @@ fn route_ringcx(request: &Request) -> Option<(Call, CallSubject)> {
         ("GET", "/voice/api/v1/admin/accounts") => Call::Accounts,
         ("DELETE", path) => {
             let segment = path.strip_prefix(TOKEN)?.strip_prefix('/')?;
+            // A client may escape the colon of a token as `%3A`: it is the same token.
             let token = (!segment.contains('/')).then(|| percent_decoded(segment))?;
             let subject = CallSubject {
                 token: Some(Fingerprint::of(&token)),
@@ -125,6 +128,8 @@ fn percent_decoded(segment: &str) -> Vec<u8> {
 impl Api {
     fn call(&self, call: Call, subject: CallSubject, request: Request) -> Reply {
         let now = self.world.clock.now();
+        // One lock from the caller's identity to the record: two calls at once could otherwise be
+        // recorded in another order than they took effect.
         let mut state = self.world.lock();
         let caller = identify(&state, now, call, &request);
         let mut record = CallRecord {
@@ -138,12 +143,15 @@ impl Api {
             fault: None,
             effect: false,
         };
+        // A refused call does not use up a queued fault: tests count the calls that reach the
+        // fault.
         let reply = if over_limit(&mut state, now, call, &caller) {
             Reply::Answer(answer::over_limit(&state.settings, state.server_time(now)))
         } else {
             record.fault = state
                 .faults
                 .take(call, caller.user.as_deref())
+                // `Pass` means that nothing goes wrong, so the record shows no fault.
                 .filter(|fault| *fault != Fault::Pass);
             let performance = Performance {
                 now,
@@ -161,7 +169,10 @@ impl Api {
             Reply::Cut | Reply::Silence => None,
         };
         let reply = dated(&state, now, reply);
+        // Recorded before the answer is sent: a client that has its answer finds the call in the
+        // record.
         let number = state.record(record.clone());
+        // The observer may call the simulator, which would wait for this lock forever.
         drop(state);
         self.world.announce_call(&record);
         if let Some(Fault::LateEffect(wait)) = record.fault {
@@ -182,6 +193,7 @@ impl Api {
     /// Carries the call out after its answer was cut off, and notes the effect in its record.
     fn perform_late(&self, wait: Duration, late: LateCall) {
         let world = Arc::clone(&self.world);
+        // Not on the connection, which is cut: the client is gone when the effect comes.
         self.background.spawn(async move {
             tokio::time::sleep(wait).await;
             {
@@ -193,6 +205,8 @@ impl Api {
                     subject: &late.subject,
                     request: &late.request,
                 };
+                // The time is read again after the wait: a late mint has to be as young as it
+                // really is.
                 let done = performance.perform(&mut state);
                 state.record_late_effect(late.number, done.subject, done.effect);
             }
@@ -255,6 +269,8 @@ impl Api {
                 Reply::Answer(Response::json(200, &body))
             }
             Some(Fault::Redirect) => {
+                // With the whole target, so that a client that follows it repeats the secrets of
+                // its URL there.
                 let target = format!("http://{}{}", self.elsewhere, request.target());
                 Reply::Answer(Response::text(307, "").with("Location", target))
             }

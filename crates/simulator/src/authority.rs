@@ -33,6 +33,7 @@ impl Authority {
         let mut root = CertificateParams::new(Vec::new())?;
         root.distinguished_name
             .push(DnType::CommonName, "RingCX stand-in CA");
+        // Clients that use OpenSSL, such as curl, refuse a root without these marks.
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let root_key = KeyPair::generate()?;
@@ -42,6 +43,8 @@ impl Authority {
         let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
         leaf.distinguished_name
             .push(DnType::CommonName, "localhost");
+        // Clients connect by address, and rustls compares it with the IP names, not with the DNS
+        // names.
         for address in [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -54,6 +57,7 @@ impl Authority {
         let leaf = leaf.signed_by(&leaf_key, &issuer)?;
 
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+        // Given explicitly: a test installs no process-wide provider.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -13,6 +13,7 @@ pub struct SimClock(ClockSource);
 enum ClockSource {
     System,
     Manual(Arc<Mutex<DateTime<Utc>>>),
+    // For tests that move the clock of the daemon and of the server together.
     Given(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>),
 }
 
@@ -47,6 +48,7 @@ impl SimClock {
 
     /// Moves a manual clock; the others are not moved.
     pub fn advance(&self, by: TimeDelta) {
+        // No panic for the other kinds: code that is shared by tests can call it in any case.
         if let ClockSource::Manual(at) = &self.0 {
             *at.lock().expect("no holder of the manual clock panics") += by;
         }

@@ -57,6 +57,7 @@ impl FromStr for ConfigSpec {
         let (place, auth_type) = text.split_once('=').unwrap_or((text, API_KEY));
         let (account_id, config_id) = place.split_once('/').ok_or_else(wrong)?;
         let known = [API_KEY, "JWT", "BASIC", "OAUTH", "CUSTOM_AUTH"].contains(&auth_type);
+        // The ids become path segments; a slash or dot would route to something else.
         let plain =
             |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !known || !plain(account_id) || !plain(config_id) {
@@ -123,6 +124,7 @@ impl WorldState {
     /// Adds an auth config, or replaces the one of the same id. Its key is not a token that was
     /// minted here.
     pub(super) fn add_config(&mut self, now: DateTime<Utc>, spec: ConfigSpec) {
+        // Ids are unique here, so that a lookup needs no account.
         self.remove_config(&spec.config_id);
         let ConfigSpec {
             account_id,
@@ -137,6 +139,8 @@ impl WorldState {
             auth_type,
             updated_at: now,
             changes: 0,
+            // It looks like a token but was never minted: a client must not take the form for a
+            // proof.
             key: format!("aws80:{}", random::uuid()),
             fingerprint: None,
         });
@@ -169,6 +173,8 @@ impl WorldState {
             return;
         };
         let key = Fingerprint::of(config.key.as_bytes());
+        // Asked of the world and not by a request: queued faults and limits stay for the daemon's
+        // calls.
         let works = self.user_of_token(now, &config.key).is_some();
         let flow = match self
             .flows
@@ -187,6 +193,8 @@ impl WorldState {
             None => return,
         };
         flow.calls += 1;
+        // Consecutive calls with one key are one entry, so a test reads the order of the keys at
+        // once.
         if flow.keys.last() != Some(&key) {
             flow.keys.push(key);
         }
@@ -213,6 +221,7 @@ impl WorldState {
         target: &ConfigTarget,
         request: &Request,
     ) -> (Response, Option<Fingerprint>) {
+        // Rights come before existence: a user without rights cannot find out which ids exist.
         let may = match (self.settings.config_access, op) {
             (ConfigAccess::Full | ConfigAccess::Lie, _)
             | (ConfigAccess::Read, ConfigOp::List | ConfigOp::Read) => true,
@@ -221,6 +230,7 @@ impl WorldState {
         if !may {
             return (answer::error(403, request), None);
         }
+        // A login sees only its accounts; others are a 404, so that their existence is not shown.
         if !self.account_ids().contains(&target.account_id) {
             return (answer::error(404, request), None);
         }
@@ -241,6 +251,8 @@ impl WorldState {
             }
             (ConfigOp::Read, Some(config)) => (Response::json(200, &shown(config, form)), None),
             (ConfigOp::Write, Some(config)) => match wanted(config, &request.body) {
+                // The answer shows the new key and the stored one stays: only a client that reads
+                // back notices.
                 Some((_, _, key)) if lies => {
                     let mut changed = config.clone();
                     change(&mut changed, now, &key);
@@ -294,6 +306,7 @@ fn wanted(config: &ConfigRecord, body: &[u8]) -> Option<(String, String, String)
     let fits =
         config.auth_type == API_KEY && field("authType").is_none_or(|found| found == API_KEY);
     let description = field("description").unwrap_or_default().to_owned();
+    // The type cannot be changed by this call, and only one type has a key.
     fits.then_some(())?;
     Some((
         field("providerName")?.to_owned(),
@@ -315,12 +328,14 @@ fn shown(config: &ConfigRecord, form: KeyForm) -> Value {
     let key = match form {
         KeyForm::Whole => config.key.clone(),
         KeyForm::Masked => {
+            // A key shorter than four characters is shown whole, as there is nothing to mask.
             let tail = config.key.len().saturating_sub(4);
             format!("************{}", config.key.get(tail..).unwrap_or_default())
         }
         KeyForm::Hidden => "************".to_owned(),
         KeyForm::Absent => return shown,
     };
+    // The other types have no such field at all, and a client must not expect it.
     if let (true, Some(fields)) = (config.auth_type == API_KEY, shown.as_object_mut()) {
         fields.insert("apiKey".to_owned(), Value::from(key));
     }

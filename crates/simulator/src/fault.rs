@@ -107,6 +107,7 @@ impl FromStr for Call {
     type Err = UnknownCall;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // By the printed names, so that parsing and printing cannot disagree.
         let named = Self::ALL.into_iter().find(|call| call.to_string() == text);
         named.ok_or_else(|| UnknownCall {
             got: text.to_owned(),
@@ -213,8 +214,11 @@ impl Fault {
     /// and the places that hold one.
     pub fn fits(self, call: Call) -> bool {
         match self {
+            // A late login or refresh would only make a session that no client holds.
             Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete | Call::ConfigWrite),
             Self::Status(_, _, Effect::Done) => call.changes(),
+            // A page with a success status differs from the plain answer even for a call that only
+            // reads.
             Self::Html(status, Effect::Done) => call.changes() || (200..300).contains(&status),
             Self::Status(_, _, Effect::None)
             | Self::Html(_, Effect::None)
@@ -328,6 +332,7 @@ fn parse(text: &str) -> Option<Fault> {
         let status = status
             .parse()
             .ok()
+            // A success with an error body is no error; `html-200` is the fault for that.
             .filter(|status| (400..600).contains(status))?;
         return Some(Fault::Status(status, retry, effect));
     }
@@ -335,9 +340,11 @@ fn parse(text: &str) -> Option<Fault> {
         let status = status
             .parse()
             .ok()
+            // A 204 has no body, so there could be no page in it.
             .filter(|status| (200..600).contains(status) && *status != 204)?;
         return Some(Fault::Html(status, effect));
     }
+    // Matched on the whole text: these have no `-after-effect` form.
     if let Some(wait) = text.strip_prefix("late-effect-") {
         return Some(Fault::LateEffect(span::parse_duration(wait).ok()?));
     }

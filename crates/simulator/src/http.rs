@@ -78,7 +78,7 @@ pub(super) struct Response {
 
 /// The body of an answer.
 pub(super) enum Body {
-    /// These bytes.
+    /// These bytes, with their length in the head.
     Bytes(Vec<u8>),
     /// [`HUGE`] letters, made as they are sent.
     Huge,
@@ -198,6 +198,8 @@ impl From<std::io::Error> for NoRequest {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve<H: Handler>(mut self, handler: &H) {
         loop {
+            // Only reading is limited: a slow answer of ours may take longer than a client may be
+            // silent.
             let request = match timeout(PATIENCE, self.request()).await {
                 Ok(Ok(request)) => request,
                 Ok(Err(NoRequest::Unreadable(status))) => {
@@ -223,9 +225,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let _ = self.send_half(&response).await;
                     return;
                 }
+                // Dropping the stream closes the connection without a byte of an answer.
                 Reply::Cut => return,
                 Reply::Silence => return self.wait_for_the_end().await,
             };
+            // Otherwise the connection stays open: clients reuse it, and a fault may hit a reused
+            // one.
             if sent.is_err() || last {
                 return;
             }
@@ -237,6 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at;
             }
+            // Checked before reading on: a client that never ends its headers must not fill the
+            // memory.
             if self.buffer.len() > LARGEST_HEAD {
                 return Err(NoRequest::Unreadable(431));
             }
@@ -244,6 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let mut request = parse_head(&head).ok_or(NoRequest::Unreadable(400))?;
+        // Chunked bodies are not read here; ignoring the header would take the body for the next
+        // request.
         if request.header("transfer-encoding").is_some() {
             return Err(NoRequest::Unreadable(411));
         }
@@ -251,6 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(text) => text.parse().map_err(|_| NoRequest::Unreadable(400))?,
             None => 0,
         };
+        // Refused by the announced length, before a byte of it is read.
         if length > LARGEST_BODY {
             return Err(NoRequest::Unreadable(413));
         }
@@ -284,6 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn send_half(&mut self, response: &Response) -> std::io::Result<()> {
         self.stream.write_all(response.head().as_bytes()).await?;
+        // The head announced the whole length, so the client knows that something is missing.
         if let Body::Bytes(bytes) = &response.body {
             self.stream.write_all(&bytes[..bytes.len() / 2]).await?;
         }
@@ -292,6 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn wait_for_the_end(&mut self) {
         let mut chunk = [0; 1024];
+        // Reading notices that the client closed the connection; sleeping would keep the task
+        // forever.
         while matches!(self.stream.read(&mut chunk).await, Ok(count) if count > 0) {}
     }
 }

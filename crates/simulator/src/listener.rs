@@ -72,6 +72,7 @@ impl Background {
 
 /// Opens a port on loopback; port 0 is any free one.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    // Before anything listens: the answers hold secrets in clear, and `/_simulate/` asks for none.
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback { got: address });
     }
@@ -87,9 +88,12 @@ impl Listener {
         F: Fn(TcpStream) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        // Asked of the socket, because port 0 was replaced by a real one at the bind.
         let address = socket.local_addr().expect("a bound socket has an address");
         let Background { stop, tasks } = background.clone();
         let accepting = async move {
+            // The place is taken before the accept: a flood of connections stays in the system's
+            // queue and uses up neither tasks nor file handles here.
             let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
             loop {
                 let place = Arc::clone(&places)
@@ -128,6 +132,7 @@ impl Listener {
     /// Closes the port and every connection, and waits until nothing runs any more.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
+        // A tracker that is still open never counts as empty, and the wait would not end.
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -25,7 +25,7 @@ const MOST_MAILS: usize = 10_000;
 /// How a connection is protected.
 #[derive(Clone)]
 pub enum Security {
-    /// Not at all.
+    /// In clear from the first byte to the last; a password can still be asked for.
     Plain,
     /// In clear until the client asks for TLS; no mail and no password before.
     StartTls(Authority),
@@ -57,7 +57,7 @@ impl Default for MailboxSetup {
 /// How mails are dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailBehavior {
-    /// Taken.
+    /// Each mail is taken and kept.
     Accept,
     /// Each sender is refused with 451: try again later.
     RefuseForNow,
@@ -127,7 +127,7 @@ impl Mailbox {
         Ok(Self { post, listener })
     }
 
-    /// Where it listens.
+    /// The address and port of the mail server, for `host` and `port` of the policy.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
@@ -182,7 +182,9 @@ impl Mailbox {
 
     /// Is up again on the same port, with the mails it had.
     pub async fn restart(self) -> Result<Self, StartError> {
+        // Mails, counters and behaviour are in the store, which outlives the listener.
         let Self { post, listener } = self;
+        // The old port has to be free before it is bound again.
         listener.stop().await;
         Self::open(post, listener.address()).await
     }
@@ -202,10 +204,13 @@ impl MailStore {
     fn keep(&self, mail: ReceivedMail) {
         {
             let mut state = self.lock();
+            // Only dropped and not refused: the client must not see an error that no test asked
+            // for.
             if state.mails.len() < MOST_MAILS {
                 state.mails.push(mail);
             }
         }
+        // After the lock is released: the waiter takes it to look at the mails.
         self.changed.send_replace(());
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// `N` random bytes.
+/// `N` random bytes, good enough for keys, from the system's generator.
 pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let provider = rustls::crypto::ring::default_provider();
@@ -17,6 +17,7 @@ pub(super) fn bytes<const N: usize>() -> [u8; N] {
 /// A version 4 UUID, the second half of a permanent token.
 pub(super) fn uuid() -> String {
     let mut raw = bytes::<16>();
+    // The version and variant bits of RFC 9562, so that the text has the form of real tokens.
     raw[6] = (raw[6] & 0x0f) | 0x40;
     raw[8] = (raw[8] & 0x3f) | 0x80;
     let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();

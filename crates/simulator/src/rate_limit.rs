@@ -26,12 +26,15 @@ impl RateLimiter {
         limit: u32,
         penalty: Duration,
     ) -> Result<(), TooMany> {
+        // A sliding window: with fixed minutes twice the limit could pass at the turn of a minute.
         let minute_ago = now - TimeDelta::seconds(60);
         while self.admitted.front().is_some_and(|at| *at <= minute_ago) {
             self.admitted.pop_front();
         }
         let punished = self.penalty_until.is_some_and(|until| now < until);
         if punished || self.admitted.len() >= limit as usize {
+            // A refused request is not counted as admitted, but each one prolongs the penalty: this
+            // is the strictest behaviour that RingCX may have.
             self.penalty_until = Some(rotator_core::time::after(now, penalty));
             return Err(TooMany);
         }

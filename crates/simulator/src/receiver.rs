@@ -99,11 +99,11 @@ pub struct ReceivedDelivery {
     pub at: DateTime<Utc>,
     /// `POST` for a delivery of ours.
     pub method: String,
-    /// Path and query.
+    /// Path and query as they were sent, such as `/hook`.
     pub target: String,
     /// Every header, in the order sent.
     pub headers: Vec<(String, String)>,
-    /// The body, undecoded.
+    /// The bytes of the body; the signature is made over exactly these.
     pub body: Vec<u8>,
     /// Whether it can be believed.
     pub signature: Signature,
@@ -120,7 +120,7 @@ impl ReceivedDelivery {
             .map(|(_, value)| value.as_str())
     }
 
-    /// `webhook-id`
+    /// The header `webhook-id`, which stays the same for each try of one delivery.
     pub fn id(&self) -> Option<&str> {
         self.header("webhook-id")
     }
@@ -199,6 +199,7 @@ impl Receiver {
     /// Answers the next deliveries in these manners, one each, then as before.
     pub fn answer_next(&self, manners: impl IntoIterator<Item = Behavior>) {
         let mut state = self.inbox.lock();
+        // Before the last one, which stands: it is never empty, so this cannot underflow.
         let standing = state.manners.len() - 1;
         state.manners.splice(standing..standing, manners);
     }
@@ -232,6 +233,7 @@ impl Receiver {
         let state = self.inbox.lock();
         let taken =
             |delivery: &ReceivedDelivery| delivery.status.is_some_and(|status| status < 300);
+        // Without a success every token that came may be in use, so all of them count.
         let last = state.deliveries.iter().rposition(taken).unwrap_or_default();
         state.deliveries[last..]
             .iter()
@@ -274,6 +276,7 @@ impl Handler for Inbox {
                 state.manners[0]
             };
             let token = token_in(&request.body);
+            // Returns before the delivery is recorded: for the receiver it has never come.
             let Some(reply) = reply(manner, token.as_deref()) else {
                 return Reply::Cut;
             };
@@ -283,7 +286,10 @@ impl Handler for Inbox {
                 }
                 Reply::Cut | Reply::Silence => None,
             };
+            // Checked when it arrives, with the secret of that moment, which a test may change
+            // later.
             let signature = check_signature(state.secret.as_deref(), &request, now);
+            // Still answered when it is not kept: the sender must not notice the limit.
             if state.deliveries.len() < MOST_DELIVERIES {
                 state.deliveries.push(ReceivedDelivery {
                     at: now,
@@ -327,6 +333,7 @@ fn reply(manner: Behavior, token: Option<&str>) -> Option<Reply> {
         Behavior::WrongReceipt => Reply::Answer(receipt("another token")),
         Behavior::EmptyReceipt => Reply::Answer(Response::json(200, &json!({}))),
         Behavior::Hang => Reply::Silence,
+        // The same reply as `CutBefore` on the wire; the difference is that this one is recorded.
         Behavior::LostAnswer => Reply::Cut,
         Behavior::CutBefore => return None,
         Behavior::Slow(wait) => Reply::Slow(wait, receipt(token.unwrap_or_default())),
@@ -353,6 +360,7 @@ fn check_signature(secret: Option<&str>, request: &Request, now: DateTime<Utc>) 
         .map(|text| STANDARD.decode(text))
     {
         Some(Ok(key)) => key,
+        // A secret that is not base64 is a mistake of the test, and no signature can be right.
         Some(Err(_)) => return Signature::Invalid,
         None => secret.as_bytes().to_vec(),
     };
@@ -366,6 +374,7 @@ fn check_signature(secret: Option<&str>, request: &Request, now: DateTime<Utc>) 
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(&request.body);
+        // Over the bytes as they came: parsing and writing the JSON again could change them.
         mac.verify_slice(&tag).is_ok()
     };
     let sent_at = timestamp
@@ -373,6 +382,7 @@ fn check_signature(secret: Option<&str>, request: &Request, now: DateTime<Utc>) 
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     match sent_at {
+        // One signature for each key while a key is changed: one that fits is enough.
         Some(at) if signatures.split(' ').any(made_with_key) => {
             if (now - at).abs() <= TOLERANCE {
                 Signature::Valid

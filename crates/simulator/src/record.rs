@@ -141,6 +141,7 @@ impl Record {
     pub async fn until(&self, mut as_asked: impl FnMut(&Self) -> bool) {
         let mut changes = self.world.changes();
         loop {
+            // Before the look: a change between the look and the wait must wake it again.
             changes.mark_unchanged();
             if as_asked(self) {
                 return;

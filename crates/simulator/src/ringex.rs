@@ -61,6 +61,7 @@ impl RingexServer {
             return Err(OauthRefusal::GrantType);
         }
         let user = self.user_of_jwt(jwt).ok_or(OauthRefusal::Grant)?.to_owned();
+        // The tokens of the real RingEX begin like this too.
         let token = format!("U0pDMTFQ{}", random::opaque());
         self.tokens.insert(token.clone(), (user, until));
         Ok(token)
@@ -83,6 +84,8 @@ impl RingexServer {
     pub(super) fn revoke_tokens(&mut self) {
         self.tokens
             .values_mut()
+            // Ended and not removed: `tokens` has to answer every token ever given, for the search
+            // of logs.
             .for_each(|(_, until)| *until = DateTime::<Utc>::MIN_UTC);
     }
 }

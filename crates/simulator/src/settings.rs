@@ -74,6 +74,7 @@ impl Default for Settings {
             mint_status: 200,
             list_form: ListForm::Array,
             delete_form: DeleteForm::True,
+            // Not documented, so this is one guess of several; tests try them all.
             delete_unknown: DeleteUnknown::NotFound,
             listed_after: Duration::ZERO,
             usable_after: Duration::ZERO,
@@ -98,6 +99,8 @@ impl Settings {
         &self,
         changes: serde_json::Map<String, serde_json::Value>,
     ) -> serde_json::Result<Self> {
+        // Through JSON, so that one list of names serves for reading, changing and refusing unknown
+        // ones.
         let mut merged = serde_json::to_value(self)?;
         if let Some(object) = merged.as_object_mut() {
             object.extend(changes);

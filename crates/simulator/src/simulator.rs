@@ -89,6 +89,7 @@ impl http::Handler for Elsewhere {
 impl Simulator {
     /// Starts it; it answers once this returns.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
+        // All ports are bound before anything is served: if one is taken, nothing has started.
         let socket = listener::bind(setup.listen).await?;
         let other = listener::bind(ANY_PORT).await?;
         let ringex_socket = listener::bind(setup.ringex_listen).await?;
@@ -96,6 +97,7 @@ impl Simulator {
         let world = Arc::new(World::new(setup.clock, setup.settings, setup.on_call));
         {
             let mut state = world.lock();
+            // An empty list means any user and not none, so that a first try needs no setup.
             state.admission = if setup.users.is_empty() {
                 Admission::Anyone
             } else {
@@ -112,6 +114,7 @@ impl Simulator {
             }
         }
         let stray = Arc::new(Elsewhere(Arc::clone(&world)));
+        // Without TLS: a client that followed a redirect to plain HTTP would be caught as well.
         let elsewhere = Listener::spawn(other, Background::new(), move |stream| {
             http::serve(Arc::clone(&stray), None, stream)
         });
@@ -124,6 +127,8 @@ impl Simulator {
                 side,
             });
             let tls = setup.tls.clone();
+            // One background for both ports, so that late effects and flows end when the simulator
+            // stops.
             Listener::spawn(socket, background.clone(), move |stream| {
                 http::serve(Arc::clone(&api), tls.clone(), stream)
             })
@@ -200,7 +205,7 @@ impl Simulator {
             .disable_access = true;
     }
 
-    /// Undoes [`Simulator::disable_access`].
+    /// Lets RingCX accept this user again, after [`Simulator::disable_access`].
     pub fn enable_access(&self, user: &str) {
         self.world
             .lock()
@@ -298,6 +303,7 @@ impl Simulator {
         let (world, config_id) = (Arc::clone(&self.world), config_id.to_owned());
         self.background.spawn(async move {
             loop {
+                // The lock is released before the sleep; held across it, every call would wait.
                 world.lock().flow_calls(world.clock.now(), &config_id);
                 world.announce();
                 tokio::time::sleep(every).await;

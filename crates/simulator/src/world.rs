@@ -79,9 +79,9 @@ pub(super) enum RateLimitFamily {
 /// A user as the server knows it.
 #[derive(Clone, Default)]
 pub(super) struct SimUser {
-    /// `None` accepts any.
+    /// The only value that a login may have; `None` accepts any.
     pub(super) password: Option<String>,
-    /// `None` accepts any.
+    /// The only value that a login may have; `None` accepts any.
     pub(super) platform: Option<String>,
     pub(super) locked: bool,
     /// RingEX lets it in, and RingCX does not.
@@ -187,21 +187,26 @@ impl WorldState {
         platform: &str,
     ) -> Result<Opened, LoginRefusal> {
         if self.admission == Admission::Anyone && self.users.len() < MOST_OF_ANYTHING {
+            // The new user has no password, so that any fits. The limit keeps a client that makes
+            // up names from filling the memory.
             self.users.entry(username.to_owned()).or_default();
         }
         let lockout_after = self.settings.lockout_after;
         let user = self.users.get_mut(username).ok_or(LoginRefusal::Wrong)?;
+        // Before the password is compared: a locked user gets no hint whether it is right.
         if user.locked {
             return Err(LoginRefusal::Locked);
         }
         let fits = |wanted: &Option<String>, got: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == got)
         };
+        // A wrong platform counts like a wrong password: a client cannot tell one from the other.
         if !fits(&user.password, password) || !fits(&user.platform, platform) {
             user.wrong_passwords += 1;
             user.locked = lockout_after.is_some_and(|limit| user.wrong_passwords >= limit);
             return Err(LoginRefusal::Wrong);
         }
+        // Only failures in a row lock a user.
         user.wrong_passwords = 0;
         let platform = if platform.is_empty() {
             PLATFORM
@@ -219,6 +224,7 @@ impl WorldState {
         user: &str,
     ) -> Result<Opened, LoginRefusal> {
         let account = self.users.entry(user.to_owned()).or_default();
+        // RingEX has accepted the user already, so this is a refusal of RingCX alone.
         if account.disable_access || account.locked {
             return Err(LoginRefusal::Locked);
         }
@@ -242,6 +248,8 @@ impl WorldState {
 
     /// A refresh token is good for one use.
     pub(super) fn refresh(&mut self, now: DateTime<Utc>, refresh: &str) -> Option<Opened> {
+        // Removed before the answer: after a lost answer the old one is used up, and the client has
+        // to log in.
         let (user, platform) = self.refreshes.remove(refresh)?;
         Some(self.open(now, user, platform))
     }
@@ -252,11 +260,14 @@ impl WorldState {
 
     fn open(&mut self, now: DateTime<Utc>, user: String, platform: String) -> Opened {
         if self.sessions.len() >= MOST_OF_ANYTHING {
+            // Expired ones only: a living session must not end because other clients log in often.
             self.sessions.retain(|_, session| now < session.ends_at);
         }
         if self.refreshes.len() >= MOST_OF_ANYTHING {
+            // They have no end to go by; a client without its refresh token logs in again.
             self.refreshes.clear();
         }
+        // Fixed here: a later change of the setting does not touch tokens that were given.
         let ends_at = rotator_core::time::after(now, self.settings.access_token_ttl);
         let access = match self.settings.access_token_form {
             AccessTokenForm::Jwt => self.jwt(&user, now, ends_at),
@@ -287,6 +298,7 @@ impl WorldState {
             "sub": user,
             "iat": self.server_time(now).timestamp(),
             "exp": self.server_time(ends_at).timestamp(),
+            // Two logins in the same second would otherwise give the same token.
             "jti": random::uuid(),
         });
         let encode = |part: String| URL_SAFE_NO_PAD.encode(part);
@@ -307,6 +319,8 @@ impl WorldState {
     /// What the server takes for the time.
     pub(super) fn server_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let skew = TimeDelta::try_seconds(self.settings.date_skew_seconds);
+        // A skew that leaves the range of dates is ignored: a setting must not make the server
+        // panic.
         skew.and_then(|skew| now.checked_add_signed(skew))
             .unwrap_or(now)
     }
@@ -328,6 +342,7 @@ impl WorldState {
     pub(super) fn expire_sessions(&mut self, now: DateTime<Utc>) {
         self.sessions
             .values_mut()
+            // The earlier of the two: one that had expired before must not live longer.
             .for_each(|session| session.ends_at = session.ends_at.min(now));
     }
 
@@ -350,6 +365,7 @@ impl WorldState {
     ) -> String {
         let text = format!("{platform}:{}", random::uuid());
         let masked = Token::try_new(&text).map_or_else(|_| "…".to_owned(), |token| token.masked());
+        // Tokens are never removed from the list, so a position stays valid.
         self.index.insert(text.clone(), self.tokens.len());
         self.tokens.push(TokenRecord {
             user: user.to_owned(),
@@ -362,6 +378,8 @@ impl WorldState {
             usable_from: rotator_core::time::after(now, self.settings.usable_after),
             deleted_at: None,
             deleted_by: None,
+            // Beside the time of day, which tests set: readers compare it with their own monotonic
+            // clock.
             alive_since: clock::monotonic(),
             dead_since: None,
         });
@@ -386,6 +404,8 @@ impl WorldState {
             .filter(visible)
             .map(|token| token.token.as_str())
             .collect();
+        // The API promises no order, and a client that takes the last one for the newest must fail
+        // here.
         random::shuffle(&mut tokens);
         tokens
     }
@@ -400,6 +420,7 @@ impl WorldState {
         let living = |token: &&mut TokenRecord| {
             token.fingerprint == fingerprint && token.deleted_at.is_none()
         };
+        // A second delete finds nothing, so the record keeps the time and the author of the first.
         let Some(token) = self.tokens.iter_mut().find(living) else {
             return false;
         };
@@ -423,6 +444,7 @@ impl WorldState {
 
     /// Adds a call to the record; its number finds it again for [`WorldState::record_late_effect`].
     pub(super) fn record(&mut self, call: CallRecord) -> u64 {
+        // The count of dropped calls keeps the numbers of the others valid.
         if self.calls.len() == MOST_CALLS {
             self.calls.pop_front();
             self.forgotten_calls += 1;
@@ -441,6 +463,7 @@ impl WorldState {
         let at = number
             .checked_sub(self.forgotten_calls)
             .and_then(|at| usize::try_from(at).ok());
+        // The call may have been dropped meanwhile; then there is nothing to correct.
         if let Some(call) = at.and_then(|at| self.calls.get_mut(at)) {
             call.effect = effect;
             call.subject = subject;

@@ -73,6 +73,7 @@ pub fn adopt(config: &Path, args: AdoptArgs, screen: &Screen) -> Exit {
 
 async fn perform(config: &Path, args: AdoptArgs, screen: &Screen) -> Result<(), Exit> {
     let prefixes = args.fingerprints.iter();
+    // Before anything is asked of the server: a mistyped fingerprint must not cost a login.
     let prefixes = prefixes.map(|text| context::prefix(text, screen));
     let prefixes: Vec<String> = prefixes.collect::<Result<_, _>>()?;
     let action = if args.undo {
@@ -84,11 +85,13 @@ async fn perform(config: &Path, args: AdoptArgs, screen: &Screen) -> Result<(), 
 
     let policy = context::policy(config, screen)?;
     let own = context::account(&policy, &args.account, config, screen)?;
+    // Before the tokens are fetched: a wrong path is a mistake of the command line, too.
     let paths = files::absolute(&args.files, screen)?;
     let listed = fetch(&policy, own, screen).await?;
     let tokens = files::search_all(&policy, own, listed.tokens, &paths, screen)?;
 
     let chosen = match (prefixes.is_empty(), format) {
+        // A script cannot answer questions, so `--json` without fingerprints only lists.
         (true, Format::Json) => Vec::new(),
         (true, Format::Text) => {
             screen.print(&text::table(&own.name, &tokens));
@@ -97,6 +100,7 @@ async fn perform(config: &Path, args: AdoptArgs, screen: &Screen) -> Result<(), 
         (false, Format::Json | Format::Text) => choice::matching(&tokens, &prefixes, screen)?,
     };
     if !chosen.is_empty() {
+        // Only taking can lead to a deletion; leaving a token alone needs no confirmation.
         if action == AdoptAction::Take {
             confirm(own, &tokens, &chosen, &args.yes, screen)?;
         }
@@ -116,6 +120,7 @@ fn offer(
     action: AdoptAction,
     screen: &Screen,
 ) -> Result<Vec<Fingerprint>, Exit> {
+    // Without a terminal nothing is chosen: a pipe must not adopt tokens by accident.
     if tokens.is_empty() || !std::io::stdin().is_terminal() {
         return Ok(Vec::new());
     }
@@ -160,6 +165,7 @@ async fn carry_out(
     request: AdoptRequest,
     screen: &Screen,
 ) -> Result<(), Exit> {
+    // Asked again: the daemon may have started or ended while the operator read the question.
     if let Some(daemon) = context::daemon(policy, screen)? {
         let done: Result<Value, _> = daemon.post(PATH, &request).await;
         return done
@@ -192,6 +198,8 @@ fn request(
                 let files = found_in.iter().map(|found| found.path.clone()).collect();
                 request.take.insert(token.fingerprint, files);
             }
+            // Whether it was there already does not matter: the same fingerprint may be given
+            // twice.
             AdoptAction::Leave => drop(request.leave.insert(token.fingerprint)),
         }
     }

@@ -78,6 +78,7 @@ pub fn check_policy(config: &Path, reach: Reach, format: Format, screen: &Screen
         Err(errors) => {
             match format {
                 Format::Text => screen.policy_errors(&errors),
+                // Also as JSON on stdout: a script reads one document whatever the result is.
                 Format::Json => screen.json(&Report {
                     ok: false,
                     diagnostics: errors.diagnostics(),
@@ -87,6 +88,7 @@ pub fn check_policy(config: &Path, reach: Reach, format: Format, screen: &Screen
             return Exit::Policy;
         }
     };
+    // Added to the policy's own warnings, so that `--json` has them too.
     loaded.warnings.extend(unit_warnings(&loaded.policy));
     // Before the probes, which may take a while.
     if format == Format::Text {
@@ -160,9 +162,11 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let api = api.map_err(|error| context::failing(error, screen))?;
     let mut probes = Vec::new();
     let logins = LogIn::new(&api, policy, screen).await;
+    // One after the other: logins share limits, and the output keeps the order of the policy.
     for account in &policy.accounts {
         let (login_probes, access) = probe_login(&logins, &api, account).await;
         probes.extend(login_probes);
+        // Without a login the sinks inside RingCX report that they could not be checked.
         let ringcx = access.as_ref().map(|access| RingcxAccess {
             api: &api,
             auth: Auth::Bearer(access),
@@ -216,6 +220,7 @@ async fn probe_login(
         Err(error) => return (vec![probe(false, error)], None),
     };
     let mut probes = vec![probe(true, format!("logged in as {who}"))];
+    // The login worked, but this is the warning that precedes a refusal of the password.
     if login.password_reset {
         probes.push(probe(
             false,
@@ -242,5 +247,6 @@ async fn probe_login(
         }
         Err(error) => probe(false, format!("accounts: {error}")),
     });
+    // Returned even if a list failed: the sinks can be checked with it.
     (probes, Some(login.access))
 }

@@ -15,6 +15,7 @@ pub struct CompletionsArgs {
 }
 
 pub fn completions(args: &CompletionsArgs) -> Exit {
+    // Into memory first: the generator panics if stdout is closed while it writes.
     let mut script = Vec::new();
     let mut command = crate::cli::command();
     clap_complete::generate(args.shell, &mut command, "ringcx-rotator", &mut script);

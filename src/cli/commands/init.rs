@@ -18,6 +18,7 @@ pub fn init(config: &Path, options: InitOptions, screen: &Screen) -> Exit {
     } else {
         Reach::Online
     };
+    // Cloned because the questions consume the options.
     let dropin = options.dropin.clone();
     let written = match write_files(&config, options, screen) {
         Ok(written) => written,
@@ -26,12 +27,15 @@ pub fn init(config: &Path, options: InitOptions, screen: &Screen) -> Exit {
     for path in written {
         screen.print(&format!("written: {}", path.display()));
     }
+    // Before the operator is told to start the unit, which would otherwise start without the
+    // drop-in.
     reload_systemd(&dropin, screen);
     match check::check_policy(&config, reach, Format::Text, screen) {
         Exit::Done => {
             screen.print("\nnext: systemctl enable --now ringcx-rotator");
             Exit::Done
         }
+        // The files stay: a mail server that is down is no reason to type everything again.
         failing => {
             screen.error(
                 "the files are in place, but something does not work yet: correct what is named \
@@ -66,6 +70,7 @@ fn reload_systemd(dropin: &Path, screen: &Screen) {
     let reloaded = std::process::Command::new("systemctl")
         .arg("daemon-reload")
         .status();
+    // Only a note: the policy is in place, and the operator can do this by hand.
     if !reloaded.is_ok_and(|status| status.success()) {
         screen.note("systemd has not read the new drop-in: run `systemctl daemon-reload`");
     }

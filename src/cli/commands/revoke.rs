@@ -43,11 +43,13 @@ async fn confirm_and_delete(
     args: &RevokeArgs,
     screen: &Screen,
 ) -> Result<Revoked, Exit> {
+    // Only the beginning: the daemon or the reconciler finds the token that it means.
     let fingerprint = context::prefix(&args.fingerprint, screen)?;
     let question = format!(
         "Delete the token {fingerprint}… of account {}? Whatever uses it stops working at once.",
         args.account
     );
+    // Asked before the daemon or the server is contacted: a no leaves no trace.
     if !args.yes.yes && !context::confirm(&question) {
         let error = "nothing was deleted: answer `yes`, or give --yes";
         return Err(context::failing(error, screen));
@@ -68,6 +70,7 @@ async fn confirm_and_delete(
     let outcome = reconciler
         .revoke(&fingerprint, &CancellationToken::new())
         .await;
+    // Before the outcome is looked at, so that the state directory is free in every case.
     context::close(&journal, screen).await;
     outcome
         .map(|fingerprint| Revoked { fingerprint })

@@ -45,6 +45,7 @@ async fn perform(
 ) -> Result<Vec<RotateOutcome>, Exit> {
     let policy = context::policy(config, screen)?;
     for name in &args.accounts {
+        // All names are checked first: a mistyped one must not be found after others were rotated.
         context::account(&policy, name, config, screen)?;
     }
     match context::daemon(&policy, screen)? {
@@ -75,9 +76,11 @@ async fn without_daemon(
     screen: &Screen,
 ) -> Result<Vec<RotateOutcome>, Exit> {
     screen.note("no daemon runs, rotating without one");
+    // The lock on the state directory keeps a daemon from starting while this process mints.
     let supervisor = context::supervisor(policy, screen).await?;
     let names = start(&supervisor, policy, &accounts).await;
     let results = supervisor.rotate(&names).await;
+    // A file with the tokens of two accounts is written by the other account as well.
     supervisor.peers_at_rest().await;
     supervisor.close(policy.daemon.shutdown_grace).await;
     results
@@ -99,6 +102,7 @@ async fn start(supervisor: &Supervisor, policy: &Policy, accounts: &[String]) ->
             continue;
         }
         let started = supervisor.start_account(policy, account, StartMode::Wait);
+        // A peer that was only started along is not rotated.
         if started.await.is_some() && is_chosen {
             names.push(account.name.clone());
         }

@@ -29,6 +29,7 @@ pub fn run(config: &Path, args: &RunArgs, screen: &Screen) -> Exit {
     };
     screen.policy_warnings(&loaded);
     let reload_logging = logging::start(&loaded.policy.log);
+    // After logging has started, because the hook logs; before any task could panic.
     crash_on_panic();
     // One thread: a rotation is a few milliseconds of work and much waiting, and files are written,
     // the journal kept, passwords read and names resolved on threads of their own. More threads

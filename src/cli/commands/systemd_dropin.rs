@@ -36,12 +36,14 @@ pub fn systemd_dropin(config: &Path, args: SystemdDropinArgs, screen: &Screen) -
         let notes = dropin.notes().into_iter();
         notes
             .chain(dropin.rule().advice())
+            // On stderr, so that the drop-in on stdout can be redirected into a file.
             .for_each(|note| screen.note(note));
         let next = "\nnow: systemctl daemon-reload && systemctl restart ringcx-rotator";
         (dropin.text(), PLACE, next)
     };
     match args.write {
         Some(path) => {
+            // `--write` without a file means the place where systemd or polkit looks.
             let path = path.unwrap_or_else(|| place.into());
             if let Err(error) = write(&path, &text) {
                 return context::failing(format!("{}: {error}", path.display()), screen);

@@ -23,6 +23,7 @@ pub fn test_alert(config: &Path, screen: &Screen) -> Exit {
 
 async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
     let mut policy = context::policy(config, screen)?;
+    // Before the daemon is asked, which may still have an older policy.
     if policy.alerts.email.is_none() {
         screen.error(format!(
             "{} has no [alerts.email]: there is nowhere to send a mail to",
@@ -30,6 +31,7 @@ async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
         ));
         return Err(Exit::Failing);
     }
+    // By the daemon if one runs: what has to work is its network, sandbox and password.
     if let Some(daemon) = context::daemon(&policy, screen)? {
         let sent = daemon.post::<Value>(PATH, &json!({})).await;
         return sent
@@ -47,6 +49,7 @@ async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
         .map_err(|error| context::failing(error, screen))?;
     match receipt.refused.as_slice() {
         [] => Ok(()),
+        // Some recipients have the mail, but an alert that misses one is a failure.
         refused => {
             let error = format!("sent, but refused: {}", refused.join(", "));
             Err(context::failing(error, screen))

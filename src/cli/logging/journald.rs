@@ -37,6 +37,7 @@ pub struct Journald {
 impl Journald {
     /// Fails where no journal listens.
     pub fn connect(path: &Path) -> io::Result<Self> {
+        // Unbound and not connected: the journal needs no address to answer to, and it may restart.
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
         // An empty datagram says nothing; but it tells whether somebody is there.
@@ -55,11 +56,15 @@ impl Journald {
             Err(error)
                 if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) =>
             {
+                // A cut entry is better than none; whole values over a file descriptor would need a
+                // memfd.
                 self.socket.send_to(&entry.bytes(SHORT), &self.path)
             }
             sent => sent,
         };
+        // Only a full queue: a journal that is not there refuses at once, and costs no wait.
         let is_stuck = sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        // The socket is switched only at a change, which saves a system call for each line.
         if self.stuck.swap(is_stuck, Ordering::Relaxed) != is_stuck {
             // Fails for no socket that is open.
             let _changed = self.socket.set_nonblocking(is_stuck);
@@ -80,6 +85,7 @@ impl<S: Subscriber> Layer<S> for Journald {
         if let Some(line) = metadata.line() {
             entry.put("CODE_LINE", &line.to_string());
         }
+        // Before the message id, which for an incident depends on its field `kind`.
         event.record(&mut entry);
         if let Some(id) = message_id(metadata.name(), entry.value("KIND")) {
             entry.put("MESSAGE_ID", id);
@@ -120,11 +126,13 @@ impl JournalFields {
         for (name, value) in &self.0 {
             let end = (0..=longest.min(value.len()))
                 .rev()
+                // Cutting inside a character would panic below.
                 .find(|end| value.is_char_boundary(*end));
             let value = &value[..end.unwrap_or(0)];
             bytes.extend_from_slice(name.as_bytes());
             if value.contains('\n') {
                 bytes.push(b'\n');
+                // Without the length a line end in a value could begin a forged field.
                 bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
             } else {
                 bytes.push(b'=');
@@ -142,6 +150,7 @@ impl Visit for JournalFields {
             .name()
             .chars()
             .map(|c| {
+                // The journal accepts only upper case, digits and underscores in names.
                 if c == '.' {
                     '_'
                 } else {
@@ -154,6 +163,7 @@ impl Visit for JournalFields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
+        // Writing to a string fails only if a `Debug` does; the rest of the entry is still of use.
         let _ok = write!(text, "{value:?}");
         self.record_str(field, &text);
     }

@@ -51,6 +51,7 @@ const INCIDENT: &str = "incident-opened";
 
 /// The number of a log line of this name; `kind` is its field of that name.
 pub fn message_id(name: &str, kind: Option<&str>) -> Option<&'static str> {
+    // First, because one name stands for all incidents and its field tells them apart.
     if name == INCIDENT {
         let info = INCIDENTS.iter().find(|info| Some(info.kind.name()) == kind);
         return info.map(|info| info.message_id);

@@ -32,7 +32,7 @@ pub enum CredentialError {
     /// `systemd-creds` is missing or failed. Its messages contain no secret.
     #[error("{path}: cannot be decrypted: {why}", path = path.display())]
     Decrypt {
-        /// The encrypted file.
+        /// The encrypted file, such as `/etc/credstore.encrypted/sales-ivr`.
         path: PathBuf,
         /// The message of `systemd-creds`.
         why: String,
@@ -47,11 +47,14 @@ pub enum CredentialError {
 /// credential that is not found. Returns the directory of decrypted credentials: dropping it
 /// removes them.
 pub fn resolve_unit_credentials(policy: &mut Policy) -> Result<Option<TempDir>, CredentialError> {
+    // Started by systemd: the sources resolve by themselves, and root's files may not be readable.
     if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
         return Ok(None);
     }
+    // A unit that reads another policy may have a different credential of the same name.
     let unit = Unit::installed().filter(|unit| unit.config() == policy.path);
     let path = policy.path.clone();
+    // Made only for the first encrypted credential, because it needs root.
     let mut view = None;
     for source in sources(policy) {
         let SecretSource::Credential(name) = source else {
@@ -66,6 +69,7 @@ pub fn resolve_unit_credentials(policy: &mut Policy) -> Result<Option<TempDir>, 
                 };
                 *source = SecretSource::File(decrypt(name, &path, view.path())?);
             }
+            // Left as it is: reading it later names the credential in its error.
             None => {}
         }
     }
@@ -87,6 +91,7 @@ fn find(name: &str, unit: Option<&Unit>, policy: &Path) -> Option<CredentialFile
             .map(|store| Path::new(store).join(&path))
             .find(|path| path.exists())
     };
+    // What the unit names comes first, because that is what the service gets.
     let by_unit = match unit.and_then(|unit| unit.credential(name)) {
         Some(Credential::Plain(path)) => stored(path, &STORES).map(CredentialFile::Plain),
         Some(Credential::Encrypted(path)) => {
@@ -96,6 +101,7 @@ fn find(name: &str, unit: Option<&Unit>, policy: &Path) -> Option<CredentialFile
     };
     by_unit.or_else(|| {
         let (plain, encrypted) = places(policy, name);
+        // The same order as in `systemd-dropin`, which prefers the encrypted file.
         if encrypted.exists() {
             return Some(CredentialFile::Encrypted(encrypted));
         }
@@ -120,9 +126,11 @@ fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialEr
         .arg(format!("--name={name}"))
         .arg(path)
         .arg("-")
+        // So that it cannot take the answers that the operator types for this command.
         .stdin(Stdio::null())
         .output()
         .map_err(|error| refused(format!("systemd-creds: {error}")))?;
+    // Wrapped before anything can fail, so that the memory is erased on every path.
     let text = secrecy::zeroize::Zeroizing::new(done.stdout);
     if !done.status.success() {
         return Err(refused(
@@ -133,6 +141,7 @@ fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialEr
     let mut options = std::fs::File::options();
     options
         .write(true)
+        // Never through a link that was put there meanwhile.
         .create_new(true)
         .mode(0o600)
         .open(&place)

@@ -31,6 +31,7 @@ pub fn set_up(
     screen: &Screen,
 ) -> Result<Result<Vec<PathBuf>, Exit>, InitError> {
     let mut terminal = Terminal::if_there();
+    // Before the questions: nothing should be typed in vain.
     may_replace(config, &options, terminal.as_mut())?;
     let (dropin, keep) = (options.dropin.clone(), options.credential);
     let (answers, secrets) = questions::ask(options, terminal.as_mut())?;
@@ -39,6 +40,7 @@ pub fn set_up(
     let held = place::hold_signals();
     let mut placed = Placed::default();
     let draft = placed.draft(config, &text)?;
+    // From a draft beside its place, so that relative paths in it are resolved as they will be.
     let loaded = rotator_policy::load(draft.path());
     let mut policy = match loaded {
         Ok(loaded) => loaded.policy,
@@ -48,8 +50,10 @@ pub fn set_up(
             return Ok(Err(Exit::Usage));
         }
     };
+    // The drop-in has to name the policy, not the draft.
     policy.path = config.to_owned();
     for secret in &secrets {
+        // Before the drop-in is made, which looks which form of each credential exists.
         store(&mut placed, config, secret, keep, screen)?;
     }
     let settings = DropIn::of(&policy, &RealHost);
@@ -91,6 +95,7 @@ fn may_replace(
     options: &InitOptions,
     terminal: Option<&mut Terminal>,
 ) -> Result<(), InitError> {
+    // A dangling link counts too: it is somebody's decision where the policy is.
     let there = config.symlink_metadata().is_ok();
     if options.force || !there {
         // Without a policy, a credential or a drop-in is left over from an earlier attempt.
@@ -101,6 +106,7 @@ fn may_replace(
         there: config.to_owned(),
         old: old.clone(),
     };
+    // A script has to say `--force`; it cannot be asked.
     let Some(terminal) = terminal else {
         return Err(refused);
     };

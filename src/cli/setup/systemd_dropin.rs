@@ -40,6 +40,7 @@ pub struct DropIn {
 impl DropIn {
     /// The settings that this policy needs beyond those of the unit as shipped.
     pub fn of(policy: &Policy, host: &impl Host) -> Self {
+        // Not the installed one: its drop-in may be the one that this replaces.
         let unit = Unit::shipped();
         let needs = Needs::of(policy, unit.user(), host);
         let mut missing: BTreeMap<MissingPermission, Vec<String>> = BTreeMap::new();
@@ -86,6 +87,7 @@ impl DropIn {
         let missing = self
             .lines
             .iter()
+            // `first` is the more urgent of the two: without it the line does nothing.
             .filter_map(|line| line.first.as_ref().or(line.also.as_ref()));
         missing.cloned().collect()
     }
@@ -108,6 +110,8 @@ impl DropIn {
             for more in [&line.also, &line.first].into_iter().flatten() {
                 comment(&mut text, more);
             }
+            // Written but switched off: the service has to start for the accounts that need nothing
+            // of this.
             let off = if line.first.is_some() { "#" } else { "" };
             let _ok = writeln!(text, "{off}{}={}", line.setting, line.value);
         }
@@ -173,7 +177,9 @@ pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
     file.as_file()
+        // A temporary file has mode 0600, and `systemctl cat` as another user could not read it.
         .set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    // Before the rename: after a crash there must be no empty drop-in under this name.
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())

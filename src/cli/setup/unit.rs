@@ -92,12 +92,15 @@ impl Unit {
                 {
                     dropins
                         .entry(entry.file_name())
+                        // A drop-in in `/etc` hides one of the same name in `/usr/lib`, as in
+                        // systemd.
                         .or_insert_with(|| entry.path());
                 }
             }
         }
         for path in dropins.values() {
             unit.settings
+                // An unreadable drop-in counts as empty: this is advice, and must not fail.
                 .read(&std::fs::read_to_string(path).unwrap_or_default());
         }
         Some(unit)
@@ -112,6 +115,7 @@ impl Unit {
     /// Its group, and those beside it.
     pub fn groups(&self) -> Vec<String> {
         let own = self.settings.last("Group");
+        // Without `Group=` systemd takes the user's own group, which packages name like the user.
         let own = if own.is_empty() { self.user() } else { own };
         std::iter::once(own.to_owned())
             .chain(self.settings.words("SupplementaryGroups"))

@@ -132,6 +132,7 @@ pub struct UserFormError;
 
 /// A password cannot contain a colon here: what follows a second one is the platform.
 pub(super) fn parse_user(text: &str) -> Result<User, UserFormError> {
+    // Three parts at most, so that a platform may contain a colon.
     let mut parts = text.splitn(3, ':');
     let (name, password) = (
         parts.next().ok_or(UserFormError)?,
@@ -142,6 +143,7 @@ pub(super) fn parse_user(text: &str) -> Result<User, UserFormError> {
     }
     let platform = parts
         .next()
+        // A colon at the end names no platform, and any is accepted.
         .filter(|platform| !platform.is_empty())
         .map(str::to_owned);
     Ok(User {

@@ -57,6 +57,7 @@ impl Page {
                 .palette
                 .paint(Tone::Bad, "not running: this is what the journal says"),
         };
+        // In the first line: who relies on mail must see that it does not come.
         let mails = match (daemon.unsent_mails, &daemon.mail_error) {
             (0, _) => String::new(),
             (count, None) => format!(" · {count} mails on their way"),
@@ -87,6 +88,7 @@ impl Page {
             let next = match (account.next_rotation_at, &account.pending) {
                 (Some(at), _) if at <= self.now => "due".to_owned(),
                 (Some(at), _) => relative(at, self.now),
+                // While a token is pending no next rotation is planned.
                 (None, Some(_)) => "under way".to_owned(),
                 (None, None) => "-".to_owned(),
             };
@@ -119,6 +121,7 @@ impl Page {
         let rows = lines.zip(accounts).map(|(line, account)| {
             let state = account.state.to_string();
             let painted = self.palette.paint(account_tone(&account.state), &state);
+            // With its blanks, so that an account of the same name is not coloured instead.
             line.replacen(&format!(" {state} "), &format!(" {painted} "), 1)
         });
         head.chain(rows).collect::<Vec<_>>().join("\n")
@@ -130,6 +133,7 @@ impl Page {
             lines.extend(self.tokens_and_times(account));
         }
         for sink in &account.sinks {
+            // In the short page a sink is shown only if something is wrong with it.
             if detail == StatusDetail::Whole || sink.state != SinkHealth::Serving {
                 lines.push(self.sink(sink));
             }

@@ -22,6 +22,7 @@ pub(super) fn reads(facts: &DemoFacts) -> Check {
         .map(|account| account.tally.good)
         .sum();
     let bad: u64 = facts.accounts.iter().map(|account| account.tally.bad).sum();
+    // Without a good read of each account, no bad one would say nothing.
     let each = facts.accounts.iter().all(|account| account.tally.good > 0);
     let why = facts
         .accounts
@@ -64,8 +65,10 @@ pub(super) fn flow(facts: &DemoFacts) -> Check {
         flow.keys.len(),
         flow.failed,
     );
+    // At 50 calls a second a flow that ran all the time has many more.
     let passed = flow.calls >= 100
         && flow.failed == 0
+        // In the order of the journal, so a key that came back or was left out fails too.
         && flow.keys == promoted
         && promoted.len() > ROTATIONS;
     Check {
@@ -89,6 +92,8 @@ struct Outage<'a> {
 impl<'a> Outage<'a> {
     /// The one outage there should have been, or what there was instead.
     fn find(facts: &'a DemoFacts) -> Result<Self, &'static str> {
+        // The first failed delivery of an account has to be the webhook's; the story breaks no
+        // other sink.
         let failed = facts.accounts.iter().find_map(|account| {
             let first = account
                 .trail
@@ -129,6 +134,7 @@ impl<'a> Outage<'a> {
         let Some(before) = older.rfind(|older| older.number < self.waiting) else {
             return (GenerationNo(0), false);
         };
+        // From RingCX's own record, and not from the journal, which might be wrong in the same way.
         let deleted = token_of(self.account, before).and_then(|token| token.deleted);
         let alive = deleted.is_none_or(|(at, _)| at > self.ended_at);
         (before.number, alive)
@@ -157,6 +163,7 @@ pub(super) fn outage(facts: &DemoFacts) -> Check {
     let refused = tries.iter().copied().filter(failed).count();
     let refused_others = deliveries.iter().filter(failed).count() - refused;
     let taken = tries.iter().filter(|delivery| was_taken(delivery)).count();
+    // All tries of one token have one id, so that a receiver can recognize a repetition.
     let ids: BTreeSet<Option<&str>> = tries.iter().map(|delivery| delivery.id()).collect();
     let minted = outage.minted();
     let (before, alive) = outage.predecessor();
@@ -194,6 +201,7 @@ pub(super) fn webhooks(facts: &DemoFacts) -> Check {
         .collect();
     let ids: BTreeSet<Option<&str>> = pairs.iter().map(|(id, _)| *id).collect();
     let tokens: BTreeSet<Option<Fingerprint>> = pairs.iter().map(|(_, token)| *token).collect();
+    // As many ids as tokens: neither two tokens under one id nor one token under two.
     let one_to_one = ids.len() == pairs.len() && tokens.len() == pairs.len();
     let whole = !ids.contains(&None) && !tokens.contains(&None);
     let passed = !deliveries.is_empty() && valid == deliveries.len() && one_to_one && whole;
@@ -220,6 +228,7 @@ pub(super) fn drift(facts: &DemoFacts) -> Check {
             };
             drifts += 1;
             let is_repair = |later: &&Recorded| matches!(&later.event, Event::Proved { sink: proved, .. } if proved == sink);
+            // The first proof after the drift; earlier ones are of the file before it was deleted.
             let repair = account.trail[index..].iter().find(is_repair);
             repaired.extend(repair.map(|repair| (repair.at - recorded.at).num_milliseconds()));
         }
@@ -247,6 +256,7 @@ pub(super) fn sinks(facts: &DemoFacts) -> Check {
         serving += account
             .held
             .iter()
+            // Two missing values are equal too, so the sink must hold something.
             .filter(|held| held.is_some() && **held == alive.map(|token| token.fingerprint))
             .count();
         kept += usize::from(account.env_file_kept);

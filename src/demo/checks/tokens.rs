@@ -57,6 +57,7 @@ fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
         .trail
         .iter()
         .map(|recorded| &recorded.event)
+        // Only what was recorded before the promotion: a proof that came later is too late.
         .take_while(|event| !promoted(event))
         .collect();
     let proved = |name: &str| {
@@ -69,6 +70,7 @@ fn went_through(account: &AccountFacts, number: GenerationNo) -> bool {
     let Some(token) = account.fingerprint(number) else {
         return false;
     };
+    // Three witnesses that do not know the journal: the reader, the webhook's far end, the flow.
     let read = account.tally.tokens.contains(&token);
     let taken = account
         .deliveries
@@ -96,6 +98,7 @@ pub(super) fn logins(facts: &DemoFacts) -> Check {
         };
         let [password, ringex, with_it] =
             [Call::Login, Call::RingexToken, Call::RingexLogin].map(count);
+        // RingEX exactly once: an access token of an hour serves all logins of the demo.
         passed &= match account.way {
             DemoLogin::Password => password > 0 && ringex == 0 && with_it == 0,
             DemoLogin::RingEx => password == 0 && ringex == 1 && with_it > 0,
@@ -127,6 +130,7 @@ pub(super) fn mints(facts: &DemoFacts) -> Check {
             .iter()
             .filter(|record| record.call == Call::Mint && record.effect)
             .count();
+        // Server and journal have the same tokens, and no mint was repeated without need.
         passed &= known == there && calls == there.len() && !there.is_empty();
         found.push(format!(
             "{}: {calls} mints at the server, {} generations",
@@ -180,6 +184,7 @@ pub(super) fn lost_mint(facts: &DemoFacts) -> Check {
         .iter()
         .filter(|(account, number, _)| account.promoted().contains(number))
         .count();
+    // Compared by fingerprint: finding any token on the list would not be enough.
     let passed = lost.len() == 1 && fingerprints == lost && used == 1;
     let found = format!(
         "{} answer lost; {} token found on the list, the very one that was made; {used} put to use",
@@ -228,6 +233,7 @@ pub(super) fn retired(facts: &DemoFacts) -> Check {
             state.current().is_some() && generation == state.current()
         });
         passed &= gone_here >= ROTATIONS
+            // The current one, and its predecessor whose overlap may not be over yet.
             && alive <= 2
             && current.is_some_and(|current| current.deleted.is_none());
         gone += gone_here;
@@ -266,6 +272,7 @@ pub(super) fn foreign(facts: &DemoFacts) -> Check {
                 .any(|token| record.subject == Some(token.fingerprint))
         })
         .count();
+    // One was made for each account before the start, so none at all is a failure too.
     let passed = foreign.len() == facts.accounts.len() && alive == foreign.len() && touched == 0;
     let found = format!(
         "{alive} of {} still work; {touched} attempts to delete one",

@@ -54,6 +54,7 @@ impl StageDirectory {
     /// Makes up a secret and writes it into a file of this name. It begins with `canary`, so that
     /// one that turns up elsewhere is known by sight, and is another in each demo.
     pub(super) fn secret(&mut self, name: &str) -> Result<String, StageError> {
+        // The directory's name is random, so the secrets of two demos differ.
         let seed = format!("{}/{name}", self.root().display());
         let secret = format!("canary-{name}-{}", Fingerprint::of(seed.as_bytes()).short());
         self.keep_secret(name, secret.clone())?;

@@ -41,6 +41,7 @@ impl Story<'_> {
             |story| {
                 ACCOUNTS.iter().all(|account| {
                     let state = story.watch.state(account);
+                    // By the server's record and not by the journal alone.
                     let first_is_gone = story.is_gone(&state, GenerationNo(1));
                     first_is_gone
                         && state
@@ -59,6 +60,7 @@ impl Story<'_> {
         let sales = &self.stage.actors[0];
         self.stage
             .ringcx
+            // For this user only: the other account's next mint may come first.
             .inject_for(&sales.user, Call::Mint, Fault::LostAnswer, Times::Once);
         self.note(&format!(
             "the next mint for {} will be cut off before its answer",
@@ -96,6 +98,7 @@ impl Story<'_> {
         })
         .await?;
         self.show_mail("sink crm failed (FIRING)");
+        // Noted before the webhook works again, because it is promoted soon after.
         let pending = self.pending(support.name).unwrap_or(GenerationNo(0));
         self.note(&self.what_is_held(support, pending));
 
@@ -128,6 +131,7 @@ impl Story<'_> {
         while drift(self).is_none() {
             self.settled().await?;
             let before = self.watch.current(sales.name);
+            // Right after a quiet moment, so that most times no rotation interferes.
             std::fs::remove_file(path).map_err(|source| StoryError::File {
                 path: path.clone(),
                 source,
@@ -154,6 +158,7 @@ impl Story<'_> {
     async fn by_hand(&mut self) -> Result<(), StoryError> {
         self.act("6. An operator rotates by hand");
         self.settled().await?;
+        // In a quiet moment, so that its output is about this rotation alone.
         self.operate(&["rotate", "--all"]).await?;
         self.operate(&["status"]).await?;
         let old: Vec<(&str, GenerationNo)> = ACCOUNTS
@@ -175,6 +180,7 @@ impl Story<'_> {
         self.act("7. The daemon is told to end");
         self.settled().await?;
         self.note("SIGTERM");
+        // SIGTERM as systemd sends it, and not the kill of `Drop`.
         self.terminate();
         // Its end is what ends the wait.
         self.until("the daemon to end", |_| false).await

@@ -74,6 +74,7 @@ pub(super) fn identify(
         | Call::ConfigList
         | Call::ConfigRead
         | Call::ConfigWrite => {
+            // What RingCX does with both headers is not documented; here the access token counts.
             if let Some(value) = request.header("authorization") {
                 identify_bearer(state, now, value)
             } else if let Some(token) = request.header("x-auth-token") {
@@ -95,12 +96,16 @@ fn refused(auth: AuthKind, why: &'static str) -> Caller {
 }
 
 fn identify_login(request: &Request) -> Caller {
+    // The documentation has the query, and a client may use the form (`login-encoding`). The record
+    // keeps which one was used, because a password in a URL ends up in the logs of proxies.
     let (auth, fields) = match form_value(request.query.as_bytes(), "username") {
         Some(_) => (AuthKind::Query, request.query.as_bytes()),
         None => (AuthKind::Form, request.body.as_slice()),
     };
     let field = |name| form_value(fields, name);
     match (field("username"), field("password")) {
+        // The user is known even if the password is wrong, so that limits and faults of this user
+        // apply.
         (Some(username), Some(password)) => Caller {
             auth,
             user: Some(username.clone()),
@@ -121,6 +126,7 @@ fn identify_jwt(state: &WorldState, request: &Request) -> Caller {
         .and_then(|value| value.strip_prefix("Basic "));
     let basic = basic.and_then(|encoded| STANDARD.decode(encoded).ok());
     let basic = basic.and_then(|bytes| String::from_utf8(bytes).ok());
+    // Unreadable credentials become empty ones, and `give` refuses those like any wrong app.
     let (client_id, client_secret) = basic
         .as_deref()
         .and_then(|basic| basic.split_once(':'))
@@ -146,6 +152,7 @@ fn identify_ringex(state: &WorldState, now: DateTime<Utc>, request: &Request) ->
     let field = |name| form_value(&request.body, name).unwrap_or_default();
     let token = field("rcAccessToken");
     let user = state.ringex.user_of_token(now, &token).map(str::to_owned);
+    // A refresh token is made only on request, as in the API's documentation.
     let refresh = form_value(request.query.as_bytes(), "includeRefresh").as_deref() == Some("true");
     let claim = match field("rcTokenType").as_str() {
         "Bearer" => LoginClaim::Ringex { token, refresh },
@@ -171,6 +178,8 @@ fn identify_bearer(state: &WorldState, now: DateTime<Utc>, header: &str) -> Call
                 platform: platform.to_owned(),
             },
         ),
+        // Still with its user: faults and limits of that user apply to a call with an expired token
+        // too.
         AccessStanding::Expired { user } => (Some(user), LoginClaim::Refused("Jwt is expired")),
         // A permanent token ends here too: it is no JWT.
         AccessStanding::Unknown if access.split('.').count() != 3 => (
@@ -198,6 +207,7 @@ fn identify_token(state: &WorldState, now: DateTime<Utc>, call: Call, token: &st
         Some(_) if call == Call::Mint => LoginClaim::Refused("Jwt is missing"),
         Some(user) => LoginClaim::Session {
             user: user.clone(),
+            // Only a mint needs the platform, and a permanent token cannot mint.
             platform: String::new(),
         },
         None => LoginClaim::Refused("Unauthorized"),

@@ -42,6 +42,7 @@ pub(super) fn over_limit(
         | LoginClaim::Session { .. }
         | LoginClaim::Refused(_) => caller.user.as_ref(),
     };
+    // Without a limit or a known user there is nothing to count against.
     let (Some(limit), Some(user)) = (limit, whose) else {
         return false;
     };

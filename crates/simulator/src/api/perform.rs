@@ -56,6 +56,7 @@ impl Performance<'_> {
             } => match state.login(self.now, username, password, platform) {
                 Ok(opened) => self.done(opened_answer(state, &opened)),
                 Err(LoginRefusal::Wrong) => self.unchanged(Response::text(401, "Bad credentials")),
+                // A locked user is a 403, so that a client can tell it from a wrong password.
                 Err(LoginRefusal::Locked) => self.unchanged(answer::error(403, self.request)),
             },
             LoginClaim::Jwt {
@@ -98,6 +99,7 @@ impl Performance<'_> {
     ) -> CallEffect {
         let lifetime = state.settings.ringex_token_ttl;
         let until = rotator_core::time::after(self.now, lifetime);
+        // Checked before the credentials, so that a test sees this refusal whatever they are.
         let given = if state.settings.jwt_flow {
             state
                 .ringex
@@ -127,6 +129,8 @@ impl Performance<'_> {
         match user.map(|user| state.login_by_ringex(self.now, &user)) {
             Some(Ok(mut opened)) => {
                 if !refresh {
+                    // None was asked for, so the client gets an empty one, which is good for
+                    // nothing.
                     opened.refresh = String::new();
                 }
                 self.done(opened_answer(state, &opened))
@@ -144,6 +148,7 @@ impl Performance<'_> {
                 CallEffect {
                     response: mint_answer(state, &token),
                     effect: true,
+                    // The minted token, so that a test can ask for it although the answer was lost.
                     subject: Some(Fingerprint::of(token.as_bytes())),
                 }
             }
@@ -172,6 +177,7 @@ impl Performance<'_> {
     fn delete(&self, state: &mut WorldState, user: &str) -> CallEffect {
         let wanted = self.subject.token;
         let mut tokens = state.tokens.iter();
+        // By fingerprint: the record never has to hold the path, which contains the token.
         let own = tokens.find(|token| Some(token.fingerprint) == wanted && token.user == user);
         let living = own
             .filter(|token| token.deleted_at.is_none())
@@ -200,6 +206,7 @@ impl Performance<'_> {
             DeleteForm::False => (ok("false"), Effect::None),
             DeleteForm::NotFound => (answer::error(404, self.request), Effect::None),
             DeleteForm::Lie => (ok("true"), Effect::None),
+            // The two contradictory forms: only a fresh list tells a client what really happened.
             DeleteForm::FalseYetGone => (ok("false"), Effect::Done),
         };
         let effect = deletes == Effect::Done && state.delete(self.now, fingerprint, DeletedBy::Api);
@@ -244,6 +251,7 @@ fn opened_answer(state: &WorldState, opened: &Opened) -> Response {
 fn mint_answer(state: &WorldState, token: &str) -> Response {
     let body = match state.settings.mint_form {
         MintForm::Bare => token.to_owned(),
+        // Only the bare form is documented; the client has to take the others too.
         MintForm::Quoted => format!("\"{token}\""),
         MintForm::Newline => format!("{token}\n"),
     };
@@ -275,6 +283,7 @@ fn accounts(state: &WorldState) -> Value {
             "accountId": id,
             "accountName": name,
             "mainAccountId": "21170001",
+            // The answer to this call contains secrets; a test searches every log for these two.
             "apiSecret": PLANTED_SECRETS[0],
             "sip": { "password": PLANTED_SECRETS[1] },
         })

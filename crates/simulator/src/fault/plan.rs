@@ -35,7 +35,7 @@ pub enum FaultSpecError {
     /// There is no `=` in it.
     #[error("`{got}`: expected CALL[@USER]=FAULT[:TIMES], as in `mint=lost-answer:2`")]
     Form {
-        /// The text found.
+        /// The text that was given, such as `mint` without a fault.
         got: String,
     },
     /// What stands before the `=` is not a call.
@@ -47,7 +47,7 @@ pub enum FaultSpecError {
     /// Neither a number nor `always`.
     #[error("`{got}` is not a number of times: expected a number from 1, or `always`")]
     Times {
-        /// The text found.
+        /// The text that was given, such as `mint` without a fault.
         got: String,
     },
     /// The fault cannot happen to this call: see [`Fault::fits`].
@@ -108,6 +108,7 @@ impl FaultPlan {
         let queue = self.0.entry((spec.call, spec.user)).or_default();
         match spec.times {
             Times::Once => queue.next.push_back((spec.fault, 1)),
+            // Never due; in the queue it would underflow when it is taken.
             Times::N(0) => {}
             Times::N(times) => queue.next.push_back((spec.fault, times)),
             Times::Always => queue.always = Some(spec.fault),
@@ -120,6 +121,7 @@ impl FaultPlan {
 
     /// The fault for this call, if one is due; the user's own come first.
     pub(crate) fn take(&mut self, call: Call, user: Option<&str>) -> Option<Fault> {
+        // If the user's own queue has nothing due, the queue for all users is asked.
         let own = user.and_then(|user| self.0.get_mut(&(call, Some(user.to_owned()))));
         own.and_then(Queue::take)
             .or_else(|| self.0.get_mut(&(call, None)).and_then(Queue::take))
@@ -129,6 +131,8 @@ impl FaultPlan {
 impl Queue {
     fn take(&mut self) -> Option<Fault> {
         let Some((fault, left)) = self.next.front_mut() else {
+            // The standing fault waits until the bounded ones are used up, and is never used up
+            // itself.
             return self.always;
         };
         let fault = *fault;

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 /// A mail that was taken.
 #[derive(Clone, Debug)]
 pub struct ReceivedMail {
-    /// The envelope's sender.
+    /// The address of `MAIL FROM`, which may differ from the header `From`.
     pub from: String,
-    /// The envelope's recipients.
+    /// The addresses of `RCPT TO` that were accepted.
     pub to: Vec<String>,
     /// Who had logged in.
     pub user: Option<String>,
@@ -25,6 +25,7 @@ impl ReceivedMail {
     /// A header, unfolded and decoded.
     pub fn header(&self, name: &str) -> Option<String> {
         let (head, _) = self.parts();
+        // A long header is folded over several lines, and a mail library folds where it likes.
         let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
         let mut headers = unfolded
             .split("\r\n")
@@ -33,7 +34,7 @@ impl ReceivedMail {
         Some(decoded_words(value.trim()))
     }
 
-    /// The subject.
+    /// The subject, decoded, or empty text if the mail has none.
     pub fn subject(&self) -> String {
         self.header("Subject").unwrap_or_default()
     }
@@ -47,6 +48,7 @@ impl ReceivedMail {
             .as_deref()
         {
             Some("quoted-printable") => {
+                // A line that ends with `=` goes on in the next line.
                 quoted_printable(&body.replace("=\r\n", ""), Underscore::Itself)
             }
             Some("base64") => STANDARD
@@ -80,6 +82,7 @@ fn quoted_printable(text: &str, underscore: Underscore) -> Vec<u8> {
             (None, b'_', Underscore::Space) => b' ',
             (None, first, Underscore::Itself | Underscore::Space) => first,
         });
+        // An `=` without two hex digits is kept as it is, as mail readers do.
         rest = if code.is_some() { &tail[2..] } else { tail };
     }
     decoded
@@ -92,6 +95,7 @@ fn decoded_words(value: &str) -> String {
     let mut after_encoded = false;
     for word in value.split(' ') {
         let decoded = decoded_word(word);
+        // RFC 2047: the space between two encoded words only separates them.
         let one_word = after_encoded && decoded.is_some();
         if !text.is_empty() && !one_word {
             text.push(' ');

@@ -22,9 +22,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(post: Arc<MailStore>, stream: TcpStream) {
+    // Counted before the first byte, so that a connection that is left hanging counts too.
     post.lock().sessions += 1;
     post.changed.send_replace(());
     if post.manner() == MailBehavior::Hang {
+        // The stream has to be held: dropping it would close the connection, which is another
+        // fault.
         return wait_for_the_end(stream).await;
     }
     match post.security.clone() {
@@ -51,6 +54,8 @@ pub(super) async fn serve(post: Arc<MailStore>, stream: TcpStream) {
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, authority.acceptor().accept(stream)).await {
                 drop(
                     SmtpConnection::new(&post, stream, Protection::Tls)
+                        // After STARTTLS the client speaks first (RFC 3207); a second greeting
+                        // would confuse it.
                         .run(Greeting::Done)
                         .await,
                 );
@@ -125,10 +130,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             let next = match verb.to_ascii_uppercase().as_str() {
                 "EHLO" => self.extensions(),
                 "HELO" | "NOOP" => CommandReply::Say("250 localhost"),
+                // Under TLS it is an unknown command, as RFC 3207 forbids a second one.
                 "STARTTLS" if self.protection == Protection::Offered => CommandReply::Upgrade,
                 "AUTH" => self.authenticate(rest).await?,
                 "MAIL" => self.mail_from(rest),
                 "RCPT" => self.recipient(rest),
+                // Refused before the mail is sent: a mail without recipients would be kept for
+                // none.
                 "DATA" if self.to.is_empty() => CommandReply::Say("503 no recipients yet"),
                 "DATA" => CommandReply::Data,
                 "RSET" => {
@@ -162,6 +170,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
 
     fn extensions(&self) -> CommandReply {
         match (self.protection, self.post.lock().credentials.is_some()) {
+            // AUTH is not offered in clear: a client must not send its password before TLS.
             (Protection::Offered, _) => {
                 CommandReply::Say("250-localhost\r\n250-8BITMIME\r\n250 STARTTLS")
             }
@@ -171,6 +180,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
     }
 
     async fn authenticate(&mut self, rest: &str) -> std::io::Result<CommandReply> {
+        // Also refused if the client does not keep to what was offered.
         if self.protection == Protection::Offered {
             return Ok(CommandReply::Say("530 must issue a STARTTLS command first"));
         }
@@ -178,6 +188,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
         let pair = match mechanism.to_ascii_uppercase().as_str() {
             "PLAIN" => {
                 let answer = self.asked("334 ", initial).await?;
+                // The first part is the identity to act for, which is not used here.
                 let mut parts = answer.split('\0').skip(1).map(str::to_owned);
                 (
                     parts.next().unwrap_or_default(),
@@ -194,6 +205,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
         if state
             .credentials
             .as_ref()
+            // Without configured credentials any login is good.
             .is_none_or(|wanted| *wanted == pair)
         {
             self.user = Some(pair.0);
@@ -201,6 +213,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
         } else {
             state.rejected_logins += 1;
             if state.manner == MailBehavior::EchoLogin {
+                // Repeats the encoded password: the daemon must not put this answer into its log.
                 return Ok(CommandReply::SayText(format!("535 not you: {rest}")));
             }
             Ok(CommandReply::Say("535 authentication credentials invalid"))
@@ -241,6 +254,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             | MailBehavior::Hang
             | MailBehavior::LostAnswer => {}
         }
+        // A new sender starts a new transaction: recipients of an unfinished one must not get this
+        // mail.
         self.reset();
         self.from = Some(path(rest));
         CommandReply::Say("250 sender ok")
@@ -256,6 +271,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
         {
             return CommandReply::Say("550 nobody of that name");
         }
+        // A temporary refusal, as RFC 5321 asks for: the client may send the rest in another mail.
         if self.to.len() == MOST_RECIPIENTS {
             return CommandReply::Say("452 too many recipients");
         }
@@ -272,6 +288,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             if line == "." {
                 break;
             }
+            // The session ends with it, because the rest of the mail would be read as commands.
             if data.len() + line.len() > LARGEST_MAIL {
                 self.say("552 too much mail").await?;
                 return Ok(ControlFlow::Break(()));
@@ -333,6 +350,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
                 let line = String::from_utf8_lossy(&line);
                 return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
             }
+            // Without a limit a client that sends no line end would fill the memory.
             if self.buffer.len() > LONGEST_LINE {
                 return Err(std::io::ErrorKind::InvalidData.into());
             }

@@ -35,6 +35,7 @@ pub fn matching(
             .collect();
         let error = match matching.as_slice() {
             [one] => {
+                // Two beginnings may mean the same token; it is one request.
                 if !chosen.contains(one) {
                     chosen.push(*one);
                 }
@@ -66,6 +67,7 @@ pub fn pick(
     let read = std::io::stderr()
         .flush()
         .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    // As if nothing was typed: without an answer nothing is adopted.
     if read.is_err() {
         return Ok(Vec::new());
     }
@@ -82,12 +84,14 @@ pub fn numbered(tokens: &[FoundToken], answer: &str) -> Result<Vec<Fingerprint>,
         .filter(|word| !word.is_empty());
     let picked = words.map(|word| {
         let number: Option<usize> = word.parse().ok();
+        // The table counts from 1, so 0 is not a number of it.
         let index = number.and_then(|number| number.checked_sub(1));
         let found = index.and_then(|index| tokens.get(index));
         found
             .map(|found| found.token.fingerprint)
             .ok_or_else(|| format!("`{word}` is not a number of the table"))
     });
+    // One wrong word refuses the whole answer: part of it might not be what was meant.
     let picked: BTreeSet<Fingerprint> = picked.collect::<Result<_, _>>()?;
     Ok(picked.into_iter().collect())
 }

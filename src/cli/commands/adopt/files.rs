@@ -65,8 +65,11 @@ pub fn search_all(
         .iter()
         .map(|token| (token.fingerprint, token.length))
         .collect();
+    // The given files come first: an unreadable one is an error, and a sink's file is only left
+    // out.
     let mut found = search_given(given, &wanted, screen)?;
     for (path, tokens) in search_sinks(own, &tokens, &wanted) {
+        // A file that was also given has been searched already.
         found.entry(path).or_insert(tokens);
     }
     let files_with = |token: &ForeignTokenView| {
@@ -94,6 +97,8 @@ fn search_given(given: &[String], wanted: &Wanted, screen: &Screen) -> Result<To
     let mut exit = Ok(());
     for path in given {
         match search(Path::new(path), wanted) {
+            // The search takes a missing file for an empty one, as for a sink; here it is a
+            // mistyped path.
             Ok(_) if !Path::new(path).exists() => {
                 screen.error(format!("{path}: there is no such file"));
                 exit = Err(Exit::Failing);
@@ -121,6 +126,7 @@ fn search_sinks(
             .iter()
             .any(|token| token.held_by.contains(&sink.name))
     };
+    // The others are known from the daemon's own look at its sinks.
     let others = own.sinks.iter().filter(|sink| !holds_one(sink));
     let paths = others.filter_map(|sink| sink.kind.path());
     paths
@@ -130,6 +136,7 @@ fn search_sinks(
 
 /// The sink that writes to this file, also if it names it by another path.
 fn writer_of(policy: &Policy, path: &str) -> Option<String> {
+    // A path that does not exist is compared as it is written.
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let wanted = real(Path::new(path));
     let writes = |sink: &&SinkPolicy| sink.kind.path().is_some_and(|path| real(path) == wanted);

@@ -63,6 +63,8 @@ pub fn consequences(own: &AccountPolicy, found: &FoundToken, now: DateTime<Utc>)
     let overlap = format_duration(own.retention.overlap);
     let mut consequences = vec![match token.retires_after {
         Some(at) => {
+            // The overlap counts from the adoption: a token that is old already is not deleted at
+            // once.
             let at = at.max(after(now, own.retention.overlap));
             format!("{name} is deleted {} at the earliest", stamp(at))
         }

@@ -27,12 +27,15 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
     /// the limits too.
     pub async fn new(api: &'a A, policy: &'a Policy, screen: &'a Screen) -> Self {
         let state_dir = &policy.daemon.state_dir;
+        // Read only, so that `check` works beside a running daemon, which holds the state
+        // directory.
         let journal = state_dir
             .exists()
             .then(|| SqliteJournal::open_read_only(state_dir).ok())
             .flatten();
         let limits = match journal {
             Some(journal) => RingexRateLimiter::of_journal(&journal, policy).await,
+            // Without the journal the limits count this command's own logins only.
             None => RingexRateLimiter::default(),
         };
         Self {
@@ -81,6 +84,7 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
         let jwt = secret_source::read_async(&login.jwt)
             .await
             .map_err(|error| format!("jwt: {error}"))?;
+        // After the secrets are read: an unreadable file must not use up a login.
         self.await_turn(account, login).await?;
         let who = RingexCredentials {
             client_id: &login.client_id,
@@ -110,6 +114,7 @@ impl<'a, A: TokenApi> LogIn<'a, A> {
             .claim(&login.client_id, account, limit, self.clock.now())
         {
             let wait = (turn - self.clock.now()).max(TimeDelta::zero());
+            // A longer wait comes from a `Retry-After`; a command does not wait for hours.
             if wait > LOGIN_WINDOW {
                 let turn = turn.to_rfc3339_opts(SecondsFormat::Secs, true);
                 return Err(format!(

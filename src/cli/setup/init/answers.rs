@@ -48,7 +48,7 @@ pub struct SinkAnswers {
     pub group: Option<String>,
 }
 
-/// Where mail goes.
+/// Where mail about failures goes, and by which server.
 pub struct MailAnswers {
     pub to: Vec<String>,
     pub from: String,
@@ -84,6 +84,7 @@ impl Answers {
         text.push_str("[ringcx]\n");
         option(text, "base-url", self.base_url.as_deref());
         option(text, "ringex-url", self.ringex_url.as_deref());
+        // A path that is not UTF-8 cannot stand in TOML.
         let ca_file = self.ca_file.as_ref().and_then(|path| path.to_str());
         option(text, "ca-file", ca_file);
         text.push('\n');
@@ -136,6 +137,7 @@ impl MailAnswers {
         let to: Vec<String> = self.to.iter().map(|address| quoted(address)).collect();
         let _ok = writeln!(text, "to = [{}]", to.join(", "));
         option(text, "host", Some(&self.host));
+        // Written in every case: the policy's own default must not be guessed by its reader.
         let tls = self.tls.unwrap_or(if self.is_local() {
             Tls::None
         } else {

@@ -16,7 +16,7 @@ use rotator_core::secret::Secret;
 pub enum StoredSecret {
     /// The text that `systemd-creds encrypt` printed.
     Encrypted(String),
-    /// Not encrypted.
+    /// The secret as it is, in a file that only root can read.
     Plain {
         /// Why it could not be encrypted, if that was tried.
         why: Option<String>,
@@ -52,6 +52,7 @@ pub fn kept(name: &str, secret: &Secret, keep: Keep) -> Result<StoredSecret, Enc
         }),
         Keep::Auto => match encrypted(name, secret) {
             Ok(text) => Ok(StoredSecret::Encrypted(text)),
+            // With `auto` a machine without `systemd-creds` or its key still gets a working setup.
             Err(error) => Ok(StoredSecret::Plain {
                 why: Some(error.to_string()),
             }),
@@ -61,6 +62,7 @@ pub fn kept(name: &str, secret: &Secret, keep: Keep) -> Result<StoredSecret, Enc
 
 fn encrypted(name: &str, secret: &Secret) -> Result<String, EncryptError> {
     let made = run("encrypt", name, secret.expose().as_bytes())?;
+    // With the same name: it is part of what is encrypted, and the unit asks by it.
     let back = run("decrypt", name, &made)?;
     if back.as_slice() != secret.expose().as_bytes() {
         return Err(EncryptError::NotTheSame);
@@ -79,6 +81,7 @@ fn run(verb: &str, name: &str, input: &[u8]) -> Result<Zeroizing<Vec<u8>>, Encry
     // it ended early, its status and message are reported below.
     let _ended_early = child.stdin.take().map(|mut stdin| stdin.write_all(input));
     let done = child.wait_with_output()?;
+    // Erased when dropped, because after decrypting it holds the secret.
     let text = Zeroizing::new(done.stdout);
     if !done.status.success() {
         return Err(EncryptError::Refused(

@@ -21,7 +21,7 @@ pub enum InitError {
         old = .old.display()
     )]
     There {
-        /// The policy.
+        /// The existing policy, which was not touched.
         there: PathBuf,
         /// Where it will be kept.
         old: PathBuf,

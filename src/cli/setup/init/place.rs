@@ -46,6 +46,8 @@ impl Placed {
     /// in the other form.
     pub fn secret(&mut self, path: &Path, bytes: &[u8], other: &Path) -> Result<(), InitError> {
         self.directory(directory_of(path), 0o700, Whose::Roots)?;
+        // The new form is in place before the other is removed: a crash between them leaves both,
+        // and the encrypted one counts.
         self.put(path, written(path, bytes)?)?;
         if let Some(before) = before(other)? {
             fs::remove_file(other).map_err(|source| failed(other, source))?;
@@ -68,16 +70,19 @@ impl Placed {
     /// Puts the policy in place, readable by the service's group. An existing policy is kept under
     /// [`old_name`].
     pub fn policy(&mut self, config: &Path, draft: NamedTempFile) -> Result<(), InitError> {
+        // Group and mode before the rename: under its own name the policy is never unreadable.
         let given = share(draft.as_file()).and_then(|()| draft.as_file().sync_all());
         given.map_err(|source| failed(config, source))?;
         if config.symlink_metadata().is_ok() {
             let old = old_name(config);
+            // A hard link cannot replace an existing file.
             match fs::remove_file(&old) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(failed(&old, error));
                 }
                 Ok(()) | Err(_) => {}
             }
+            // A link and not a rename, so that there is a policy under its name at every moment.
             fs::hard_link(config, &old).map_err(|source| failed(&old, source))?;
         }
         self.put(config, draft)
@@ -85,6 +90,7 @@ impl Placed {
 
     /// Keeps the files, and returns the paths of those that exist.
     pub fn keep(mut self) -> Vec<PathBuf> {
+        // `Drop` still runs, and finds nothing to undo.
         self.directories.clear();
         std::mem::take(&mut self.done)
             .into_iter()
@@ -94,6 +100,7 @@ impl Placed {
     }
 
     fn put(&mut self, path: &Path, file: NamedTempFile) -> Result<(), InitError> {
+        // Read before the rename, which makes the old content unreachable.
         let before = before(path)?;
         file.persist(path)
             .map_err(|error| failed(path, error.error))?;
@@ -101,12 +108,14 @@ impl Placed {
             path: path.to_owned(),
             before,
         });
+        // The rename itself is on the disk only once the directory is synced.
         File::open(directory_of(path))
             .and_then(|directory| directory.sync_all())
             .map_err(|source| failed(path, source))
     }
 
     fn directory(&mut self, path: &Path, bits: u32, whose: Whose) -> Result<(), InitError> {
+        // Only directories made here get mode and owner; those of the operator stay as they are.
         let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
         for path in missing.into_iter().rev() {
             let made = fs::DirBuilder::new().mode(bits).create(path);
@@ -129,6 +138,7 @@ impl Placed {
 impl Drop for Placed {
     fn drop(&mut self) {
         // What cannot be undone stays: only the error that led here is reported.
+        // The last first: a file that was written twice ends with what was there before the first.
         for done in self.done.drain(..).rev() {
             match done.before {
                 None => drop(fs::remove_file(&done.path)),
@@ -142,6 +152,7 @@ impl Drop for Placed {
             }
         }
         for directory in self.directories.drain(..).rev() {
+            // A directory in which somebody else has put a file stays.
             let _not_empty = fs::remove_dir(directory);
         }
     }
@@ -176,6 +187,7 @@ pub fn hold_signals() -> DeferredSignals {
         // Fails only for signals that cannot be caught.
         let _held = signal_hook::flag::register_conditional_shutdown(
             signal,
+            // The exit code that shells show for a process that a signal ended.
             128 + signal,
             Arc::clone(&over),
         );
@@ -199,6 +211,7 @@ fn written(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, InitError> {
 fn before(path: &Path) -> Result<Option<Before>, InitError> {
     match fs::read(path) {
         Ok(bytes) => {
+            // The permissions too, so that undoing does not open a file that was closed.
             let found = fs::metadata(path).map_err(|source| failed(path, source))?;
             Ok(Some((Zeroizing::new(bytes), found.permissions())))
         }
@@ -230,6 +243,7 @@ fn give(file: &File) -> io::Result<()> {
 fn service_group() -> Option<u32> {
     let root = uzers::get_effective_uid() == 0;
     uzers::get_group_by_name(SERVICE)
+        // Only root can give files away; for others it is a trial in their own directory.
         .filter(|_| root)
         .map(|group| group.gid())
 }

@@ -26,6 +26,7 @@ pub fn ask(
     options: InitOptions,
     terminal: Option<&mut Terminal>,
 ) -> Result<(Answers, Vec<NamedSecret>), InitError> {
+    // Read before the first question, so that a wrong file name is reported at once.
     let given = GivenSecrets::read(&options)?;
     let method = options.login.method(&given);
     // With everything that has no default given, `init` asks nothing at all: this is how scripts
@@ -172,6 +173,7 @@ impl Prompter<'_> {
         let usual = format!("/run/ringcx-rotator/tokens/{account}");
         let given = options.sink_path.map(|path| path.display().to_string());
         let path = self.or(given, "The file that is to hold the token", &usual)?;
+        // Only for the usual place: whoever chooses another file knows who has to read it.
         let readers = if path == usual && uzers::get_group_by_name(READERS).is_some() {
             READERS
         } else {
@@ -193,6 +195,7 @@ impl Prompter<'_> {
         let mut to = options.mail_to;
         if to.is_empty() {
             let typed = self.or(None, "Where mail about failures goes (empty: nowhere)", "")?;
+            // Both separators are usual for lists of addresses, and neither is part of one.
             let addresses = typed.split([',', ' ']).filter(|part| !part.is_empty());
             to.extend(addresses.map(str::to_owned));
         }
@@ -306,12 +309,14 @@ fn secret_from_stdin() -> Result<Secret, InitError> {
     let mut text = secrecy::zeroize::Zeroizing::new(String::new());
     std::io::stdin()
         .lock()
+        // One byte more than allowed, so that a larger input is seen and not cut.
         .take(LARGEST_SECRET + 1)
         .read_to_string(&mut text)
         .map_err(|error| invalid(&error.to_string()))?;
     if text.len() as u64 > LARGEST_SECRET {
         return Err(invalid("larger than 64 KiB: that is not a password"));
     }
+    // Only one line end: a password may end with blanks.
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {

@@ -42,6 +42,7 @@ impl Terminal {
             say(&format!("{question} [{default}]: "));
         }
         let mut line = String::new();
+        // Nothing read is Ctrl-D: going on would ask the same question forever.
         let read = io::stdin().lock().read_line(&mut line);
         if !read.is_ok_and(|length| length > 0) {
             return Err(InitError::Stopped);
@@ -63,8 +64,10 @@ impl Terminal {
     pub fn ask_hidden(&mut self, question: &str) -> Result<Secret, InitError> {
         loop {
             say(&format!("{question}: "));
+            // If echo cannot be turned off, nothing is asked: the password would be on the screen.
             let hidden = Hidden::begin().map_err(|_| InitError::Stopped)?;
             let typed = type_hidden();
+            // Before the result is used, so that the terminal is restored on an error too.
             drop(hidden);
             say("\n");
             let typed = typed?;
@@ -84,6 +87,7 @@ fn say(text: &str) {
 /// Reads a line byte by byte. Ctrl-C comes as a character and not as a signal, so that the terminal
 /// is always restored.
 fn type_hidden() -> Result<Zeroizing<String>, InitError> {
+    // Erased when dropped, because it holds the secret.
     let mut typed = Zeroizing::new(Vec::new());
     let mut stdin = io::stdin().lock();
     loop {
@@ -120,7 +124,9 @@ impl Hidden {
     fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
+        // Without ISIG, Ctrl-C is a character; without ICANON, each one is read at once.
         hidden.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        // A read waits for one byte, however long that takes.
         hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
         hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
@@ -130,6 +136,7 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
+        // Fails only if the terminal is gone.
         let _gone = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -136,9 +136,11 @@ impl<H: Host> DropInWriter<'_, H> {
     /// The encrypted file if there is one, else the plain one.
     fn credential(&self, name: &str, users: &str) -> DropInLine {
         let (plain, encrypted) = places(&self.policy.path, name);
+        // No quoting but the percent sign: systemd takes the rest of this line as it is.
         let value = |path: &Path| format!("{name}:{}", path.display()).replace('%', "%%");
         let because =
             format!("{users}: systemd reads it as root and hands it to the service alone.");
+        // Of two forms the encrypted one counts, as `init` removes the plain one.
         if self.host.look(&encrypted).is_some() {
             return DropInLine::new("LoadCredentialEncrypted", value(&encrypted), because);
         }
@@ -167,6 +169,7 @@ impl<H: Host> DropInWriter<'_, H> {
                  the readers' group instead), then restart the service."
             ));
         };
+        // A user that does not exist yet is made by the package; then nothing can be said.
         let uid = self.host.user_id(user)?;
         let may = match () {
             () if found.uid == uid => found.mode & 0o300 == 0o300,

@@ -71,6 +71,7 @@ impl Rule {
 
     /// The text of the file of rules.
     pub fn text(&self, policy: &Path) -> String {
+        // Without its head, which describes the empty rule.
         let (_, code) = SHIPPED.split_once("\n\n").unwrap_or_default();
         let (begin, end) = code.split_once(ALLOWED).unwrap_or_default();
         let mut text = format!(
@@ -90,6 +91,7 @@ impl Rule {
             let (unit, verbs) = (serde_json::json!(unit), serde_json::json!(verbs));
             let _ok = write!(text, "        // {because}\n        {unit}: {verbs},\n");
         }
+        // A unit that runs as another user asks polkit as that user.
         text.push_str(&end.replace(USER, &serde_json::json!(self.user).to_string()));
         text
     }
@@ -114,6 +116,7 @@ impl Rule {
     /// The same as a note, unless an installed rule names each unit. A user who cannot read the
     /// rules gets the note.
     pub fn advice(&self) -> Option<String> {
+        // The directory is readable by root and polkit only, so an error is usual here.
         let installed = std::fs::read_to_string(PLACE).unwrap_or_default();
         let named = |grant: &Grant| installed.contains(&serde_json::json!(grant.unit).to_string());
         self.besides().filter(|_| !self.grants.iter().all(named))

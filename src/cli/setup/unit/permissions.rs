@@ -7,7 +7,7 @@ use super::Unit;
 use super::requirements::{Capability, Host, Requirement};
 use crate::sinks::HOMES;
 
-/// What `PrivateTmp=` replaces.
+/// The directories that `PrivateTmp=` replaces by empty ones of the service.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 /// What `ProtectSystem=` never makes read-only.
 const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
@@ -111,6 +111,7 @@ impl Unit {
             Requirement::Capability(capability) => {
                 let ambient = self.settings.words("AmbientCapabilities");
                 let has =
+                    // Root has every capability that the bounding set leaves it.
                     self.user() == "root" || ambient.iter().any(|word| word == capability.name());
                 (!has).then_some(MissingPermission::Capability(*capability))
             }
@@ -150,6 +151,7 @@ impl Unit {
     }
 
     fn missing_to_write(&self, directory: &Path, host: &impl Host) -> Option<MissingPermission> {
+        // systemd mounts what a link leads to, so paths are compared without links.
         let directory = host.real(directory);
         let bound = self.depth_in(&["BindPaths"], &directory, host);
         if bound == 0 && self.hides_homes() && below_any(&directory, &HOMES) {
@@ -179,6 +181,7 @@ impl Unit {
         let closed = self
             .depth_in(&["ReadOnlyPaths", "InaccessiblePaths"], &directory, host)
             .max(self.protected_depth(&directory));
+        // Not `>=`: what `ProtectSystem=strict` leaves out has the depth of `/` itself.
         (closed > writable).then_some(MissingPermission::ReadOnly(directory))
     }
 
@@ -197,10 +200,12 @@ impl Unit {
     fn depth_in(&self, keys: &[&str], path: &Path, host: &impl Host) -> usize {
         let named = keys.iter().flat_map(|key| {
             self.settings.words(key).into_iter().map(|word| {
+                // The prefixes say how a missing path is treated, not which path it is.
                 let word = word.trim_start_matches(['-', '+']).to_owned();
                 // `source:destination:options`
                 if key.starts_with("Bind") {
                     word.split(':')
+                        // The destination is what the service sees; without one it is the source.
                         .take(2)
                         .last()
                         .unwrap_or_default()

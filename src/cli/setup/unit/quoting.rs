@@ -12,6 +12,7 @@ pub fn split(value: &str) -> Vec<String> {
             ('\\', _) => word.get_or_insert_default().extend(chars.next()),
             ('"' | '\'', None) => {
                 quote = Some(char);
+                // An empty pair of quotes is an empty word, not no word.
                 word.get_or_insert_default();
             }
             (_, Some(open)) if char == open => quote = None,

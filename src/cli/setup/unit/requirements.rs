@@ -76,11 +76,11 @@ pub trait Host {
 /// Owner and mode of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathInfo {
-    /// Owner.
+    /// Number of the user that owns it.
     pub uid: u32,
-    /// Group.
+    /// Number of the group that it belongs to.
     pub gid: u32,
-    /// Permission bits.
+    /// Permission bits, such as `0o750`, with the set-id and sticky bits.
     pub mode: u32,
     /// Whether it is a directory.
     pub is_directory: bool,
@@ -90,6 +90,7 @@ impl Needs {
     /// What this policy needs, for a service that runs as this user.
     pub fn of(policy: &Policy, user: &str, host: &impl Host) -> Self {
         let mut needs = Self::default();
+        // The unit as shipped reads the default path already.
         if policy.path != Path::new(DEFAULT_CONFIG) {
             needs.add(
                 Requirement::Policy(policy.path.clone()),
@@ -180,6 +181,7 @@ impl Needs {
         }
         let us = host.user_id(user);
         let Some(owner) = &access.owner else { return };
+        // A file that stays with the service's own user takes no capability.
         if owner == user || (us.is_some() && host.user_id(owner) == us) {
             return;
         }
@@ -191,6 +193,7 @@ impl Needs {
             .mode
             .or(host.look(path).map(|found| found.mode))
             .unwrap_or(0o600);
+        // Neither everyone nor a group of the service may read it back.
         if mode & 0o004 == 0 && (mode & 0o040 == 0 || access.group.is_none()) {
             self.add(Requirement::Capability(Capability::DacReadSearch), &whose);
         }
@@ -209,19 +212,21 @@ impl Needs {
 
     fn add(&mut self, what: Requirement, whose: &str) {
         let all = self.0.entry(what).or_default();
+        // One sink can need the same thing twice, and is named once.
         if !all.iter().any(|known| known == whose) {
             all.push(whose.to_owned());
         }
     }
 }
 
-/// This host.
+/// The host that this process runs on: its users, groups and files.
 pub struct RealHost;
 
 impl Host for RealHost {
     fn group_id(&self, group: &str) -> Option<u32> {
         uzers::get_group_by_name(group)
             .map(|group| group.gid())
+            // Names first: a group may have a name of digits.
             .or_else(|| group.parse().ok())
     }
 
@@ -259,6 +264,7 @@ impl Host for RealHost {
         match existing {
             Some((begin, real)) => {
                 let rest = path.strip_prefix(begin).unwrap_or(Path::new(""));
+                // Joining an empty path would add a slash at the end.
                 if rest.as_os_str().is_empty() {
                     real
                 } else {

@@ -13,6 +13,7 @@ impl ServiceSettings {
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             let mut line = line.trim().to_owned();
+            // Before the continuation: a backslash at the end of a comment continues nothing.
             if line.starts_with(['#', ';']) {
                 continue;
             }
@@ -31,6 +32,7 @@ impl ServiceSettings {
             let name = line.strip_prefix('[');
             if let Some(name) = name.and_then(|rest| rest.strip_suffix(']')) {
                 section = name.to_owned();
+            // Other sections have keys of the same names with other meanings.
             } else if section == "Service"
                 && let Some((key, value)) = line.split_once('=')
             {
