@@ -33,7 +33,6 @@ pub fn search(stage: &DemoStage, rows: &[String], printed: &str) -> io::Result<L
         .map(|token| token.token);
     let planted = PLANTED_SECRETS.iter().map(|text| (*text).to_owned());
     let secrets = tokens
-        // Access tokens of RingEX are secrets too, though they end after an hour.
         .chain(stage.ringcx.ringex_tokens())
         .chain(stage.secrets.iter().cloned());
     let secrets: Vec<String> = secrets.chain(planted).collect();

@@ -128,8 +128,7 @@ fn percent_decoded(segment: &str) -> Vec<u8> {
 impl Api {
     fn call(&self, call: Call, subject: CallSubject, request: Request) -> Reply {
         let now = self.world.clock.now();
-        // One lock from the caller's identity to the record: two calls at once could otherwise be
-        // recorded in another order than they took effect.
+        // One lock up to the record, so that calls are recorded in the order of their effects.
         let mut state = self.world.lock();
         let caller = identify(&state, now, call, &request);
         let mut record = CallRecord {
@@ -143,8 +142,7 @@ impl Api {
             fault: None,
             effect: false,
         };
-        // A refused call does not use up a queued fault: tests count the calls that reach the
-        // fault.
+        // A refused call does not use up a queued fault: tests count the calls that reach it.
         let reply = if over_limit(&mut state, now, call, &caller) {
             Reply::Answer(answer::over_limit(&state.settings, state.server_time(now)))
         } else {
@@ -169,8 +167,7 @@ impl Api {
             Reply::Cut | Reply::Silence => None,
         };
         let reply = dated(&state, now, reply);
-        // Recorded before the answer is sent: a client that has its answer finds the call in the
-        // record.
+        // Recorded before it is answered: a client with its answer finds the call in the record.
         let number = state.record(record.clone());
         // The observer may call the simulator, which would wait for this lock forever.
         drop(state);

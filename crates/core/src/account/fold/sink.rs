@@ -6,17 +6,15 @@ use crate::account::{AccountState, LastDelivery, SinkRecord};
 use crate::event::{BackoffKey, Event};
 
 impl AccountState {
-    /// A sink, and what was delivered to it.
+    /// A sink, and what was delivered to it. Between an intent and its outcome the sink may hold
+    /// either token, also after a crash.
     pub(super) fn apply_sink(&mut self, at: DateTime<Utc>, event: &Event) {
         match event {
             Event::SinkBound {
                 sink,
                 sink_type,
                 target,
-            } => {
-                let record = SinkRecord::bound(sink_type, target, at);
-                self.bind_sink(sink, record);
-            }
+            } => self.bind_sink(sink, SinkRecord::bound(sink_type, target, at)),
             Event::SinkReleased { sink } => {
                 self.leave_sink_lanes(sink);
                 if let Some(record) = self.sinks.remove(sink) {
@@ -24,7 +22,6 @@ impl AccountState {
                 }
             }
             Event::DeliveryIntended { sink, generation } => self.update_sink(sink, |record| {
-                // Before the outcome is known the sink may hold either token, also after a crash.
                 record.intended = record.intended.max(Some(*generation));
                 record.last_delivery = LastDelivery::Open;
                 record.awaits_proof = false;
@@ -49,8 +46,7 @@ impl AccountState {
                 record.parked = *parked;
             }),
             Event::Proved { sink, generation } => self.update_sink(sink, |record| {
-                // Also where no delivery of ours was recorded: the token may have been put there by
-                // hand.
+                // Without a delivery of ours too: the token may have been put there by hand.
                 record.intended = record.intended.max(Some(*generation));
                 record.last_delivery = LastDelivery::Done;
                 record.proved = Some((*generation, at));
