@@ -1,7 +1,7 @@
 //! What a valid policy says, defaults filled in.
 //!
-//! Plain data. Reading it from TOML, and every reason why a file is not a policy, is in the `policy`
-//! crate; a [`Policy`] that came from there needs no second check.
+//! Plain data. Reading it from TOML, and every reason why a file is not a policy, is in the
+//! `policy` crate; a [`Policy`] that came from there needs no second check.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -33,6 +33,7 @@ pub use kind::{EventKind, Level};
 
 /// Counts an account's tokens from 1, in the order in which they were meant to be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+// A bare number in journals and in JSON.
 #[serde(transparent)]
 pub struct GenerationNo(pub u64);
 
@@ -44,6 +45,7 @@ impl fmt::Display for GenerationNo {
 
 /// One thing that happened to one account, at the time its journal row says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// The names that follow from this are in journals: they never change.
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
     /// The account is seen for the first time, or with another user or platform: generations so far

@@ -170,6 +170,7 @@ impl Template {
             Ok(_) => Ok(text.text),
             // Asked first: the engine's own error only says that writing failed.
             Err(_) if text.is_full => Err(TemplateError::TooLarge),
+            // The engine stops once `MOST_STEPS` are used up.
             Err(error) if error.kind() == ErrorKind::OutOfFuel => Err(TemplateError::TooLong),
             Err(error) => Err(wrong(&error, detail)),
         }
@@ -190,6 +191,7 @@ fn wrong(error: &minijinja::Error, detail: Detail) -> TemplateError {
         None => error.kind().to_string(),
     };
     TemplateError::At {
+        // An error of the template as a whole has no line.
         line: error.line().unwrap_or(1),
         what,
     }

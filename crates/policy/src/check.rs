@@ -28,6 +28,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, resolved: &Resolved, issues
         settings::email(email, issues);
     }
     accounts::check(spec, issues);
+    // With defaults filled in: a default and a written value may not go together.
     limits::check(&spec.accounts, &resolved.tunings, issues);
     for sink in spec.accounts.iter().flat_map(|account| &account.sinks) {
         if let Some(kind) = &sink.kind {

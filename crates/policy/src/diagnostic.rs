@@ -42,6 +42,7 @@ pub struct Diagnostic {
     /// More context, such as the place of the first of two.
     pub note: Option<String>,
     /// The line that it points at, if it may be shown.
+    // Only people need it: JSON gives the place.
     #[serde(skip)]
     pub(crate) excerpt: Option<Excerpt>,
 }
@@ -116,8 +117,8 @@ impl Diagnostic {
                 let snippet = Snippet::source(excerpt.text.as_str())
                     .line_start(line)
                     .annotation(AnnotationKind::Primary.span(excerpt.underline.clone()));
-                // The renderer takes the column from the excerpt. After a mask it would be wrong, so
-                // the place is given apart from it.
+                // The renderer takes the column from the excerpt. After a mask it would be wrong,
+                // so the place is given apart from it.
                 if self.column == Some(excerpt.column()) {
                     title.element(snippet.path(path))
                 } else {

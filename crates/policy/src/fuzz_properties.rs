@@ -40,7 +40,8 @@ const MOST: usize = 500;
 /// The largest rendering of one diagnostic, in bytes.
 const LARGEST_RENDERING: usize = 16 * 1024;
 
-/// Loads these bytes as a policy, once as they are and once with secrets in wrong places after them.
+/// Loads these bytes as a policy, once as they are and once with secrets in wrong places after
+/// them.
 pub fn loading(bytes: &[u8]) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("config.toml");

@@ -137,6 +137,7 @@ impl Issues {
         // Taken out, because the files beside them are changed while the issues are gone through.
         let mut issues = std::mem::take(&mut self.issues);
         issues.sort_by(|a, b| {
+            // At one place errors come first; the text decides last, so that the order is fixed.
             let key = |issue: &Issue| (issue.place.order(), issue.severity);
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
         });
@@ -150,6 +151,7 @@ impl Issues {
             issues.retain(|issue| !errors || issue.severity == DiagnosticSeverity::Error);
             issues.truncate(MOST);
         }
+        // Only of files with an issue, because a survey parses the whole file again.
         for issue in &issues {
             self.files[issue.place.file().0].survey();
         }

@@ -73,6 +73,7 @@ fn read_directory(directory: &Path, named_at: Span, reading: &mut Reading) -> Ve
     let mut accounts = Vec::new();
     for path in paths {
         let Some(file) = open(&path, help, &mut reading.issues) else {
+            // Recorded; the other files are read, so that all faults are reported at once.
             continue;
         };
         let found = parse(
@@ -112,6 +113,7 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Adds a file's text to the issues' files, or records why it cannot be had.
 fn open(path: &Path, help_if_missing: &str, issues: &mut Issues) -> Option<FileId> {
     let refuse = |message: &str, help: &str, issues: &mut Issues| {
+        // Added without its text, because a diagnostic needs a file to name.
         let file = issues.add_file(path.to_owned(), String::new());
         issues
             .error(IssuePlace::File(file), message)

@@ -66,8 +66,8 @@ enum Visibility {
     Secret,
 }
 
-/// True for keys that may hold a secret, including near-misses such as `pasword` or `api-key`: their
-/// lines are not shown.
+/// True for keys that may hold a secret, including near-misses such as `pasword` or `api-key`:
+/// their lines are not shown.
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let parts = [
@@ -156,8 +156,8 @@ impl SourceFile {
         let mut leaves = Leaves::new();
         survey_table(root.get_ref(), Visibility::Unread, &mut leaves);
         for (start, (_, visibility)) in &mut leaves {
-            // First what its reader found to hold a secret, whatever its key is called. And only what
-            // is `Unread` becomes plain: a key that sounds like a secret keeps its value hidden.
+            // First what its reader found to hold a secret, whatever its key is called. And only
+            // what is `Unread` becomes plain: a key that sounds like a secret stays hidden.
             if self.secret.contains(start) {
                 *visibility = Visibility::Secret;
             } else if *visibility == Visibility::Unread && self.plain.contains(start) {

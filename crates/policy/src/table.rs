@@ -148,6 +148,7 @@ impl<'r> Table<'r> {
         };
         let values = items
             .iter()
+            // A faulty item is recorded, and the items after it are still looked at.
             .filter_map(|item| self.one(key, item, kind))
             .map(|at| at.value)
             .collect();
@@ -309,6 +310,7 @@ impl<'r> Table<'r> {
         value: &Spanned<DeValue<'_>>,
         expected: &str,
     ) -> IssueBuilder<'_> {
+        // The type only: the value itself may be a secret in the wrong place.
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",

@@ -109,6 +109,7 @@ pub fn next_due(
 pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<Utc>) -> AlertEvent {
     let mail = unsent.mail.id;
     let given_up = match scope {
+        // The server refused this very mail for days: it will not take it any more.
         Scope::Mail => now - unsent.mail.written_at > GIVE_UP,
         // A server that is down will be up again; what waits for it is bounded by the outbox.
         Scope::Server => false,
@@ -333,6 +334,7 @@ fn mails(
     let ripe = match pace {
         // By distance, so that news from before a clock was set back are not held up.
         Flush::Batch => owed.iter().any(|owed| (now - owed.since).abs() >= GATHER),
+        // The process ends: what is not written now waits for its next start.
         Flush::Now => !owed.is_empty(),
     };
     // With a full outbox what is owed stays in the state, so nothing is lost by waiting.

@@ -178,7 +178,7 @@ impl AlertEvent {
     /// The journal entry: the kind beside the body, not in it.
     pub fn to_entry(&self, at: DateTime<Utc>) -> Entry {
         let mut body = serde_json::to_value(self).expect("an alert event is plain data");
-        // The journal has a column of its own for the kind, by which rows can be found.
+        // The journal has a column of its own for the kind, so the body does not repeat it.
         let kind = body.as_object_mut().and_then(|body| body.remove("kind"));
         let kind = kind
             .as_ref()

@@ -121,6 +121,7 @@ impl AlertState {
     /// Folds one row in.
     pub fn apply(&mut self, seq: u64, at: DateTime<Utc>, event: &AlertEvent) {
         self.fold(at, event);
+        // Of every row, as a checkpoint of this state stands for all rows up to here.
         self.last_seq = seq;
     }
 
@@ -157,6 +158,7 @@ impl AlertState {
                     cause: cause.clone(),
                     next_attempt_at: *next_attempt_at,
                     still_works: still_works.clone(),
+                    // None yet: that is what makes the state owe one.
                     mailed_at: None,
                     thread: None,
                 };

@@ -335,6 +335,7 @@ fn head(text: &mut String, facts: &MailFacts<'_>) {
         format!("{} ({})", stamp(facts.since), ago(facts.since, now)),
     );
     match facts.ended {
+        // The first mail of a pair tells of the opening only; see `expand`.
         Some((ended, _)) if facts.news != NoticeKind::Opened => {
             line(
                 "Until",

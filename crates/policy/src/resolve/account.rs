@@ -44,6 +44,7 @@ pub(super) fn account(
         verify_within: tuning.verify_within.value,
         smoke_test: tuning.smoke_test.value,
         sinks,
+        // Known only once there are all accounts; see `link_peers`.
         peer_sinks: Vec::new(),
     })
 }

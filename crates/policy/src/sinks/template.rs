@@ -72,6 +72,7 @@ impl TemplateSpec {
     fn source(&self, place: &SinkPlace<'_>, issues: &mut Issues) -> Option<At<String>> {
         let file = match (&self.template, &self.inline) {
             (Some(file), None) => file,
+            // Where there is neither, `read` has recorded it.
             (None, inline) => return inline.clone(),
             // Recorded as an issue when the table was read.
             (Some(_), Some(_)) => return None,

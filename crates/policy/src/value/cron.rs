@@ -63,6 +63,7 @@ fn parse(text: &str) -> Result<CronExpr, ValueError> {
             )));
         }
     };
+    // Before `croner`, which takes more than is promised; see the head of this file.
     for (number, field) in (first..).zip(&fields) {
         check_field(number, field).map_err(refuse)?;
     }

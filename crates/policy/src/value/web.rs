@@ -11,7 +11,7 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
     "an address such as \"https://ringcx.ringcentral.com\"",
     |text| {
         let url = web_address(text)?;
-        // The paths of calls are appended to it, and would end up in a query.
+        // Calls only add to its path, so a query would be sent with each of them.
         match url.query() {
             Some(_) => Err(ValueError::new("the address has a query")
                 .help(Some("leave out what follows the ?".to_owned()))),

@@ -81,6 +81,7 @@ fn cut(word: &str, room: usize) -> Vec<String> {
         return vec![word.to_owned()];
     }
     let chop = |part: &str| {
+        // By characters, because a part of one is not text.
         let chars: Vec<char> = part.chars().collect();
         chars
             .chunks(room)
