@@ -43,7 +43,7 @@ pub struct ConfigSpec {
      APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH"
 )]
 pub struct ConfigSpecError {
-    /// The text found.
+    /// The text that was given, such as `2117` without an auth config.
     pub got: String,
 }
 

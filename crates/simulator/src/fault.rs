@@ -99,7 +99,7 @@ impl fmt::Display for Call {
      accounts, config-list, config-read or config-write"
 )]
 pub struct UnknownCall {
-    /// The text found.
+    /// The text that was given, such as `hint` instead of `mint`.
     pub got: String,
 }
 
@@ -124,10 +124,10 @@ pub enum Effect {
     Done,
 }
 
-/// A `Retry-After` header.
+/// The `Retry-After` header of an injected 429 or 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryAfter {
-    /// No such header.
+    /// The answer has no such header, and the client has to choose its own pause.
     Absent,
     /// A number of seconds.
     Seconds(u32),
@@ -302,7 +302,7 @@ impl fmt::Display for Fault {
      status-503-after-effect, html-502, garbage, huge, empty, wrong-json, redirect or pass"
 )]
 pub struct UnknownFault {
-    /// The text found.
+    /// The text that was given, such as `hint` instead of `mint`.
     pub got: String,
 }
 

@@ -39,7 +39,7 @@ pub struct Settings {
     pub usable_after: Duration,
     /// How far the server's clock is ahead of ours, in seconds.
     pub date_skew_seconds: i64,
-    /// The `Date` header.
+    /// What the `Date` header of each answer holds.
     pub date_form: DateForm,
     /// Logins per minute and user; more are answered 429.
     pub logins_per_minute: Option<u32>,
