@@ -173,8 +173,8 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         Command::SystemdDropin(args) => systemd_dropin::systemd_dropin(config, args, screen),
         #[cfg(feature = "simulate")]
         Command::Simulate(options) => simulate::simulate(*options, screen),
-        #[cfg(feature = "demo")]
         // The demo prints to stdout by itself: its lines are held back and sorted by time.
+        #[cfg(feature = "demo")]
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),

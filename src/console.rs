@@ -76,7 +76,7 @@ pub enum Tone {
     Good,
     /// Something is under way, or worth a look.
     Busy,
-    /// Something is wrong, and somebody has to look at it.
+    /// Something is wrong and needs attention.
     Bad,
     /// Less important, such as a time or a table's head.
     Dim,

@@ -144,7 +144,7 @@ async fn verdict(
             Ok(script::verdict(timeline, &checks::all(&facts)))
         }
         StoryEnd::Interrupted => Err("interrupted; the daemon is stopped".to_owned()),
-        // Stdout is closed: nobody would read the log.
+        // Stdout is closed, so the log could not be read either.
         StoryEnd::Trouble(trouble @ StoryError::Unheard) => Err(trouble.to_string()),
         StoryEnd::Trouble(trouble) => {
             script::last_log_lines(timeline, stage);

@@ -51,8 +51,8 @@ impl Client {
     /// Connects to the daemon behind this socket; `None` if none runs.
     pub fn connect(socket: &Path) -> Result<Option<Self>, ClientError> {
         let socket = socket.to_owned();
-        // A connection that is dropped at once: reqwest connects only at the first request, and its
-        // error does not tell a missing daemon from a refused permission.
+        // Only to see whether a daemon listens: reqwest itself connects at the first request, and a
+        // caller has to know before that whether to work without a daemon.
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(_) => {}
             // A daemon that was killed leaves its socket behind.

@@ -49,7 +49,7 @@ async fn fetch(
     accounts: &[String],
     screen: &Screen,
 ) -> Result<Vec<HistoryLine>, Exit> {
-    // Found without the policy, which may have errors when somebody looks for the reason.
+    // Found without the policy, which may be the error that the operator is looking for.
     if let Some(daemon) = context::running(config, screen)? {
         return daemon
             .get("/v1/history", accounts)

@@ -37,7 +37,7 @@ pub fn start(policy: &LogPolicy) -> ReloadLogging {
         .try_init();
     Arc::new(move |policy: &LogPolicy| {
         let changed = writer_handle.reload(self::writer(policy));
-        // The old writer and filter stay in force, and this line goes through them.
+        // What could not be changed stays in force, and this line still goes out.
         if let Err(error) = changed.and_then(|()| filter_handle.reload(self::filter(policy))) {
             tracing::error!(name: "logging-not-changed", %error, "Logging not changed");
         }

@@ -126,7 +126,7 @@ fn authority(options: &SimulateOptions) -> Result<Option<Authority>, SimulateErr
     Ok(Some(authority))
 }
 
-/// Tokens, auth configs, refused users and faults, before anybody is told the address.
+/// Sets up tokens, auth configs, refused users and faults, before the address is printed.
 fn prepare(simulator: &Simulator, options: &SimulateOptions, names: &[String]) {
     for name in names {
         (0..options.foreign).for_each(|_| drop(simulator.mint_foreign(name)));

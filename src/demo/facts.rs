@@ -162,6 +162,7 @@ pub async fn gather(
     // Opened anew: the daemon has ended, so this is the journal as it is on disk.
     let journal = SqliteJournal::open_read_only(&stage.state_dir())?;
     let mut accounts = Vec::new();
+    // Both are in the order of the accounts.
     for (actor, tally) in stage.actors.iter().zip(ending.tallies) {
         accounts.push(account(
             stage,
@@ -224,6 +225,7 @@ fn account(stage: &DemoStage, actor: &Actor, trail: Vec<Recorded>, tally: Tally)
         .calls()
         .into_iter()
         .filter(|call| call.user.as_deref() == Some(&actor.user));
+    // A file that cannot be read holds no token, and a check says so.
     let env = std::fs::read_to_string(&actor.env_file).unwrap_or_default();
     let in_env = env
         .lines()
@@ -260,6 +262,7 @@ fn account(stage: &DemoStage, actor: &Actor, trail: Vec<Recorded>, tally: Tally)
         calls: calls.collect(),
         deliveries: actor.receiver.deliveries(),
         tally,
+        // Compared as a whole: comments, quotes and the last line end have to be as they were.
         env_file_kept: in_env.is_some_and(|token| env == env_text(token)),
     }
 }

@@ -48,6 +48,7 @@ fn about_attempt(before: &AccountState, recorded: &Recorded) -> Option<(Tone, St
             next_attempt_at,
             ..
         } => {
+            // From the event's own time: it may be shown a moment after it happened.
             let wait = (*next_attempt_at - recorded.at).as_seconds_f64();
             let text = format!("sink {sink}: {error} (try {failures}, the next in {wait:.0} s)");
             Some((Tone::Bad, text))
@@ -153,6 +154,8 @@ fn about_token(before: &AccountState, event: &Event, ringcx: &Record) -> Option<
             Tone::Good,
             format!(
                 "generation {generation} works, is in all {} sinks, and is current",
+                // The number in the policy: all sinks of the demo are required, so each has the
+                // token by now.
                 before.sinks.len()
             ),
         ),
@@ -194,6 +197,7 @@ fn about_sink(before: &AccountState, event: &Event) -> Option<(Tone, String)> {
             Tone::Bad,
             format!("sink {sink} holds {found} where generation {generation} should be"),
         ),
+        // Only a repair is told; that a sink was written is part of the line about the promotion.
         Event::Proved { sink, generation } if has_drifted(before, sink) => (
             Tone::Good,
             format!("sink {sink} holds generation {generation} again"),
@@ -228,6 +232,8 @@ fn has_drifted(state: &AccountState, sink: &str) -> bool {
 fn shown(fingerprint: &Fingerprint, ringcx: &Record) -> String {
     ringcx
         .token(*fingerprint)
+        // The masked token is what an operator would recognize; the journal has no part of its
+        // text.
         .map_or_else(|| fingerprint.short(), |token| token.masked)
 }
 

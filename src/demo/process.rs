@@ -110,8 +110,8 @@ pub fn become_daemon_if_told() -> Option<Exit> {
         eprintln!("error: {why}");
         Some(Exit::Failing)
     };
-    #[cfg(target_os = "linux")]
     // The setting survives `exec`, so the daemon keeps it.
+    #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return failed(format!("cannot be tied to the demo: {error}"));
     }

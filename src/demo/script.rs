@@ -53,13 +53,13 @@ const SINK: &str = "\n[[account.sink]]";
 /// What the checks come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every check passed.
+    /// Every check passed, so the exit code is 0.
     Passed,
     /// At least one check failed.
     Failed,
 }
 
-/// Prints every check.
+/// Prints every check with what was found, and says whether all passed.
 pub fn verdict(timeline: &mut Timeline, checks: &[Check]) -> Verdict {
     timeline.heading("Checked, against what the stand-ins themselves recorded");
     for check in checks {

@@ -52,7 +52,7 @@ const ENV_AROUND: [&str; 2] = [
 
 /// Everything that the story needs. Dropping it closes the ports and removes the directory.
 pub struct DemoStage {
-    /// RingCX and RingEX.
+    /// The stand-in for RingCX and RingEX, whose record the checks ask.
     pub ringcx: Simulator,
     /// The mail server of the policy.
     pub mailbox: Mailbox,

@@ -58,7 +58,7 @@ pub enum StoryError {
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] HistoryError),
-    /// Stdout is closed.
+    /// Stdout is closed, as by `demo | head`, so nothing that follows would be read.
     #[error("nobody reads this")]
     Unheard,
 }

@@ -68,7 +68,7 @@ impl Timeline {
         self.clock.now()
     }
 
-    /// Whether stdout is closed, so that nobody reads any more.
+    /// Whether stdout is closed, as by `demo | head`.
     pub fn is_unheard(&self) -> bool {
         self.unheard
     }
@@ -140,9 +140,12 @@ impl Timeline {
             } else {
                 (format!("  {plain}"), format!("  {line}"))
             };
+            // Counted without colours, which take no columns.
             if plain.chars().count() <= WIDTH {
                 self.put(&plain, &shown);
             } else {
+                // A line that has to be broken loses its colours: a break could cut a sequence in
+                // two.
                 for part in wrap(plain.trim_start(), WIDTH - 4) {
                     let part = format!("    {part}");
                     self.put(&part, &part);
@@ -154,6 +157,7 @@ impl Timeline {
     /// One thing that was checked, and what was found.
     pub fn check(&mut self, passed: bool, what: &str, found: &str) {
         self.flush();
+        // Words where there are no colours: such output goes into files and logs.
         let (mark, tone) = match (passed, self.palette) {
             (true, Palette::Colored) => ("✓  ", Tone::Good),
             (false, Palette::Colored) => ("✗  ", Tone::Bad),
@@ -207,6 +211,7 @@ impl Timeline {
     }
 
     fn put(&mut self, plain: &str, shown: &str) {
+        // Callers ask for an empty line on both sides, and two in a row would look like an error.
         if plain.is_empty() && (self.printed.is_empty() || self.printed.ends_with("\n\n")) {
             return;
         }

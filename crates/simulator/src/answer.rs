@@ -71,7 +71,7 @@ pub(super) fn with_retry_after(response: Response, value: Option<String>) -> Res
     }
 }
 
-/// The answer with a `Date` header, or whatever stands for one.
+/// The answer with the `Date` header that the settings ask for: a date, none, or garbage.
 pub(super) fn dated(response: Response, form: DateForm, server_time: DateTime<Utc>) -> Response {
     match form {
         DateForm::Sent => response.with("Date", http_date(server_time)),

@@ -277,7 +277,7 @@ impl Api {
 
 /// A call whose effect comes after its answer was cut off.
 struct LateCall {
-    /// Finds its record again.
+    /// The number of its record, by which the effect is noted later.
     number: u64,
     call: Call,
     caller: Caller,

@@ -43,7 +43,7 @@ pub struct ConfigSpec {
      APIKEY, JWT, BASIC, OAUTH or CUSTOM_AUTH"
 )]
 pub struct ConfigSpecError {
-    /// The text found.
+    /// The text that was given, such as `2117` without an auth config.
     pub got: String,
 }
 
@@ -189,7 +189,7 @@ impl WorldState {
                 });
                 self.flows.last_mut().expect("it was just pushed")
             }
-            // Nobody has put a token there yet: the flow is not in service.
+            // No token has been put there yet: the flow is not in service.
             None => return,
         };
         flow.calls += 1;
@@ -294,7 +294,7 @@ fn change(config: &mut ConfigRecord, now: DateTime<Utc>, key: &str) {
 }
 
 /// What a change asks for; without a provider's name or a key it is refused, and so is another
-/// type. What it leaves out is emptied: whoever wants it kept must send it.
+/// type. A field that is left out is emptied, so a client has to send what it wants to keep.
 fn wanted(config: &ConfigRecord, body: &[u8]) -> Option<(String, String, String)> {
     let fields: Value = serde_json::from_slice(body).ok()?;
     let field = |name: &str| {

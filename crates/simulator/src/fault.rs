@@ -99,7 +99,7 @@ impl fmt::Display for Call {
      accounts, config-list, config-read or config-write"
 )]
 pub struct UnknownCall {
-    /// The text found.
+    /// The text that was given, such as `hint` instead of `mint`.
     pub got: String,
 }
 
@@ -124,10 +124,10 @@ pub enum Effect {
     Done,
 }
 
-/// A `Retry-After` header.
+/// The `Retry-After` header of an injected 429 or 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryAfter {
-    /// No such header.
+    /// The answer has no such header, and the client has to choose its own pause.
     Absent,
     /// A number of seconds.
     Seconds(u32),
@@ -145,13 +145,13 @@ pub enum Fault {
     CutBefore,
     /// `lost-answer`: it happens, then the connection ends without an answer.
     LostAnswer,
-    /// `late-effect-300ms`: the connection ends at once, and so much later it happens after all.
+    /// `late-effect-300ms`: the connection ends at once, and the call is carried out that much later.
     LateEffect(Duration),
     /// `silence`: nothing happens and no answer ever comes.
     Silence,
     /// `silence-after`: it happens and no answer ever comes.
     SilenceAfter,
-    /// `slow-200ms`: it happens, and the right answer comes so much later.
+    /// `slow-200ms`: it happens, and the right answer comes that much later.
     Slow(Duration),
     /// `half-body`: it happens, and the connection ends in the middle of the answer's body.
     HalfBody,
@@ -173,7 +173,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// One of every class, with every status that is told apart.
+    /// One of every class, with every status that the daemon treats differently.
     pub const ALL: [Self; 32] = [
         Self::CutBefore,
         Self::LostAnswer,
@@ -269,6 +269,7 @@ impl fmt::Display for Fault {
             Self::LateEffect(wait) => write!(
                 f,
                 "late-effect-{}",
+                // Without blanks, so that the name stays one word on a command line.
                 span::format_duration(wait).replace(' ', "")
             ),
             Self::Silence => f.write_str("silence"),
@@ -302,7 +303,7 @@ impl fmt::Display for Fault {
      status-503-after-effect, html-502, garbage, huge, empty, wrong-json, redirect or pass"
 )]
 pub struct UnknownFault {
-    /// The text found.
+    /// The text that was given, such as `hint` instead of `mint`.
     pub got: String,
 }
 
@@ -317,6 +318,7 @@ impl FromStr for Fault {
 }
 
 fn parse(text: &str) -> Option<Fault> {
+    // Taken off first, because it stands behind the status and its `Retry-After`.
     let (stem, effect) = match text.strip_suffix("-after-effect") {
         Some(stem) => (stem, Effect::Done),
         None => (text, Effect::None),
@@ -364,6 +366,7 @@ fn parse(text: &str) -> Option<Fault> {
         Fault::WrongJson,
         Fault::Redirect,
     ];
+    // These have no parts, so the whole text has to be the name.
     plain.into_iter().find(|fault| fault.to_string() == text)
 }
 

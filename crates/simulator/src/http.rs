@@ -185,7 +185,7 @@ struct Connection<S> {
 enum NoRequest {
     /// The client ended the connection, or was silent for too long.
     Ended,
-    /// It sent what cannot be read; it is told so.
+    /// It sent what cannot be read, and is answered with this status.
     Unreadable(u16),
 }
 

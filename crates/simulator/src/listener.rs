@@ -72,7 +72,7 @@ impl Background {
 
 /// Opens a port on loopback; port 0 is any free one.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    // Before anything listens: the answers hold secrets in clear, and `/_simulate/` asks for none.
+    // Before anything listens: answers hold secrets in clear, and `/_simulate/` wants no password.
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback { got: address });
     }

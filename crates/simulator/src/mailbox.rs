@@ -132,7 +132,7 @@ impl Mailbox {
         self.listener.address()
     }
 
-    /// Deals so with mails from now on.
+    /// Treats all mails in this way from now on, for example [`MailBehavior::RefuseForNow`].
     pub fn answer(&self, manner: MailBehavior) {
         self.post.lock().manner = manner;
     }
@@ -165,7 +165,7 @@ impl Mailbox {
         self.post.lock().rejected_logins
     }
 
-    /// Waits until the mails are as asked for.
+    /// Waits until the closure returns true for the mails kept, for example until there are two.
     pub async fn until(&self, mut as_asked: impl FnMut(&[ReceivedMail]) -> bool) {
         let mut changes = self.post.changed.subscribe();
         // An error means there is nothing left to wait for; the post we hold keeps it from

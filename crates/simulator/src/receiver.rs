@@ -57,7 +57,7 @@ impl Default for ReceiverSetup {
 pub enum Behavior {
     /// This status, without a body.
     Status(u16),
-    /// This status, asking to be left alone for so many seconds.
+    /// This status, with a `Retry-After` of this number of seconds.
     Busy(u16, u32),
     /// 200 and the fingerprint of the token that came.
     Receipt,
@@ -71,7 +71,7 @@ pub enum Behavior {
     LostAnswer,
     /// The connection ends and nothing is taken in.
     CutBefore,
-    /// Taken in, and answered by a receipt so much later.
+    /// Taken in, and answered by a receipt after this time.
     Slow(Duration),
     /// 200 and 64 MiB.
     Huge,
@@ -79,7 +79,7 @@ pub enum Behavior {
     Redirect,
 }
 
-/// What is thought of a delivery's signature.
+/// The result of checking a delivery's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
     /// Made with the secret, and fresh.
@@ -95,7 +95,7 @@ pub enum Signature {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct ReceivedDelivery {
-    /// When it had come.
+    /// When the request had been read.
     pub at: DateTime<Utc>,
     /// `POST` for a delivery of ours.
     pub method: String,
@@ -105,7 +105,7 @@ pub struct ReceivedDelivery {
     pub headers: Vec<(String, String)>,
     /// The bytes of the body; the signature is made over exactly these.
     pub body: Vec<u8>,
-    /// Whether it can be believed.
+    /// The result of checking its signature.
     pub signature: Signature,
     /// The status answered; `None` where there was no answer.
     pub status: Option<u16>,
@@ -241,7 +241,7 @@ impl Receiver {
             .collect()
     }
 
-    /// Waits until the deliveries are as asked for.
+    /// Waits until the closure returns true for the deliveries, for example until one is `Valid`.
     pub async fn until(&self, mut as_asked: impl FnMut(&[ReceivedDelivery]) -> bool) {
         let mut changes = self.inbox.changed.subscribe();
         // An error means there is nothing left to wait for; the inbox we hold keeps it from

@@ -36,6 +36,7 @@ impl Record {
             .tokens
             .iter()
             .filter(|token| token.user == user && token.deleted_at.is_none());
+        // Copies and no references: a test keeps them while the server goes on.
         alive.cloned().collect()
     }
 
@@ -137,7 +138,8 @@ impl Record {
             .cloned()
     }
 
-    /// Waits until the record is as asked for; looks again after everything that happens.
+    /// Waits until the closure returns true for the record, for example until a token is deleted. It is
+    /// called again after everything that happens.
     pub async fn until(&self, mut as_asked: impl FnMut(&Self) -> bool) {
         let mut changes = self.world.changes();
         loop {
@@ -165,6 +167,7 @@ impl Record {
             .collect();
         json!({
             "users": users,
+            // Serialized without the text of a token, see `records.rs`.
             "tokens": state.tokens,
             "calls": state.calls,
             "strayed": state.redirected_calls,
@@ -177,6 +180,7 @@ impl Record {
 fn most_in_a_minute<'r>(calls: impl Iterator<Item = &'r CallRecord>) -> usize {
     let times: Vec<_> = calls.map(|record| record.at).collect();
     let minute = TimeDelta::seconds(60);
+    // The fullest minute begins with one of the calls, so only those beginnings are tried.
     let from_each = times.iter().map(|from| {
         times
             .iter()

@@ -123,7 +123,7 @@ pub struct ConfigRecord {
     /// The key, a secret.
     #[serde(skip)]
     pub key: String,
-    /// SHA-256 of the key; `None` until somebody sets one.
+    /// SHA-256 of the key; `None` until one is set.
     pub fingerprint: Option<Fingerprint>,
 }
 

@@ -39,7 +39,7 @@ pub struct Settings {
     pub usable_after: Duration,
     /// How far the server's clock is ahead of ours, in seconds.
     pub date_skew_seconds: i64,
-    /// The `Date` header.
+    /// What the `Date` header of each answer holds.
     pub date_form: DateForm,
     /// Logins per minute and user; more are answered 429.
     pub logins_per_minute: Option<u32>,
@@ -66,6 +66,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            // Five minutes and the JWT are what RingCX documents.
             access_token_ttl: Duration::from_secs(300),
             access_token_form: AccessTokenForm::Jwt,
             admin_password_reset: false,
@@ -103,6 +104,7 @@ impl Settings {
         // ones.
         let mut merged = serde_json::to_value(self)?;
         if let Some(object) = merged.as_object_mut() {
+            // An unknown name becomes a member too, and parsing refuses it below.
             object.extend(changes);
         }
         serde_json::from_value(merged)

@@ -119,7 +119,7 @@ pub(super) enum LoginRefusal {
     Locked,
 }
 
-/// What an access token is worth.
+/// Whether an access token is valid, and for which user.
 pub(super) enum AccessStanding<'a> {
     Living { user: &'a str, platform: &'a str },
     Expired { user: &'a str },

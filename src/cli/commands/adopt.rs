@@ -55,7 +55,7 @@ enum AdoptAction {
     Leave,
 }
 
-/// `adopt --json`
+/// What `adopt --json` prints. Its fields are a promise to scripts.
 #[derive(Serialize)]
 struct AdoptView {
     account: String,

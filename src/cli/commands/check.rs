@@ -43,7 +43,7 @@ pub enum Reach {
     Online,
 }
 
-/// `check --json`
+/// What `check --json` prints. Its fields are a promise to scripts.
 #[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
@@ -55,7 +55,7 @@ struct Report<'a> {
 /// The result of one check.
 #[derive(Serialize)]
 struct Probe {
-    /// `sales-ivr`, `sales-ivr/token-file`, `alerts.email`.
+    /// The part of the policy: `sales-ivr`, `sales-ivr/token-file` or `alerts.email`.
     what: String,
     ok: bool,
     /// What was found, or the error.

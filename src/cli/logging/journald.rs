@@ -23,8 +23,8 @@ use super::kinds::message_id;
 pub const SOCKET: &str = "/run/systemd/journal/socket";
 /// What one value is cut to where the whole entry is too large for a datagram.
 const SHORT: usize = 1024;
-/// A journal that is busy is waited for so long, once; until it takes an entry again, none is
-/// waited for. The daemon has one thread, and a log must not keep it from its tokens.
+/// The longest wait for a busy journal. After one such wait no entry waits until the journal takes
+/// one again: the daemon has one thread, and a log must not keep it from its tokens.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends log lines to the journal.
@@ -40,7 +40,7 @@ impl Journald {
         // Unbound and not connected: the journal needs no address to answer to, and it may restart.
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        // An empty datagram says nothing; but it tells whether somebody is there.
+        // An empty datagram is no entry, but sending it fails if no journal listens.
         socket.send_to(&[], path)?;
         Ok(Self {
             socket,

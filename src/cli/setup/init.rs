@@ -95,7 +95,7 @@ fn may_replace(
     options: &InitOptions,
     terminal: Option<&mut Terminal>,
 ) -> Result<(), InitError> {
-    // A dangling link counts too: it is somebody's decision where the policy is.
+    // A dangling link counts too: an administrator has decided where the policy is.
     let there = config.symlink_metadata().is_ok();
     if options.force || !there {
         // Without a policy, a credential or a drop-in is left over from an earlier attempt.

@@ -20,7 +20,7 @@ mod settings;
 #[cfg(test)]
 pub mod tests;
 
-/// The unit's name.
+/// The name of the unit's file, in each directory where systemd looks.
 const NAME: &str = "ringcx-rotator.service";
 
 const SHIPPED: &str = include_str!("../../../systemd/ringcx-rotator.service");

@@ -134,6 +134,7 @@ pub struct UserFormError;
 pub(super) fn parse_user(text: &str) -> Result<User, UserFormError> {
     // Three parts at most, so that a platform may contain a colon.
     let mut parts = text.splitn(3, ':');
+    // The error names no part of the text, because each may be a password.
     let (name, password) = (
         parts.next().ok_or(UserFormError)?,
         parts.next().ok_or(UserFormError)?,

@@ -57,7 +57,7 @@ impl Page {
                 .palette
                 .paint(Tone::Bad, "not running: this is what the journal says"),
         };
-        // In the first line: who relies on mail must see that it does not come.
+        // In the first line: an operator who relies on mail must see that it is not sent.
         let mails = match (daemon.unsent_mails, &daemon.mail_error) {
             (0, _) => String::new(),
             (count, None) => format!(" · {count} mails on their way"),

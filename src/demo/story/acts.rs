@@ -168,6 +168,7 @@ impl Story<'_> {
         self.until("the tokens before these to be deleted", |story| {
             old.iter().all(|(account, number)| {
                 (1..=number.0)
+                    // All older ones, because a rotation by schedule may have come between.
                     .all(|older| story.is_gone(&story.watch.state(account), GenerationNo(older)))
             })
         })
@@ -196,6 +197,8 @@ impl Story<'_> {
                     .trail(account)
                     .last()
                     .map(|recorded| recorded.at);
+                // By the last event's time: without a pause a next step may be about to be
+                // recorded.
                 let quiet = last.is_some_and(|at| story.timeline.now() - at > QUIET);
                 quiet
                     && state.pending().is_none()

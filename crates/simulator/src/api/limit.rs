@@ -33,7 +33,7 @@ pub(super) fn over_limit(
             state.settings.requests_per_minute,
         ),
     };
-    // RingEX counts an app's requests, whoever it logs in.
+    // RingEX counts the requests of an app, for all users that it logs in.
     let whose = match &caller.claim {
         LoginClaim::Jwt { client_id, .. } => Some(client_id),
         LoginClaim::Password { .. }

@@ -91,7 +91,7 @@ impl Performance<'_> {
         }
     }
 
-    /// `POST /restapi/oauth/token`
+    /// `POST /restapi/oauth/token`: gives an access token of RingEX for a JWT.
     fn ringex_token(
         &self,
         state: &mut WorldState,
@@ -122,7 +122,7 @@ impl Performance<'_> {
         }
     }
 
-    /// `POST /api/auth/login/rc/accesstoken`
+    /// `POST /api/auth/login/rc/accesstoken`: a login to RingCX with an access token of RingEX.
     fn ringex_login(&self, state: &mut WorldState, token: &str, refresh: bool) -> CallEffect {
         let user = state.ringex.user_of_token(self.now, token);
         let user = user.map(str::to_owned);

@@ -47,7 +47,7 @@ pub enum FaultSpecError {
     /// Neither a number nor `always`.
     #[error("`{got}` is not a number of times: expected a number from 1, or `always`")]
     Times {
-        /// The text that was given, such as `mint` without a fault.
+        /// What stands behind the colon, such as `0`.
         got: String,
     },
     /// The fault cannot happen to this call: see [`Fault::fits`].

@@ -15,7 +15,7 @@ use super::{MailBehavior, MailStore, ReceivedMail, Security};
 const LONGEST_LINE: usize = 8 * 1024;
 const LARGEST_MAIL: usize = 4 * 1024 * 1024;
 const MOST_RECIPIENTS: usize = 100;
-/// A client that says nothing for so long is left.
+/// A client that sends nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A TLS handshake takes milliseconds; a client that speaks in clear would wait for ever.
 const HANDSHAKE: Duration = Duration::from_secs(10);

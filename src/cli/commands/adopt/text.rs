@@ -18,6 +18,7 @@ pub fn table(account: &str, tokens: &[FoundToken]) -> String {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    // The number is what is typed as an answer, so it comes first.
     table.set_header([
         "#",
         "TOKEN",
@@ -70,6 +71,7 @@ pub fn consequences(own: &AccountPolicy, found: &FoundToken, now: DateTime<Utc>)
         }
         None => format!("{name} is deleted {overlap} after the next rotation at the earliest"),
     }];
+    // The dangerous case: the daemon cannot see when the last user of the token has a new one.
     if token.held_by.is_empty() && found_in.is_empty() {
         consequences.push(format!(
             "{name} was found in no sink and in no given file: whatever uses it stops working \

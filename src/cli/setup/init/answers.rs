@@ -62,8 +62,10 @@ pub struct MailAnswers {
 impl Answers {
     /// The policy, with comments for its next reader.
     pub fn policy(&self) -> String {
+        // Text and no serializer: the comments are for the operator who edits it next.
         let mut text = String::from(HEAD);
         self.write_ringcx(&mut text);
+        // Commented out, so that a better default of a later version applies.
         text.push_str(DEFAULTS);
         text.push_str("[[account]]\n");
         option(&mut text, "name", Some(&self.account));
@@ -78,6 +80,7 @@ impl Answers {
     }
 
     fn write_ringcx(&self, text: &mut String) {
+        // The usual addresses are defaults, and most policies need no such table.
         if self.base_url.is_none() && self.ringex_url.is_none() && self.ca_file.is_none() {
             return;
         }
@@ -162,6 +165,7 @@ impl MailAnswers {
 
     fn is_local(&self) -> bool {
         let address: Option<std::net::IpAddr> = self.host.parse().ok();
+        // Mail to this machine never leaves it, and a local server rarely has a certificate.
         self.host == "localhost" || address.is_some_and(|address| address.is_loopback())
     }
 }

@@ -152,7 +152,7 @@ impl Drop for Placed {
             }
         }
         for directory in self.directories.drain(..).rev() {
-            // A directory in which somebody else has put a file stays.
+            // A directory that has other files in it stays.
             let _not_empty = fs::remove_dir(directory);
         }
     }

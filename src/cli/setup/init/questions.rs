@@ -173,7 +173,7 @@ impl Prompter<'_> {
         let usual = format!("/run/ringcx-rotator/tokens/{account}");
         let given = options.sink_path.map(|path| path.display().to_string());
         let path = self.or(given, "The file that is to hold the token", &usual)?;
-        // Only for the usual place: whoever chooses another file knows who has to read it.
+        // Only for the usual place: the readers of another file are not known.
         let readers = if path == usual && uzers::get_group_by_name(READERS).is_some() {
             READERS
         } else {

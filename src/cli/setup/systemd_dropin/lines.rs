@@ -118,6 +118,7 @@ impl<H: Host> DropInWriter<'_, H> {
     }
 
     fn group(&self, group: &str, users: &str) -> DropInLine {
+        // systemd refuses to start a unit that names an unknown group.
         let missing = self.host.group_id(group).is_none().then(|| {
             format!(
                 "There is no group {group}, and with this line the service would not start: run \
@@ -144,6 +145,7 @@ impl<H: Host> DropInWriter<'_, H> {
         if self.host.look(&encrypted).is_some() {
             return DropInLine::new("LoadCredentialEncrypted", value(&encrypted), because);
         }
+        // The same for a credential whose file is missing.
         let first = self.host.look(&plain).is_none().then(|| {
             format!(
                 "There is no {path}, and with this line the service would not start. As root: \
@@ -218,6 +220,7 @@ fn capability_lines(capability: Capability, users: &str) -> Vec<DropInLine> {
              needed where the sink has a group and mode 0640."
         ),
     };
+    // The unit as shipped has an empty bounding set, which would take the ambient one away.
     ["CapabilityBoundingSet", "AmbientCapabilities"]
         .map(|set| DropInLine::new(set, capability.name().to_owned(), because.clone()))
         .into()
