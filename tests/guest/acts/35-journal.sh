@@ -11,8 +11,8 @@ since=$(moment)
 sed 's/^platform-id/platfrom-id/' /root/config.right >$CONFIG
 systemctl reload $UNIT 2>/dev/null
 cp /root/config.right $CONFIG
-check "journalctl -x explains a reload that failed" has "$(explained $reload_failed)" "the one before stays in force"
-check "and what to do" has "$(explained $reload_failed)" "\`ringcx-rotator check\` shows all faults"
+check "journalctl -x explains a reload that failed" has "$(explained $reload_failed)" "The policy loaded before stays in force"
+check "and what to do" has "$(explained $reload_failed)" "See every fault with its line: \`ringcx-rotator check\`"
 check "with its cause" has "$(explained $reload_failed)" "Cause: $CONFIG: 2 errors"
 systemctl reload $UNIT
 
