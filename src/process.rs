@@ -20,6 +20,19 @@ use secrecy::zeroize::Zeroizing;
 use crate::clock::monotonic;
 use crate::failpoint;
 
+/// Runs work that blocks, on a disk or a program, away from the runtime's own threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            // A panic of the work is a panic of the caller, not an error to be tried again.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down cancels such work; the caller goes with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests;
 

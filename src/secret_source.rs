@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::process::blocking;
 use rotator_core::secret::{Secret, SecretSource};
 
 mod command;
@@ -109,15 +110,7 @@ pub fn read(source: &SecretSource) -> Result<Secret, SecretError> {
 /// waits.
 pub async fn read_async(source: &SecretSource) -> Result<Secret, SecretError> {
     let source = source.clone();
-    match tokio::task::spawn_blocking(move || read(&source)).await {
-        Ok(read) => read,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is being torn down cancels such work; the caller goes with
-            // it.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    blocking(move || read(&source)).await
 }
 
 fn credential_path(name: &str) -> Result<PathBuf, SecretError> {

@@ -10,6 +10,7 @@ use std::future::Future;
 
 use chrono::{DateTime, Utc};
 
+pub(crate) use crate::process::blocking;
 use crate::ringcx::Auth;
 use crate::ringcx::auth_config::AuthConfigs;
 use rotator_core::config::{SinkKind, SinkPolicy};
@@ -229,17 +230,4 @@ sink_targets! {
     Command => command::CommandTarget,
     AuthConfig => auth_config::AuthConfigTarget,
     Template => template::TemplateTarget,
-}
-
-/// Runs work that blocks on the disk away from the runtime's own threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            // A panic of the work is a panic of the caller, not an error to be tried again.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is being torn down cancels such work; the caller goes with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }

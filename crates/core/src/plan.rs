@@ -151,22 +151,6 @@ pub enum Action {
     Delete,
 }
 
-impl Action {
-    /// As in `plan --json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mint => "mint",
-            Self::ResolveMint => "resolve-mint",
-            Self::Verify => "verify",
-            Self::Deliver => "deliver",
-            Self::Prove => "prove",
-            Self::Notify => "notify",
-            Self::Promote => "promote",
-            Self::Delete => "delete",
-        }
-    }
-}
-
 /// One line of what is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
