@@ -6,24 +6,20 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::console::{Exit, Screen};
-use args::{Globals, Json};
+use args::Globals;
+#[cfg(feature = "simulate")]
+use commands::simulate;
 use commands::{
-    adopt, check, completions, init, man, reload, revoke, rotate, run, systemd_dropin, test_alert,
+    adopt, auth_configs, check, completions, history, init, man, plan, reload, revoke, rotate, run,
+    status, systemd_dropin, test_alert, tokens,
 };
 
 mod args;
-mod auth_configs;
 pub(crate) mod client;
 mod commands;
 mod context;
-mod history;
 mod logging;
-mod plan;
 mod setup;
-#[cfg(feature = "simulate")]
-mod simulate;
-mod status;
-mod tokens;
 
 /// Path of the policy, unless `--config` or its variable names another.
 pub const DEFAULT_CONFIG: &str = "/etc/ringcx-rotator/config.toml";
@@ -59,55 +55,23 @@ enum Command {
     /// Validate the policy
     Check(check::CheckArgs),
     /// Show what would be done now and why, and what is waited for
-    Plan {
-        /// Only these accounts
-        accounts: Vec<String>,
-        #[command(flatten)]
-        json: Json,
-    },
+    Plan(plan::PlanArgs),
     /// Rotate now, and wait for the result of the first try
     Rotate(rotate::RotateArgs),
     /// Make the running daemon read its policy again
     Reload,
     /// Show each account's tokens, sinks, incidents and next times
-    Status {
-        /// Only these accounts, in detail
-        accounts: Vec<String>,
-        #[command(flatten)]
-        json: Json,
-    },
+    Status(status::StatusArgs),
     /// Show the server's tokens joined with the journal
-    Tokens {
-        /// The account
-        account: String,
-        #[command(flatten)]
-        json: Json,
-    },
+    Tokens(tokens::TokensArgs),
     /// Show the tokens that were not minted by the daemon and what holds them, and put chosen ones
     /// under the policy
     Adopt(adopt::AdoptArgs),
     /// Show the external auth configs of RingCX that an account's login can see, without their
     /// values
-    AuthConfigs {
-        /// The account
-        account: String,
-        #[command(flatten)]
-        json: Json,
-    },
+    AuthConfigs(auth_configs::AuthConfigsArgs),
     /// Show the journal as an audit trail
-    History {
-        /// Only these accounts
-        accounts: Vec<String>,
-        /// Only the last N events
-        #[arg(long, short = 'n', value_name = "N")]
-        last: Option<usize>,
-        /// Print one JSON object per line
-        #[arg(long)]
-        json: bool,
-        /// Only check that every row is unchanged since it was written
-        #[arg(long, conflicts_with_all = ["accounts", "last", "json"])]
-        verify: bool,
-    },
+    History(history::HistoryArgs),
     /// Delete one token, also one that the daemon did not mint, unless something uses it
     Revoke(revoke::RevokeArgs),
     /// Send a test mail
@@ -141,33 +105,14 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         Command::Run(args) => run::run(config, &args, screen),
         Command::Init(options) => init::init(config, *options, screen),
         Command::Check(args) => check::check(config, &args, screen),
-        Command::Plan { accounts, json } => plan::plan(config, &accounts, json.format(), screen),
+        Command::Plan(args) => plan::plan(config, &args, screen),
         Command::Rotate(args) => rotate::rotate(config, args, screen),
         Command::Reload => reload::reload(config, screen),
-        Command::Status { accounts, json } => {
-            status::status(config, &accounts, json.format(), screen)
-        }
-        Command::Tokens { account, json } => {
-            tokens::tokens(config, &account, json.format(), screen)
-        }
+        Command::Status(args) => status::status(config, &args, screen),
+        Command::Tokens(args) => tokens::tokens(config, &args, screen),
         Command::Adopt(args) => adopt::adopt(config, args, screen),
-        Command::AuthConfigs { account, json } => {
-            auth_configs::auth_configs(config, &account, json.format(), screen)
-        }
-        Command::History {
-            accounts,
-            last,
-            json,
-            verify,
-        } => {
-            let args = history::HistoryArgs {
-                accounts,
-                last,
-                format: Json { json }.format(),
-                verify,
-            };
-            history::history(config, args, screen)
-        }
+        Command::AuthConfigs(args) => auth_configs::auth_configs(config, &args, screen),
+        Command::History(args) => history::history(config, &args, screen),
         Command::Revoke(args) => revoke::revoke(config, args, screen),
         Command::TestAlert => test_alert::test_alert(config, screen),
         Command::SystemdDropin(args) => systemd_dropin::systemd_dropin(config, args, screen),

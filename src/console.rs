@@ -235,6 +235,15 @@ fn length(gap: TimeDelta) -> String {
     words
 }
 
+/// A table without the blanks at the ends of its lines, which scripts would have to cut off.
+pub fn trim_lines(table: &str) -> String {
+    table
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, ClientError};
+use super::client::Client;
 use crate::clock::Clock;
 use crate::console::{Exit, Screen};
 use crate::daemon::error::DaemonError;
@@ -88,11 +88,6 @@ pub fn daemon(policy: &Policy, screen: &Screen) -> Result<Option<Client>, Exit> 
 /// the policy on disk has errors.
 pub fn running(config: &Path, screen: &Screen) -> Result<Option<Client>, Exit> {
     Client::connect(&control_socket_of(config)).map_err(|error| failing(error, screen))
-}
-
-/// Shows why the daemon did not do what was asked.
-pub fn refused(error: &ClientError, screen: &Screen) -> Exit {
-    failing(error, screen)
 }
 
 /// Shows an error on stderr, and returns the exit code of a failure.

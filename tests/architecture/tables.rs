@@ -12,7 +12,7 @@ pub const LAYERS: &[Layers] = &[
                 "rotator_policy",
                 &["console", "daemon", "cli", "demo", "fuzz_properties"],
             ),
-            ("rotator_simulator", &["cli::simulate", "demo"]),
+            ("rotator_simulator", &["cli::commands::simulate", "demo"]),
         ],
         floors: &[
             &["fuzz_properties"], // compiled for tests and for fuzzing only

@@ -23,12 +23,16 @@ impl Supervisor {
             .filter(|account| is_wanted(&account.name))
             .map(|account| self.account_view(account, &alerts.incidents))
             .collect();
-        let unmanaged = unmanaged(&self.journal, &policy).await;
+        let unmanaged = unmanaged_accounts(&self.journal, &policy).await;
         for name in unmanaged.map_err(reconcile::HistoryError::from)? {
             if is_wanted(&name) {
                 // An account without a task has no snapshot: its journal is read.
                 let state = reconcile::load_state(&self.journal, &name).await?;
-                views.push(view::unmanaged(&name, &state, of(&alerts.incidents, &name)));
+                views.push(view::unmanaged(
+                    &name,
+                    &state,
+                    incidents_of(&alerts.incidents, &name),
+                ));
             }
         }
         // Checked last, because an account that only the journal knows may be asked for as well.
@@ -45,13 +49,13 @@ impl Supervisor {
                 mail_error: alerts.mail_error,
             },
             accounts: views,
-            incidents: of(&alerts.incidents, DAEMON),
+            incidents: incidents_of(&alerts.incidents, DAEMON),
         })
     }
 
     fn account_view(&self, account: &AccountPolicy, incidents: &[Incident]) -> AccountView {
         let snapshot = self.snapshot(&account.name);
-        let incidents = of(incidents, &account.name);
+        let incidents = incidents_of(incidents, &account.name);
         let mut view = view::account(account, &snapshot.state, &snapshot.sinks, incidents);
         // The state in the snapshot is from before the journal failed, so it may still look well.
         if let Some(error) = snapshot.journal_error {
@@ -112,7 +116,7 @@ impl Supervisor {
 }
 
 /// The accounts that are in the journal and not in the policy.
-pub async fn unmanaged(
+pub async fn unmanaged_accounts(
     journal: &SqliteJournal,
     policy: &Policy,
 ) -> Result<Vec<String>, JournalError> {
@@ -124,7 +128,7 @@ pub async fn unmanaged(
 }
 
 /// The incidents of one account.
-pub fn of(incidents: &[Incident], account: &str) -> Vec<Incident> {
+pub fn incidents_of(incidents: &[Incident], account: &str) -> Vec<Incident> {
     incidents
         .iter()
         .filter(|incident| incident.key.account == account)

@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 
 use super::files::{FoundIn, FoundToken};
-use crate::cli::tokens::trim;
-use crate::console::stamp;
+use crate::console::{stamp, trim_lines};
 use crate::daemon::view::ForeignTokenView;
 use rotator_core::config::AccountPolicy;
 use rotator_core::span::format_duration;
@@ -44,7 +43,7 @@ pub fn table(account: &str, tokens: &[FoundToken]) -> String {
             or_dash(places(token, found_in).join(", ")),
         ]);
     }
-    trim(&table.to_string())
+    trim_lines(&table.to_string())
 }
 
 /// The sinks and files that hold the token.

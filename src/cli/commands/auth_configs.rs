@@ -2,19 +2,30 @@
 
 use std::path::Path;
 
+use clap::Args;
 use comfy_table::{Table, presets};
 
-use super::context;
-use super::tokens::trim;
-use crate::console::{Exit, Format, Screen, block_on};
+use crate::cli::args::Json;
+use crate::cli::context;
+use crate::console::{Exit, Format, Screen, block_on, trim_lines};
+use crate::daemon::requests::auth_configs::path;
 use crate::daemon::view::{self, AuthConfigsView};
 
-pub fn auth_configs(config: &Path, account: &str, format: Format, screen: &Screen) -> Exit {
-    let view = match block_on(fetch(config, account, screen)) {
+/// Arguments of `auth-configs`.
+#[derive(Args)]
+pub struct AuthConfigsArgs {
+    /// The account
+    account: String,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub fn auth_configs(config: &Path, args: &AuthConfigsArgs, screen: &Screen) -> Exit {
+    let view = match block_on(fetch(config, &args.account, screen)) {
         Ok(view) => view,
         Err(exit) => return exit,
     };
-    match format {
+    match args.json.format() {
         Format::Json => screen.json(&view),
         Format::Text => screen.print(&table(&view)),
     }
@@ -37,11 +48,10 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<AuthConf
     let policy = context::policy(config, screen)?;
     let own = context::account(&policy, account, config, screen)?;
     if let Some(daemon) = context::daemon(&policy, screen)? {
-        let path = format!("/v1/auth-configs/{account}");
         return daemon
-            .get(&path, &[])
+            .get(&path(account), &[])
             .await
-            .map_err(|error| context::refused(&error, screen));
+            .map_err(|error| context::failing(error, screen));
     }
     // A login has to be written down, so that the limits hold across processes.
     let (mut driver, journal) = context::reconciler(&policy, own, screen).await?;
@@ -89,5 +99,5 @@ fn table(view: &AuthConfigsView) -> String {
     if rows == 0 {
         return format!("{}: no auth configs to be seen", view.account);
     }
-    trim(&table.to_string())
+    trim_lines(&table.to_string())
 }

@@ -2,36 +2,48 @@
 
 use std::path::Path;
 
-use super::context;
-use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, stamp};
-use crate::daemon::requests::history::{Earlier, HistoryEntry, HistoryLine, lines, read_history};
+use clap::Args;
+
+use crate::cli::context;
+use crate::console::{Exit, Palette, Screen, Tone, block_on, stamp};
+use crate::daemon::requests::history::{
+    Earlier, HistoryEntry, HistoryLine, PATH, lines, read_history,
+};
 use crate::store::VerifiedStream;
 use rotator_core::event::Event;
 
-/// The options of `history`.
+/// Arguments of `history`.
+#[derive(Args)]
 pub struct HistoryArgs {
-    /// The accounts to show; empty means all.
-    pub accounts: Vec<String>,
-    /// The number of events to show, counted from the newest; none means all.
-    pub last: Option<usize>,
-    pub format: Format,
-    /// Only check the hashes of the journal.
-    pub verify: bool,
+    /// Only these accounts
+    accounts: Vec<String>,
+    /// Print only the last N events
+    #[arg(long, short = 'n', value_name = "N")]
+    last: Option<usize>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+    /// Only check that every row is unchanged since it was written
+    #[arg(long, conflicts_with_all = ["accounts", "last", "json"])]
+    verify: bool,
 }
 
-pub fn history(config: &Path, asked: HistoryArgs, screen: &Screen) -> Exit {
-    let fetched = if asked.verify {
+pub fn history(config: &Path, args: &HistoryArgs, screen: &Screen) -> Exit {
+    let fetched = if args.verify {
         block_on(verify(config, screen))
     } else {
-        block_on(fetch(config, &asked.accounts, screen)).map(|events| {
+        block_on(fetch(config, &args.accounts, screen)).map(|events| {
             // Cut here and not by the daemon: its answer is the same whatever a command shows.
-            let skip = asked
+            let skip = args
                 .last
                 .map_or(0, |last| events.len().saturating_sub(last));
             let palette = screen.palette();
-            let shown = events.iter().skip(skip).map(|event| match asked.format {
-                Format::Json => json(event),
-                Format::Text => text(event, palette),
+            let shown = events.iter().skip(skip).map(|event| {
+                if args.json {
+                    json(event)
+                } else {
+                    text(event, palette)
+                }
             });
             shown.collect::<Vec<_>>().join("\n")
         })
@@ -52,9 +64,9 @@ async fn fetch(
     // Found without the policy, which may be the error that the operator is looking for.
     if let Some(daemon) = context::running(config, screen)? {
         return daemon
-            .get("/v1/history", accounts)
+            .get(PATH, accounts)
             .await
-            .map_err(|error| context::refused(&error, screen));
+            .map_err(|error| context::failing(error, screen));
     }
     let policy = context::policy(config, screen)?;
     let journal = context::read_journal(&policy, screen)?;

@@ -2,34 +2,48 @@
 
 use std::path::Path;
 
-use super::context;
+use clap::Args;
+
+use crate::cli::args::Json;
+use crate::cli::context;
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Screen, block_on};
-use crate::daemon::supervisor::{of, unmanaged};
-use crate::daemon::view::{self, DaemonView, StatusView};
+use crate::daemon::requests::status::PATH;
+use crate::daemon::supervisor::{incidents_of, unmanaged_accounts};
+use crate::daemon::view::{self, AccountView, DaemonView, StatusView};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
+use crate::store::SqliteJournal;
 use rotator_core::config::{AccountPolicy, Policy};
-use rotator_core::incidents::{AlertState, Conditions, DAEMON};
+use rotator_core::incidents::{AlertState, Conditions, DAEMON, Incident};
 use rotator_core::journal::{ALERTS, Journal};
 
 use page::{Page, StatusDetail};
 
 mod page;
 
-pub fn status(config: &Path, accounts: &[String], format: Format, screen: &Screen) -> Exit {
-    let view = match block_on(fetch(config, accounts, screen)) {
+/// Arguments of `status`.
+#[derive(Args)]
+pub struct StatusArgs {
+    /// Only these accounts, in detail
+    accounts: Vec<String>,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub fn status(config: &Path, args: &StatusArgs, screen: &Screen) -> Exit {
+    let view = match block_on(fetch(config, &args.accounts, screen)) {
         Ok(view) => view,
         Err(exit) => return exit,
     };
-    match format {
+    match args.json.format() {
         Format::Json => screen.json(&view),
         Format::Text => {
             let page = Page {
                 palette: screen.palette(),
                 now: Clock::system().now(),
             };
-            let detail = if accounts.is_empty() {
+            let detail = if args.accounts.is_empty() {
                 StatusDetail::Troubled
             } else {
                 StatusDetail::Whole
@@ -44,9 +58,9 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<St
     match context::running(config, screen)? {
         // The daemon knows more than its journal: whether mail is stuck and when it tries again.
         Some(daemon) => daemon
-            .get("/v1/status", accounts)
+            .get(PATH, accounts)
             .await
-            .map_err(|error| context::refused(&error, screen)),
+            .map_err(|error| context::failing(error, screen)),
         None => from_journal(&context::policy(config, screen)?, accounts, screen).await,
     }
 }
@@ -75,18 +89,10 @@ async fn from_journal(
             account,
             &state,
             &held,
-            of(&incidents, &account.name),
+            incidents_of(&incidents, &account.name),
         ));
     }
-    // Accounts that were taken out of the policy may still have living tokens on the server.
-    for name in unmanaged(&journal, policy).await.map_err(no_journal)? {
-        if accounts.is_empty() || accounts.contains(&name) {
-            let state = load_state(&journal, &name)
-                .await
-                .map_err(|error| context::failing(error, screen))?;
-            views.push(view::unmanaged(&name, &state, of(&incidents, &name)));
-        }
-    }
+    views.extend(removed_accounts(&journal, policy, accounts, &incidents, screen).await?);
     // Only now, because an account without a policy counts as known if the journal has it.
     if let Some(unknown) = accounts
         .iter()
@@ -107,6 +113,29 @@ async fn from_journal(
             mail_error: None,
         },
         accounts: views,
-        incidents: of(&incidents, DAEMON),
+        incidents: incidents_of(&incidents, DAEMON),
     })
+}
+
+/// Accounts that were taken out of the policy may still have living tokens on the server.
+async fn removed_accounts(
+    journal: &SqliteJournal,
+    policy: &Policy,
+    accounts: &[String],
+    incidents: &[Incident],
+    screen: &Screen,
+) -> Result<Vec<AccountView>, Exit> {
+    let removed = unmanaged_accounts(journal, policy).await;
+    let removed = removed.map_err(|error| context::journal_error(&error, screen))?;
+    let mut views = Vec::new();
+    for name in removed {
+        if accounts.is_empty() || accounts.contains(&name) {
+            let state = load_state(journal, &name)
+                .await
+                .map_err(|error| context::failing(error, screen))?;
+            let incidents = incidents_of(incidents, &name);
+            views.push(view::unmanaged(&name, &state, incidents));
+        }
+    }
+    Ok(views)
 }

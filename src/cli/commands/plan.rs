@@ -2,18 +2,31 @@
 
 use std::path::Path;
 
-use super::context;
+use clap::Args;
+
+use crate::cli::args::Json;
+use crate::cli::context;
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, relative, stamp};
+use crate::daemon::requests::plan::PATH;
 use crate::daemon::view::{self, AccountPlanView, PlanView};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
 use rotator_core::config::AccountPolicy;
 use rotator_core::plan::evidence::Evidence;
 
-pub fn plan(config: &Path, accounts: &[String], format: Format, screen: &Screen) -> Exit {
-    match block_on(fetch(config, accounts, screen)) {
-        Ok(view) => match format {
+/// Arguments of `plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// Only these accounts
+    accounts: Vec<String>,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub fn plan(config: &Path, args: &PlanArgs, screen: &Screen) -> Exit {
+    match block_on(fetch(config, &args.accounts, screen)) {
+        Ok(view) => match args.json.format() {
             Format::Json => screen.json(&view),
             Format::Text => {
                 let palette = screen.palette();
@@ -38,9 +51,9 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     }
     if let Some(daemon) = context::daemon(&policy, screen)? {
         return daemon
-            .get("/v1/plan", accounts)
+            .get(PATH, accounts)
             .await
-            .map_err(|error| context::refused(&error, screen));
+            .map_err(|error| context::failing(error, screen));
     }
     // Read only, and without a login: a plan must never change what it describes.
     let journal = context::read_journal(&policy, screen)?;

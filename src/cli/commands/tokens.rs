@@ -2,15 +2,27 @@
 
 use std::path::Path;
 
+use clap::Args;
 use comfy_table::{Table, presets};
 
-use super::context;
-use crate::console::{Exit, Format, Screen, block_on, stamp};
+use crate::cli::args::Json;
+use crate::cli::context;
+use crate::console::{Exit, Format, Screen, block_on, stamp, trim_lines};
+use crate::daemon::requests::tokens::path;
 use crate::daemon::view::{self, TokensView};
 
-pub fn tokens(config: &Path, account: &str, format: Format, screen: &Screen) -> Exit {
-    match block_on(fetch(config, account, screen)) {
-        Ok(view) => match format {
+/// Arguments of `tokens`.
+#[derive(Args)]
+pub struct TokensArgs {
+    /// The account
+    account: String,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub fn tokens(config: &Path, args: &TokensArgs, screen: &Screen) -> Exit {
+    match block_on(fetch(config, &args.account, screen)) {
+        Ok(view) => match args.json.format() {
             Format::Json => screen.json(&view),
             Format::Text => screen.print(&table(&view)),
         },
@@ -23,11 +35,10 @@ async fn fetch(config: &Path, account: &str, screen: &Screen) -> Result<TokensVi
     let policy = context::policy(config, screen)?;
     let own = context::account(&policy, account, config, screen)?;
     if let Some(daemon) = context::daemon(&policy, screen)? {
-        let path = format!("/v1/tokens/{account}");
         return daemon
-            .get(&path, &[])
+            .get(&path(account), &[])
             .await
-            .map_err(|error| context::refused(&error, screen));
+            .map_err(|error| context::failing(error, screen));
     }
     let view = |state: &_, held: &_, listed: &[_]| view::tokens(account, state, held, listed);
     context::listed(&policy, own, screen, view).await
@@ -67,14 +78,5 @@ fn table(view: &TokensView) -> String {
             },
         ]);
     }
-    trim(&table.to_string())
-}
-
-/// A table without the blanks at the ends of its lines, which scripts would have to cut off.
-pub fn trim(table: &str) -> String {
-    table
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+    trim_lines(&table.to_string())
 }

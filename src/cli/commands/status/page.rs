@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 
-use crate::cli::tokens::trim;
-use crate::console::{Palette, Tone, relative, stamp};
+use crate::console::{Palette, Tone, relative, stamp, trim_lines};
 use crate::daemon::view::{
     AccountHealth, AccountView, DaemonView, GenerationView, SinkHealth, SinkView, StatusView,
 };
@@ -112,7 +111,7 @@ impl Page {
             ]);
         }
         // Coloured after the layout, which must not count the colour codes.
-        let text = trim(&table.to_string());
+        let text = trim_lines(&table.to_string());
         let mut lines = text.lines().map(str::to_owned);
         let head = lines
             .next()
