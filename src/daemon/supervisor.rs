@@ -31,7 +31,7 @@ mod overview;
 mod reload;
 mod stop;
 
-pub use overview::{Failing, incidents_of, unmanaged_accounts};
+pub use overview::{Failing, incidents_of, is_asked_for, unmanaged_accounts};
 
 /// Applies a changed `[log]` table to the running process, for example another level.
 pub type ReloadLogging = Arc<dyn Fn(&LogPolicy) + Send + Sync>;

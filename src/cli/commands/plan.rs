@@ -9,6 +9,7 @@ use crate::cli::context;
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Palette, Screen, Tone, block_on, relative, stamp};
 use crate::daemon::requests::plan::PATH;
+use crate::daemon::supervisor::is_asked_for;
 use crate::daemon::view::{self, AccountPlanView, PlanView};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
@@ -60,7 +61,7 @@ async fn fetch(config: &Path, accounts: &[String], screen: &Screen) -> Result<Pl
     // One time for all accounts, so that their plans can be compared.
     let now = Clock::system().now();
     let mut plans = Vec::new();
-    let chosen = |account: &&AccountPolicy| accounts.is_empty() || accounts.contains(&account.name);
+    let chosen = |account: &&AccountPolicy| is_asked_for(&account.name, accounts);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;

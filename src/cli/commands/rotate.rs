@@ -9,7 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::context;
 use crate::console::{Exit, Format, Screen, Tone, block_on};
 use crate::daemon::requests::rotate::{PATH, RotateOutcome, RotateRequest, outcomes};
-use crate::daemon::supervisor::Supervisor;
+use crate::daemon::supervisor::{Supervisor, is_asked_for};
 use crate::daemon::view::RotationStatus;
 use crate::daemon::worker::StartMode;
 use rotator_core::config::Policy;
@@ -97,7 +97,7 @@ async fn without_daemon(
 async fn start(supervisor: &Supervisor, policy: &Policy, accounts: &[String]) -> Vec<String> {
     let mut names = Vec::new();
     for account in &policy.accounts {
-        let is_chosen = accounts.is_empty() || accounts.contains(&account.name);
+        let is_chosen = is_asked_for(&account.name, accounts);
         if !is_chosen && !is_peer(policy, &account.name, accounts) {
             continue;
         }

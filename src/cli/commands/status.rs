@@ -9,13 +9,12 @@ use crate::cli::context;
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Screen, block_on};
 use crate::daemon::requests::status::PATH;
-use crate::daemon::supervisor::{incidents_of, unmanaged_accounts};
-use crate::daemon::view::{self, AccountView, DaemonView, StatusView};
+use crate::daemon::supervisor::{incidents_of, is_asked_for, unmanaged_accounts};
+use crate::daemon::view::{self, DaemonView, StatusView};
 use crate::reconcile::load_state;
 use crate::reconcile::look_at;
-use crate::store::SqliteJournal;
 use rotator_core::config::{AccountPolicy, Policy};
-use rotator_core::incidents::{AlertState, Conditions, DAEMON, Incident};
+use rotator_core::incidents::{AlertState, Conditions, DAEMON};
 use rotator_core::journal::{ALERTS, Journal};
 
 use page::{Page, StatusDetail};
@@ -72,14 +71,14 @@ async fn from_journal(
     screen: &Screen,
 ) -> Result<StatusView, Exit> {
     let journal = context::read_journal(policy, screen)?;
-    let no_journal = |error| context::journal_error(&error, screen);
-    let stream = journal.load(ALERTS).await.map_err(no_journal)?;
+    let stream = journal.load(ALERTS).await;
+    let stream = stream.map_err(|error| context::journal_error(&error, screen))?;
     // Rebuilt from the journal by the same code as in the daemon, so both show the same incidents.
     let alerts =
         AlertState::from_stream(&stream).map_err(|error| context::failing(error, screen))?;
     let incidents = alerts.incidents(&Conditions::new());
     let mut views = Vec::new();
-    let chosen = |account: &&AccountPolicy| accounts.is_empty() || accounts.contains(&account.name);
+    let chosen = |account: &&AccountPolicy| is_asked_for(&account.name, accounts);
     for account in policy.accounts.iter().filter(chosen) {
         let state = load_state(&journal, &account.name).await;
         let state = state.map_err(|error| context::failing(error, screen))?;
@@ -92,7 +91,8 @@ async fn from_journal(
             incidents_of(&incidents, &account.name),
         ));
     }
-    views.extend(removed_accounts(&journal, policy, accounts, &incidents, screen).await?);
+    let unmanaged = unmanaged_accounts(&journal, policy, accounts, &incidents).await;
+    views.extend(unmanaged.map_err(|error| context::failing(error, screen))?);
     // Only now, because an account without a policy counts as known if the journal has it.
     if let Some(unknown) = accounts
         .iter()
@@ -115,27 +115,4 @@ async fn from_journal(
         accounts: views,
         incidents: incidents_of(&incidents, DAEMON),
     })
-}
-
-/// Accounts that were taken out of the policy may still have living tokens on the server.
-async fn removed_accounts(
-    journal: &SqliteJournal,
-    policy: &Policy,
-    accounts: &[String],
-    incidents: &[Incident],
-    screen: &Screen,
-) -> Result<Vec<AccountView>, Exit> {
-    let removed = unmanaged_accounts(journal, policy).await;
-    let removed = removed.map_err(|error| context::journal_error(&error, screen))?;
-    let mut views = Vec::new();
-    for name in removed {
-        if accounts.is_empty() || accounts.contains(&name) {
-            let state = load_state(journal, &name)
-                .await
-                .map_err(|error| context::failing(error, screen))?;
-            let incidents = incidents_of(incidents, &name);
-            views.push(view::unmanaged(&name, &state, incidents));
-        }
-    }
-    Ok(views)
 }

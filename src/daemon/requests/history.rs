@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Route, accounts_of};
 use crate::daemon::error::RequestError;
-use crate::daemon::supervisor::Supervisor;
+use crate::daemon::supervisor::{Supervisor, is_asked_for};
 use crate::reconcile::{self, Compacted, EventHistory, HistoryError};
 use crate::store::SqliteJournal;
 use rotator_core::event::Event;
@@ -75,8 +75,7 @@ pub async fn read_history(
 ) -> Result<Vec<(String, EventHistory)>, HistoryError> {
     let streams = journal.streams().await?.into_iter();
     // `@alerts` has events of its own kind; incidents of an account are shown by `status`.
-    let is_wanted =
-        |name: &String| name != ALERTS && (accounts.is_empty() || accounts.contains(name));
+    let is_wanted = |name: &String| name != ALERTS && is_asked_for(name, accounts);
     let mut histories = Vec::new();
     for name in streams.filter(is_wanted) {
         let history = reconcile::history(journal, &name).await?;

@@ -3,11 +3,11 @@
 use super::Supervisor;
 use crate::daemon::error::RequestError;
 use crate::daemon::view::{self, AccountHealth, AccountView, DaemonView, StatusView};
-use crate::reconcile;
+use crate::reconcile::{self, HistoryError};
 use crate::store::SqliteJournal;
 use rotator_core::config::{AccountPolicy, Policy};
 use rotator_core::incidents::{DAEMON, Incident};
-use rotator_core::journal::{ALERTS, Journal, JournalError};
+use rotator_core::journal::{ALERTS, Journal};
 
 /// What is failing when the daemon ends, one line for each account.
 pub type Failing = Vec<String>;
@@ -17,24 +17,13 @@ impl Supervisor {
     pub async fn status(&self, accounts: &[String]) -> Result<StatusView, RequestError> {
         let policy = self.policy().await;
         let alerts = self.alerts.snapshot().await;
-        let is_wanted = |name: &String| accounts.is_empty() || accounts.contains(name);
         let managed = policy.accounts.iter();
         let mut views: Vec<AccountView> = managed
-            .filter(|account| is_wanted(&account.name))
+            .filter(|account| is_asked_for(&account.name, accounts))
             .map(|account| self.account_view(account, &alerts.incidents))
             .collect();
-        let unmanaged = unmanaged_accounts(&self.journal, &policy).await;
-        for name in unmanaged.map_err(reconcile::HistoryError::from)? {
-            if is_wanted(&name) {
-                // An account without a task has no snapshot: its journal is read.
-                let state = reconcile::load_state(&self.journal, &name).await?;
-                views.push(view::unmanaged(
-                    &name,
-                    &state,
-                    incidents_of(&alerts.incidents, &name),
-                ));
-            }
-        }
+        views
+            .extend(unmanaged_accounts(&self.journal, &policy, accounts, &alerts.incidents).await?);
         // Checked last, because an account that only the journal knows may be asked for as well.
         let is_shown = |name: &String| views.iter().any(|view| view.name == *name);
         if let Some(name) = accounts.iter().find(|name| !is_shown(name)) {
@@ -115,16 +104,34 @@ impl Supervisor {
     }
 }
 
-/// The accounts that are in the journal and not in the policy.
+/// Whether a request that names these accounts is about this one. One that names none is about all.
+pub fn is_asked_for(account: &String, accounts: &[String]) -> bool {
+    accounts.is_empty() || accounts.contains(account)
+}
+
+/// Those of these accounts that are in the journal and not in the policy, or all such if none is
+/// named. They may still have living tokens on the server.
 pub async fn unmanaged_accounts(
     journal: &SqliteJournal,
     policy: &Policy,
-) -> Result<Vec<String>, JournalError> {
-    let streams = journal.streams().await?.into_iter();
-    Ok(streams
+    accounts: &[String],
+    incidents: &[Incident],
+) -> Result<Vec<AccountView>, HistoryError> {
+    let mut views = Vec::new();
+    for name in journal.streams().await? {
         // `@alerts` is a stream and not an account.
-        .filter(|stream| stream != ALERTS && policy.account(stream).is_none())
-        .collect())
+        let is_unmanaged = name != ALERTS && policy.account(&name).is_none();
+        if is_unmanaged && is_asked_for(&name, accounts) {
+            // An account without a task has no snapshot: its journal is read.
+            let state = reconcile::load_state(journal, &name).await?;
+            views.push(view::unmanaged(
+                &name,
+                &state,
+                incidents_of(incidents, &name),
+            ));
+        }
+    }
+    Ok(views)
 }
 
 /// The incidents of one account.
