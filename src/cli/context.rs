@@ -13,7 +13,9 @@ use crate::console::{Exit, Screen};
 use crate::daemon::error::DaemonError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
-use crate::reconcile::{AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter};
+use crate::reconcile::{
+    AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter, TokenExchange,
+};
 use crate::ringcx::http::HttpApi;
 use crate::store::SqliteJournal;
 use rotator_core::account::AccountState;
@@ -156,7 +158,13 @@ pub async fn reconciler(
         alerts: policy.alerts.clone(),
     };
     let opened = Reconciler::open(config, Arc::new(api), journal.clone(), NoObserver, clock).await;
-    let reconciler = opened.map_err(|error| failing(error, screen))?;
+    let mut reconciler = opened.map_err(|error| failing(error, screen))?;
+    let peers = TokenExchange::of_journal(&journal, policy).await;
+    // Never awaited: nobody else works in a command.
+    let _wakeup = reconciler.join(peers.clone());
+    peers
+        .look_at_siblings(&account.name, &journal, policy)
+        .await;
     // From the journal, so that logins of a daemon that ended a moment ago count too.
     let limits = RingexRateLimiter::of_journal(&journal, policy).await;
     Ok((reconciler.sharing(Arc::new(limits)), journal))

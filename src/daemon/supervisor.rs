@@ -77,7 +77,7 @@ impl Supervisor {
             permits: Semaphore::new(policy.daemon.max_concurrent_accounts),
             waker,
             status: Arc::clone(&status),
-            peers: TokenExchange::default(),
+            peers: TokenExchange::of_journal(&journal, &policy).await,
             systemd: systemd.clone(),
             ringex_limits: Arc::new(RingexRateLimiter::of_journal(&journal, &policy).await),
         });

@@ -87,7 +87,7 @@ fn about_foreign(event: &Event) -> Option<(Tone, String)> {
         Event::Adopted { .. } => {
             Some((Tone::Busy, "a token that is not ours is adopted".to_owned()))
         }
-        Event::AdoptedHeld { .. } | Event::Disowned { .. } => None,
+        Event::ForeignClaimed { .. } | Event::AdoptedHeld { .. } | Event::Disowned { .. } => None,
         rotator_core::account_events!()
         | rotator_core::backoff_events!()
         | rotator_core::mint_events!()

@@ -53,6 +53,17 @@ pub enum AdoptError {
         /// Number of the generation that it is.
         generation: GenerationNo,
     },
+    /// It is the token of another account of the policy.
+    #[error(
+        "nothing was adopted: {} is a token of account {owner}, which has the same user",
+        fingerprint.short()
+    )]
+    OfAccount {
+        /// Fingerprint of the token.
+        fingerprint: Fingerprint,
+        /// The account whose token it is.
+        owner: String,
+    },
     /// It may be the token of a mint whose outcome is not known yet.
     #[error(
         "nothing was adopted: a mint is not settled, and {} may be its token: try again when `status` is ok",
@@ -132,6 +143,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 generation: ours.number,
             });
         }
+        if let Some(owner) = self.evidence.owner(&fingerprint).cloned() {
+            return Err(AdoptError::OfAccount { fingerprint, owner });
+        }
         // Listed, not ours and not foreign: a mint is open, and this may be its token.
         if !self.state.foreign.contains_key(&fingerprint) {
             return Err(AdoptError::Unsettled { fingerprint });
@@ -169,6 +183,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             // An observation can lead to the next one; only steps that act are left out.
             self.read_peers();
             match self.decide().next {
+                Next::Record(events) if !self.claim_tokens(&events) => {}
                 Next::Record(events) => self.record(events).await?,
                 Next::Do(_) | Next::Rest => return Ok(()),
             }

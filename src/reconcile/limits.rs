@@ -19,7 +19,7 @@ use rotator_core::time::after;
 
 /// A long wait is made in parts of this length, with a sign of life after each, so that the
 /// watchdog does not take it for a hang.
-const WAIT_PART: Duration = Duration::from_secs(5);
+pub(super) const WAIT_PART: Duration = Duration::from_secs(5);
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Waits until `requests-per-minute` allows another request.

@@ -20,6 +20,8 @@ pub struct ListedToken {
     pub masked: String,
     /// How many bytes it has.
     pub length: usize,
+    /// The other account of the policy whose token it is.
+    pub owner: Option<String>,
 }
 
 /// Why nothing could be listed.
@@ -82,6 +84,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 why: self.last_error(),
             });
         }
+        self.read_peers();
         let mut tokens: Vec<_> = self
             .server
             .listing
@@ -90,6 +93,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 fingerprint: token.fingerprint(),
                 masked: token.masked(),
                 length: token.expose().len(),
+                owner: self.evidence.owner(&token.fingerprint()).cloned(),
             })
             .collect();
         tokens.sort();

@@ -122,6 +122,12 @@ fn foreign_event(account: &str, event: &Event) {
         Event::ForeignGone { fingerprints } => {
             log!(ForeignGone, account, count = fingerprints.len())
         }
+        Event::ForeignClaimed {
+            fingerprints,
+            owner,
+        } => {
+            log!(ForeignClaimed, account, count = fingerprints.len(), owner)
+        }
         Event::Adopted {
             fingerprint,
             files,

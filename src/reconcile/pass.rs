@@ -107,6 +107,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                     };
                 }
                 // What was seen is written down even when stopping; nothing new is begun.
+                // Another account was quicker: the next decision knows whose the token is.
+                Next::Record(events) if !self.claim_tokens(&events) => Ok(()),
                 Next::Record(events) => self.record(events).await.map_err(Interrupt::Journal),
                 Next::Do(_) if stop.is_cancelled() => Err(Interrupt::Stopped),
                 Next::Do(step) => self.perform(step, stop).await,

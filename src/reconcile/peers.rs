@@ -1,12 +1,19 @@
 //! What this account exchanges with the others of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+use super::interrupt::Interrupt;
+use super::limits::WAIT_PART;
 use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use rotator_core::event::PeerToken;
+use rotator_core::event::{Event, PeerToken};
 use rotator_core::journal::Journal;
 use rotator_core::plan::evidence::{PeerEvidence, SinkContent};
+use rotator_core::secret::Fingerprint;
 use rotator_core::template::RenderedToken;
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
@@ -14,6 +21,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// as there is none the pending one once it is verified. Without the second, two accounts whose
     /// templates name each other would wait for each other for ever.
     pub(super) fn publish_to_peers(&self) {
+        self.peers.publish_own(&self.config.account, &self.state);
         if self.config.account.peer_sinks.is_empty() {
             return;
         }
@@ -48,16 +56,55 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .held_by(&peer_sink.account, &peer_sink.sink, &account.name)?;
             Some((peer_sink.clone(), held))
         });
+        let listed = self
+            .evidence
+            .list()
+            .into_iter()
+            .flat_map(|list| &list.tokens);
         self.evidence.saw_peers(PeerEvidence {
             tokens: self.peers.tokens(),
             at_hand: self.peers.texts(),
             held_elsewhere: held_elsewhere.collect(),
             is_wanted: self.peers.is_wanted(&account.name),
+            owners: self
+                .peers
+                .owners(&account.name, listed.chain(self.state.foreign.keys())),
+            siblings: self.peers.siblings(&account.name),
         });
     }
 
-    /// Publishes which tokens of others the templates of this account were just seen to hold.
+    /// Makes the tokens of these events this account's. `false`: one of them is another account's,
+    /// which was quicker, so these events must not be recorded.
+    pub(super) fn claim_tokens(&self, events: &[Event]) -> bool {
+        let mut minted = events.iter().filter_map(|event| match event {
+            Event::Minted { fingerprint, .. } => Some(*fingerprint),
+            _ => None,
+        });
+        minted.all(|fingerprint| self.peers.claim(self.name(), fingerprint))
+    }
+
+    /// Waits for this account's turn at changing the tokens of its user.
+    pub(super) async fn user_turn(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<OwnedMutexGuard<()>, Interrupt> {
+        let turn = self.peers.turn(self.name());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Err(Interrupt::Stopped),
+                turn = Arc::clone(&turn).lock_owned() => return Ok(turn),
+                // The watchdog must not take the wait for a hang.
+                () = self.clock.sleep(WAIT_PART) => self.progress(),
+            }
+        }
+    }
+
+    /// Publishes which tokens the sinks of this account were just seen to hold, and which of others
+    /// its templates hold.
     pub(super) fn publish_held(&self) {
+        if let Some(sinks) = self.evidence.sinks() {
+            self.peers.saw_in_sinks(self.name(), tokens_in(sinks));
+        }
         let sinks = self
             .config
             .account
@@ -90,4 +137,16 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         });
         self.peers.saw(self.name(), held.collect());
     }
+}
+
+/// The tokens that these sinks were seen to hold.
+pub(super) fn tokens_in(sinks: &BTreeMap<String, SinkContent>) -> BTreeSet<Fingerprint> {
+    let tokens = sinks.values().filter_map(|content| match content {
+        SinkContent::Token(fingerprint) => Some(*fingerprint),
+        SinkContent::Absent
+        | SinkContent::Other(_)
+        | SinkContent::Unreadable(_)
+        | SinkContent::Opaque => None,
+    });
+    tokens.collect()
 }

@@ -1,5 +1,5 @@
-//! What the accounts of one process exchange: the token of each that is to be used, and which
-//! tokens of others their templates hold.
+//! What the accounts of one process exchange: the token of each that is to be used, which tokens
+//! of others their templates hold, and which token is whose.
 //!
 //! Everything here is in memory. After a start it is unknown what a template holds until its owner
 //! has looked, and no token that it may hold is deleted before that. For example, when `crm` gets a
@@ -12,9 +12,42 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 
+use self::known::KnownTokens;
+use super::event_history::load_state;
+use super::observe::look_at;
+use super::peers::tokens_in;
+use rotator_core::account::{AccountState, Stage};
+use rotator_core::config::{AccountPolicy, LoginPolicy, Policy};
 use rotator_core::event::PeerToken;
+use rotator_core::journal::{ALERTS, Journal};
 use rotator_core::secret::Fingerprint;
 use rotator_core::template::RenderedToken;
+
+mod known;
+
+/// A RingCX user, as the login names it: the name in lower case, and the platform.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RingcxUser(String, String);
+
+impl RingcxUser {
+    /// As whom this account logs in. `None`: only the JWT says that, and it was not read yet.
+    pub fn of(policy: &AccountPolicy, state: &AccountState) -> Option<Self> {
+        match &policy.login {
+            LoginPolicy::Admin(login) => Some(Self::new(&login.username, &login.platform_id)),
+            LoginPolicy::RingEx(_) => {
+                let epoch = state.lines.last()?;
+                Some(Self::new(&epoch.username, &epoch.platform_id))
+            }
+        }
+    }
+
+    fn new(username: &str, platform_id: &str) -> Self {
+        Self(username.to_lowercase(), platform_id.to_lowercase())
+    }
+}
+
+/// A turn at changing the tokens of one user. RingCX wants such changes one after the other.
+pub type UserTurn = Arc<tokio::sync::Mutex<()>>;
 
 /// Where accounts publish what concerns others. Clones share it.
 #[derive(Clone, Default)]
@@ -31,6 +64,8 @@ struct ExchangeState {
     accounts: BTreeMap<String, PeerAccount>,
     /// By account and sink. What is not here is unknown.
     held: BTreeMap<(String, String), BTreeMap<String, PeerToken>>,
+    known: KnownTokens,
+    turns: BTreeMap<RingcxUser, UserTurn>,
 }
 
 #[derive(Default)]
@@ -45,6 +80,9 @@ struct PeerAccount {
     /// It was woken and has not begun a pass since.
     is_woken: bool,
     is_passing: bool,
+    user: Option<RingcxUser>,
+    /// The tokens that its sinks were seen to hold; `None`: they have not been looked at.
+    in_sinks: Option<BTreeSet<Fingerprint>>,
 }
 
 impl PeerAccount {
@@ -54,6 +92,116 @@ impl PeerAccount {
 }
 
 impl TokenExchange {
+    /// Knows from the start whose the tokens are of all accounts that may log in as the same user
+    /// as another, and of those that are no longer in the policy: a list may show these tokens
+    /// before the account itself is worked on. An account whose history cannot be read counts as
+    /// one whose sinks have not been looked at.
+    pub async fn of_journal(journal: &impl Journal, policy: &Policy) -> Self {
+        let exchange = Self::default();
+        let unread = AccountState::default();
+        for account in &policy.accounts {
+            exchange.lock().peer(&account.name).user = RingcxUser::of(account, &unread);
+        }
+        let streams = journal.streams().await.unwrap_or_default();
+        for stream in streams.into_iter().filter(|stream| stream != ALERTS) {
+            let account = policy.account(&stream);
+            let user = account.and_then(|account| RingcxUser::of(account, &unread));
+            // One that is alone with its user need not be read twice at each start.
+            if user.is_some_and(|user| !exchange.lock().is_shared(&user)) {
+                continue;
+            }
+            if let Ok(state) = load_state(journal, &stream).await {
+                let mut shared = exchange.lock();
+                shared.known.set(&stream, living(&state));
+                if let Some(account) = account {
+                    shared.peer(&stream).user = RingcxUser::of(account, &state);
+                }
+            }
+        }
+        exchange
+    }
+
+    /// Looks at the sinks of the accounts that log in as the same user as this one, for a command
+    /// that works on this account alone.
+    pub async fn look_at_siblings(&self, account: &str, journal: &impl Journal, policy: &Policy) {
+        for sibling in self.siblings(account).into_keys() {
+            let Some(sinks) = policy.account(&sibling).map(|sibling| &sibling.sinks) else {
+                continue;
+            };
+            if let Ok(state) = load_state(journal, &sibling).await {
+                let found = look_at(sinks, &state).await;
+                self.saw_in_sinks(&sibling, tokens_in(&found));
+            }
+        }
+    }
+
+    /// Publishes whose tokens this account's are.
+    pub(super) fn publish_own(&self, policy: &AccountPolicy, state: &AccountState) {
+        let mut shared = self.lock();
+        shared.known.set(&policy.name, living(state));
+        shared.peer(&policy.name).user = RingcxUser::of(policy, state);
+    }
+
+    /// Makes a token that was just made, or found, this account's. `false`: it is another's.
+    pub(super) fn claim(&self, account: &str, token: Fingerprint) -> bool {
+        self.lock().known.claim(account, token)
+    }
+
+    /// Which of these tokens belong to other accounts than this one, and to which.
+    pub(super) fn owners<'a>(
+        &self,
+        account: &str,
+        tokens: impl Iterator<Item = &'a Fingerprint>,
+    ) -> BTreeMap<Fingerprint, String> {
+        let shared = self.lock();
+        let owned = tokens.filter_map(|token| Some((*token, shared.known.owner(token)?)));
+        owned
+            .filter(|(_, owner)| *owner != account)
+            .map(|(token, owner)| (token, owner.clone()))
+            .collect()
+    }
+
+    /// The other accounts that log in as the same user, and the tokens in their sinks.
+    pub(super) fn siblings(
+        &self,
+        account: &str,
+    ) -> BTreeMap<String, Option<BTreeSet<Fingerprint>>> {
+        let shared = self.lock();
+        let Some(user) = shared
+            .accounts
+            .get(account)
+            .and_then(|own| own.user.as_ref())
+        else {
+            return BTreeMap::new();
+        };
+        shared
+            .accounts
+            .iter()
+            .filter(|(name, peer)| *name != account && peer.user.as_ref() == Some(user))
+            .map(|(name, peer)| (name.clone(), peer.in_sinks.clone()))
+            .collect()
+    }
+
+    /// Publishes which tokens an account's sinks were just seen to hold. The accounts of the same
+    /// user are woken by news: they may delete a foreign token that was waited for.
+    pub(super) fn saw_in_sinks(&self, account: &str, tokens: BTreeSet<Fingerprint>) {
+        let siblings = self.siblings(account);
+        let mut shared = self.lock();
+        let before = shared.peer(account).in_sinks.replace(tokens.clone());
+        if before != Some(tokens) {
+            siblings.keys().for_each(|sibling| shared.wake(sibling));
+        }
+    }
+
+    /// The turn that the accounts of this account's user take at changing their tokens.
+    pub(super) fn turn(&self, account: &str) -> UserTurn {
+        let mut shared = self.lock();
+        match shared.peer(account).user.clone() {
+            Some(user) => Arc::clone(shared.turns.entry(user).or_default()),
+            None => UserTurn::default(),
+        }
+    }
+
     /// An account is worked on from here on. Returns what wakes it.
     pub fn join(&self, account: &str) -> Arc<Notify> {
         let mut state = self.lock();
@@ -229,7 +377,25 @@ impl TokenExchange {
     }
 }
 
+/// Tokens of ours that may be alive, as the server's list may show them.
+fn living(state: &AccountState) -> BTreeSet<Fingerprint> {
+    let generations = state.generations.values();
+    generations
+        .filter(|generation| generation.stage() != Stage::Retired)
+        .map(|generation| generation.fingerprint)
+        .collect()
+}
+
 impl ExchangeState {
+    fn peer(&mut self, account: &str) -> &mut PeerAccount {
+        self.accounts.entry(account.to_owned()).or_default()
+    }
+
+    fn is_shared(&self, user: &RingcxUser) -> bool {
+        let users = self.accounts.values().filter_map(|peer| peer.user.as_ref());
+        users.filter(|other| *other == user).count() > 1
+    }
+
     fn wake(&mut self, account: &str) {
         if let Some(peer) = self.accounts.get_mut(account).filter(|peer| peer.is_here) {
             peer.is_woken = true;

@@ -35,6 +35,7 @@ mod policy_files;
 mod reader;
 mod rejected_login;
 mod ringex;
+mod same_user;
 mod secret_commands;
 mod service;
 mod signals;

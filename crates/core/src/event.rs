@@ -89,6 +89,13 @@ pub enum Event {
         /// Those that are gone.
         fingerprints: BTreeSet<Fingerprint>,
     },
+    /// Tokens that were taken for foreign belong to another account of the policy.
+    ForeignClaimed {
+        /// Those that it has.
+        fingerprints: BTreeSet<Fingerprint>,
+        /// The account whose tokens they are.
+        owner: String,
+    },
     /// An operator put a foreign token under the policy: from here on it ages like one of ours.
     /// Where it was adopted before, this takes the place of that.
     Adopted {

@@ -62,10 +62,10 @@ fn table(view: &TokensView) -> String {
                 // no text.
                 .unwrap_or_else(|| "(not listed)".to_owned()),
             token.fingerprint.short(),
-            if token.adopted_at.is_some() {
-                format!("{}, adopted", token.stage)
-            } else {
-                token.stage.to_string()
+            match (&token.owner, token.adopted_at) {
+                (Some(owner), _) => format!("of {owner}"),
+                (None, Some(_)) => format!("{}, adopted", token.stage),
+                (None, None) => token.stage.to_string(),
             },
             token
                 .generation

@@ -41,6 +41,9 @@ pub struct TokenView {
     /// When an operator put it under the policy, where it is foreign.
     #[serde(default)]
     pub adopted_at: Option<DateTime<Utc>>,
+    /// The other account of the policy whose token it is; its user is that account's too.
+    #[serde(default)]
+    pub owner: Option<String>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
 }
@@ -83,15 +86,15 @@ pub fn tokens(
     held: &HeldBySink,
     listed: &[ListedToken],
 ) -> TokensView {
-    let texts: BTreeMap<Fingerprint, &String> = listed
+    let listed: BTreeMap<Fingerprint, &ListedToken> = listed
         .iter()
-        .map(|token| (token.fingerprint, &token.masked))
+        .map(|token| (token.fingerprint, token))
         .collect();
     let ours = state
         .own()
         .filter(|own| own.is_alive())
         .map(|own| own.fingerprint);
-    let all: BTreeSet<Fingerprint> = ours.chain(texts.keys().copied()).collect();
+    let all: BTreeSet<Fingerprint> = ours.chain(listed.keys().copied()).collect();
     let mut tokens: Vec<TokenView> = all
         .into_iter()
         .map(|fingerprint| {
@@ -110,7 +113,7 @@ pub fn tokens(
             });
             TokenView {
                 fingerprint,
-                token: texts.get(&fingerprint).map(|text| (*text).clone()),
+                token: listed.get(&fingerprint).map(|token| token.masked.clone()),
                 stage: known.map_or(TokenStage::Foreign, |own| own.stage().into()),
                 generation: known.map(|own| own.number),
                 minted_at: known.map(|own| own.minted_at),
@@ -118,6 +121,9 @@ pub fn tokens(
                 adopted_at: foreign
                     .and_then(|token| token.adoption.as_ref())
                     .map(|adoption| adoption.at),
+                owner: listed
+                    .get(&fingerprint)
+                    .and_then(|token| token.owner.clone()),
                 held_by: by_look.chain(by_receipt).collect(),
             }
         })
@@ -153,7 +159,8 @@ pub fn foreign(
 ) -> ForeignView {
     let foreign = listed
         .iter()
-        .filter(|token| state.by_fingerprint(&token.fingerprint).is_none());
+        .filter(|token| state.by_fingerprint(&token.fingerprint).is_none())
+        .filter(|token| token.owner.is_none());
     let mut tokens: Vec<ForeignTokenView> = foreign
         .map(|listed| {
             let known = state.foreign.get(&listed.fingerprint);

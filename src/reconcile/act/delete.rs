@@ -32,6 +32,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             return Ok(());
         };
         self.pace(stop).await?;
+        let _turn = self.user_turn(stop).await?;
         // Intent before effect: after a crash the journal says that the token may be gone because
         // of us.
         self.record(vec![Event::DeleteIntended {

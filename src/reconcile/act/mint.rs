@@ -26,6 +26,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
         // Before the intent for the same reason: a stop during the wait leaves nothing begun.
         self.pace(stop).await?;
+        // Until the outcome is recorded: a list that another account of this user has meanwhile
+        // could show the token before it is known whose it is.
+        let _turn = self.user_turn(stop).await?;
         // On disk before the request leaves: minting is not idempotent, and if the answer is lost
         // only this baseline shows which listed token is the new one.
         self.record(vec![Event::MintIntended {
@@ -67,7 +70,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<(), Interrupt> {
         let fingerprint = token.fingerprint();
         // A server that answers with a token that exists already has not minted one.
-        if self.state.by_fingerprint(&fingerprint).is_some() || self.was_in_baseline(&fingerprint) {
+        if self.state.by_fingerprint(&fingerprint).is_some()
+            || self.was_in_baseline(&fingerprint)
+            || !self.peers.claim(self.name(), fingerprint)
+        {
             let error = ApiError::Nonsense {
                 status: 200,
                 why: "with a token it had before".into(),

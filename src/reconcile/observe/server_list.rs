@@ -47,6 +47,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
+        // The token of another account's mint that is on its way would be taken for the missing one.
+        let _turn = match &self.state.open_mint {
+            Some(_) => Some(self.user_turn(stop).await?),
+            None => None,
+        };
         let mut renewed = false;
         loop {
             if self.server.session.bearer().is_none() {

@@ -72,6 +72,8 @@ event_kinds! {
         "Tokens that are not ours appeared";
     ForeignGone = "foreign-gone", "ebde1f2fa713464ab38e43e52d5f5776", Info,
         "Tokens that are not ours are gone";
+    ForeignClaimed = "foreign-claimed", "8f0c5d7be2a94b1c9a3e6d1f47c05b62", Info,
+        "Tokens belong to another account of the policy";
     Adopted = "adopted", "2b643c39088c4f33845cc63eeb0cb595", Info,
         "Foreign token adopted";
     AdoptedHeld = "adopted-held", "a78892a3ed1f44d7a76573896772546c", Info,
@@ -174,6 +176,7 @@ impl Event {
             Self::PasswordReset { required: false } => EventKind::PasswordResetOver,
             Self::ForeignSeen { .. } => EventKind::ForeignSeen,
             Self::ForeignGone { .. } => EventKind::ForeignGone,
+            Self::ForeignClaimed { .. } => EventKind::ForeignClaimed,
             Self::Adopted { .. } => EventKind::Adopted,
             Self::AdoptedHeld { .. } => EventKind::AdoptedHeld,
             Self::Disowned { .. } => EventKind::Disowned,

@@ -53,6 +53,7 @@ macro_rules! foreign_events {
     () => {
         $crate::event::Event::ForeignSeen { .. }
             | $crate::event::Event::ForeignGone { .. }
+            | $crate::event::Event::ForeignClaimed { .. }
             | $crate::event::Event::Adopted { .. }
             | $crate::event::Event::AdoptedHeld { .. }
             | $crate::event::Event::Disowned { .. }

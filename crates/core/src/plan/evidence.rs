@@ -67,6 +67,12 @@ pub struct PeerEvidence {
     pub held_elsewhere: BTreeMap<PeerSink, BTreeSet<Fingerprint>>,
     /// Another account waits for the text of this one's token.
     pub is_wanted: bool,
+    /// The tokens on the last list, or recorded as foreign, that belong to another account, and to
+    /// which.
+    pub owners: BTreeMap<Fingerprint, String>,
+    /// The accounts that log in as the same user, and the tokens in their sinks; `None`: they have
+    /// not been looked at since the start.
+    pub siblings: BTreeMap<String, Option<BTreeSet<Fingerprint>>>,
 }
 
 /// What a sink was seen to hold.
@@ -320,6 +326,11 @@ impl Evidence {
         // doubt.
         askers.sort_by_key(|token| self.doubt(&token.fingerprint) != Doubt::default());
         askers.into_iter()
+    }
+
+    /// The other account that this token belongs to, if it does.
+    pub fn owner(&self, token: &Fingerprint) -> Option<&String> {
+        self.peers.owners.get(token)
     }
 
     /// What speaks against this token.

@@ -114,6 +114,8 @@ impl Planner<'_> {
             open.baseline.contains(fingerprint)
                 || state.by_fingerprint(fingerprint).is_some()
                 || state.foreign.contains_key(fingerprint)
+                // Taken from another account of this user, it would be deleted under its sinks.
+                || self.evidence.owner(fingerprint).is_some()
         };
         let new = list.tokens.iter().filter(|token| !is_known(token));
         let new: BTreeSet<Fingerprint> = new.copied().collect();

@@ -32,6 +32,8 @@ impl Planner<'_> {
         // After the bindings: what was proved at an old target says nothing about the new one.
         self.note_drift();
         self.note_acknowledgements();
+        // Before `note_adopted`, which would look after tokens that are another account's.
+        self.note_claimed();
         self.note_adopted();
         self.clear_needless_keys();
         if let Some(list) = self.fresh_list() {

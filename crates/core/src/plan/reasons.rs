@@ -249,6 +249,22 @@ pub enum Blocked {
     InUse,
     /// It is not ours, and the policy keeps those.
     NotOurs,
+    /// It is a token of another account of the policy, which logs in as the same user.
+    OfAccount {
+        /// That account's name in the policy.
+        account: String,
+    },
+    /// A sink of another account that logs in as the same user holds it.
+    InAccount {
+        /// That account's name in the policy.
+        account: String,
+    },
+    /// It is not ours, and the sinks of another account that logs in as the same user have not been
+    /// looked at since the start.
+    AccountUnseen {
+        /// That account's name in the policy.
+        account: String,
+    },
     /// There is no current token: this may be the last one that works.
     NoCurrent,
     /// A sink serves it.

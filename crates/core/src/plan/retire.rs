@@ -98,6 +98,9 @@ impl Planner<'_> {
                 Blocked::NoSuccessor
                 | Blocked::InUse
                 | Blocked::NotOurs
+                | Blocked::OfAccount { .. }
+                | Blocked::InAccount { .. }
+                | Blocked::AccountUnseen { .. }
                 | Blocked::NoCurrent
                 | Blocked::Served { .. }
                 | Blocked::SinkUnknown { .. }
@@ -217,6 +220,7 @@ impl Planner<'_> {
             // current token would otherwise keep what it tried in vain, up to the cap and forever.
             None => self.list_by_login(),
         };
+        self.check_siblings(candidate)?;
         self.check_sinks(candidate)?;
         self.check_files(fingerprint, reason)?;
         // Only now: `NoList` makes the plan fetch a list, in vain while a sink serves the token.
@@ -316,6 +320,31 @@ impl Planner<'_> {
             Some(SinkContent::Other(_) | SinkContent::Unreadable(_) | SinkContent::Opaque)
             | None => Ok(()),
         }
+    }
+
+    /// It may not be the token of another account, nor in the sinks of one that logs in as the same
+    /// user: that account may not have replaced it yet.
+    fn check_siblings(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
+        let fingerprint = candidate.fingerprint();
+        if let Some(owner) = self.evidence.owner(&fingerprint) {
+            return Err(Blocked::OfAccount {
+                account: owner.clone(),
+            });
+        }
+        for (account, held) in &self.evidence.peers.siblings {
+            let account = account.clone();
+            match (held, candidate) {
+                (Some(held), _) if held.contains(&fingerprint) => {
+                    return Err(Blocked::InAccount { account });
+                }
+                // Ours were never sent there; of a foreign token nobody knows where it is.
+                (None, RetireCandidate::Foreign(..)) => {
+                    return Err(Blocked::AccountUnseen { account });
+                }
+                (Some(_), _) | (None, RetireCandidate::Ours(_)) => {}
+            }
+        }
+        Ok(())
     }
 
     /// No template of another account may hold it either.

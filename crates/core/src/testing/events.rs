@@ -105,6 +105,10 @@ fn foreign_event() -> BoxedStrategy<Event> {
     prop_oneof![
         tokens().prop_map(|fingerprints| Event::ForeignSeen { fingerprints }),
         tokens().prop_map(|fingerprints| Event::ForeignGone { fingerprints }),
+        tokens().prop_map(|fingerprints| Event::ForeignClaimed {
+            fingerprints,
+            owner: "other".to_owned()
+        }),
         (token(), places(), places()).prop_map(|(fingerprint, files, held_by)| Event::Adopted {
             fingerprint,
             length: 1,

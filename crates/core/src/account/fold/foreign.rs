@@ -21,7 +21,7 @@ impl AccountState {
                     });
                 }
             }
-            Event::ForeignGone { fingerprints } => {
+            Event::ForeignGone { fingerprints } | Event::ForeignClaimed { fingerprints, .. } => {
                 self.foreign
                     .retain(|fingerprint, _| !fingerprints.contains(fingerprint));
             }

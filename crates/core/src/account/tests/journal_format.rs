@@ -66,6 +66,13 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "foreign-gone", "fingerprints": [A]}),
         ),
         (
+            Event::ForeignClaimed {
+                fingerprints: [a()].into(),
+                owner: text("crm"),
+            },
+            json!({"kind": "foreign-claimed", "fingerprints": [A], "owner": "crm"}),
+        ),
+        (
             Event::Adopted {
                 fingerprint: a(),
                 length: 42,
@@ -332,6 +339,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::PasswordReset { .. }
         | Event::ForeignSeen { .. }
         | Event::ForeignGone { .. }
+        | Event::ForeignClaimed { .. }
         | Event::Adopted { .. }
         | Event::AdoptedHeld { .. }
         | Event::Disowned { .. }

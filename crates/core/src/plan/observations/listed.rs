@@ -3,7 +3,7 @@
 //!
 //! For example, an old token for which a delete was sent and which the list lacks is retired.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{Generation, Stage};
 use crate::event::{BackoffKey, Event, IncidentKind, MintSource, RetiredBy};
@@ -117,12 +117,14 @@ impl Planner<'_> {
             .tokens
             .iter()
             .filter(|fingerprint| !ours(fingerprint) && !state.foreign.contains_key(fingerprint))
+            .filter(|fingerprint| self.evidence.owner(fingerprint).is_none())
             .copied()
             .collect();
         let gone: BTreeSet<Fingerprint> = state
             .foreign
             .keys()
             .filter(|fingerprint| !list.tokens.contains(fingerprint))
+            .filter(|fingerprint| self.evidence.owner(fingerprint).is_none())
             .copied()
             .collect();
         let mut events = self.origin_of(new);
@@ -140,6 +142,22 @@ impl Planner<'_> {
             }));
         }
         self.record(events);
+    }
+
+    /// Tokens that were taken for foreign and belong to another account: a list may show its fresh
+    /// token before that account has recorded it.
+    pub(super) fn note_claimed(&mut self) {
+        let mut claimed: BTreeMap<&String, BTreeSet<Fingerprint>> = BTreeMap::new();
+        for fingerprint in self.state.foreign.keys() {
+            if let Some(owner) = self.evidence.owner(fingerprint) {
+                claimed.entry(owner).or_default().insert(*fingerprint);
+            }
+        }
+        let event = |(owner, fingerprints): (&String, _)| Event::ForeignClaimed {
+            fingerprints,
+            owner: owner.clone(),
+        };
+        self.record(claimed.into_iter().map(event).collect());
     }
 
     /// What tokens that appeared on a list are: the late answer of a lost mint, or foreign.

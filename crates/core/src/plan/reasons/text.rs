@@ -206,6 +206,11 @@ impl Display for Blocked {
             Self::Overlap { .. } => f.write_str("its overlap ends"),
             Self::InUse => f.write_str("it is the current or the pending token"),
             Self::NotOurs => f.write_str("it is foreign, and the policy keeps foreign tokens"),
+            Self::OfAccount { account } => write!(f, "it is a token of account {account}"),
+            Self::InAccount { account } => write!(f, "a sink of account {account} holds it"),
+            Self::AccountUnseen { account } => {
+                write!(f, "the sinks of account {account} have not been looked at")
+            }
             Self::NoCurrent => {
                 f.write_str("there is no current token, this may be the last one that works")
             }

@@ -90,7 +90,7 @@ impl Ledger {
                 self.adopted.insert(*fingerprint, !files.is_empty());
             }
             Event::Disowned { fingerprint } => _ = self.adopted.remove(fingerprint),
-            Event::ForeignGone { fingerprints } => {
+            Event::ForeignGone { fingerprints } | Event::ForeignClaimed { fingerprints, .. } => {
                 self.adopted
                     .retain(|fingerprint, _| !fingerprints.contains(fingerprint));
             }
