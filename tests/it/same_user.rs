@@ -1,11 +1,14 @@
 //! Several accounts that log in as the same RingCX user, one for each service: each knows the
 //! others' tokens from the tokens of strangers.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use rotator_core::secret::Fingerprint;
-use rotator_simulator::{Call, Effect, Fault, RetryAfter, Times};
+use rotator_simulator::{Call, Effect, Fault, Record, RetryAfter, Times};
 use serde_json::Value;
 
-use crate::env::{TestEnv, USER, eventually, side_by_side};
+use crate::env::{TestEnv, USER, eventually, recorded, side_by_side};
 
 const SERVICES: [&str; 3] = ["dialler", "ivr", "loader"];
 /// Strangers' tokens are deleted too, and everything is ripe at once.
@@ -48,6 +51,19 @@ fn events(house: &TestEnv, kind: &str) -> Vec<Value> {
     lines.filter(|event| event["kind"] == kind).collect()
 }
 
+/// Every token was minted by one account, and no other claims it.
+#[track_caller]
+fn one_owner_each(house: &TestEnv) {
+    let minted = events(house, "minted");
+    let owned: BTreeSet<&str> = minted
+        .iter()
+        .filter_map(|event| event["fingerprint"].as_str())
+        .collect();
+    assert_eq!(owned.len(), minted.len(), "a token has two owners");
+    let made = house.record().tokens().len();
+    assert_eq!(owned.len(), made, "a token has no owner");
+}
+
 async fn all_ok(house: &TestEnv) {
     eventually("all accounts are well and hold one token each", || {
         let status = house.json(&["status", "--json"]);
@@ -58,6 +74,16 @@ async fn all_ok(house: &TestEnv) {
                 && account["incidents"].as_array().is_some_and(Vec::is_empty)
         };
         (accounts.len() == 3 && accounts.iter().all(well)).then_some(())
+    })
+    .await;
+}
+
+async fn all_settled(house: &TestEnv) {
+    eventually("all accounts are well and nothing is under way", || {
+        let status = house.json(&["status", "--json"]);
+        let accounts = status["accounts"].as_array()?;
+        let settled = |account: &Value| account["state"] == "ok" && account["pending"].is_null();
+        accounts.iter().all(settled).then_some(())
     })
     .await;
 }
@@ -107,27 +133,58 @@ async fn a_lost_mint_is_not_settled_with_the_token_of_another_account() {
         tokio::task::block_in_place(|| {
             side_by_side(3, &SERVICES, |name| house.run(["rotate", name]))
         });
-        eventually("all are served again", || {
-            let status = house.json(&["status", "--json"]);
-            let accounts = status["accounts"].as_array()?;
-            accounts
-                .iter()
-                .all(|account| account["state"] == "ok" && account["pending"].is_null())
-                .then_some(())
-        })
-        .await;
+        all_settled(&house).await;
         all_served(&house);
     }
-    let generations: Vec<Value> = events(&house, "minted");
-    let mut fingerprints: Vec<&str> = generations
-        .iter()
-        .filter_map(|event| event["fingerprint"].as_str())
-        .collect();
-    let minted = fingerprints.len();
-    fingerprints.sort_unstable();
-    fingerprints.dedup();
-    assert_eq!(fingerprints.len(), minted, "a token has two owners");
-    assert_eq!(minted, house.record().tokens().len(), "a token has none");
+    one_owner_each(&house);
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_mint_waits_for_the_mint_of_another_account_that_is_under_way() {
+    let house = TestEnv::new().await;
+    house.set_policy(
+        &policy(&house, KEEP).replace("request-timeout = \"20s\"", "request-timeout = \"2s\""),
+    );
+    let daemon = house.start_ready().await;
+    house
+        .ringcx
+        .inject(Call::Mint, Fault::SilenceAfter, Times::Once);
+    house.run(["rotate", "--no-wait", "dialler"]);
+    let mints = |number| move |record: &Record| record.effects(Call::Mint) == number;
+    recorded(&house.record(), "a mint without an answer", mints(4)).await;
+    // Answered after the dialler's account has given up, which then lists.
+    let slow = Fault::Slow(Duration::from_millis(1900));
+    house.ringcx.inject(Call::Mint, slow, Times::Once);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    house.run(["rotate", "ivr"]);
+    all_settled(&house).await;
+    assert!(events(&house, "mint-ambiguous").is_empty());
+    all_served(&house);
+    one_owner_each(&house);
+    daemon.stop();
+}
+
+// proves: own-only, never-zero
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_late_token_that_one_account_takes_is_no_longer_the_one_of_another() {
+    let house = TestEnv::new().await;
+    let defaults = format!("{KEEP}\ncheck-every = \"50ms\"");
+    house.set_policy(&policy(&house, &defaults));
+    let daemon = house.start_ready().await;
+    // From here on the dialler's account expects a token that comes late.
+    house
+        .ringcx
+        .inject(Call::Mint, Fault::CutBefore, Times::Once);
+    house.run(["rotate", "dialler"]);
+    all_settled(&house).await;
+    // Long enough for some checks of the dialler's account.
+    let slow = Fault::Slow(Duration::from_millis(2500));
+    house.ringcx.inject(Call::Mint, slow, Times::Once);
+    house.run(["rotate", "ivr"]);
+    all_settled(&house).await;
+    all_served(&house);
+    one_owner_each(&house);
     daemon.stop();
 }
 

@@ -13,3 +13,4 @@ mod history;
 mod lives;
 mod moves;
 mod peers;
+mod same_user;
