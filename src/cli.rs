@@ -26,9 +26,9 @@ pub const DEFAULT_CONFIG: &str = "/etc/ringcx-rotator/config.toml";
 
 /// Keeps a valid RingCX API token in every place that needs one.
 ///
-/// A daemon that mints a new permanent token on a schedule, checks that it works, delivers it to
-/// files, env-files and webhooks, and deletes the old token only when the policy allows it and
-/// nothing uses it.
+/// A daemon that creates a new permanent token on a schedule, checks that it works, delivers it to
+/// files, env-files, templates, webhooks, programs and RingCX's own IVR configuration, and deletes
+/// the old token only when the policy allows it and nothing uses it.
 #[derive(Parser)]
 #[command(name = "ringcx-rotator", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {

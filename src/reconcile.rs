@@ -33,7 +33,7 @@ pub use configs::{ConfigsOfAccount, ListedConfig};
 pub use event_history::{Compacted, EventHistory, HistoryError, Recorded, history, load_state};
 pub use list::{ListError, ListedToken};
 pub use login::{RefusedBy, explain};
-pub use observe::look_at;
+pub use observe::{look_at, look_at_siblings};
 pub use pass::{PassOutcome, PassReport};
 pub use revoke::RevokeError;
 pub use ringex_limits::RingexRateLimiter;

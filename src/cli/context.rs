@@ -15,6 +15,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
 use crate::reconcile::{
     AccountConfig, ListedToken, Observer, Reconciler, RingexRateLimiter, TokenExchange,
+    look_at_siblings,
 };
 use crate::ringcx::http::HttpApi;
 use crate::store::SqliteJournal;
@@ -162,9 +163,7 @@ pub async fn reconciler(
     let peers = TokenExchange::of_journal(&journal, policy).await;
     // Never awaited: nobody else works in a command.
     let _wakeup = reconciler.join(peers.clone());
-    peers
-        .look_at_siblings(&account.name, &journal, policy)
-        .await;
+    look_at_siblings(&peers, &account.name, &journal, policy).await;
     // From the journal, so that logins of a daemon that ended a moment ago count too.
     let limits = RingexRateLimiter::of_journal(&journal, policy).await;
     Ok((reconciler.sharing(Arc::new(limits)), journal))

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::RingcxCaller;
+use super::event_history::load_state;
 use super::interrupt::Interrupt;
 use super::state::{Observer, Reconciler};
+use super::token_exchange::{TokenExchange, tokens_in};
 use crate::ringcx::TokenApi;
 use crate::sinks::{AnySink, RingcxAccess, Sink, SinkContext, SinkError};
 use rotator_core::account::{AccountState, SinkRecord};
-use rotator_core::config::SinkPolicy;
+use rotator_core::config::{Policy, SinkPolicy};
 use rotator_core::event::GenerationNo;
 use rotator_core::journal::Journal;
 use rotator_core::plan::Look;
@@ -116,6 +118,26 @@ pub async fn look_at(sinks: &[SinkPolicy], state: &AccountState) -> BTreeMap<Str
         looks.insert(sink.name.clone(), sinks::content(&look, state, record));
     }
     looks
+}
+
+/// Looks at the sinks of the accounts that log in as the same user as this one, for a command that
+/// works on this account alone.
+pub async fn look_at_siblings(
+    peers: &TokenExchange,
+    account: &str,
+    journal: &impl Journal,
+    policy: &Policy,
+) {
+    for sibling in peers.siblings(account).into_keys() {
+        let Some(own) = policy.account(&sibling) else {
+            continue;
+        };
+        // Where the history cannot be read, it stays unknown what the sinks hold.
+        if let Ok(state) = load_state(journal, &sibling).await {
+            let found = look_at(&own.sinks, &state).await;
+            peers.saw_in_sinks(&sibling, tokens_in(&found));
+        }
+    }
 }
 
 /// What a sink may need that is known without asking RingCX.

@@ -1,6 +1,6 @@
 //! What this account exchanges with the others of the process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::interrupt::Interrupt;
 use super::limits::WAIT_PART;
 use super::state::{Observer, Reconciler};
+use super::token_exchange::tokens_in;
 use crate::ringcx::TokenApi;
 use rotator_core::event::{Event, PeerToken};
 use rotator_core::journal::Journal;
 use rotator_core::plan::evidence::{PeerEvidence, SinkContent};
-use rotator_core::secret::Fingerprint;
 use rotator_core::template::RenderedToken;
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
@@ -137,16 +137,4 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         });
         self.peers.saw(self.name(), held.collect());
     }
-}
-
-/// The tokens that these sinks were seen to hold.
-pub(super) fn tokens_in(sinks: &BTreeMap<String, SinkContent>) -> BTreeSet<Fingerprint> {
-    let tokens = sinks.values().filter_map(|content| match content {
-        SinkContent::Token(fingerprint) => Some(*fingerprint),
-        SinkContent::Absent
-        | SinkContent::Other(_)
-        | SinkContent::Unreadable(_)
-        | SinkContent::Opaque => None,
-    });
-    tokens.collect()
 }

@@ -14,12 +14,11 @@ use tokio::sync::{Notify, watch};
 
 use self::known::KnownTokens;
 use super::event_history::load_state;
-use super::observe::look_at;
-use super::peers::tokens_in;
 use rotator_core::account::{AccountState, Stage};
 use rotator_core::config::{AccountPolicy, LoginPolicy, Policy};
 use rotator_core::event::PeerToken;
 use rotator_core::journal::{ALERTS, Journal};
+use rotator_core::plan::evidence::SinkContent;
 use rotator_core::secret::Fingerprint;
 use rotator_core::template::RenderedToken;
 
@@ -119,20 +118,6 @@ impl TokenExchange {
             }
         }
         exchange
-    }
-
-    /// Looks at the sinks of the accounts that log in as the same user as this one, for a command
-    /// that works on this account alone.
-    pub async fn look_at_siblings(&self, account: &str, journal: &impl Journal, policy: &Policy) {
-        for sibling in self.siblings(account).into_keys() {
-            let Some(sinks) = policy.account(&sibling).map(|sibling| &sibling.sinks) else {
-                continue;
-            };
-            if let Ok(state) = load_state(journal, &sibling).await {
-                let found = look_at(sinks, &state).await;
-                self.saw_in_sinks(&sibling, tokens_in(&found));
-            }
-        }
     }
 
     /// Publishes whose tokens this account's are.
@@ -384,6 +369,18 @@ fn living(state: &AccountState) -> BTreeSet<Fingerprint> {
         .filter(|generation| generation.stage() != Stage::Retired)
         .map(|generation| generation.fingerprint)
         .collect()
+}
+
+/// The tokens that these sinks were seen to hold.
+pub(super) fn tokens_in(sinks: &BTreeMap<String, SinkContent>) -> BTreeSet<Fingerprint> {
+    let tokens = sinks.values().filter_map(|content| match content {
+        SinkContent::Token(fingerprint) => Some(*fingerprint),
+        SinkContent::Absent
+        | SinkContent::Other(_)
+        | SinkContent::Unreadable(_)
+        | SinkContent::Opaque => None,
+    });
+    tokens.collect()
 }
 
 impl ExchangeState {

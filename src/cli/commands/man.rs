@@ -1,9 +1,10 @@
 //! `man`: made from the command line's own description.
 
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Command};
+use clap_mangen::Man;
 
 use crate::console::Exit;
 
@@ -16,11 +17,33 @@ pub struct ManArgs {
 }
 
 pub fn man(args: &ManArgs) -> Exit {
-    let command = crate::cli::command();
+    // Without `help`, which has no page of its own to refer to.
+    let mut command = crate::cli::command().disable_help_subcommand(true);
+    command.build();
     exit_of(match &args.dir {
-        Some(directory) => clap_mangen::generate_to(command, directory),
-        None => clap_mangen::Man::new(command).render(&mut io::stdout()),
+        Some(directory) => write_pages(command, directory),
+        None => page(command).and_then(|page| io::stdout().write_all(&page)),
     })
+}
+
+/// Writes the page of a command and those of its subcommands.
+fn write_pages(command: Command, directory: &Path) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        write_pages(subcommand.clone(), directory)?;
+    }
+    let name = Man::new(command.clone()).get_filename();
+    std::fs::write(directory.join(name), page(command)?)
+}
+
+/// One page. What stands behind the options in `--help` is the list of exit codes, for which
+/// man pages have a section of their own.
+fn page(command: Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    Man::new(command).render(&mut page)?;
+    let page = String::from_utf8(page).map_err(io::Error::other)?;
+    Ok(page
+        .replace(".SH EXTRA\n", ".SH \"EXIT STATUS\"\n")
+        .into_bytes())
 }
 
 /// A reader that closes the pipe early (`man | head`) is no error.

@@ -101,16 +101,7 @@ pub fn tokens(
             let known = state.by_fingerprint(&fingerprint);
             let by_look = holders(held, fingerprint);
             let foreign = state.foreign.get(&fingerprint);
-            // The receipt is the only proof of a sink that cannot be read.
-            let by_receipt = state.sinks.iter().filter_map(|(sink, record)| {
-                let opaque = !matches!(
-                    held.get(sink),
-                    Some(SinkContent::Token(_) | SinkContent::Absent | SinkContent::Other(_))
-                );
-                let proved = record.proved.map(|(number, _)| number);
-                (opaque && proved.is_some() && proved == known.map(|own| own.number))
-                    .then(|| sink.clone())
-            });
+            let by_receipt = known.map(|own| by_receipt(state, held, own.number));
             TokenView {
                 fingerprint,
                 token: listed.get(&fingerprint).map(|token| token.masked.clone()),
@@ -124,7 +115,7 @@ pub fn tokens(
                 owner: listed
                     .get(&fingerprint)
                     .and_then(|token| token.owner.clone()),
-                held_by: by_look.chain(by_receipt).collect(),
+                held_by: by_look.chain(by_receipt.into_iter().flatten()).collect(),
             }
         })
         .collect();
@@ -148,6 +139,22 @@ fn holders(held: &HeldBySink, fingerprint: Fingerprint) -> impl Iterator<Item = 
         .iter()
         .filter(move |(_, held)| **held == SinkContent::Token(fingerprint));
     holding.map(|(sink, _)| sink.clone())
+}
+
+/// The sinks that cannot be read and whose receipt says that they hold this generation.
+fn by_receipt(
+    state: &AccountState,
+    held: &HeldBySink,
+    number: GenerationNo,
+) -> impl Iterator<Item = String> {
+    let sinks = state.sinks.iter().filter(move |(sink, record)| {
+        let is_opaque = !matches!(
+            held.get(*sink),
+            Some(SinkContent::Token(_) | SinkContent::Absent | SinkContent::Other(_))
+        );
+        is_opaque && record.proved.is_some_and(|(proved, _)| proved == number)
+    });
+    sinks.map(|(sink, _)| sink.clone())
 }
 
 /// Those on the server's list that are not ours.

@@ -149,7 +149,7 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
 }
 
 /// A policy for each use, the page that goes through it, and its accounts.
-const EXAMPLES: [(&str, &str, &[&str]); 9] = [
+const EXAMPLES: [(&str, &str, &[&str]); 10] = [
     (
         "accounts.toml",
         "example-accounts.md",
@@ -161,6 +161,11 @@ const EXAMPLES: [(&str, &str, &[&str]); 9] = [
     ("minimal.toml", "../README.md", &["sales-ivr"]),
     ("nginx.toml", "example-nginx.md", &["gateway"]),
     ("script.toml", "reading-the-token.md", &["sales-ivr"]),
+    (
+        "services.toml",
+        "example-services.md",
+        &["dialer", "ivr", "loader"],
+    ),
     ("store.toml", "commands.md", &["dialer"]),
     (
         "templates.toml",
