@@ -487,6 +487,33 @@ fn of_adoption(world: &World) -> Vec<Move> {
     moves
 }
 
+/// What another account of the same user does, and what befalls our own mints and deletions.
+fn of_a_sibling(world: &World) -> Vec<Move> {
+    let next = world.next();
+    let mut moves = match &next {
+        Some(Next::Do(Step::Mint { .. } | Step::Delete(_) | Step::Look(_))) => {
+            faults(next.as_ref())
+        }
+        Some(Next::Do(_) | Next::Record(_) | Next::Rest) | None => Vec::new(),
+    };
+    if world.out.server.count(Maker::Sibling) < 2 {
+        moves.push(Move::MintSibling);
+    }
+    if world.rests_until.is_some() {
+        moves.extend([
+            Move::Crash,
+            Move::Wait(hours(3)),
+            Move::RevokeNewest,
+            Move::Reload(Change::Foreign(Foreign::Adopt)),
+        ]);
+        if world.out.server.count(Maker::Another) == 0 {
+            moves.push(Move::MintForeign);
+        }
+        moves.extend(ask(world));
+    }
+    moves
+}
+
 fn ask(world: &World) -> Option<Move> {
     world.state.asked_at.is_none().then_some(Move::Ask)
 }
@@ -630,6 +657,25 @@ fn whatever_is_adopted_is_deleted_only_when_nothing_that_was_named_holds_it() {
         moves: of_adoption,
         free: &[Move::Ask, Move::MintForeign, Move::Flow(Flow::Pasted)],
         disturbances: 2 + further(),
+        tokens: 2,
+    }
+    .run();
+    assert!(found.states > 1000);
+}
+
+// proves: own-only
+#[test]
+fn whatever_another_account_of_the_user_does_its_tokens_are_left_alone() {
+    let found = Exploration {
+        name: "another account of the same user",
+        setup: Setup {
+            sinks: vec!["app"],
+            ..slow()
+        },
+        ordinary: Move::Step(Fault::None),
+        moves: of_a_sibling,
+        free: &[Move::Ask, Move::MintSibling],
+        disturbances: 1 + further(),
         tokens: 2,
     }
     .run();

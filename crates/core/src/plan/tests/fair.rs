@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::world::{Broken, Fault, Invariant, Key, Says, World, broken};
+use super::world::{Broken, Fault, Invariant, Key, Maker, Says, World, broken};
 use crate::config::AccountPolicy;
 use crate::event::IncidentKind;
 use crate::plan::{adopted_retires_after, retires_after, unacknowledged};
+use crate::secret::Fingerprint;
 
 /// More moves than it needs.
 const MOST_MOVES: usize = 5000;
@@ -134,7 +135,11 @@ pub(crate) fn ailment(world: &World) -> Option<String> {
     if adopted.next().is_some() {
         return Some("an adopted token is alive past its time".to_owned());
     }
-    let known = |token| state.by_fingerprint(token).is_some() || state.foreign.contains_key(token);
+    let known = |token: &Fingerprint| {
+        state.by_fingerprint(token).is_some()
+            || state.foreign.contains_key(token)
+            || world.maker(token) == Maker::Sibling
+    };
     if !alive.iter().all(known) {
         return Some("a token on the server is known to nobody".to_owned());
     }

@@ -111,6 +111,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Hear("dialer")),
         5 => said().prop_map(|said| Move::Acknowledge("dialer", said)),
         1 => Just(Move::MintForeign),
+        1 => Just(Move::MintSibling),
         2 => select(vec![Flow::Pasted, Flow::Mended, Flow::Hidden, Flow::Shown])
             .prop_map(Move::Flow),
         2 => Just(Move::Adopt),

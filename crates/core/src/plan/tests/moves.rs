@@ -57,6 +57,8 @@ pub(crate) enum Move {
     /// The consumer of a sink says what it uses.
     Acknowledge(&'static str, Said),
     MintForeign,
+    /// Another account of the same user makes a token.
+    MintSibling,
     /// Something is done to the flow that no sink of ours writes to.
     Flow(Flow),
     /// The operator puts foreign tokens under the policy, and names the flow where it holds one; or
@@ -190,6 +192,7 @@ impl Move {
                 };
             }
             Self::MintForeign => _ = world.mint_foreign(),
+            Self::MintSibling => world.mint_sibling(),
             Self::Flow(Flow::Pasted) => world.paste(),
             Self::Flow(Flow::Mended) => world.mend_flow(),
             Self::Flow(Flow::Hidden) => world.out.flow.unreadable = true,
@@ -245,6 +248,7 @@ impl Move {
             | Self::Wait(_)
             | Self::Crash
             | Self::MintForeign
+            | Self::MintSibling
             | Self::Flow(_)
             | Self::Adopt
             | Self::Disown

@@ -63,6 +63,8 @@ pub(crate) enum Fault {
 pub(crate) enum Maker {
     Us,
     Another,
+    /// Another account of the policy, which logs in as the same user.
+    Sibling,
 }
 
 /// What is true of the server.
@@ -176,6 +178,7 @@ impl World {
         if !self.in_pass {
             self.begin_pass();
         }
+        self.read_siblings();
         let decision = plan(&self.policy, &self.state, &self.seen, self.out.now);
         self.tell(|| match fault {
             Fault::None => in_words(&decision.next),
@@ -324,6 +327,22 @@ impl World {
             .or_default()
             .insert(token);
         token
+    }
+
+    /// Another account that logs in as the same user makes a token.
+    pub fn mint_sibling(&mut self) {
+        let token = self.out.server.make(Maker::Sibling);
+        let user = user_of(&self.policy).to_owned();
+        self.out.server.users.entry(user).or_default().insert(token);
+    }
+
+    /// What accounts of one process know of each other.
+    fn read_siblings(&mut self) {
+        let made = self.out.server.made.iter();
+        let theirs = made.filter(|(_, maker)| **maker == Maker::Sibling);
+        self.seen.peers.owners = theirs
+            .map(|(token, _)| (*token, "sibling".to_owned()))
+            .collect();
     }
 
     /// Time passes until the next pass is due.

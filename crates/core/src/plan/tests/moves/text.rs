@@ -100,6 +100,7 @@ impl fmt::Display for Move {
                 write!(f, "acknowledge {sink} {}", word_of(&SAID, said))
             }
             Self::MintForeign => write!(f, "mint-foreign"),
+            Self::MintSibling => write!(f, "mint-sibling"),
             Self::Flow(flow) => write!(f, "flow {}", word_of(&FLOWS, flow)),
             Self::Adopt => write!(f, "adopt"),
             Self::Disown => write!(f, "disown"),
@@ -154,6 +155,7 @@ impl FromStr for Move {
             ["hear", name] => Self::Hear(sink(name)?),
             ["acknowledge", name, said] => Self::Acknowledge(sink(name)?, by_word(&SAID, said)?),
             ["mint-foreign"] => Self::MintForeign,
+            ["mint-sibling"] => Self::MintSibling,
             ["flow", flow] => Self::Flow(by_word(&FLOWS, flow)?),
             ["adopt"] => Self::Adopt,
             ["disown"] => Self::Disown,

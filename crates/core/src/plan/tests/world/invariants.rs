@@ -260,6 +260,11 @@ impl World {
                 .iter()
                 .try_for_each(|sink| self.check_consumer(sink, number))?;
         }
+        holds(
+            Invariant::OwnOnly,
+            self.maker(&victim) != Maker::Sibling,
+            "a token of another account of the same user is deleted",
+        )?;
         match generation {
             Some(generation) => {
                 // The one unknown token after a lost mint is taken for ours: that is the policy's
@@ -393,6 +398,13 @@ impl World {
         };
         let works = |number| token(number).is_some_and(|token| self.out.server.is_alive(&token));
         match event {
+            Event::Minted { fingerprint, .. } if self.maker(fingerprint) == Maker::Sibling => {
+                holds(
+                    Invariant::OwnOnly,
+                    false,
+                    "the token of another account of the same user is taken for ours",
+                )
+            }
             Event::MintIntended { .. } => holds(
                 Invariant::OneOpenIntent,
                 self.ledger.open_mint.is_none(),
