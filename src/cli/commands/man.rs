@@ -27,6 +27,10 @@ pub fn man(args: &ManArgs) -> Exit {
 }
 
 /// Writes the page of a command and those of its subcommands.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody reads the pages while they are made"
+)]
 fn write_pages(command: Command, directory: &Path) -> io::Result<()> {
     for subcommand in command.get_subcommands().filter(|it| !it.is_hide_set()) {
         write_pages(subcommand.clone(), directory)?;

@@ -42,7 +42,7 @@ pub struct TokenView {
     #[serde(default)]
     pub adopted_at: Option<DateTime<Utc>>,
     /// The other account of the policy whose token it is; its user is that account's too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// The sinks that hold it.
     pub held_by: Vec<String>,
