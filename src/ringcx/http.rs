@@ -15,7 +15,7 @@
 use std::path::PathBuf;
 
 use reqwest::header::{self, HeaderName, HeaderValue};
-use reqwest::{Certificate, Method, Url};
+use reqwest::{Certificate, Method, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -37,11 +37,15 @@ mod ringex;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Bytes of a list of tokens, auth configs or accounts; accounts are large, and there can be many.
-const MAX_LIST: usize = 1024 * 1024;
+/// Bytes of a JSON answer. By RingCX's own schema an account has 3 KiB and an agent of a login 360
+/// bytes, and a user can see thousands of both.
+const MAX_JSON: usize = 16 * 1024 * 1024;
 
-/// Bytes of any other answer: a login, a token, one auth config.
-const MAX_BODY: usize = 64 * 1024;
+/// Bytes of an answer that is one token or one word.
+const MAX_WORD: usize = 64 * 1024;
+
+/// For a call whose success says all by its status: its body is not waited for.
+const NOTHING: usize = 0;
 
 const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
 
@@ -141,8 +145,14 @@ impl HttpApi {
         Ok(self.request(method, segments).header(name, value))
     }
 
-    /// Sends one request and takes its answer in, if it is a success. `secrets` are those it
-    /// carries.
+    async fn ask_accounts(&self, auth: Auth<'_>, max: usize) -> Result<ApiAnswer, ApiError> {
+        let segments = ["voice", "api", "v1", "admin", "accounts"];
+        let request = self.request_as(auth, Method::GET, &segments)?;
+        self.send("accounts", request, max, &[exposed(auth)]).await
+    }
+
+    /// Sends one request and takes its answer in, if it is a success, up to `max` bytes. `secrets`
+    /// are those it carries.
     async fn send(
         &self,
         call: &'static str,
@@ -193,21 +203,32 @@ impl HttpApi {
         let now = server_time.unwrap_or_else(|| self.clock.now());
         let retry_after = header_text(response.headers(), &header::RETRY_AFTER)
             .and_then(|value| wire::retry_after(value, now));
-        // Of a refusal too: what it says is for the operator.
-        let body = read(&mut response, max).await;
         if !status.is_success() {
+            // What a refusal says is for the operator.
+            let body = read(&mut response, MAX_WORD).await;
             return Err(refusal(
                 status,
                 retry_after,
                 &redact::said(body.so_far(), secrets),
             ));
         }
-        match body {
-            CappedBody::Whole(body) => Ok(ApiAnswer {
+        let answer = |body| ApiAnswer {
+            status: status.as_u16(),
+            server_time,
+            body,
+        };
+        if max == NOTHING {
+            return Ok(answer(Vec::new()));
+        }
+        // No part of an answer was asked for, and one could be taken for the whole.
+        if status == StatusCode::PARTIAL_CONTENT {
+            return Err(ApiError::Nonsense {
                 status: status.as_u16(),
-                server_time,
-                body,
-            }),
+                why: "that is only a part of the answer".to_owned(),
+            });
+        }
+        match read(&mut response, max).await {
+            CappedBody::Whole(body) => Ok(answer(body)),
             CappedBody::TooLarge(_) => Err(ApiError::Nonsense {
                 status: status.as_u16(),
                 why: format!("the body is larger than {} KiB", max / 1024),
@@ -238,7 +259,7 @@ impl TokenApi for HttpApi {
             LoginEncoding::Form => form(self.request(Method::POST, &segments), fields),
         };
         let answer = self
-            .send("login", request, MAX_BODY, &[who.password.expose()])
+            .send("login", request, MAX_JSON, &[who.password.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
@@ -255,7 +276,7 @@ impl TokenApi for HttpApi {
         let request = self.request(Method::POST, &["api", "auth", "token", "refresh"]);
         let request = form(request, fields(&[("refresh_token", refresh.expose())]));
         let answer = self
-            .send("refresh", request, MAX_BODY, &[refresh.expose()])
+            .send("refresh", request, MAX_JSON, &[refresh.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
@@ -264,7 +285,7 @@ impl TokenApi for HttpApi {
         // Documented for an access token; that a permanent token may mint is not.
         let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
         let answer = self
-            .send("mint", empty(request), MAX_BODY, &[access.expose()])
+            .send("mint", empty(request), MAX_WORD, &[access.expose()])
             .await?;
         answer.read(wire::minted(&answer.body))
     }
@@ -272,11 +293,12 @@ impl TokenApi for HttpApi {
     async fn list(&self, auth: Auth<'_>) -> Result<Listing, ApiError> {
         let request = self.request_as(auth, Method::GET, &TOKEN)?;
         let answer = self
-            .send("list", request, MAX_LIST, &[exposed(auth)])
+            .send("list", request, MAX_JSON, &[exposed(auth)])
             .await?;
-        let tokens = answer.read(wire::listed(&answer.body))?;
+        let listed = answer.read(wire::listed(&answer.body))?;
         Ok(Listing {
-            tokens,
+            tokens: listed.tokens,
+            odd: listed.odd,
             server_time: answer.server_time,
         })
     }
@@ -289,7 +311,7 @@ impl TokenApi for HttpApi {
             .send(
                 "delete",
                 request,
-                MAX_BODY,
+                MAX_WORD,
                 // The target is in the path, which an error page may repeat.
                 &[exposed(auth), target.expose()],
             )
@@ -303,15 +325,12 @@ impl TokenApi for HttpApi {
         }
     }
 
+    async fn try_out(&self, auth: Auth<'_>) -> Result<(), ApiError> {
+        self.ask_accounts(auth, NOTHING).await.map(drop)
+    }
+
     async fn accounts(&self, auth: Auth<'_>) -> Result<Vec<VisibleAccount>, ApiError> {
-        let request = self.request_as(
-            auth,
-            Method::GET,
-            &["voice", "api", "v1", "admin", "accounts"],
-        )?;
-        let answer = self
-            .send("accounts", request, MAX_LIST, &[exposed(auth)])
-            .await?;
+        let answer = self.ask_accounts(auth, MAX_JSON).await?;
         answer.read(wire::accounts(&answer.body))
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, Method, Url};
 
-use super::{HttpApi, MAX_BODY, fields, form, host_and_port};
+use super::{HttpApi, MAX_JSON, fields, form, host_and_port};
 use crate::ringcx::{ApiError, LoginTokens, RingexAccess, RingexCredentials, wire};
 use rotator_core::config::RingcxPolicy;
 use rotator_core::secret::Secret;
@@ -84,7 +84,7 @@ impl HttpApi {
                 &self.ringex.host,
                 "ringex-token",
                 request,
-                MAX_BODY,
+                MAX_JSON,
                 &secrets,
             )
             .await;
@@ -103,7 +103,7 @@ impl HttpApi {
             ]),
         );
         let answer = self
-            .send("ringex-login", request, MAX_BODY, &[access.expose()])
+            .send("ringex-login", request, MAX_JSON, &[access.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }

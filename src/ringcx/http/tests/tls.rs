@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::AsyncWrite;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::*;
 
@@ -34,6 +35,11 @@ impl Authority {
 
     /// A server with a certificate for this name, whose every answer is an empty list.
     async fn server_for(&self, name: &str) -> String {
+        self.server_that(name, |stream| Box::pin(serve(stream)))
+            .await
+    }
+
+    async fn server_that(&self, name: &str, act: fn(TlsStream<TcpStream>) -> Act) -> String {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -56,7 +62,7 @@ impl Authority {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
-                tokio::spawn(async move { serve(acceptor.accept(stream).await?).await });
+                tokio::spawn(async move { act(acceptor.accept(stream).await?).await });
             }
         });
         base_url
@@ -108,6 +114,26 @@ async fn a_certificate_of_any_other_authority_is_not_trusted() {
         listed(&Authority::new().trusted_by(&base_url)).await,
         Err(of_the_same_name.to_owned())
     );
+}
+
+/// An answer without a length ends with the connection, and TLS tells an end from a cut.
+// proves: no-blind-mint
+#[tokio::test]
+async fn an_answer_of_no_length_that_tls_does_not_end_was_cut() {
+    let authority = Authority::new();
+    let base_url = authority
+        .server_that("localhost", |mut stream| {
+            Box::pin(async move {
+                read_request(&mut stream).await?;
+                let piece = format!("HTTP/1.1 200 OK\r\n\r\n{}", &ONE[..20]);
+                stream.write_all(piece.as_bytes()).await?;
+                stream.flush().await
+            })
+        })
+        .await;
+    let api = api(&authority.trusted_by(&base_url));
+    let error = mint(&api).await.err().unwrap();
+    assert!(matches!(error, ApiError::NoAnswer { .. }), "{error:?}");
 }
 
 #[tokio::test]
