@@ -29,7 +29,7 @@ impl AuthConfigs for HttpApi {
     ) -> Answering<'a, AuthConfig> {
         Box::pin(async move {
             let segments = [&configs(place.account_id)[..], &[place.config_id]].concat();
-            let request = self.request_as(auth, Method::GET, &segments)?;
+            let request = self.request_as(auth, Method::GET, &segments).await?;
             let answer = self
                 .send("config-read", request, MAX_JSON, &[exposed(auth)])
                 .await?;
@@ -47,7 +47,7 @@ impl AuthConfigs for HttpApi {
         Box::pin(async move {
             let segments = [&configs(place.account_id)[..], &[place.config_id, "apiKey"]].concat();
             let body = auth_config::change(was, key).to_string();
-            let request = self.request_as(auth, Method::PATCH, &segments)?;
+            let request = self.request_as(auth, Method::PATCH, &segments).await?;
             let request = request
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(body);
@@ -65,7 +65,9 @@ impl AuthConfigs for HttpApi {
         account_id: &'a str,
     ) -> Answering<'a, Vec<AuthConfig>> {
         Box::pin(async move {
-            let request = self.request_as(auth, Method::GET, &configs(account_id))?;
+            let request = self
+                .request_as(auth, Method::GET, &configs(account_id))
+                .await?;
             let answer = self
                 .send("config-list", request, MAX_JSON, &[exposed(auth)])
                 .await?;
