@@ -32,7 +32,11 @@ pub fn of(error: &reqwest::Error, proxy: Option<&ProxyAddress>) -> String {
              proxy-password"
         ),
         Some("unsuccessful") => {
-            format!("the proxy {proxy} refused, or does not reach the host itself")
+            // The library keeps the status to itself; some answer 401 to a wrong login.
+            format!(
+                "the proxy {proxy} refused, or does not reach the host itself; if it wants a login: \
+                 see proxy-username and proxy-password"
+            )
         }
         Some("unexpected end of file") => format!("the proxy {proxy} closed the connection"),
         Some("failed to create underlying connection" | "io error establishing tunnel") => {

@@ -33,6 +33,7 @@ mod mails;
 mod odd_list;
 mod policy_changes;
 mod policy_files;
+mod proxy;
 mod reader;
 mod rejected_login;
 mod ringex;

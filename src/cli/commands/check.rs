@@ -161,7 +161,7 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
     let policy = &loaded.policy;
     let api = HttpApi::try_new(&policy.ringcx, Clock::system());
     let api = api.map_err(|error| context::failing(error, screen))?;
-    let mut probes = routes(&api, policy);
+    let mut probes = Vec::new();
     let logins = LogIn::new(&api, policy, screen).await;
     // One after the other: logins share limits, and the output keeps the order of the policy.
     for account in &policy.accounts {
@@ -201,10 +201,11 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
             }),
         });
     }
+    probes.extend(routes(&api, policy));
     Ok(probes)
 }
 
-/// The way to each host that is called, before anything is sent.
+/// The way to each host that is called over HTTP.
 fn routes(api: &HttpApi, policy: &Policy) -> Vec<Probe> {
     let [ringcx, ringex] = api.routes();
     let by_ringex = policy

@@ -18,6 +18,7 @@ mod answers;
 mod calls;
 mod failures;
 mod logs;
+mod proxies;
 mod ringex;
 mod tls;
 
