@@ -10,6 +10,7 @@ pub mod process;
 
 pub mod console;
 pub mod mail;
+pub mod outbound;
 pub mod ringcx;
 pub mod secret_source;
 pub mod sinks;

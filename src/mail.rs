@@ -18,6 +18,7 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use crate::failpoint;
+use crate::outbound;
 use crate::secret_source;
 use crate::secret_source::SecretError;
 use rotator_core::config::{EmailPolicy, SmtpTls};
@@ -51,11 +52,11 @@ pub enum MailError {
     #[error("the mail cannot be written: {0}")]
     Form(#[from] lettre::error::Error),
     /// `ca-file` cannot be used: back off.
-    #[error("{path}: {why}", path = path.display())]
+    #[error("{why}")]
     CaFile {
         /// Path of the file, as in the policy.
         path: PathBuf,
-        /// Reason, without secrets, as the system or TLS gives it.
+        /// Reason, which names the file.
         why: String,
     },
     /// No connection, or it broke: back off.
@@ -313,18 +314,13 @@ impl Mailer {
                 path: path.clone(),
                 why,
             };
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            // A file without a certificate parses as an empty list: the handshake would fail,
-            // without a hint at the file.
-            if !pem
-                .windows(27)
-                .any(|window| window == b"-----BEGIN CERTIFICATE-----")
-            {
-                return Err(unusable("holds no certificate in PEM form".to_owned()));
+            let roots =
+                outbound::certificates(path).map_err(|error| unusable(error.to_string()))?;
+            for root in roots {
+                let certificate = Certificate::from_der(root.to_vec())
+                    .map_err(|error| unusable(innermost(&error)))?;
+                builder = builder.add_root_certificate(certificate);
             }
-            let certificate =
-                Certificate::from_pem(&pem).map_err(|error| unusable(innermost(&error)))?;
-            builder = builder.add_root_certificate(certificate);
         }
         builder.build().map_err(|error| MailError::Connection {
             host: self.host(),
@@ -347,6 +343,9 @@ impl Mailer {
             why = format!(
                 "{why}: not signed by an authority that this machine trusts; is `ca-file` set?"
             );
+        }
+        if why.contains("CaUsedAsEndEntity") {
+            why = format!("certificate not trusted: {}", outbound::AUTHORITY_AS_SERVER);
         }
         MailError::Connection {
             host,

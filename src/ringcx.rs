@@ -43,6 +43,9 @@ pub enum Auth<'a> {
 pub struct Listing {
     /// Every token of the user, without duplicates, in no order.
     pub tokens: Vec<Token>,
+    /// How many elements of the list do not have the form of a token: `null`, a number, a text
+    /// with other characters. None of them is ours, for ours were taken from answers of that form.
+    pub odd: usize,
     /// The server's `Date`, where it sent one that can be read.
     pub server_time: Option<DateTime<Utc>>,
 }
@@ -238,7 +241,11 @@ pub trait TokenApi: auth_config::AuthConfigs + 'static {
         token: &Token,
     ) -> impl Future<Output = Result<Deletion, ApiError>> + Send;
 
-    /// `GET /voice/api/v1/admin/accounts`
+    /// `GET /voice/api/v1/admin/accounts`, as an IVR flow makes it, of which only the status counts:
+    /// a credential that gets a success works, whatever the success says.
+    fn try_out(&self, auth: Auth<'_>) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// `GET /voice/api/v1/admin/accounts`, for what it says.
     fn accounts(
         &self,
         auth: Auth<'_>,

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::outbound::OutboundError;
 use crate::reconcile::{AdoptError, HistoryError, ListError, RevokeError};
-use crate::ringcx::http::HttpSetupError;
 use rotator_core::journal::JournalError;
 use rotator_policy::PolicyErrors;
 
@@ -19,7 +19,7 @@ pub enum DaemonError {
     History(#[from] HistoryError),
     /// The RingCX client could not be built.
     #[error(transparent)]
-    Http(#[from] HttpSetupError),
+    Http(#[from] OutboundError),
     /// The scheduler could not be started.
     #[error("scheduler: {0}")]
     Scheduler(#[from] tokio_cron_scheduler::JobSchedulerError),

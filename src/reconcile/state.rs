@@ -59,6 +59,8 @@ pub(super) struct ServerAccess<A> {
     pub(super) ringex_limits: Arc<RingexRateLimiter>,
     /// The tokens of the last list, kept for as long as the pass: a delete needs the text.
     pub(super) listing: Vec<Token>,
+    /// How many elements of the list are no token, as told last.
+    pub(super) odd: usize,
 }
 
 /// What the policy says of one account, and what it shares with the others.
@@ -108,6 +110,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 session: LoginSession::new(&config.ringcx),
                 ringex_limits,
                 listing: Vec::new(),
+                odd: 0,
             },
             config,
             clock,

@@ -146,14 +146,14 @@ pub trait AuthConfigs: Send + Sync {
     ) -> Answering<'a, AuthConfig>;
 
     /// `PATCH …/external/authConfigs/{authConfigId}/apiKey`: the key, and what is there besides as
-    /// it was.
+    /// it was. Whether the key is there now is for a read to say.
     fn set_api_key<'a>(
         &'a self,
         auth: Auth<'a>,
         place: AuthConfigId<'a>,
         was: &'a AuthConfig,
         key: &'a Token,
-    ) -> Answering<'a, AuthConfig>;
+    ) -> Answering<'a, ()>;
 
     /// `GET /voice/api/v1/admin/accounts/{accountId}/external/authConfigs`
     fn auth_configs<'a>(
@@ -177,7 +177,7 @@ pub(crate) fn change(was: &AuthConfig, key: &Token) -> Value {
     body
 }
 
-/// The answer of a read or a change.
+/// The answer of a read.
 pub(crate) fn one(body: &[u8]) -> Result<AuthConfig, BodyError> {
     let expected = "the JSON of an auth config";
     let fields: Map<String, Value> = json(text(body)?, expected)?;

@@ -1,23 +1,13 @@
 //! The RingCX calls over HTTP/1.1 and TLS.
 //!
-//! One call is one request: nothing here retries, follows a redirect or keeps a connection. What an
+//! One call is one request: nothing here retries or follows a redirect. What an
 //! answer's body means is in `wire.rs`, what may be said of it in `redact.rs`. What this file does
 //! not know: accounts, limits, and whether anything should be tried again.
 //!
-//! **No connection is kept.** hyper-util sends a request again by itself when the pooled connection
-//! it picked turns out to be closed; reqwest cannot switch that off (`retry_canceled_requests` in
-//! hyper-util 0.1). It does so only on a reused connection and only for a request of which no byte
-//! was written, yet a server that closes an idle connection just as a mint is written on it still
-//! leaves a mint whose outcome is unknown. With no idle connection there is none to be reused, so
-//! neither can happen; reqwest's own retries are switched off besides. It costs one handshake a
-//! call, some eight in a rotation, and saves the memory of idle connections.
-
-use std::path::PathBuf;
+//! How a connection is made, and by which proxy, is in `outbound.rs`.
 
 use reqwest::header::{self, HeaderName, HeaderValue};
-use reqwest::{Certificate, Method, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use reqwest::{Method, StatusCode, Url};
 
 use self::answer::{ApiAnswer, CappedBody, error_status, header_text, read, refusal};
 use super::wire;
@@ -25,32 +15,38 @@ use super::{
     ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
     TokenApi, VisibleAccount, redact,
 };
+use std::time::Duration;
+
 use crate::clock::{Clock, monotonic};
 use crate::failpoint;
+use crate::outbound::{self, Endpoint, Failure, OutboundError, Route, RouteError};
 use rotator_core::config::{LoginEncoding, RingcxPolicy};
 use rotator_core::secret::{Secret, Token};
 
 mod answer;
 mod auth_config;
-mod reason;
 mod ringex;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Bytes of a list of tokens, auth configs or accounts; accounts are large, and there can be many.
-const MAX_LIST: usize = 1024 * 1024;
+/// Bytes of a JSON answer. By RingCX's own schema an account has 3 KiB and an agent of a login 360
+/// bytes, and a user can see thousands of both.
+const MAX_JSON: usize = 16 * 1024 * 1024;
 
-/// Bytes of any other answer: a login, a token, one auth config.
-const MAX_BODY: usize = 64 * 1024;
+/// Bytes of an answer that is one token or one word.
+const MAX_WORD: usize = 64 * 1024;
 
-const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
+/// For a call whose success says all by its status: its body is not waited for.
+const NOTHING: usize = 0;
 
 /// Where a permanent token goes. As a Bearer it is refused.
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// RingCX at one base URL; one is shared by all accounts.
 pub struct HttpApi {
-    client: reqwest::Client,
+    endpoint: Endpoint,
+    /// For a whole call, body included.
+    timeout: Duration,
     base_url: Url,
     host: String,
     login_encoding: LoginEncoding,
@@ -58,51 +54,29 @@ pub struct HttpApi {
     ringex: ringex::RingexClient,
 }
 
-/// Why no client could be made. Every variant is for the operator to put right.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpSetupError {
-    /// `ca-file` cannot be read.
-    #[error("cannot read the ca-file {}", path.display())]
-    CaFile {
-        /// As in the policy.
-        path: PathBuf,
-        /// The error of the system.
-        #[source]
-        source: std::io::Error,
-    },
-    /// `ca-file` holds no certificate, or one that cannot be read.
-    #[error("the ca-file {} is not a list of PEM certificates", path.display())]
-    CaFileContent {
-        /// As in the policy.
-        path: PathBuf,
-    },
-    /// The program installed no rustls provider: a fault of ours.
-    #[error("no TLS provider is installed")]
-    NoProvider,
-    /// TLS cannot be set up: as a rule the system has no trusted certificates (`ca-certificates`).
-    #[error("cannot set up TLS: {why}")]
-    Tls {
-        /// What reqwest or rustls reports, without a URL.
-        why: String,
-    },
-}
-
 impl HttpApi {
     /// Reads the `ca-file` and, for https, the system's trusted certificates. Needs rustls' default
     /// provider installed. Sends nothing.
-    pub fn try_new(policy: &RingcxPolicy, clock: Clock) -> Result<Self, HttpSetupError> {
-        // reqwest panics without one.
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(HttpSetupError::NoProvider);
-        }
+    pub fn try_new(policy: &RingcxPolicy, clock: Clock) -> Result<Self, OutboundError> {
+        let endpoint = endpoint(policy, &policy.base_url);
+        endpoint.check()?;
         Ok(Self {
-            client: client(policy, &policy.base_url)?,
+            endpoint,
+            timeout: policy.request_timeout,
             host: host_and_port(&policy.base_url),
             base_url: policy.base_url.clone(),
             login_encoding: policy.login_encoding,
             clock,
             ringex: ringex::RingexClient::new(policy),
         })
+    }
+
+    /// The hosts that are called, RingCX first, and the way to each.
+    pub fn routes(&self) -> [(&str, Result<&Route, &RouteError>); 2] {
+        [
+            (&self.host, self.endpoint.route()),
+            (&self.ringex.host, self.ringex.endpoint.route()),
+        ]
     }
 
     /// The base URL, its path prefix kept, with these segments behind it. Segments are pushed, not
@@ -116,12 +90,29 @@ impl HttpApi {
         url
     }
 
-    fn request(&self, method: Method, segments: &[&str]) -> reqwest::RequestBuilder {
-        self.client.request(method, self.url(segments))
+    async fn request(&self, method: Method, url: Url) -> Result<reqwest::RequestBuilder, ApiError> {
+        self.request_to(&self.endpoint, &self.host, method, url)
+            .await
+    }
+
+    async fn request_to(
+        &self,
+        endpoint: &Endpoint,
+        host: &str,
+        method: Method,
+        url: Url,
+    ) -> Result<reqwest::RequestBuilder, ApiError> {
+        // Nothing was sent, so a mint that fails here must not count as possibly carried out.
+        let client = endpoint.client().await;
+        let client = client.map_err(|error| ApiError::Unreachable {
+            host: host.to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(client.request(method, url).timeout(self.timeout))
     }
 
     /// A request with this credential in its header.
-    fn request_as(
+    async fn request_as(
         &self,
         auth: Auth<'_>,
         method: Method,
@@ -131,18 +122,25 @@ impl HttpApi {
             Auth::Bearer(access) => (header::AUTHORIZATION, format!("Bearer {}", access.expose())),
             Auth::Token(token) => (X_AUTH_TOKEN, token.expose().to_owned()),
         };
-        // Nothing was sent, so a mint that fails here must not count as possibly carried out.
+        // Not sent either.
         let mut value = HeaderValue::from_str(&value).map_err(|_| ApiError::Unreachable {
             host: self.host.clone(),
             why: "the access token cannot stand in a header".to_owned(),
         })?;
         // Keeps the value out of debug output of the headers.
         value.set_sensitive(true);
-        Ok(self.request(method, segments).header(name, value))
+        let request = self.request(method, self.url(segments)).await?;
+        Ok(request.header(name, value))
     }
 
-    /// Sends one request and takes its answer in, if it is a success. `secrets` are those it
-    /// carries.
+    async fn ask_accounts(&self, auth: Auth<'_>, max: usize) -> Result<ApiAnswer, ApiError> {
+        let segments = ["voice", "api", "v1", "admin", "accounts"];
+        let request = self.request_as(auth, Method::GET, &segments).await?;
+        self.send("accounts", request, max, &[exposed(auth)]).await
+    }
+
+    /// Sends one request and takes its answer in, if it is a success, up to `max` bytes. `secrets`
+    /// are those it carries.
     async fn send(
         &self,
         call: &'static str,
@@ -150,12 +148,13 @@ impl HttpApi {
         max: usize,
         secrets: &[&str],
     ) -> Result<ApiAnswer, ApiError> {
-        self.send_to(&self.host, call, request, max, secrets).await
+        let to = (&self.endpoint, self.host.as_str());
+        self.send_to(to, call, request, max, secrets).await
     }
 
     async fn send_to(
         &self,
-        host: &str,
+        to: (&Endpoint, &str),
         call: &'static str,
         request: reqwest::RequestBuilder,
         max: usize,
@@ -163,7 +162,7 @@ impl HttpApi {
     ) -> Result<ApiAnswer, ApiError> {
         let began = monotonic();
         let answered =
-            failpoint::around_async(call, self.exchange(host, request, max, secrets)).await;
+            failpoint::around_async(call, self.exchange(to, request, max, secrets)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &answered {
             Ok(answer) => {
@@ -178,43 +177,54 @@ impl HttpApi {
 
     async fn exchange(
         &self,
-        host: &str,
+        (endpoint, host): (&Endpoint, &str),
         request: reqwest::RequestBuilder,
         max: usize,
         secrets: &[&str],
     ) -> Result<ApiAnswer, ApiError> {
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| no_response(host, &error))?;
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(no_response(host, endpoint.failed(&error).await)),
+        };
         let status = response.status();
         let server_time = header_text(response.headers(), &header::DATE).and_then(wire::http_date);
         // A date in `Retry-After` is by the server's clock, which may differ from ours.
         let now = server_time.unwrap_or_else(|| self.clock.now());
         let retry_after = header_text(response.headers(), &header::RETRY_AFTER)
             .and_then(|value| wire::retry_after(value, now));
-        // Of a refusal too: what it says is for the operator.
-        let body = read(&mut response, max).await;
         if !status.is_success() {
+            // What a refusal says is for the operator.
+            let body = read(&mut response, MAX_WORD).await;
             return Err(refusal(
                 status,
                 retry_after,
                 &redact::said(body.so_far(), secrets),
             ));
         }
-        match body {
-            CappedBody::Whole(body) => Ok(ApiAnswer {
+        let answer = |body| ApiAnswer {
+            status: status.as_u16(),
+            server_time,
+            body,
+        };
+        if max == NOTHING {
+            return Ok(answer(Vec::new()));
+        }
+        // No part of an answer was asked for, and one could be taken for the whole.
+        if status == StatusCode::PARTIAL_CONTENT {
+            return Err(ApiError::Nonsense {
                 status: status.as_u16(),
-                server_time,
-                body,
-            }),
+                why: "that is only a part of the answer".to_owned(),
+            });
+        }
+        match read(&mut response, max).await {
+            CappedBody::Whole(body) => Ok(answer(body)),
             CappedBody::TooLarge(_) => Err(ApiError::Nonsense {
                 status: status.as_u16(),
                 why: format!("the body is larger than {} KiB", max / 1024),
             }),
             CappedBody::Cut(_, error) => Err(ApiError::NoAnswer {
                 host: host.to_owned(),
-                why: reason::of_cut_body(&error),
+                why: outbound::cut_short(&error),
             }),
         }
     }
@@ -233,12 +243,15 @@ impl TokenApi for HttpApi {
             LoginEncoding::Query => {
                 let mut url = self.url(&segments);
                 url.set_query(Some(&fields));
-                empty(self.client.post(url))
+                empty(self.request(Method::POST, url).await?)
             }
-            LoginEncoding::Form => form(self.request(Method::POST, &segments), fields),
+            LoginEncoding::Form => form(
+                self.request(Method::POST, self.url(&segments)).await?,
+                fields,
+            ),
         };
         let answer = self
-            .send("login", request, MAX_BODY, &[who.password.expose()])
+            .send("login", request, MAX_JSON, &[who.password.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
@@ -252,31 +265,35 @@ impl TokenApi for HttpApi {
     }
 
     async fn refresh(&self, refresh: &Secret) -> Result<LoginTokens, ApiError> {
-        let request = self.request(Method::POST, &["api", "auth", "token", "refresh"]);
+        let url = self.url(&["api", "auth", "token", "refresh"]);
+        let request = self.request(Method::POST, url).await?;
         let request = form(request, fields(&[("refresh_token", refresh.expose())]));
         let answer = self
-            .send("refresh", request, MAX_BODY, &[refresh.expose()])
+            .send("refresh", request, MAX_JSON, &[refresh.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }
 
     async fn mint(&self, access: &Secret) -> Result<Token, ApiError> {
         // Documented for an access token; that a permanent token may mint is not.
-        let request = self.request_as(Auth::Bearer(access), Method::POST, &TOKEN)?;
+        let request = self
+            .request_as(Auth::Bearer(access), Method::POST, &TOKEN)
+            .await?;
         let answer = self
-            .send("mint", empty(request), MAX_BODY, &[access.expose()])
+            .send("mint", empty(request), MAX_WORD, &[access.expose()])
             .await?;
         answer.read(wire::minted(&answer.body))
     }
 
     async fn list(&self, auth: Auth<'_>) -> Result<Listing, ApiError> {
-        let request = self.request_as(auth, Method::GET, &TOKEN)?;
+        let request = self.request_as(auth, Method::GET, &TOKEN).await?;
         let answer = self
-            .send("list", request, MAX_LIST, &[exposed(auth)])
+            .send("list", request, MAX_JSON, &[exposed(auth)])
             .await?;
-        let tokens = answer.read(wire::listed(&answer.body))?;
+        let listed = answer.read(wire::listed(&answer.body))?;
         Ok(Listing {
-            tokens,
+            tokens: listed.tokens,
+            odd: listed.odd,
             server_time: answer.server_time,
         })
     }
@@ -284,12 +301,12 @@ impl TokenApi for HttpApi {
     async fn delete(&self, auth: Auth<'_>, target: &Token) -> Result<Deletion, ApiError> {
         let [voice, api, version, admin, token] = TOKEN;
         let segments = [voice, api, version, admin, token, target.expose()];
-        let request = self.request_as(auth, Method::DELETE, &segments)?;
+        let request = self.request_as(auth, Method::DELETE, &segments).await?;
         match self
             .send(
                 "delete",
                 request,
-                MAX_BODY,
+                MAX_WORD,
                 // The target is in the path, which an error page may repeat.
                 &[exposed(auth), target.expose()],
             )
@@ -303,15 +320,12 @@ impl TokenApi for HttpApi {
         }
     }
 
+    async fn try_out(&self, auth: Auth<'_>) -> Result<(), ApiError> {
+        self.ask_accounts(auth, NOTHING).await.map(drop)
+    }
+
     async fn accounts(&self, auth: Auth<'_>) -> Result<Vec<VisibleAccount>, ApiError> {
-        let request = self.request_as(
-            auth,
-            Method::GET,
-            &["voice", "api", "v1", "admin", "accounts"],
-        )?;
-        let answer = self
-            .send("accounts", request, MAX_LIST, &[exposed(auth)])
-            .await?;
+        let answer = self.ask_accounts(auth, MAX_JSON).await?;
         answer.read(wire::accounts(&answer.body))
     }
 }
@@ -319,65 +333,23 @@ impl TokenApi for HttpApi {
 /// Mint with `POST`, list with `GET`, delete with `DELETE` and the token behind it.
 const TOKEN: [&str; 5] = ["voice", "api", "v1", "admin", "token"];
 
-/// Only an error of connecting, TLS included, proves that nothing was sent.
-fn no_response(host: &str, error: &reqwest::Error) -> ApiError {
-    let (host, why) = (host.to_owned(), reason::of(error));
-    if error.is_connect() || error.is_builder() {
-        ApiError::Unreachable { host, why }
-    } else {
+fn no_response(host: &str, failure: Failure) -> ApiError {
+    let (host, why) = (host.to_owned(), failure.why);
+    if failure.may_have_been_sent {
         ApiError::NoAnswer { host, why }
-    }
-}
-
-/// A client for one host. Reads the `ca-file` and, for https, the system's trusted certificates.
-fn client(policy: &RingcxPolicy, url: &Url) -> Result<reqwest::Client, HttpSetupError> {
-    let builder = reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(policy.connect_timeout)
-        .timeout(policy.request_timeout)
-        // It would hand the password or a token to another host.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // reqwest would take a proxy from the environment, which the policy does not name.
-        .no_proxy()
-        .http1_only()
-        // A request that is sent again could mint a second token; see the head of this file.
-        .retry(reqwest::retry::never())
-        .pool_max_idle_per_host(0);
-    let extra = extra_roots(policy)?;
-    let builder = match url.scheme() {
-        "https" => builder.https_only(true).tls_certs_merge(extra),
-        // Loopback: the system's certificates are not even loaded.
-        _ => builder.tls_certs_only(extra),
-    };
-    builder.build().map_err(|error| HttpSetupError::Tls {
-        why: reason::of(&error),
-    })
-}
-
-fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError> {
-    let Some(path) = &policy.ca_file else {
-        return Ok(Vec::new());
-    };
-    let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile {
-        path: path.clone(),
-        source,
-    })?;
-    let unreadable = || HttpSetupError::CaFileContent { path: path.clone() };
-    let mut roots = Vec::new();
-    for der in CertificateDer::pem_slice_iter(&pem) {
-        let der = der.map_err(|_| unreadable())?;
-        // reqwest would look at it only in `build`, and not say whose fault it is.
-        rustls::RootCertStore::empty()
-            .add(der.clone())
-            .map_err(|_| unreadable())?;
-        roots.push(Certificate::from_der(&der).map_err(|_| unreadable())?);
-    }
-    if roots.is_empty() {
-        Err(unreadable())
     } else {
-        Ok(roots)
+        ApiError::Unreachable { host, why }
     }
+}
+
+/// The way to a host that is called by these rules.
+fn endpoint(policy: &RingcxPolicy, url: &Url) -> Endpoint {
+    Endpoint::new(
+        url,
+        &policy.network,
+        policy.ca_file.as_deref(),
+        policy.connect_timeout,
+    )
 }
 
 /// `name=value&…`, the same text for a query and for a form.

@@ -16,12 +16,13 @@ use serde_json::Value;
 use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
 use rotator_core::secret::{Fingerprint, Secret, Token, TokenFormError};
 
+mod fields;
 mod jwt;
+mod list;
 #[cfg(test)]
 mod tests;
 
-/// The most tokens that a list may have: a user of RingCX has a few.
-pub const MAX_TOKENS: usize = 10_000;
+pub use list::{MAX_TOKENS, listed};
 
 /// An access token longer than this does not fit the header block of common proxies.
 const MAX_ACCESS_TOKEN: usize = 16 * 1024;
@@ -59,9 +60,6 @@ pub enum BodyError {
     /// The text that `mint` gave does not have the form of a token.
     #[error("the body is not a token: {0}")]
     NotToken(#[source] TokenFormError),
-    /// One of the listed texts does not have the form of a token, so the others are not trusted.
-    #[error("an element of the list is not a token: {0}")]
-    ListedNotToken(#[source] TokenFormError),
     /// A list longer than any user has.
     #[error("the list has more than {MAX_TOKENS} elements")]
     TooMany,
@@ -70,19 +68,16 @@ pub enum BodyError {
 /// The answer of `login` and `refresh`. Every field is optional in the documentation; without
 /// `accessToken` there is no login. `server_time` is the answer's `Date`.
 pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTokens, BodyError> {
-    let expected = "a JSON object";
-    let fields: Value = json(text(body)?, expected)?;
-    let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
-    let access = fields
-        .get("accessToken")
-        .and_then(Value::as_str)
-        .ok_or(BodyError::NoAccessToken)?;
+    let names = ["accessToken", "refreshToken", "adminPasswordReset"];
+    let [access, refresh, reset] = fields::object(body, names)?;
+    let access = access.as_ref().and_then(Value::as_str);
+    let access = access.ok_or(BodyError::NoAccessToken)?;
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
     // One that cannot be used is left out: the next renewal is then a login.
-    let refresh = fields
-        .get("refreshToken")
+    let refresh = refresh
+        .as_ref()
         .and_then(Value::as_str)
         .filter(|text| fits_a_header(text));
     Ok(LoginTokens {
@@ -90,8 +85,8 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
         refresh: refresh.map(Secret::new),
         lifetime: jwt::lifetime(access, server_time),
         // Documented as a boolean; a string of the same meaning is not worth missing the alarm for.
-        password_reset: match fields.get("adminPasswordReset") {
-            Some(Value::Bool(reset)) => *reset,
+        password_reset: match reset {
+            Some(Value::Bool(reset)) => reset,
             Some(Value::String(reset)) => reset == "true",
             Some(_) | None => false,
         },
@@ -101,17 +96,13 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
 /// The answer of RingEX to a JWT (RFC 6749, section 5.1).
 pub fn ringex_access(body: &[u8]) -> Result<RingexAccess, BodyError> {
     const MOST: Duration = Duration::from_secs(24 * 60 * 60);
-    let expected = "a JSON object";
-    let fields: Value = json(text(body)?, expected)?;
-    let fields = fields.as_object().ok_or(BodyError::NotThat { expected })?;
-    let access = fields
-        .get("access_token")
-        .and_then(Value::as_str)
-        .ok_or(BodyError::NoRingexToken)?;
+    let [access, expires_in] = fields::object(body, ["access_token", "expires_in"])?;
+    let access = access.as_ref().and_then(Value::as_str);
+    let access = access.ok_or(BodyError::NoRingexToken)?;
     if !fits_a_header(access) {
         return Err(BodyError::AccessTokenForm);
     }
-    let seconds = match fields.get("expires_in") {
+    let seconds = match expires_in {
         Some(Value::Number(seconds)) => seconds.as_u64(),
         Some(Value::String(seconds)) => seconds.parse().ok(),
         Some(_) | None => None,
@@ -143,33 +134,6 @@ pub fn minted(body: &[u8]) -> Result<Token, BodyError> {
     Token::try_new(unquote(text).trim()).map_err(BodyError::NotToken)
 }
 
-/// The answer of `list`: a JSON array of whole tokens, or the brace form `{ "a", "b" }` that the
-/// documentation of 2024 prints. All of it is understood, or none.
-pub fn listed(body: &[u8]) -> Result<Vec<Token>, BodyError> {
-    let text = text(body)?;
-    // A token holds no comma, so this bounds the elements before any is allocated.
-    if text.starts_with(['[', '{'])
-        && text.bytes().filter(|byte| *byte == b',').count() >= MAX_TOKENS
-    {
-        return Err(BodyError::TooMany);
-    }
-    let expected = "a JSON array of strings";
-    let braces = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'));
-    let mut texts: Vec<String> = match braces {
-        Some(inside) => json(&format!("[{inside}]"), expected)?,
-        None => json(text, expected)?,
-    };
-    texts.sort_unstable();
-    texts.dedup();
-    texts
-        .iter()
-        // One odd element fails the list: half a list would show tokens as gone that are there.
-        .map(|text| Token::try_new(text).map_err(BodyError::ListedNotToken))
-        .collect()
-}
-
 /// The answer of `delete`: a boolean as text, or nothing at all.
 pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
     match text(body).map(unquote) {
@@ -184,20 +148,23 @@ pub fn deleted(body: &[u8]) -> Result<Deletion, BodyError> {
 }
 
 /// The answer of `accounts`: the two fields that are shown, and nothing else of objects that can
-/// hold secrets. A missing field is an empty text.
+/// hold secrets. A missing field is an empty text; no answer at all is no account.
 pub fn accounts(body: &[u8]) -> Result<Vec<VisibleAccount>, BodyError> {
-    let expected = "a JSON array of objects";
-    let rows: Vec<serde_json::Map<String, Value>> = json(text(body)?, expected)?;
-    let field = |row: &serde_json::Map<String, Value>, name, max| match row.get(name) {
-        Some(Value::String(text)) => redact::plain(text, max),
+    let rows = match fields::objects(body, ["accountId", "accountName"]) {
+        // A 204 has no body.
+        Err(BodyError::Empty) => Vec::new(),
+        rows => rows?,
+    };
+    let shown = |field: Option<Value>, max| match field {
+        Some(Value::String(text)) => redact::plain(&text, max),
         Some(Value::Number(number)) => redact::plain(&number.to_string(), max),
         Some(_) | None => String::new(),
     };
-    let account = |row: &serde_json::Map<String, Value>| VisibleAccount {
-        id: field(row, "accountId", MAX_ACCOUNT_ID),
-        name: field(row, "accountName", MAX_ACCOUNT_NAME),
+    let account = |[id, name]: [Option<Value>; 2]| VisibleAccount {
+        id: shown(id, MAX_ACCOUNT_ID),
+        name: shown(name, MAX_ACCOUNT_NAME),
     };
-    Ok(rows.iter().map(account).collect())
+    Ok(rows.into_iter().map(account).collect())
 }
 
 /// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most 24 h.
@@ -235,14 +202,19 @@ pub fn percent_encode(text: &str) -> String {
 
 /// The body as text: without a byte order mark, trimmed, not empty, not a page.
 pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
+    std::str::from_utf8(content(body)?)
+        .map(str::trim)
+        .map_err(|_| BodyError::NotText)
+}
+
+/// The same for a body that may hold bytes that are no text.
+fn content(body: &[u8]) -> Result<&[u8], BodyError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let text = std::str::from_utf8(body)
-        .map_err(|_| BodyError::NotText)?
-        .trim();
-    match text.as_bytes().first() {
+    let body = body.trim_ascii();
+    match body.first() {
         None => Err(BodyError::Empty),
         Some(b'<') => Err(BodyError::Html),
-        Some(_) => Ok(text),
+        Some(_) => Ok(body),
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
-use url::Host;
 
 use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking, message};
 use crate::failpoint;
+use crate::outbound::Endpoint;
 use crate::secret_source;
-use rotator_core::config::{Receipt, WebhookSink};
+use rotator_core::config::{Receipt, WebhookSink, is_loopback};
 use rotator_core::event::DeliveryReceipt;
 use rotator_core::secret::{Fingerprint, Secret};
 use signature::Key;
@@ -36,6 +36,7 @@ pub struct WebhookTarget(Arc<WebhookInner>);
 struct WebhookInner {
     name: String,
     policy: WebhookSink,
+    endpoint: Endpoint,
 }
 
 impl SinkTarget for WebhookTarget {
@@ -43,7 +44,11 @@ impl SinkTarget for WebhookTarget {
 
     fn new(name: &str, policy: WebhookSink) -> Self {
         let name = name.to_owned();
-        Self(Arc::new(WebhookInner { name, policy }))
+        Self(Arc::new(WebhookInner {
+            name,
+            endpoint: client::endpoint(&policy),
+            policy,
+        }))
     }
 }
 
@@ -65,6 +70,7 @@ impl Sink for WebhookTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         self.0.check_address()?;
         self.0.own_headers()?;
+        client::client(&self.0.endpoint).await?;
         self.key().await.map(drop)
     }
 
@@ -88,15 +94,19 @@ impl Sink for WebhookTarget {
         headers.insert(TIMESTAMP, header(&timestamp));
 
         let url = inner.policy.url.expose();
-        let request = client::for_url(url)?
+        let request = client::client(&inner.endpoint)
+            .await?
             .post(url.clone())
             .timeout(inner.policy.timeout)
             .headers(headers)
             // The client wants to own the body: this one copy is not wiped.
             .body(body.to_vec());
-        let answer = failpoint::around_async("webhook", request.send())
-            .await
-            .map_err(|error| client::failure(&error, &inner.policy.url))?;
+        let answer = match failpoint::around_async("webhook", request.send()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Err(client::failure(&inner.endpoint, &error, &inner.policy.url).await);
+            }
+        };
         inner.compare(answer, delivery).await?;
         Ok(DeliveryReceipt::default())
     }
@@ -110,15 +120,9 @@ impl WebhookInner {
     /// The policy has checked it; checked again, because a token is about to be sent.
     fn check_address(&self) -> Result<(), SinkError> {
         let url = self.policy.url.expose();
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
         match url.scheme() {
             "https" => Ok(()),
-            "http" if loopback => Ok(()),
+            "http" if is_loopback(url) => Ok(()),
             _ => Err(SinkError::Setup {
                 why: "the address is neither https nor http on loopback".to_owned(),
             }),

@@ -22,6 +22,7 @@ pub const LAYERS: &[Layers] = &[
             &["daemon"],
             &["reconcile"],
             &["ringcx", "sinks", "store", "mail"],
+            &["outbound"],
             &["secret_source", "console"],
             &["process"],
             &["clock", "failpoint"],

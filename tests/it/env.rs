@@ -62,14 +62,17 @@ impl TestEnv {
     }
 
     async fn in_directory(dir: TempDir, users: Vec<User>, ringex: RingexSetup) -> Self {
-        install_tls();
-        let ringcx = Simulator::start(Setup {
+        let setup = Setup {
             users,
             ringex,
             ..Setup::default()
-        })
-        .await
-        .unwrap();
+        };
+        Self::with_setup(dir, setup).await
+    }
+
+    pub async fn with_setup(dir: TempDir, setup: Setup) -> Self {
+        install_tls();
+        let ringcx = Simulator::start(setup).await.unwrap();
         let house = Self { dir, ringcx };
         house.write("password", PASSWORD);
         house

@@ -11,11 +11,15 @@ use crate::secret::SecretSource;
 
 mod consumer;
 mod login;
+mod network;
 mod sinks;
 mod time_zone;
 
 pub use consumer::{Acknowledge, Notify, NotifyWhat, UnitAction};
 pub use login::{AdminLogin, LoginPolicy, RingExLogin};
+pub use network::{
+    NetworkPolicy, NoProxy, ProxyAddress, ProxyAddressError, ProxyChoice, ProxyLogin, is_loopback,
+};
 pub use sinks::*; // so that a new kind of sink changes nothing here
 pub use time_zone::TimeZone;
 
@@ -94,6 +98,8 @@ pub struct RingcxPolicy {
     pub ringex_logins_per_minute: u32,
     /// Calls to RingCX that one account may make in a minute.
     pub requests_per_minute: u32,
+    /// The way to both of them.
+    pub network: NetworkPolicy,
 }
 
 /// How the login's fields are sent.
@@ -276,6 +282,8 @@ impl Policy {
 
     /// The longest that a single call, to RingCX, to a webhook or of another program, may take.
     pub fn longest_call(&self) -> Duration {
+        let network = &self.ringcx.network;
+        let ringcx = (self.ringcx.request_timeout).saturating_add(network.longest_read());
         // A pass that only waits for such a call must not be taken for one that hangs.
         let sinks = self.accounts.iter().flat_map(|account| &account.sinks);
         let calls = sinks.flat_map(|sink| {
@@ -288,9 +296,6 @@ impl Policy {
             .accounts
             .iter()
             .map(|account| account.login.longest_read());
-        calls
-            .flatten()
-            .chain(logins)
-            .fold(self.ringcx.request_timeout, Duration::max)
+        calls.flatten().chain(logins).fold(ringcx, Duration::max)
     }
 }

@@ -25,7 +25,7 @@ mod tuning;
 pub(crate) use account::AccountSpec;
 pub(crate) use login::{LoginSpec, OwnSecret};
 pub(crate) use spec::{
-    AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, PolicySpec, RingcxSpec,
+    AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, NetworkSpec, PolicySpec, RingcxSpec,
 };
 pub(crate) use tuning::{RetentionSpec, RetrySpec, ScheduleSpec, TuningSpec};
 

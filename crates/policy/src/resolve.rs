@@ -8,7 +8,8 @@
 use std::path::Path;
 
 use rotator_core::config::{
-    AlertsPolicy, DaemonPolicy, EmailPolicy, LogPolicy, Policy, RingcxPolicy,
+    AlertsPolicy, DaemonPolicy, EmailPolicy, LogPolicy, NetworkPolicy, Policy, ProxyChoice,
+    ProxyLogin, RingcxPolicy,
 };
 use url::Url;
 
@@ -16,7 +17,7 @@ use crate::base_dir::BaseDir;
 use crate::defaults;
 use crate::issues::Issues;
 use crate::parse::{
-    AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, PolicySpec, RingcxSpec,
+    AlertsSpec, DaemonSpec, DefaultsSpec, EmailSpec, LogSpec, NetworkSpec, PolicySpec, RingcxSpec,
 };
 use crate::source::At;
 
@@ -50,6 +51,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Res
         daemon,
         log,
         ringcx,
+        network,
         defaults,
         accounts,
         alerts,
@@ -59,6 +61,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Res
         passwords_dir,
     } = defaults;
     let base = BaseDir::of(path);
+    let network = network_policy(network, base);
     let defaults = Tuning::built_in().with(tuning);
     let tunings: Vec<Tuning> = accounts
         .iter()
@@ -71,7 +74,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Res
             account,
             tuning,
             passwords_dir,
-            base,
+            (base, &network),
             issues,
         ));
     }
@@ -81,7 +84,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, issues: &mut Issues) -> Res
         path: path.to_owned(),
         daemon: daemon_policy(daemon, base),
         log: log_policy(log),
-        ringcx: ringcx_policy(ringcx, base),
+        ringcx: ringcx_policy(ringcx, base, network),
         accounts: resolved,
         alerts: alerts_policy(alerts, base),
     };
@@ -114,7 +117,27 @@ fn log_policy(spec: &LogSpec) -> LogPolicy {
     }
 }
 
-fn ringcx_policy(spec: &RingcxSpec, base: BaseDir<'_>) -> RingcxPolicy {
+fn network_policy(spec: &NetworkSpec, base: BaseDir<'_>) -> NetworkPolicy {
+    let NetworkSpec {
+        proxy,
+        username,
+        password,
+        no_proxy,
+    } = spec;
+    NetworkPolicy {
+        proxy: At::or(proxy, ProxyChoice::Environment),
+        login: username
+            .as_ref()
+            .zip(password.as_ref())
+            .map(|(username, password)| ProxyLogin {
+                username: base.secret(&username.value),
+                password: base.secret(&password.value),
+            }),
+        no_proxy: At::or(no_proxy, Vec::new()),
+    }
+}
+
+fn ringcx_policy(spec: &RingcxSpec, base: BaseDir<'_>, network: NetworkPolicy) -> RingcxPolicy {
     let RingcxSpec {
         base_url,
         ringex_url,
@@ -137,6 +160,7 @@ fn ringcx_policy(spec: &RingcxSpec, base: BaseDir<'_>) -> RingcxPolicy {
         logins_per_minute: At::or(logins_per_minute, defaults::LOGINS_PER_MINUTE),
         ringex_logins_per_minute: ringex_logins,
         requests_per_minute: At::or(requests_per_minute, defaults::REQUESTS_PER_MINUTE),
+        network,
     }
 }
 

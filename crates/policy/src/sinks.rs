@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use rotator_core::config::{HeaderSecret, Receipt, SinkKind, SinkPolicy};
+use rotator_core::config::{HeaderSecret, NetworkPolicy, Receipt, SinkKind, SinkPolicy};
 use rotator_core::secret::SecretSource;
 
 use crate::access::AccessSpec;
@@ -98,6 +98,8 @@ pub(crate) struct SinkPlace<'p> {
     pub base: BaseDir<'p>,
     /// The name of the account that the sink belongs to, where it is well written.
     pub account: Option<&'p str>,
+    /// `[network]`, for a sink that is called.
+    pub network: &'p NetworkPolicy,
 }
 
 /// What a sink writes.

@@ -20,7 +20,8 @@ pub(crate) use names::{
 };
 pub(crate) use paths::{ABSOLUTE_PATH, FILE_PATH, MODE, PATH, SOCKET_PATH};
 pub(crate) use web::{
-    BASE_URL, HOST, RINGEX_URL, WEBHOOK_URL, header_name, header_value, is_loopback,
+    BASE_URL, HOST, NO_PROXY, PROXY, RINGEX_URL, WEBHOOK_URL, header_name, header_value,
+    is_loopback,
 };
 pub(crate) use zone::TIMEZONE;
 

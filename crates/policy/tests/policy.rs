@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rotator_core::config::{LoginPolicy, Policy};
+use rotator_core::config::{LoginPolicy, Policy, ProxyChoice};
 
 use rotator_core::secret::SecretSource;
 use rotator_policy::{Color, DiagnosticSeverity, Loaded, PolicyErrors};
@@ -210,4 +210,46 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path)
+}
+
+/// A sink's own proxy is not told the login of another one.
+#[test]
+fn a_webhook_goes_by_the_common_proxy_or_by_its_own() {
+    let hook = |name: &str, more: &str| {
+        format!(
+            "[[account.sink]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"https://h/{name}\"\n\
+             secret.env = \"S\"\n{more}\n"
+        )
+    };
+    let text = format!(
+        "[network]\nproxy = \"http://p:3128\"\nproxy-username.env = \"U\"\n\
+         proxy-password.file = \"pw\"\nno-proxy = [\"10.0.0.0/8\"]\n{ACCOUNT}{}{}{}{}",
+        hook("common", ""),
+        hook("same", "proxy = \"http://p:3128\""),
+        hook("other", "proxy = \"http://q:3128\""),
+        hook("none", "proxy = \"none\""),
+    );
+    let policy = accepted(&text).policy;
+    let sinks = &policy.accounts[0].sinks;
+    let network = |name: &str| {
+        let sink = sinks.iter().find(|sink| sink.name == name).unwrap();
+        sink.kind.calls().unwrap().1
+    };
+    assert_eq!(network("common"), &policy.ringcx.network);
+    assert!(network("common").login.is_some());
+    assert!(network("same").login.is_some() && network("same").no_proxy.is_empty());
+    assert_eq!(network("other").login, None);
+    assert_eq!(network("none").proxy, ProxyChoice::Never);
+}
+
+#[test]
+fn a_base_url_that_ends_with_api_is_doubted() {
+    let ringcx = |url: &str| format!("[ringcx]\nbase-url = \"{url}\"\n{ACCOUNT}");
+    let loaded = accepted(&ringcx("https://h/gateway/API/"));
+    let help = loaded.warnings[0].help.clone().unwrap();
+    assert_eq!(
+        help,
+        "write `https://h/gateway`, unless a gateway has it there"
+    );
+    assert!(accepted(&ringcx("https://h/gateway")).warnings.is_empty());
 }

@@ -26,10 +26,15 @@ pub struct Authority {
 impl Authority {
     /// Makes a key, a root certificate and a server certificate.
     pub fn generate() -> Self {
-        Self::try_generate().expect("constant names and fresh keys make a valid chain")
+        Self::naming(&[])
     }
 
-    fn try_generate() -> Result<Self, Box<dyn std::error::Error>> {
+    /// The same, with a server certificate that names these hosts as well. They must be valid names.
+    pub fn naming(hosts: &[&str]) -> Self {
+        Self::try_generate(hosts).expect("valid names and fresh keys make a valid chain")
+    }
+
+    fn try_generate(hosts: &[&str]) -> Result<Self, Box<dyn std::error::Error>> {
         let mut root = CertificateParams::new(Vec::new())?;
         root.distinguished_name
             .push(DnType::CommonName, "RingCX stand-in CA");
@@ -40,7 +45,8 @@ impl Authority {
         let pem = root.self_signed(&root_key)?.pem();
         let issuer = Issuer::new(root, root_key);
 
-        let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
+        let hosts = hosts.iter().copied().chain(["localhost"]);
+        let mut leaf = CertificateParams::new(hosts.map(str::to_owned).collect::<Vec<_>>())?;
         leaf.distinguished_name
             .push(DnType::CommonName, "localhost");
         // Clients connect by address, and rustls compares it with the IP names, not with the DNS

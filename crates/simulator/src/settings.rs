@@ -27,6 +27,8 @@ pub struct Settings {
     pub mint_status: u16,
     /// The body of a list's answer.
     pub list_form: ListForm,
+    /// What else stands on every list, which need not be a text.
+    pub list_extra: Vec<serde_json::Value>,
     /// What a delete of a living token does and answers.
     pub delete_form: DeleteForm,
     /// What a delete of a token that is not there is answered.
@@ -74,6 +76,7 @@ impl Default for Settings {
             mint_form: MintForm::Bare,
             mint_status: 200,
             list_form: ListForm::Array,
+            list_extra: Vec::new(),
             delete_form: DeleteForm::True,
             // Not documented, so this is one guess of several; tests try them all.
             delete_unknown: DeleteUnknown::NotFound,

@@ -13,10 +13,11 @@ use crate::cli::setup::unit::requirements::{Needs, RealHost};
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Screen, Tone, block_on};
 use crate::mail::Mailer;
+use crate::outbound::{Route, RouteError};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, TokenApi};
 use crate::sinks::{AnySink, RingcxAccess, Sink, SinkContext};
-use rotator_core::config::{AccountPolicy, Policy};
+use rotator_core::config::{AccountPolicy, LoginPolicy, Policy};
 use rotator_core::secret::Secret;
 use rotator_policy::{Diagnostic, Loaded, load};
 
@@ -200,7 +201,41 @@ async fn probe(loaded: &Loaded, screen: &Screen) -> Result<Vec<Probe>, Exit> {
             }),
         });
     }
+    probes.extend(routes(&api, policy));
     Ok(probes)
+}
+
+/// The way to each host that is called over HTTP.
+fn routes(api: &HttpApi, policy: &Policy) -> Vec<Probe> {
+    let [ringcx, ringex] = api.routes();
+    let by_ringex = policy
+        .accounts
+        .iter()
+        .any(|account| matches!(account.login, LoginPolicy::RingEx(_)));
+    let mut routes = vec![ringcx];
+    routes.extend(by_ringex.then_some(ringex));
+    let probe = |host: &str, way: Result<String, String>| Probe {
+        what: host.to_owned(),
+        ok: way.is_ok(),
+        found: way.map_or_else(|error| error, |way| format!("is reached {way}")),
+    };
+    let shown = |way: Result<&Route, &RouteError>| {
+        way.map(ToString::to_string).map_err(ToString::to_string)
+    };
+    let mut probes: Vec<Probe> = routes
+        .into_iter()
+        .map(|(host, way)| probe(host, shown(way)))
+        .collect();
+    for account in &policy.accounts {
+        for sink in &account.sinks {
+            if let Some((url, network)) = sink.kind.calls() {
+                let way = Route::by_environment(url, network);
+                let what = format!("{}/{}", account.name, sink.name);
+                probes.push(probe(&what, shown(way.as_ref())));
+            }
+        }
+    }
+    probes
 }
 
 /// Logs in once, lists the tokens and the RingCX accounts that this login can see. Also returns the

@@ -152,11 +152,11 @@ fn decrypt(name: &str, path: &Path, view: &Path) -> Result<PathBuf, CredentialEr
 
 /// Every place of the policy that names a secret.
 fn sources(policy: &mut Policy) -> Vec<&mut SecretSource> {
-    let mut sources = Vec::new();
+    let mut sources = policy.ringcx.network.secrets_mut();
     for account in &mut policy.accounts {
         sources.extend(account.login.secrets_mut());
         for sink in &mut account.sinks {
-            sources.extend(sink.kind.secret_mut());
+            sources.extend(sink.kind.secrets_mut());
         }
     }
     if let Some(email) = &mut policy.alerts.email {

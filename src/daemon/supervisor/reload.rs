@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{Supervisor, account_config, names};
 use crate::daemon::error::{DaemonError, ReloadError};
 use crate::daemon::worker::{StartMode, WorkerRequest};
+use crate::outbound;
+use crate::process::blocking;
 use crate::ringcx::http::HttpApi;
 use rotator_core::config::Policy;
 use rotator_core::event::IncidentKind;
@@ -48,12 +50,18 @@ impl Supervisor {
                 "state-dir and control-socket change only with a restart"
             );
         }
-        if new.ringcx != old.ringcx {
-            // The client is built before anything is changed, because this can still fail.
-            let api =
-                HttpApi::try_new(&new.ringcx, self.clock.clone()).map_err(DaemonError::Http)?;
-            *self.api.write().await = Arc::new(api);
-        }
+        // The client is built before anything is changed, because this can still fail. Also where
+        // the policy is the same: the certificates that it names may have been renewed.
+        let (ringcx, clock) = (new.ringcx.clone(), self.clock.clone());
+        let api = blocking(move || {
+            // On loopback without TLS, webhooks may still need it, and say so themselves.
+            match outbound::read_again(ringcx.ca_file.as_deref()) {
+                Err(error) if ringcx.base_url.scheme() == "https" => return Err(error.into()),
+                Err(_) | Ok(()) => {}
+            }
+            HttpApi::try_new(&ringcx, clock)
+        });
+        *self.api.write().await = Arc::new(api.await.map_err(DaemonError::Http)?);
         // From here on nothing fails: a policy is in force as a whole or not at all.
         (self.reload_logging)(&new.log);
         self.systemd().allow_calls_of(new.longest_call());

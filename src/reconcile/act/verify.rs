@@ -101,10 +101,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
         // A second endpoint: that one part of RingCX knows the token does not show that all do.
         self.pace(stop).await?;
-        let accounts = self.server.api.accounts(Auth::Token(token)).await;
+        let answered = self.server.api.try_out(Auth::Token(token)).await;
         self.progress();
-        Ok(match accounts {
-            Ok(_) => TokenCheck::Works,
+        Ok(match answered {
+            Ok(()) => TokenCheck::Works,
             Err(error) => self.check_failed("accounts", &error),
         })
     }

@@ -163,7 +163,22 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.server.session.keep_text(token);
         }
         self.evidence.saw_list(list, watched);
+        self.tell_odd(listing.odd);
         self.server.listing = listing.tokens;
         self.note_texts();
+    }
+
+    /// Says once how many elements of the list are no token, and again where there are more. They
+    /// are nobody's that this program knows, so they are left alone.
+    fn tell_odd(&mut self, odd: usize) {
+        if odd > self.server.odd {
+            tracing::warn!(
+                name: "odd-list-entries",
+                account = self.name(),
+                odd,
+                "The server's list has entries that are not tokens; they are left alone"
+            );
+        }
+        self.server.odd = odd;
     }
 }

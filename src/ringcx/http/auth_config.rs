@@ -2,7 +2,7 @@
 
 use reqwest::{Method, header};
 
-use super::{HttpApi, MAX_BODY, MAX_LIST, exposed};
+use super::{HttpApi, MAX_JSON, NOTHING, exposed};
 use crate::ringcx::Auth;
 use crate::ringcx::auth_config::{self, Answering, AuthConfig, AuthConfigId, AuthConfigs};
 use rotator_core::secret::Token;
@@ -29,9 +29,9 @@ impl AuthConfigs for HttpApi {
     ) -> Answering<'a, AuthConfig> {
         Box::pin(async move {
             let segments = [&configs(place.account_id)[..], &[place.config_id]].concat();
-            let request = self.request_as(auth, Method::GET, &segments)?;
+            let request = self.request_as(auth, Method::GET, &segments).await?;
             let answer = self
-                .send("config-read", request, MAX_BODY, &[exposed(auth)])
+                .send("config-read", request, MAX_JSON, &[exposed(auth)])
                 .await?;
             answer.read(auth_config::one(&answer.body))
         })
@@ -43,23 +43,19 @@ impl AuthConfigs for HttpApi {
         place: AuthConfigId<'a>,
         was: &'a AuthConfig,
         key: &'a Token,
-    ) -> Answering<'a, AuthConfig> {
+    ) -> Answering<'a, ()> {
         Box::pin(async move {
             let segments = [&configs(place.account_id)[..], &[place.config_id, "apiKey"]].concat();
             let body = auth_config::change(was, key).to_string();
-            let request = self.request_as(auth, Method::PATCH, &segments)?;
+            let request = self.request_as(auth, Method::PATCH, &segments).await?;
             let request = request
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(body);
-            let answer = self
-                .send(
-                    "config-write",
-                    request,
-                    MAX_BODY,
-                    &[exposed(auth), key.expose()],
-                )
-                .await?;
-            answer.read(auth_config::one(&answer.body))
+            let secrets = [exposed(auth), key.expose()];
+            // The read that follows shows what is there now.
+            self.send("config-write", request, NOTHING, &secrets)
+                .await
+                .map(drop)
         })
     }
 
@@ -69,9 +65,11 @@ impl AuthConfigs for HttpApi {
         account_id: &'a str,
     ) -> Answering<'a, Vec<AuthConfig>> {
         Box::pin(async move {
-            let request = self.request_as(auth, Method::GET, &configs(account_id))?;
+            let request = self
+                .request_as(auth, Method::GET, &configs(account_id))
+                .await?;
             let answer = self
-                .send("config-list", request, MAX_LIST, &[exposed(auth)])
+                .send("config-list", request, MAX_JSON, &[exposed(auth)])
                 .await?;
             answer.read::<Vec<AuthConfig>>(auth_config::many(&answer.body))
         })

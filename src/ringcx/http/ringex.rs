@@ -3,14 +3,13 @@
 //!
 //! They go to two hosts that share nothing: neither is ever sent what belongs to the other.
 
-use std::sync::OnceLock;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::{Method, Url};
 
-use super::{HttpApi, MAX_BODY, fields, form, host_and_port};
+use super::{HttpApi, MAX_JSON, endpoint, fields, form, host_and_port};
+use crate::outbound::Endpoint;
 use crate::ringcx::{ApiError, LoginTokens, RingexAccess, RingexCredentials, wire};
 use rotator_core::config::RingcxPolicy;
 use rotator_core::secret::Secret;
@@ -19,13 +18,11 @@ use rotator_core::secret::Secret;
 /// be refused again.
 const REFUSALS: [&str; 3] = ["invalid_client", "invalid_grant", "unauthorized_client"];
 
-/// RingEX at its own URL.
+/// RingEX at its own URL. What it trusts is read at its first use: an account may have none.
 pub struct RingexClient {
     url: Url,
     pub(super) host: String,
-    policy: RingcxPolicy,
-    /// Made for the first login: an account that has none needs no second client.
-    client: OnceLock<Result<Client, String>>,
+    pub(super) endpoint: Endpoint,
 }
 
 impl RingexClient {
@@ -33,21 +30,9 @@ impl RingexClient {
         let url = policy.ringex_url.clone();
         Self {
             host: host_and_port(&url),
+            endpoint: endpoint(policy, &url),
             url,
-            policy: policy.clone(),
-            client: OnceLock::new(),
         }
-    }
-
-    fn client(&self) -> Result<&Client, ApiError> {
-        // An error is kept as well, for the life of this `HttpApi`.
-        let made = self.client.get_or_init(|| {
-            super::client(&self.policy, &self.url).map_err(|error| error.to_string())
-        });
-        made.as_ref().map_err(|why| ApiError::Unreachable {
-            host: self.host.clone(),
-            why: why.clone(),
-        })
     }
 }
 
@@ -65,10 +50,10 @@ impl HttpApi {
         let mut authorization =
             HeaderValue::from_str(&format!("Basic {basic}")).expect("base64 can stand in a header");
         authorization.set_sensitive(true);
+        let (ringex, host) = (&self.ringex.endpoint, self.ringex.host.as_str());
         let request = self
-            .ringex
-            .client()?
-            .request(Method::POST, url)
+            .request_to(ringex, host, Method::POST, url)
+            .await?
             .header(header::AUTHORIZATION, authorization);
         let request = form(
             request,
@@ -80,13 +65,7 @@ impl HttpApi {
         // The encoded pair too: a proxy may repeat the header in its error page.
         let secrets = [who.client_secret.expose(), who.jwt.expose(), &basic];
         let answer = self
-            .send_to(
-                &self.ringex.host,
-                "ringex-token",
-                request,
-                MAX_BODY,
-                &secrets,
-            )
+            .send_to((ringex, host), "ringex-token", request, MAX_JSON, &secrets)
             .await;
         answer.map_err(refused)?.read_with(wire::ringex_access)
     }
@@ -96,14 +75,14 @@ impl HttpApi {
         // A refresh token saves a login at RingEX and its limit of five a minute.
         url.set_query(Some("includeRefresh=true"));
         let request = form(
-            self.client.post(url),
+            self.request(Method::POST, url).await?,
             fields(&[
                 ("rcAccessToken", access.expose()),
                 ("rcTokenType", "Bearer"),
             ]),
         );
         let answer = self
-            .send("ringex-login", request, MAX_BODY, &[access.expose()])
+            .send("ringex-login", request, MAX_JSON, &[access.expose()])
             .await?;
         answer.read(wire::login(&answer.body, answer.server_time))
     }

@@ -12,11 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
+use rotator_core::config::NetworkPolicy;
 
 mod answers;
 mod calls;
 mod failures;
 mod logs;
+mod proxies;
 mod ringex;
 mod tls;
 
@@ -40,6 +42,7 @@ pub(crate) fn policy(base_url: &str) -> RingcxPolicy {
         logins_per_minute: 5,
         ringex_logins_per_minute: 5,
         requests_per_minute: 120,
+        network: NetworkPolicy::default(),
     }
 }
 
@@ -48,7 +51,7 @@ fn api(policy: &RingcxPolicy) -> HttpApi {
     try_api(policy, now).unwrap()
 }
 
-fn try_api(policy: &RingcxPolicy, now: DateTime<Utc>) -> Result<HttpApi, HttpSetupError> {
+fn try_api(policy: &RingcxPolicy, now: DateTime<Utc>) -> Result<HttpApi, OutboundError> {
     // The second test to come here finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     HttpApi::try_new(policy, Clock::manual(now))

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::sinks::Previous;
-use rotator_core::config::{HeaderSecret, WebhookUrl};
+use rotator_core::config::{HeaderSecret, NetworkPolicy, WebhookUrl};
 use rotator_core::event::GenerationNo;
 use rotator_core::secret::{SecretSource, Token};
 
@@ -112,6 +112,7 @@ fn secret_file(content: &str) -> (tempfile::NamedTempFile, SecretSource) {
 fn policy(url: &str, receipt: Receipt) -> WebhookSink {
     WebhookSink {
         url: WebhookUrl::new(url.parse().unwrap()),
+        network: NetworkPolicy::default(),
         // Any text will do as a key; this variable is always set.
         secret: SecretSource::Env("PATH".to_owned()),
         headers: vec![(
@@ -463,7 +464,7 @@ async fn the_time_out_covers_the_whole_try() {
     let error = deliver(silent, NOW).await.expect_err("never answered");
     shows_nothing(&error);
     assert!(
-        matches!(&error, SinkError::NoAnswer { why, .. } if why == "timed out"),
+        matches!(&error, SinkError::NoAnswer { why, .. } if why == "timed out while waiting for an answer"),
         "{error}"
     );
 }

@@ -24,6 +24,9 @@ impl ReadFiles {
                 files.add_secret(&source.value, base);
             }
         }
+        for source in spec.network.secrets() {
+            files.add_secret(&source.value, base);
+        }
         files
     }
 

@@ -28,6 +28,7 @@ pub(super) fn check(spec: &PolicySpec, base: BaseDir<'_>, issues: &mut Issues) {
         let secrets = account.sinks.iter().filter_map(|sink| sink.secret());
         secrets.for_each(&mut check);
     }
+    spec.network.secrets().for_each(&mut check);
     let email = spec.alerts.email.as_ref();
     let password = email.and_then(|email| email.password.as_ref());
     password.into_iter().for_each(check);

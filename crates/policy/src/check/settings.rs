@@ -29,8 +29,28 @@ pub(super) fn log(spec: &LogSpec, issues: &mut Issues) {
     }
 }
 
-/// A connect timeout that can never be reached.
+/// An address with `/api` at its end, as API documentation prints it. It may be right: a gateway
+/// can have RingCX below a path of its own.
+fn base_url(spec: &RingcxSpec, issues: &mut Issues) {
+    let Some(At { value: url, span }) = &spec.base_url else {
+        return;
+    };
+    let path = url.path().trim_end_matches('/');
+    if let Some(prefix) = path.to_ascii_lowercase().strip_suffix("/api") {
+        let origin = url.origin().ascii_serialization();
+        let help = format!(
+            "write `{origin}{}`, unless a gateway has it there",
+            &path[..prefix.len()]
+        );
+        issues
+            .warning(*span, "`base-url` ends with /api, which each login adds")
+            .help(help);
+    }
+}
+
+/// A base URL that goes too far, and a connect timeout that can never be reached.
 pub(super) fn ringcx(spec: &RingcxSpec, resolved: &RingcxPolicy, issues: &mut Issues) {
+    base_url(spec, issues);
     let written = spec.connect_timeout.as_ref();
     // The two defaults go together, so without a written one there is nothing to report.
     let Some(at) = written.or(spec.request_timeout.as_ref()) else {

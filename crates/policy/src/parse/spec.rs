@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rotator_core::config::{LogFormat, LoginEncoding, SmtpTls};
+use rotator_core::config::{LogFormat, LoginEncoding, NoProxy, ProxyChoice, SmtpTls};
 use rotator_core::secret::SecretSource;
 use url::{Host, Url};
 
@@ -23,6 +23,7 @@ pub(crate) struct PolicySpec {
     pub daemon: DaemonSpec,
     pub log: LogSpec,
     pub ringcx: RingcxSpec,
+    pub network: NetworkSpec,
     pub defaults: DefaultsSpec,
     pub accounts: Vec<AccountSpec>,
     pub alerts: AlertsSpec,
@@ -43,6 +44,7 @@ impl PolicySpec {
             daemon: table.table("daemon", "[daemon]", DaemonSpec::read),
             log: table.table("log", "[log]", LogSpec::read),
             ringcx: table.table("ringcx", "[ringcx]", RingcxSpec::read),
+            network: table.table("network", "[network]", NetworkSpec::read),
             defaults: table.table("defaults", "[defaults]", DefaultsSpec::read),
             accounts: table.tables("account", "[[account]]", AccountSpec::read),
             alerts: table.table("alerts", "[alerts]", AlertsSpec::read),
@@ -128,6 +130,46 @@ impl RingcxSpec {
     }
 }
 
+/// `[network]`, as it is written.
+#[derive(Default)]
+pub(crate) struct NetworkSpec {
+    pub proxy: Option<At<ProxyChoice>>,
+    pub username: Option<At<SecretSource>>,
+    pub password: Option<At<SecretSource>>,
+    pub no_proxy: Option<At<Vec<NoProxy>>>,
+}
+
+impl NetworkSpec {
+    fn read(table: &mut Table<'_>) -> Self {
+        let spec = Self {
+            proxy: table.value("proxy", &value::PROXY),
+            username: table.secret("proxy-username"),
+            password: table.secret("proxy-password"),
+            no_proxy: table.list("no-proxy", &value::NO_PROXY),
+        };
+        both_or_neither(table, "proxy-username", "proxy-password", "the proxy");
+        spec
+    }
+
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &At<SecretSource>> {
+        self.username.iter().chain(&self.password)
+    }
+}
+
+/// Asked of the table and not of the values: a faulty one has been written, too.
+fn both_or_neither(table: &mut Table<'_>, one: &str, other: &str, whose: &str) {
+    for (one, other) in [(one, other), (other, one)] {
+        if table.has(one) && !table.has(other) {
+            let span = table.span();
+            table
+                .issues()
+                .error(span, format!("`{one}` without `{other}`"))
+                .help(format!("give both, or neither if {whose} needs no login"));
+        }
+    }
+}
+
 /// `[defaults]`, as it is written.
 #[derive(Default)]
 pub(crate) struct DefaultsSpec {
@@ -200,16 +242,7 @@ impl EmailSpec {
             ca_file: table.value("ca-file", &value::PATH),
             timeout: table.value("timeout", &value::TIME_SPAN),
         };
-        // Asked of the table and not of the values: a faulty one has been written, too.
-        for (one, other) in [("username", "password"), ("password", "username")] {
-            if table.has(one) && !table.has(other) {
-                let span = table.span();
-                table
-                    .issues()
-                    .error(span, format!("`{one}` without `{other}`"))
-                    .help("give both, or neither if the server needs no login".to_owned());
-            }
-        }
+        both_or_neither(table, "username", "password", "the server");
         spec
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use rotator_core::config::{AccountPolicy, AdminLogin, LoginPolicy, PeerSink, RingExLogin};
+use rotator_core::config::{
+    AccountPolicy, AdminLogin, LoginPolicy, NetworkPolicy, PeerSink, RingExLogin,
+};
 
 use super::tuning::Tuning;
 use crate::base_dir::BaseDir;
@@ -16,7 +18,7 @@ pub(super) fn account(
     spec: &AccountSpec,
     tuning: &Tuning,
     passwords_dir: Option<&At<PathBuf>>,
-    base: BaseDir<'_>,
+    (base, network): (BaseDir<'_>, &NetworkPolicy),
     issues: &mut Issues,
 ) -> Option<AccountPolicy> {
     let AccountSpec {
@@ -28,7 +30,11 @@ pub(super) fn account(
         sinks,
     } = spec;
     let account = name.as_ref().map(|name| name.value.as_str());
-    let place = SinkPlace { base, account };
+    let place = SinkPlace {
+        base,
+        account,
+        network,
+    };
     // Before what is absent ends it: a template may have more to report.
     let sinks: Vec<_> = sinks
         .iter()

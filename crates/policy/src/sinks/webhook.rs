@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rotator_core::config::{Receipt, SinkKind, WebhookSink, WebhookUrl};
+use rotator_core::config::{
+    NetworkPolicy, ProxyChoice, Receipt, SinkKind, WebhookSink, WebhookUrl,
+};
 use rotator_core::secret::SecretSource;
 use url::Url;
 
@@ -15,7 +17,7 @@ use crate::value;
 pub(super) const TYPE: SinkType = SinkType {
     name: "webhook",
     form: SinkForm::Other,
-    keys: &["url", "secret", "headers", "timeout", "receipt"],
+    keys: &["url", "secret", "headers", "timeout", "receipt", "proxy"],
     read: |table| Box::new(WebhookSpec::read(table)),
 };
 
@@ -27,6 +29,7 @@ struct WebhookSpec {
     headers: Option<At<Vec<(String, String)>>>,
     timeout: Option<At<Duration>>,
     receipt: Option<At<Receipt>>,
+    proxy: Option<At<ProxyChoice>>,
 }
 
 impl WebhookSpec {
@@ -37,6 +40,7 @@ impl WebhookSpec {
             headers: table.pairs("headers", value::header_name, value::header_value),
             timeout: table.value("timeout", &value::TIME_SPAN),
             receipt: receipt(table),
+            proxy: table.value("proxy", &value::PROXY),
         }
     }
 }
@@ -49,6 +53,7 @@ impl SinkKindSpec for WebhookSpec {
             headers,
             timeout,
             receipt,
+            proxy,
         } = self;
         Some(SinkKind::Webhook(WebhookSink {
             url: WebhookUrl::new(url.as_ref()?.value.clone()),
@@ -56,10 +61,24 @@ impl SinkKindSpec for WebhookSpec {
             headers: hidden(headers),
             timeout: At::or(timeout, TIMEOUT),
             receipt: At::or(receipt, Receipt::Status),
+            network: network(proxy.as_ref(), place.network),
         }))
     }
 
     fn secret(&self) -> Option<&At<SecretSource>> {
         self.secret.as_ref()
+    }
+}
+
+/// The sink's own proxy is for this sink whatever `no-proxy` says. The login of `[network]` is for
+/// the proxy of `[network]`, and another one is not told it.
+fn network(own: Option<&At<ProxyChoice>>, common: &NetworkPolicy) -> NetworkPolicy {
+    let Some(At { value: proxy, .. }) = own else {
+        return common.clone();
+    };
+    NetworkPolicy {
+        proxy: proxy.clone(),
+        login: common.login.clone().filter(|_| *proxy == common.proxy),
+        no_proxy: Vec::new(),
     }
 }

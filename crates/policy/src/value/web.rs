@@ -1,6 +1,8 @@
 //! Web addresses, hosts and headers. Any of them may hold a secret, so no error repeats what is
 //! written.
 
+use rotator_core::config::{NoProxy, ProxyAddress, ProxyAddressError, ProxyChoice};
+
 use http::{HeaderName, HeaderValue};
 use url::{Host, Url};
 
@@ -15,7 +17,7 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
         match url.query() {
             Some(_) => Err(ValueError::new("the address has a query")
                 .help(Some("leave out what follows the ?".to_owned()))),
-            None => Ok(url),
+            None => without(url, &["voice", "api/auth"]),
         }
     },
 );
@@ -23,7 +25,62 @@ pub(crate) const BASE_URL: ValueKind<Url> = kind(
 /// The address of RingEX, by the same rules.
 pub(crate) const RINGEX_URL: ValueKind<Url> = kind(
     "an address such as \"https://platform.ringcentral.com\"",
-    |text| (BASE_URL.parse)(text),
+    |text| without((BASE_URL.parse)(text)?, &["restapi"]),
+);
+
+/// Refuses an address with the path of a call in it, as API documentation prints it: every call
+/// would go to an address that does not exist.
+fn without(url: Url, calls: &[&str]) -> Result<Url, ValueError> {
+    let path = format!("{}/", url.path().to_ascii_lowercase());
+    let call = calls
+        .iter()
+        .filter_map(|call| Some((path.find(&format!("/{call}/"))?, call)))
+        .min();
+    let Some((at, call)) = call else {
+        return Ok(url);
+    };
+    let origin = url.origin().ascii_serialization();
+    let help = format!("write `{origin}{}`", &url.path()[..at]);
+    Err(ValueError::new(format!(
+        "the address goes on to /{call}, which each call adds"
+    ))
+    .help(Some(help)))
+}
+
+/// `proxy = "…"`
+pub(crate) const PROXY: ValueKind<ProxyChoice> = kind(
+    "an address such as \"http://proxy.example.com:3128\", or \"none\"",
+    |text| {
+        if text == "none" {
+            return Ok(ProxyChoice::Never);
+        }
+        let help = |error| match error {
+            ProxyAddressError::Login => {
+                "leave out what is before the @: name the sources of both as `proxy-username` and \
+                 `proxy-password` in [network]"
+            }
+            ProxyAddressError::Form | ProxyAddressError::Scheme | ProxyAddressError::More => {
+                "write `http://` or `https://`, its host and its port, or \"none\""
+            }
+        };
+        ProxyAddress::parse(text)
+            .map(ProxyChoice::Through)
+            .map_err(|error| ValueError::new(error.to_string()).help(Some(help(error).to_owned())))
+    },
+);
+
+/// An item of `no-proxy`.
+pub(crate) const NO_PROXY: ValueKind<NoProxy> = kind(
+    "a host, a domain or a network such as \"10.0.0.0/8\"",
+    |text| {
+        NoProxy::parse(text).ok_or_else(|| {
+            ValueError::new("not a host, a domain or a network").help(Some(
+                "write a name such as `crm.internal` (names below it are meant too), an address, \
+                 or a network such as `10.0.0.0/8`; without `http://`"
+                    .to_owned(),
+            ))
+        })
+    },
 );
 
 /// The address of a webhook. It may have a query.

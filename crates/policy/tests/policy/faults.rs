@@ -395,6 +395,38 @@ fn impossible_values_are_refused() {
             "[ringcx]\nbase-url = \"https://h/?q\"",
             "2:12 `base-url`: the address has a query",
         ),
+        (
+            "[ringcx]\nbase-url = \"https://h/voice/api/v1\"",
+            "2:12 `base-url`: the address goes on to /voice, which each call adds",
+        ),
+        (
+            "[ringcx]\nbase-url = \"https://h/prefix/Voice/\"",
+            "2:12 `base-url`: the address goes on to /voice, which each call adds",
+        ),
+        (
+            "[ringcx]\nbase-url = \"https://h/api/auth/login/admin\"",
+            "2:12 `base-url`: the address goes on to /api/auth, which each call adds",
+        ),
+        (
+            "[ringcx]\nringex-url = \"https://h/restapi/v1.0\"",
+            "2:14 `ringex-url`: the address goes on to /restapi, which each call adds",
+        ),
+        (
+            "[network]\nproxy = \"socks5://h:1080\"",
+            "2:9 `proxy`: not an http or https proxy",
+        ),
+        (
+            "[network]\nproxy = \"http://h:3128/path\"",
+            "2:9 `proxy`: the proxy's address has more than a host and a port",
+        ),
+        (
+            "[network]\nno-proxy = [\"http://h\"]",
+            "2:13 `no-proxy`: not a host, a domain or a network",
+        ),
+        (
+            "[network]\nproxy-username.env = \"U\"",
+            "1:1 `proxy-username` without `proxy-password`",
+        ),
         ("[[daemon]]", "1:1 `daemon` must be a table, not a list"),
         (
             "[alerts]\nresolved = 1",

@@ -115,6 +115,23 @@ fn a_syntax_error_anywhere_leaks_nothing() {
 }
 
 #[test]
+fn the_login_of_a_proxy_is_never_shown() {
+    for lines in [
+        "proxy = \"http://user:canary@proxy.example.com:3128\"",
+        "proxy = \"canary@proxy.example.com\"",
+        "proxy = \"socks5://user:canary@proxy.example.com\"",
+        "proxy-username = \"canary\"",
+        "proxy-username.env = \"U\"\nproxy-password = \"canary\"",
+        "no-proxy = [\"http://user:canary@h\"]",
+    ] {
+        check(&format!("[network]\n{lines}\n{ACCOUNT}"));
+    }
+    check(&webhook(
+        "url = \"https://h\"\nsecret.env = \"S\"\nproxy = \"http://u:canary@p:3128\"",
+    ));
+}
+
+#[test]
 fn addresses_and_headers_are_never_shown() {
     for lines in [
         "url = \"ftp://canary\"\nsecret.env = \"S\"",

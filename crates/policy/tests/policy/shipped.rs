@@ -93,6 +93,11 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             // Of the daemon and of RingCX.
             "accounts-dir",
             "ca-file",
+            // Of the way to all of them.
+            "proxy",
+            "proxy-username",
+            "proxy-password",
+            "no-proxy",
             // Of the sinks.
             "owner",
             "group",
@@ -107,6 +112,7 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "url",
             "secret",
             "headers",
+            "proxy",
             "name",
             "type",
             "argv",

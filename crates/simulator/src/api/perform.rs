@@ -260,10 +260,12 @@ fn mint_answer(state: &WorldState, token: &str) -> Response {
 
 fn list_answer(state: &WorldState, now: DateTime<Utc>, user: &str) -> Response {
     let tokens = state.list(now, user);
+    let mut entries = state.settings.list_extra.clone();
+    entries.extend(tokens.into_iter().map(Value::from));
     match state.settings.list_form {
-        ListForm::Array => Response::json(200, &Value::from(tokens)),
+        ListForm::Array => Response::json(200, &Value::from(entries)),
         ListForm::Brace => {
-            let quoted: Vec<_> = tokens.iter().map(|token| format!("\"{token}\"")).collect();
+            let quoted: Vec<_> = entries.iter().map(Value::to_string).collect();
             Response::new(
                 200,
                 "application/json",

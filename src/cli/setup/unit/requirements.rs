@@ -117,6 +117,9 @@ impl Needs {
         if let Some(file) = &policy.ringcx.ca_file {
             needs.add(Requirement::Read(file.clone()), "ringcx.ca-file");
         }
+        for secret in policy.ringcx.network.secrets() {
+            needs.secret(secret, "network");
+        }
         for account in &policy.accounts {
             needs.account(account, user, host);
         }

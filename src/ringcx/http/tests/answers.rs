@@ -226,3 +226,23 @@ async fn an_echo_of_the_calls_own_secrets_is_blotted_out() {
         "my-token-1 may not [redacted]",
     );
 }
+
+/// What nobody needs cannot cost the answer.
+#[tokio::test]
+async fn a_malformed_header_does_not_fail_the_call() {
+    for header in [
+        "X Bad: 1\r\n",
+        "no colon at all\r\n",
+        "X-Odd: a\u{1}b\r\n",
+        ": no name\r\n",
+        "X-Space : 1\r\n",
+        "X-Folded: 1\r\n  2\r\n",
+        "X-Latin: M\u{fc}ller\r\n",
+        "\u{e4}: 1\r\n",
+    ] {
+        let answer = response("200 OK", &format!("{header}Date: {DATE}\r\n"), ONE);
+        let server = Server::answering(answer).await;
+        let minted = mint(&server.api()).await;
+        assert_eq!(minted.expect(header).expose(), ONE, "{header}");
+    }
+}

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::access::FileAccess;
+use crate::config::NetworkPolicy;
 use crate::secret::SecretSource;
 
 /// What a sink writes. Two sinks that claim the same would undo each other's work.
@@ -84,9 +85,15 @@ pub trait SinkConfig {
         None
     }
 
-    /// The same, to be replaced: checks on this host resolve systemd's credentials that way.
-    fn secret_mut(&mut self) -> Option<&mut SecretSource> {
+    /// The address that it calls and the way to it, if it calls one. The address may be a secret.
+    fn calls(&self) -> Option<(&url::Url, &NetworkPolicy)> {
         None
+    }
+
+    /// Every secret that it names, to be replaced: checks on this host resolve systemd's
+    /// credentials that way.
+    fn secrets_mut(&mut self) -> Vec<&mut SecretSource> {
+        Vec::new()
     }
 
     /// The longest time that one call of the sink may take; `None` for a sink that calls nothing.

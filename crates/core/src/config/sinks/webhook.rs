@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::kind::{Claims, SinkConfig};
 use super::receipt::{HeaderSecret, Receipt};
+use crate::config::NetworkPolicy;
 use crate::secret::{Fingerprint, SecretSource};
 
 /// `type = "webhook"`: an HTTP receiver of signed requests.
@@ -20,6 +21,8 @@ pub struct WebhookSink {
     pub timeout: Duration,
     /// What counts as having arrived.
     pub receipt: Receipt,
+    /// The way to it: that of `[network]`, or its own `proxy`.
+    pub network: NetworkPolicy,
 }
 
 impl SinkConfig for WebhookSink {
@@ -46,13 +49,22 @@ impl SinkConfig for WebhookSink {
         Some(&self.secret)
     }
 
-    fn secret_mut(&mut self) -> Option<&mut SecretSource> {
-        Some(&mut self.secret)
+    fn calls(&self) -> Option<(&url::Url, &NetworkPolicy)> {
+        Some((self.url.expose(), &self.network))
+    }
+
+    fn secrets_mut(&mut self) -> Vec<&mut SecretSource> {
+        let mut secrets = self.network.secrets_mut();
+        secrets.push(&mut self.secret);
+        secrets
     }
 
     fn longest_call(&self) -> Option<Duration> {
-        // The signing key may come from a command, whose run comes before the request.
-        Some(self.timeout.saturating_add(self.secret.longest_read()))
+        // The signing key may come from a command, and so may the proxy's login; their runs come
+        // before the request.
+        let key = self.secret.longest_read();
+        let reads = key.saturating_add(self.network.longest_read());
+        Some(self.timeout.saturating_add(reads))
     }
 }
 

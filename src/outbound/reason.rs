@@ -7,12 +7,56 @@
 use std::error::Error;
 use std::io;
 
-use rustls::CertificateError;
+use rotator_core::config::ProxyAddress;
+use rotator_core::secret::redact;
+use rustls::{CertificateError, OtherError};
 
-use crate::ringcx::redact;
+/// What hyper-util's errors of a tunnel begin with; their type is not part of reqwest's interface.
+const TUNNEL: &str = "tunnel error: ";
 
-/// Why no answer came, or no client could be made.
-pub fn of(error: &reqwest::Error) -> String {
+/// Why no answer came, or no client could be made. What a proxy did is told as the proxy's.
+pub fn of(error: &reqwest::Error, proxy: Option<&ProxyAddress>) -> String {
+    let Some(proxy) = proxy.filter(|_| error.is_connect()) else {
+        return directly(error);
+    };
+    if error.is_timeout() {
+        return format!("timed out while connecting through the proxy {proxy}");
+    }
+    let texts = causes(error).into_iter().map(|cause| cause.to_string());
+    let tunnel = texts
+        .into_iter()
+        .find_map(|text| Some(text.strip_prefix(TUNNEL)?.to_owned()));
+    match tunnel.as_deref() {
+        Some("proxy authorization required") => format!(
+            "the proxy {proxy} wants a login, or another one (407): see proxy-username and \
+             proxy-password"
+        ),
+        Some("unsuccessful") => {
+            // The library keeps the status to itself; some answer 401 to a wrong login.
+            format!(
+                "the proxy {proxy} refused, or does not reach the host itself; if it wants a login: \
+                 see proxy-username and proxy-password"
+            )
+        }
+        Some("unexpected end of file") => format!("the proxy {proxy} closed the connection"),
+        Some("failed to create underlying connection" | "io error establishing tunnel") => {
+            format!("the proxy {proxy} cannot be reached: {}", directly(error))
+        }
+        Some(_) => format!("the proxy {proxy} gave an answer that makes no sense"),
+        // Behind the proxy, that is of the host itself; but one that inspects TLS shows here too.
+        None => format!("{} (through the proxy {proxy})", directly(error)),
+    }
+}
+
+/// Whether the certificate was not trusted, which another set of authorities may change.
+pub fn is_about_trust(error: &reqwest::Error) -> bool {
+    causes(error)
+        .iter()
+        .filter_map(|cause| cause.downcast_ref::<rustls::Error>())
+        .any(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
+fn directly(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         let during = if error.is_connect() {
             "while connecting"
@@ -49,16 +93,6 @@ pub fn of(error: &reqwest::Error) -> String {
     }
 }
 
-/// Why an answer that had begun did not end.
-pub fn of_cut_body(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        "timed out in the midst of the answer"
-    } else {
-        "the answer was cut short"
-    }
-    .to_owned()
-}
-
 fn of_io(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "connection refused",
@@ -92,7 +126,24 @@ fn of_tls(error: &rustls::Error) -> String {
         }
         CertificateError::BadSignature => "it is not signed by the issuer it names".to_owned(),
         CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::Other(OtherError(why)) => return of_webpki(&why.to_string()),
         other => redact::line(&other.to_string(), &[]),
+    };
+    format!("certificate not trusted: {why}")
+}
+
+/// Where a server shows an authority's own certificate, which `openssl req -x509` makes unless told
+/// otherwise.
+pub const AUTHORITY_AS_SERVER: &str = "the server shows an authority's own certificate; make it \
+    anew with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`, or have an authority \
+    sign one for the server and name that authority's as ca-file";
+
+/// What webpki says by the name of its error alone.
+fn of_webpki(name: &str) -> String {
+    let why = match name {
+        "CaUsedAsEndEntity" => AUTHORITY_AS_SERVER,
+        "UnsupportedCertVersion" => "it is of an old version of X.509; make it anew with version 3",
+        other => &redact::line(other, &[]),
     };
     format!("certificate not trusted: {why}")
 }
