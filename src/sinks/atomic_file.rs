@@ -4,12 +4,16 @@
 //! fails, the old bytes stay and the temporary file goes. A symlink, a mount point or anything else
 //! that is not a plain file is refused, not followed.
 //!
-//! What this does not know: what the bytes mean. What it does not keep: ACLs, extended attributes
-//! and further hard links of the file that was there. The new file gets what its directory gives to
-//! new files: the SELinux label of the policy, the directory's default ACL if it has one.
+//! Mode, owner, access control list and extended attributes of the file that was there are kept, or
+//! the replacement is refused. A first file gets what its directory gives to new files: the SELinux
+//! label of the policy, the directory's default ACL if it has one. All steps go through one handle
+//! of the directory ([`Place`]).
+//!
+//! What this does not know: what the bytes mean. What it does not keep: further hard links of the
+//! file that was there.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -18,10 +22,13 @@ use std::path::Path;
 use super::SinkError;
 use crate::failpoint;
 use access::FileAttrs;
+use place::Temp;
 use rotator_core::config::FileAccess;
 
 mod access;
+mod extended;
 mod lock;
+mod place;
 mod preflight;
 mod read;
 mod target;
@@ -30,8 +37,9 @@ mod tests;
 
 pub use access::drift;
 pub use lock::DirectoryLock;
-pub use preflight::preflight;
-pub use read::{FileContent, FileRead, read};
+pub use place::Place;
+pub use preflight::{preflight, preflight_at};
+pub use read::{FileContent, FileRead, read, read_at};
 
 /// Stands between the target's name and the random part in the name of a temporary file.
 const TEMP_INFIX: &[u8] = b".ringcx-rotator.";
@@ -84,29 +92,38 @@ pub fn replace(
     access: &FileAccess,
     expect: Expect,
 ) -> Result<(), SinkError> {
+    replace_at(&Place::open(path)?, bytes, access, expect)
+}
+
+/// The same, in a directory that is held open.
+pub fn replace_at(
+    place: &Place<'_>,
+    bytes: &[u8],
+    access: &FileAccess,
+    expect: Expect,
+) -> Result<(), SinkError> {
+    let (path, directory) = (place.path, directory_of(place.path));
     // A target that is refused is found before anything is created.
-    let existing = target::replaceable(path, access)?;
-    let look = FileAttrs::resolve(access, existing.as_ref())?;
-    let directory = directory_of(path);
+    let existing = target::replaceable(place, access)?;
+    let look = FileAttrs::resolve(access, place, existing.as_ref())?;
 
     // Dropping `temp` removes the file: that covers every early return below.
-    let (prefix, mut builder) = (temp_prefix(path), tempfile::Builder::new());
-    builder.prefix(&prefix).rand_bytes(RANDOM_LENGTH);
-    let mut temp = failpoint::around("create", || builder.tempfile_in(directory))
+    let temp = failpoint::around("create", || Temp::create(place))
         .map_err(|source| io_error(directory, "create a file in it", source))?;
-    failpoint::around("write", || temp.write_all(bytes))
+    failpoint::around("write", || temp.file().write_all(bytes))
         .map_err(|source| io_error(path, "write", source))?;
-    failpoint::around("set-access", || look.apply(temp.as_file(), path))?;
+    failpoint::around("set-access", || look.apply(temp.file(), path))?;
     // Synced before the rename: a power cut must not leave an empty file under the name.
-    failpoint::around("sync", || temp.as_file().sync_all())
+    failpoint::around("sync", || temp.file().sync_all())
         .map_err(|source| io_error(path, "sync", source))?;
 
     // Rename replaces a symlink and does not follow it, so the race that remains does no harm.
-    expect.check(path, target::replaceable(path, access)?.as_ref())?;
-    failpoint::around("rename", || temp.persist(path))
-        .map_err(|error| io_error(path, "rename", error.error))?;
+    expect.check(path, target::replaceable(place, access)?.as_ref())?;
+    place.is_in_place()?;
+    failpoint::around("rename", || temp.persist())
+        .map_err(|source| io_error(path, "rename", source))?;
     // Without this, a power cut could bring the old file back after the delivery was journaled.
-    failpoint::around("sync-directory", || fs::File::open(directory)?.sync_all())
+    failpoint::around("sync-directory", || place.sync())
         .map_err(|source| io_error(directory, "sync the directory after the rename", source))
 }
 
@@ -120,43 +137,59 @@ impl Expect {
         if as_expected {
             return Ok(());
         }
-        Err(SinkError::Unfit {
-            path: path.to_owned(),
-            why: "was changed by another while it was edited; nothing was written".to_owned(),
-        })
+        Err(changed(path))
+    }
+}
+
+fn changed(path: &Path) -> SinkError {
+    SinkError::Unfit {
+        path: path.to_owned(),
+        why: "was changed by another while it was edited; nothing was written".to_owned(),
     }
 }
 
 /// Removes temporary files of ours that a crash left beside `path`: regular files of exactly our
 /// naming that belong to us or to the target's owner. Whatever cannot be removed stays. Blocks.
 pub fn clean_up(path: &Path, access: &FileAccess) {
+    // Best effort: the preflight reports a directory that cannot be opened.
+    if let Ok(place) = Place::open(path) {
+        clean_up_at(&place, access);
+    }
+}
+
+/// The same, in a directory that is held open.
+pub fn clean_up_at(place: &Place<'_>, access: &FileAccess) {
     let owners: Vec<u32> = [
         Some(uzers::get_effective_uid()),
         // A crash between giving the file away and renaming it leaves one that is no longer ours.
         access::policy_owner(access),
-        fs::symlink_metadata(path)
+        place
+            .look(place.name)
             .ok()
+            .flatten()
             .map(|metadata| metadata.uid()),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let prefix = temp_prefix(path);
-    // Best effort: the preflight reports a directory that cannot be opened.
-    let Ok(entries) = fs::read_dir(directory_of(path)) else {
+    let prefix = temp_prefix(place.path);
+    let Ok(entries) = rustix::fs::Dir::read_from(place.directory()) else {
         return;
     };
     for entry in entries.flatten() {
-        // `DirEntry::metadata` does not follow symlinks.
-        let Ok(metadata) = entry.metadata() else {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if !is_temp_name(name, &prefix) {
+            continue;
+        }
+        let Ok(Some(metadata)) = place.look(name) else {
             continue;
         };
-        if is_temp_name(&entry.file_name(), &prefix)
-            && metadata.is_file()
+        if metadata.is_file()
             && owners.contains(&metadata.uid())
-            && failpoint::around("remove", || fs::remove_file(entry.path())).is_ok()
+            && failpoint::around("remove", || place.unlink(name)).is_ok()
         {
-            tracing::info!(name: "left-over-removed", path = %entry.path().display(), "Removed a temporary file left by a crash");
+            let path = directory_of(place.path).join(name);
+            tracing::info!(name: "left-over-removed", path = %path.display(), "Removed a temporary file left by a crash");
         }
     }
 }

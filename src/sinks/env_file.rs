@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead};
+use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead, Place};
 use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
 use rotator_core::config::{EnvFileSink, FileAccess, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
@@ -68,8 +68,11 @@ impl Sink for EnvFileTarget {
         let policy = Arc::clone(&self.0);
         blocking(move || {
             // Another account may be writing this very file: its temporary file is in use.
-            if let Ok(_lock) = DirectoryLock::acquire(&policy.path) {
-                atomic_file::clean_up(&policy.path, &policy.access);
+            if let Ok(place) = Place::open(&policy.path)
+                && let Ok(lock) = DirectoryLock::acquire(&place)
+                && lock.is_exclusive()
+            {
+                atomic_file::clean_up_at(&place, &policy.access);
             }
         })
         .await;
@@ -77,11 +80,9 @@ impl Sink for EnvFileTarget {
 }
 
 fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
-    atomic_file::preflight(&policy.path, &policy.access)?;
-    // Whether it can be locked at all. That another process holds the lock now says nothing about
-    // later.
-    DirectoryLock::try_acquire(&policy.path)?;
-    let (current, _) = current(policy)?;
+    let place = Place::open(&policy.path)?;
+    atomic_file::preflight_at(&place, &policy.access)?;
+    let (current, _) = current(policy, &place)?;
     // A text that cannot be edited is found before a token is minted.
     let rehearsed = Token::try_new("preflight").expect("it has the form of a token");
     text::edit(&current, &policy.key, &rehearsed)
@@ -90,17 +91,21 @@ fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
 }
 
 fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
+    let place = Place::open(&policy.path)?;
     // Before the read: an edit by another account between read and rename would be lost.
-    let _lock = DirectoryLock::acquire(&policy.path)?;
-    let (current, expect) = current(policy)?;
+    let _lock = DirectoryLock::acquire(&place)?;
+    let (current, expect) = current(policy, &place)?;
     let edited = text::edit(&current, &policy.key, token).map_err(|error| unfit(policy, &error))?;
-    atomic_file::replace(&policy.path, &edited, &policy.access, expect)
+    atomic_file::replace_at(&place, &edited, &policy.access, expect)
 }
 
 /// What the file holds (a missing file counts as empty), and what must still be true of it at the
 /// rename.
-fn current(policy: &EnvFileSink) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkError> {
-    match atomic_file::read(&policy.path, text::LARGEST as u64)? {
+fn current(
+    policy: &EnvFileSink,
+    place: &Place<'_>,
+) -> Result<(Zeroizing<Vec<u8>>, Expect), SinkError> {
+    match atomic_file::read_at(place, text::LARGEST as u64)? {
         FileRead::File(found) => {
             let stamp = found.stamp();
             Ok((found.bytes, Expect::Unchanged(stamp)))

@@ -4,13 +4,14 @@
 //! it is free becomes one transaction: a thousand accounts at work cost one fsync, not a thousand.
 //! SQL is in `store.rs`; this file knows the directory, the lock and the thread.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use rustix::fs::OFlags;
 use tokio::sync::{mpsc, oneshot};
 
 use rotator_core::journal::{Entry, Journal, JournalError, Stream};
@@ -248,8 +249,11 @@ fn serve(mut store: Store, mut inbox: mpsc::Receiver<WriterRequest>) {
     }
 }
 
+/// Without symlinks, as far as the directory exists: SQLite is told to follow none.
 fn journal_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("journal.sqlite")
+    let real = std::fs::canonicalize(state_dir);
+    real.unwrap_or_else(|_| state_dir.to_owned())
+        .join("journal.sqlite")
 }
 
 fn create_directory(state_dir: &Path) -> Result<(), JournalError> {
@@ -265,21 +269,19 @@ fn create_directory(state_dir: &Path) -> Result<(), JournalError> {
 
 /// Takes `state_dir/lock`, which then holds our process id for the operator. The file stays when we
 /// go: taking it away would let two instances each hold a lock of that name.
+///
+/// Whoever may write the directory may have put another file there, or a link to one: such a file
+/// is neither followed nor written to, and no file is ever cut.
 fn lock(state_dir: &Path) -> Result<File, JournalError> {
     let path = state_dir.join("lock");
     let failed = |source| JournalError::Directory {
         path: path.clone(),
         source,
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        // The process id of another holder must stay in it.
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
+    let file = open_own(
+        &path,
+        OpenOptions::new().read(true).write(true).create(true),
+    )?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -289,10 +291,62 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(failed)?;
+    // Padded to the longest id there is, so that nothing of another one is left behind it.
+    let line = format!("{:<10}\n", std::process::id());
+    file.write_all_at(line.as_bytes(), 0).map_err(failed)?;
     Ok(file)
+}
+
+/// Opens one of our own files in the state directory; where it is created, for us alone. Refuses a
+/// symlink, a pipe, a device, and a file that has another name too.
+fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File, JournalError> {
+    let failed = |source| JournalError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = options
+        .mode(0o600)
+        .custom_flags(flags.bits() as i32)
+        .open(path);
+    let file = opened.map_err(|error| {
+        // The system's own words for a symlink that is not followed are hard to understand.
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => {
+                is_ours(&found).map_or_else(failed, |()| failed(error))
+            }
+            Ok(_) | Err(_) => failed(error),
+        }
+    })?;
+    is_ours(&file.metadata().map_err(failed)?).map_err(failed)?;
+    Ok(file)
+}
+
+/// Looks at a file that SQLite opens itself: it follows no symlink, but would write to whatever
+/// else is there.
+fn look_at_own(path: &Path) -> Result<(), JournalError> {
+    let looked = match std::fs::symlink_metadata(path) {
+        Ok(found) => is_ours(&found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    looked.map_err(|source| JournalError::Directory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn is_ours(found: &Metadata) -> io::Result<()> {
+    let why = if found.is_symlink() {
+        "is a symbolic link, and none of ours: remove it"
+    } else if !found.is_file() {
+        "is not a regular file, and none of ours: remove it"
+    } else if found.nlink() > 1 {
+        "has another name somewhere (a hard link), so it may belong to another program: move it away"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::other(why))
 }
 
 #[cfg(test)]

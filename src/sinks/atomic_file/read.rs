@@ -3,14 +3,15 @@
 //! A symlink is not followed, a pipe is not waited for, a huge file is not swallowed. Does not know
 //! what the bytes mean.
 
-use std::fs::{Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use secrecy::zeroize::Zeroizing;
 
+use super::place::Place;
 use super::{SinkError, Stamp, io_error, target};
 
 /// What is at a path.
@@ -41,18 +42,38 @@ impl FileContent {
 /// Reads at most `limit` bytes; a longer file is [`FileRead::TooLarge`]. Blocks, but on the disk
 /// only.
 pub fn read(path: &Path, limit: u64) -> Result<FileRead, SinkError> {
-    // Looked at before it is opened, for opening a device can do something. The flags cover the
-    // race.
-    if target::regular(path)?.is_none() {
-        return Ok(FileRead::Absent);
-    }
+    // Not through a handle of the directory, which we need not be allowed to list.
+    let looked = fs::symlink_metadata(path);
     // Refuses a symlink, does not wait for a pipe, does not take over a terminal.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags(flags as i32)
-        .open(path)
-    {
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags as i32)
+            .open(path)
+    };
+    match looked {
+        // Looked at before it is opened, for opening a device can do something. The flags cover
+        // the race.
+        Ok(found) => {
+            target::refuse(path, target::irregular(&found))?;
+            read_opened(path, open(), limit)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(FileRead::Absent),
+        Err(source) => Err(io_error(path, "look at it", source)),
+    }
+}
+
+/// The same, in a directory that is held open.
+pub fn read_at(place: &Place<'_>, limit: u64) -> Result<FileRead, SinkError> {
+    if target::regular(place)?.is_none() {
+        return Ok(FileRead::Absent);
+    }
+    read_opened(place.path, place.open_file(), limit)
+}
+
+fn read_opened(path: &Path, opened: io::Result<File>, limit: u64) -> Result<FileRead, SinkError> {
+    let file = match opened {
         Ok(file) => file,
         // Removed between the look and the opening.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FileRead::Absent),

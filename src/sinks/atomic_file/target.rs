@@ -2,55 +2,80 @@
 //!
 //! Knows nothing of contents. It looks at one moment; what is there may change right after.
 
-use std::fs::{self, Metadata};
-use std::io::ErrorKind;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 
+use super::place::Place;
 use super::{SinkError, directory_of, io_error};
 use rotator_core::config::FileAccess;
 
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// The regular file at `path`, or nothing. Anything else is an error that says what to do.
-pub(super) fn regular(path: &Path) -> Result<Option<Metadata>, SinkError> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(io_error(path, "look at it", source)),
+/// The regular file of this name, or nothing. Anything else is an error that says what to do.
+pub(super) fn regular(place: &Place<'_>) -> Result<Option<Metadata>, SinkError> {
+    let found = place
+        .look(place.name)
+        .map_err(|source| io_error(place.path, "look at it", source))?;
+    let Some(metadata) = found else {
+        return Ok(None);
     };
-    match irregular(&metadata) {
-        Some((what, help)) => Err(SinkError::Target {
-            path: path.to_owned(),
-            what,
-            help,
-        }),
-        None => Ok(Some(metadata)),
-    }
+    refuse(place.path, irregular(&metadata))?;
+    Ok(Some(metadata))
 }
 
 /// As [`regular`], and nothing forbids renaming another file over it.
-pub(super) fn replaceable(path: &Path, access: &FileAccess) -> Result<Option<Metadata>, SinkError> {
-    let Some(metadata) = regular(path)? else {
+pub(super) fn replaceable(
+    place: &Place<'_>,
+    access: &FileAccess,
+) -> Result<Option<Metadata>, SinkError> {
+    refuse(directory_of(place.path), fixed(place.directory()))?;
+    let Some(metadata) = regular(place)? else {
         return Ok(None);
     };
-    match pinned(path).or(foreign(path, &metadata, access)) {
+    refuse(
+        place.path,
+        pinned(place).or_else(|| foreign(place, &metadata, access)),
+    )?;
+    Ok(Some(metadata))
+}
+
+pub(super) fn refuse(path: &Path, refusal: Option<TargetRefusal>) -> Result<(), SinkError> {
+    match refusal {
         Some((what, help)) => Err(SinkError::Target {
             path: path.to_owned(),
             what,
             help,
         }),
-        None => Ok(Some(metadata)),
+        None => Ok(()),
     }
 }
 
-type TargetRefusal = (&'static str, &'static str);
+/// What keeps names in the directory from being taken away: each try would leave a file there.
+fn fixed(directory: &File) -> Option<TargetRefusal> {
+    attributes(directory, OsStr::new(""), AtFlags::EMPTY_PATH)
+        .intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
+        .then_some((
+            "marked immutable or append-only",
+            "run `chattr -ia` on the directory, or name a file in another",
+        ))
+}
 
-fn irregular(metadata: &Metadata) -> Option<TargetRefusal> {
+/// Where this cannot be asked there are none: the rename itself gives the answer.
+fn attributes(directory: &File, name: &OsStr, flags: AtFlags) -> StatxAttributes {
+    rustix::fs::statx(directory, name, flags, StatxFlags::empty())
+        .map(|found| found.stx_attributes & found.stx_attributes_mask)
+        .unwrap_or(StatxAttributes::empty())
+}
+
+pub(super) type TargetRefusal = (&'static str, &'static str);
+
+pub(super) fn irregular(metadata: &Metadata) -> Option<TargetRefusal> {
     const FREE: &str = "remove it, or name another path";
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -69,21 +94,18 @@ fn irregular(metadata: &Metadata) -> Option<TargetRefusal> {
 }
 
 /// What keeps even root from renaming over a file.
-fn pinned(path: &Path) -> Option<TargetRefusal> {
+fn pinned(place: &Place<'_>) -> Option<TargetRefusal> {
     const MOUNTED: TargetRefusal = (
         "a mount point",
         "it cannot be replaced as a whole: mount its directory instead of the file",
     );
-    // Where this cannot be asked, nothing is refused: the rename itself gives the answer.
-    let attributes = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
-        .map(|found| found.stx_attributes & found.stx_attributes_mask)
-        .unwrap_or(StatxAttributes::empty());
+    let attributes = attributes(place.directory(), place.name, AtFlags::SYMLINK_NOFOLLOW);
     if attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
         return Some(("marked immutable or append-only", "run `chattr -ia` on it"));
     }
     // Kernels before 5.8 do not know the attribute. Comparing `st_dev` with the directory's would
     // miss bind mounts within a file system and accuse every file of an overlay.
-    if attributes.contains(StatxAttributes::MOUNT_ROOT) || listed_as_mounted(path) {
+    if attributes.contains(StatxAttributes::MOUNT_ROOT) || listed_as_mounted(place.path) {
         return Some(MOUNTED);
     }
     None
@@ -121,17 +143,16 @@ pub(super) fn lists(mounts: &[u8], path: &Path) -> bool {
 }
 
 /// Another user's file, where that user could have put it there or keeps us from replacing it.
-fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<TargetRefusal> {
-    let directory = fs::metadata(directory_of(path)).ok()?;
-    let us = uzers::get_effective_uid();
-    let trusted = [0, us, directory.uid()].contains(&metadata.uid());
+fn foreign(place: &Place<'_>, metadata: &Metadata, access: &FileAccess) -> Option<TargetRefusal> {
     // To keep the owner would give the token to the user who was first to create the file.
-    if directory.mode() & WRITABLE_BY_ALL != 0 && access.owner.is_none() && !trusted {
+    if access.owner.is_none() && !is_trusted(place, metadata) {
         return Some((
             "another user's file in a directory that all may write to",
             "set `owner` in the policy, or use a directory of its own",
         ));
     }
+    let directory = place.directory().metadata().ok()?;
+    let us = uzers::get_effective_uid();
     // There, only root and the owners of the file or the directory may rename over it.
     if directory.mode() & STICKY != 0 && ![0, metadata.uid(), directory.uid()].contains(&us) {
         return Some((
@@ -140,4 +161,13 @@ fn foreign(path: &Path, metadata: &Metadata, access: &FileAccess) -> Option<Targ
         ));
     }
     None
+}
+
+/// Whether nobody but root, us and the directory's owner can have put this file there.
+pub(super) fn is_trusted(place: &Place<'_>, file: &Metadata) -> bool {
+    let Ok(directory) = place.directory().metadata() else {
+        return false;
+    };
+    directory.mode() & WRITABLE_BY_ALL == 0
+        || [0, uzers::get_effective_uid(), directory.uid()].contains(&file.uid())
 }

@@ -1,6 +1,7 @@
 //! A reader never sees less than a whole file, whatever stands in the way of writing it.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+
+mod kept;
 
 #[expect(clippy::disallowed_methods, reason = "puts a file in place for a test")]
 fn put(path: &Path, content: impl AsRef<[u8]>) {
@@ -511,13 +514,7 @@ fn left_over_temporary_files_of_ours_go_and_nothing_else() {
         "aws80:left-by-a-crash",
     );
     // Named by the very code that names them, and left as by a crash.
-    let crashed = tempfile::Builder::new()
-        .prefix(&temp_prefix(&path))
-        .rand_bytes(RANDOM_LENGTH)
-        .disable_cleanup(true)
-        .tempfile_in(home.path())
-        .unwrap();
-    drop(crashed);
+    put(&home.path().join(place::random_name(&path).unwrap()), "x");
     assert_eq!(names(home.path()).len(), before.len() + 2);
     clean_up(&path, &silent());
     assert_eq!(names(home.path()), before);
@@ -566,14 +563,4 @@ fn no_more_is_read_than_allowed() {
         read(Path::new("/proc/self/mountinfo"), 8),
         Ok(FileRead::TooLarge)
     ));
-}
-
-#[test]
-fn the_directory_lock_lets_one_in_at_a_time() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("x.env");
-    let held = DirectoryLock::acquire(&path).unwrap();
-    assert!(DirectoryLock::try_acquire(&path).unwrap().is_none());
-    drop(held);
-    assert!(DirectoryLock::try_acquire(&path).unwrap().is_some());
 }

@@ -6,15 +6,15 @@
 //! of its own. What it cannot find: a whole journal put back from an older copy, a stream of which
 //! nothing is left, or one rewritten together with its hashes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
 
 use super::chain::{Hash, NO_HASH, link, seal};
+use super::{look_at_own, open_own};
 use crate::failpoint;
 use rotator_core::journal::{Checkpoint, Entry, JournalError, Row, Stream};
 
@@ -88,6 +88,10 @@ pub struct VerifiedStream {
     pub compacted: u64,
 }
 
+/// One thread owns the connection, so it needs no mutex of its own; and no symlink leads to a
+/// database of ours. SQLite itself follows none to the files beside it.
+const UNSHARED: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
 pub(super) struct Store {
     connection: Connection,
 }
@@ -106,20 +110,13 @@ enum StreamItem {
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         // Created here and not by SQLite, which would let the umask choose the mode.
-        open_file(
-            path,
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .mode(0o600),
-        )?;
+        open_own(path, OpenOptions::new().read(true).write(true).create(true))?;
+        look_beside(path)?;
         let unreadable = |source: rusqlite::Error| JournalError::Unreadable {
             path: path.to_owned(),
             source: Box::new(source),
         };
-        // One thread owns the connection, so it needs no mutex of its own.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | UNSHARED;
         let mut connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         // Before anything is written: the file may be of another program or a newer version.
         let version = inspect(&connection, path)?;
@@ -129,8 +126,8 @@ impl Store {
     }
 
     pub(super) fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        match open_file(path, OpenOptions::new().read(true)) {
-            Ok(_) => {}
+        match open_own(path, OpenOptions::new().read(true)) {
+            Ok(_) => look_beside(path)?,
             Err(error) if is_missing(&error, path) => return Self::empty(),
             Err(error) => return Err(error.into()),
         }
@@ -138,7 +135,7 @@ impl Store {
             path: path.to_owned(),
             source: Box::new(source),
         };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | UNSHARED;
         let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         let version = inspect(&connection, path)?;
         if version == 0 {
@@ -575,13 +572,13 @@ fn again(error: &rusqlite::Error) -> rusqlite::Error {
     }
 }
 
-fn open_file(path: &Path, options: &OpenOptions) -> Result<File, JournalError> {
-    options
-        .open(path)
-        .map_err(|source| JournalError::Directory {
-            path: path.to_owned(),
-            source,
-        })
+/// Looks at the files that SQLite keeps beside the database.
+fn look_beside(path: &Path) -> Result<(), JournalError> {
+    ["-wal", "-shm", "-journal"].iter().try_for_each(|ending| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        look_at_own(Path::new(&beside))
+    })
 }
 
 /// Whether the journal is missing but its directory is not. A missing directory is a mistake in the

@@ -1,6 +1,7 @@
 //! What a journal must survive: two writers, a kill, a full disk, a foreign hand.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -524,4 +525,61 @@ fn the_bundled_sqlite_has_no_known_corruption_of_a_wal() {
         "it is {}, older than 3.51.3",
         rusqlite::version()
     );
+}
+
+#[test]
+fn a_file_that_was_planted_in_the_state_directory_is_neither_followed_nor_written_to() {
+    let home = tempfile::tempdir().unwrap();
+    let victim = home.path().join("victim");
+    for name in [
+        "lock",
+        "journal.sqlite",
+        "journal.sqlite-wal",
+        "journal.sqlite-shm",
+        "journal.sqlite-journal",
+    ] {
+        for plant in [
+            std::os::unix::fs::symlink as fn(PathBuf, PathBuf) -> io::Result<()>,
+            std::fs::hard_link,
+        ] {
+            let state = tempfile::tempdir_in(home.path()).unwrap();
+            std::io::Write::write_all(&mut File::create(&victim).unwrap(), b"precious").unwrap();
+            plant(victim.clone(), state.path().join(name)).unwrap();
+            let error = SqliteJournal::open(state.path()).err().expect(name);
+            let error = error.to_string();
+            assert!(error.contains(name) && error.contains("link"), "{error}");
+            if name == "journal.sqlite" {
+                assert!(SqliteJournal::open_read_only(state.path()).is_err());
+            }
+            assert_eq!(std::fs::read(&victim).unwrap(), b"precious", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_of_ours_is_not_waited_for() {
+    for name in ["lock", "journal.sqlite"] {
+        let state = tempfile::tempdir().unwrap();
+        let pipe = state.path().join(name);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let error = SqliteJournal::open(state.path()).err().expect(name);
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_directory_may_be_reached_through_a_symlink() {
+    let home = tempfile::tempdir().unwrap();
+    let (real, link) = (home.path().join("real"), home.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let journal = SqliteJournal::open(&link).unwrap();
+    journal.close().await.unwrap();
+    assert!(real.join("journal.sqlite").is_file());
 }

@@ -1,6 +1,8 @@
 //! Compaction: what is cut off leaves a checkpoint, the chain holds from there on, and whatever
 //! happens in the middle of it, the journal is the one before or the one after.
 
+use std::io::Write;
+
 use super::*;
 use rotator_core::journal::{Checkpoint, Row};
 
