@@ -180,6 +180,7 @@ pub(crate) struct EmailSpec {
     pub password: Option<At<SecretSource>>,
     pub ca_file: Option<At<PathBuf>>,
     pub timeout: Option<At<Duration>>,
+    pub helo: Option<At<String>>,
 }
 
 impl EmailSpec {
@@ -199,6 +200,7 @@ impl EmailSpec {
             password: table.secret("password"),
             ca_file: table.value("ca-file", &value::PATH),
             timeout: table.value("timeout", &value::TIME_SPAN),
+            helo: table.value("helo", &value::HELO),
         };
         // Asked of the table and not of the values: a faulty one has been written, too.
         for (one, other) in [("username", "password"), ("password", "username")] {
