@@ -2,33 +2,39 @@
 //!
 //! Every send opens a connection of its own and closes it: alerts are rare, and an idle daemon
 //! holds nothing. The password and the CA file are read at each use. Nothing here is tried again;
-//! that is the outbox's task. A time-out after the mail's last byte leaves open whether it was
-//! taken: it is sent again under the same Message-ID.
+//! that is the outbox's task. What became of a mail is said by the server's reply codes, for each
+//! recipient on its own. Where the answer to the mail's last byte is lost, it is not known whether
+//! it was taken: it is sent again under the same Message-ID.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue, References};
-use lettre::message::{Mailbox, Message};
-use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::failpoint;
-use crate::outbound;
 use crate::secret_source;
 use crate::secret_source::SecretError;
+use message::PolicyMailbox;
 use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::incidents::{Mail, Scope, one_line};
-use rotator_core::secret::Secret;
+use rotator_core::secret::{Secret, SecretTag};
+use session::{Offers, RecipientOutcome, SmtpFailure, SmtpSession};
 
-/// Characters of a server's answer that are kept.
-const LONGEST_ANSWER: usize = 300;
+mod hello;
+mod message;
+mod reply;
+mod session;
+mod tls;
 
-/// Why a mail was not taken. Texts hold no password.
+/// Addresses of one host name that are tried.
+const MOST_ADDRESSES: usize = 8;
+
+/// Why no recipient was even asked for. Texts hold no password.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     /// The policy has no `[alerts.email]`: nothing is ever sent.
@@ -47,6 +53,15 @@ pub enum MailError {
         address: String,
         /// What is wrong with it.
         source: lettre::address::AddressError,
+    },
+    /// The sender's address can only be written for a server with SMTPUTF8: back off until the
+    /// policy changes.
+    #[error("{host} takes no sender beyond ASCII such as {address}; set another `from`")]
+    NoUtf8 {
+        /// Host and port of the server, for example `smtp.example.com:587`.
+        host: String,
+        /// As in the policy.
+        address: String,
     },
     /// The mail cannot be put into the form of a mail.
     #[error("the mail cannot be written: {0}")]
@@ -80,52 +95,102 @@ pub enum MailError {
     Refused {
         /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
-        /// At what: the login, the sender, a recipient.
+        /// At what: the greeting, the sender.
         step: &'static str,
         /// Its answer, cut and without the password.
         said: String,
     },
-    /// The server refused the text of this mail for good: the others may go past it.
-    #[error("{host} refused the mail: {said}")]
-    Content {
+    /// The server refused user and password for good: leave it alone for hours, since servers lock
+    /// out who goes on trying.
+    #[error("{host} refused the login: {said}")]
+    LoginRejected {
         /// Host and port of the server, for example `smtp.example.com:587`.
         host: String,
         /// Its answer, cut and without the password.
         said: String,
+        /// Of the password that was refused.
+        tag: SecretTag,
     },
-    /// Not done in time: back off.
-    #[error("{host}: not done within {} s", after.as_secs())]
-    TimedOut {
-        /// Host and port of the server, for example `smtp.example.com:587`.
-        host: String,
-        /// The `timeout` of the policy.
-        after: Duration,
-    },
+    /// Nothing was sent, because the password is still the one that was refused.
+    #[error("the SMTP password is still the one that was refused")]
+    SamePassword,
 }
 
 impl MailError {
     /// Whom it concerns: every mail, or the one that was sent.
     pub fn scope(&self) -> Scope {
         match self {
-            Self::Content { .. } | Self::Form(_) => Scope::Mail,
+            Self::Form(_) => Scope::Mail,
             Self::NotConfigured
             | Self::Stopping
             | Self::Password(_)
             | Self::Address { .. }
+            | Self::NoUtf8 { .. }
             | Self::CaFile { .. }
             | Self::Connection { .. }
             | Self::NoStartTls { .. }
             | Self::Refused { .. }
-            | Self::TimedOut { .. } => Scope::Server,
+            | Self::LoginRejected { .. }
+            | Self::SamePassword => Scope::Server,
         }
     }
 }
 
-/// What the server took.
+/// A recipient that did not get the mail, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Its address, as in the policy.
+    pub to: String,
+    /// The server's answer, cut and without the password, or what happened instead of one.
+    pub why: String,
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.to, self.why)
+    }
+}
+
+/// What became of a mail, for each recipient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmtpReceipt {
-    /// Recipients that it refused, with its answers; it took at least one other.
-    pub refused: Vec<String>,
+    /// Those for whom the server took it.
+    pub taken: Vec<String>,
+    /// Those that it refused for good.
+    pub refused: Vec<NotTaken>,
+    /// Those that it wants to be asked for again later, or did not answer for.
+    pub deferred: Vec<NotTaken>,
+}
+
+impl SmtpReceipt {
+    /// Who did not get it, in words, unless everyone did: an alert that misses one is a failure.
+    pub fn complaint(&self) -> Option<String> {
+        let missed: Vec<_> = self.refused.iter().chain(&self.deferred).collect();
+        let words: Vec<String> = missed.iter().map(ToString::to_string).collect();
+        let sent = if self.taken.is_empty() {
+            "not sent"
+        } else {
+            "sent, but not to everyone"
+        };
+        (!missed.is_empty()).then(|| format!("{sent}: {}", words.join("; ")))
+    }
+
+    fn note(&mut self, to: String, outcome: RecipientOutcome) {
+        match outcome {
+            RecipientOutcome::Taken => self.taken.push(to),
+            RecipientOutcome::Refused(why) => self.refused.push(NotTaken { to, why }),
+            RecipientOutcome::Deferred(why) => self.deferred.push(NotTaken { to, why }),
+        }
+    }
+}
+
+/// What a send leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Except {
+    /// Addresses that have the mail, or were refused for good.
+    pub settled: Vec<String>,
+    /// The tag of a password that was refused: with this one nothing is sent.
+    pub password: Option<SecretTag>,
 }
 
 /// Sends mail by one `[alerts.email]`. A TLS provider must have been installed for the process.
@@ -134,257 +199,287 @@ pub struct Mailer {
     policy: EmailPolicy,
 }
 
+/// TCP, with TLS on it or without.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
+
+type Connection = SmtpSession<Box<dyn Wire>>;
+
 impl Mailer {
     /// Reads nothing and connects to nothing yet.
     pub fn new(policy: EmailPolicy) -> Self {
         Self { policy }
     }
 
-    /// Sends this mail. One recipient that the server refuses does not keep it from the others.
+    /// Sends this mail to every recipient of the policy. An error concerns them all; what the
+    /// server says of one recipient does not keep the mail from the others.
     pub async fn send(&self, mail: &Mail) -> Result<SmtpReceipt, MailError> {
-        // Built first: a mail that cannot be written needs no connection.
-        let message = self.message(mail)?;
-        self.in_time(async {
-            let mut connection = failpoint::around_async("mail-connect", self.connect()).await?;
-            let sent = self.hand_over(&mut connection, &message).await;
-            // The mail is taken or refused by now; how the farewell goes changes nothing.
-            connection.abort().await;
-            sent
-        })
-        .await
+        self.send_except(mail, &Except::default()).await
+    }
+
+    /// Sends this mail to those who are not settled.
+    pub async fn send_except(
+        &self,
+        mail: &Mail,
+        except: &Except,
+    ) -> Result<SmtpReceipt, MailError> {
+        let from = PolicyMailbox::parse(&self.policy.from)?;
+        let everyone: Result<Vec<_>, _> = self
+            .policy
+            .to
+            .iter()
+            .map(|to| PolicyMailbox::parse(to))
+            .collect();
+        let everyone = everyone?;
+        let mut open: Vec<&PolicyMailbox> = Vec::new();
+        for to in &everyone {
+            let address = to.address();
+            let is_new = open.iter().all(|known| known.address() != address);
+            if is_new && !except.settled.contains(&address) {
+                open.push(to);
+            }
+        }
+        // Those who were still to get it have left the policy.
+        if open.is_empty() {
+            return Ok(SmtpReceipt::default());
+        }
+        let password = self.password(except).await?;
+        let connecting = self.connect(password.as_ref());
+        let (mut session, offers) = failpoint::around_async("mail-connect", connecting).await?;
+        let needs_utf8 = from.needs_utf8() || open.iter().any(|to| to.needs_utf8());
+        // Asked for only where an address needs it, because many servers do not offer it.
+        let utf8 = needs_utf8 && offers.smtputf8;
+        let written = message::formatted(&self.policy, &from, &everyone, mail, utf8);
+        let sent = match written {
+            Ok(text) => {
+                self.hand_over(&mut session, &from, &open, &text, utf8)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        session.quit().await;
+        sent
     }
 
     /// Connects, protects the connection, logs in and leaves.
     pub async fn greet(&self) -> Result<(), MailError> {
-        self.in_time(async {
-            let mut connection = self.connect().await?;
-            connection.abort().await;
-            Ok(())
-        })
-        .await
+        let password = self.password(&Except::default()).await?;
+        let (mut session, _) = self.connect(password.as_ref()).await?;
+        session.quit().await;
+        Ok(())
     }
 
-    async fn in_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, MailError>>,
-    ) -> Result<T, MailError> {
-        // One limit for the whole conversation: many short steps could add up without an end.
-        let after = self.policy.timeout;
-        let late = |_| MailError::TimedOut {
-            host: self.host(),
-            after,
+    async fn password(&self, except: &Except) -> Result<Option<Secret>, MailError> {
+        let Some(source) = &self.policy.password else {
+            return Ok(None);
         };
-        tokio::time::timeout(after, work).await.map_err(late)?
+        let password = secret_source::read_async(source).await?;
+        if except.password == Some(self.tag(&password)) {
+            return Err(MailError::SamePassword);
+        }
+        Ok(Some(password))
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, MailError> {
-        let EmailPolicy {
-            host,
-            port,
-            tls,
-            username,
-            password,
-            timeout,
-            ..
-        } = &self.policy;
-        let hello = ClientId::default();
-        let wrapper = match tls {
-            SmtpTls::Implicit => Some(self.tls()?),
-            SmtpTls::StartTls | SmtpTls::None => None,
+    /// The user is part of it: the same password for another user is another login.
+    fn tag(&self, password: &Secret) -> SecretTag {
+        let username = self.policy.username.as_deref().unwrap_or_default();
+        SecretTag::of(&format!("{} {username}", self.policy.host), password)
+    }
+
+    async fn connect(&self, password: Option<&Secret>) -> Result<(Connection, Offers), MailError> {
+        let tcp = self.tcp().await?;
+        let local = tcp.local_addr().map_err(|error| self.unreachable(&error))?;
+        let name = match &self.policy.helo {
+            Some(name) => name.clone(),
+            None => hello::name(local.ip()).await,
         };
-        let server = (host.as_str(), *port);
-        let connected =
-            AsyncSmtpConnection::connect_tokio1(server, Some(*timeout), &hello, wrapper, None);
-        let mut connection = connected
-            .await
-            .map_err(|error| self.failed("the greeting", &error))?;
-        match tls {
-            // Never in plain text instead: an attacker in between could hide the offer to get just
-            // that.
-            SmtpTls::StartTls if !connection.can_starttls() => {
-                connection.abort().await;
-                return Err(MailError::NoStartTls { host: self.host() });
-            }
+        let stream: Box<dyn Wire> = match self.policy.tls {
+            SmtpTls::Implicit => Box::new(self.handshake("TLS", tcp).await?),
+            SmtpTls::StartTls | SmtpTls::None => Box::new(tcp),
+        };
+        let mut session = SmtpSession::new(stream);
+        let greeted = session.greeting().await;
+        greeted.map_err(|failure| self.failed("the greeting", failure))?;
+        let offers = self.hello(&mut session, &name).await?;
+        let (mut session, offers) = match self.policy.tls {
             SmtpTls::StartTls => {
-                let upgraded = connection.starttls(self.tls()?, &hello).await;
-                upgraded.map_err(|error| self.failed("STARTTLS", &error))?;
+                let mut session = self.start_tls(session, offers).await?;
+                // What was said in plain text may have been changed on the way.
+                let offers = self.hello(&mut session, &name).await?;
+                (session, offers)
             }
-            SmtpTls::Implicit | SmtpTls::None => {}
+            SmtpTls::Implicit | SmtpTls::None => (session, offers),
+        };
+        if let Err(error) = self.log_in(&mut session, offers, password).await {
+            session.quit().await;
+            return Err(error);
         }
-        if let Some(username) = username {
-            let password = match password {
-                Some(source) => secret_source::read_async(source).await?,
-                None => Secret::new(""),
-            };
-            let credentials = Credentials::new(username.clone(), password.expose().to_owned());
-            if let Err(error) = connection.auth(DEFAULT_MECHANISMS, &credentials).await {
-                connection.abort().await;
-                return Err(scrub(self.failed("the login", &error), username, &password));
+        Ok((session, offers))
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, MailError> {
+        let limit = self.policy.timeout;
+        let late = || self.connection(format!("no connection within {} s", limit.as_secs_f32()));
+        let server = (self.policy.host.as_str(), self.policy.port);
+        let found = timeout(limit, lookup_host(server)).await;
+        let found = found.map_err(|_| late())?;
+        let addresses: Vec<SocketAddr> = found
+            .map_err(|error| self.unreachable(&error))?
+            .take(MOST_ADDRESSES)
+            .collect();
+        let mut failed = self.connection("the name has no address".to_owned());
+        // Each has its time: one that swallows everything must not hide one that answers.
+        for address in addresses {
+            match timeout(limit, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failed = self.unreachable(&error),
+                Err(_) => failed = late(),
             }
         }
-        Ok(connection)
+        Err(failed)
+    }
+
+    async fn hello(&self, session: &mut Connection, name: &str) -> Result<Offers, MailError> {
+        let offers = session.hello(name).await;
+        offers.map_err(|failure| self.failed("the host name of this machine (EHLO)", failure))
+    }
+
+    async fn start_tls(
+        &self,
+        mut session: Connection,
+        offers: Offers,
+    ) -> Result<Connection, MailError> {
+        // Never in plain text instead: an attacker in between could hide the offer to get just
+        // that.
+        if !offers.starttls {
+            session.quit().await;
+            return Err(MailError::NoStartTls { host: self.host() });
+        }
+        let asked = session.starttls().await;
+        asked.map_err(|failure| self.failed("STARTTLS", failure))?;
+        let Some(stream) = session.into_stream() else {
+            return Err(self.connection("STARTTLS: the server sent more than its answer".into()));
+        };
+        let stream: Box<dyn Wire> = Box::new(self.handshake("STARTTLS", stream).await?);
+        Ok(SmtpSession::new(stream))
+    }
+
+    async fn handshake<S: Wire>(
+        &self,
+        step: &'static str,
+        stream: S,
+    ) -> Result<tokio_rustls::client::TlsStream<S>, MailError> {
+        let limit = self.policy.timeout;
+        let late =
+            |_| self.connection(format!("{step}: not done within {} s", limit.as_secs_f32()));
+        timeout(limit, tls::handshake(&self.policy, step, stream))
+            .await
+            .map_err(late)?
+    }
+
+    async fn log_in(
+        &self,
+        session: &mut Connection,
+        offers: Offers,
+        password: Option<&Secret>,
+    ) -> Result<(), MailError> {
+        let (Some(username), Some(password)) = (&self.policy.username, password) else {
+            return Ok(());
+        };
+        if !offers.plain && !offers.login {
+            return Err(MailError::Refused {
+                host: self.host(),
+                step: "the login",
+                said: "it offers neither AUTH PLAIN nor AUTH LOGIN".to_owned(),
+            });
+        }
+        match session.log_in(offers, username, password).await {
+            Ok(()) => Ok(()),
+            Err(SmtpFailure::Reply(reply)) if reply.is_final_refusal() => {
+                Err(MailError::LoginRejected {
+                    host: self.host(),
+                    said: scrub(reply.said(), username, password),
+                    tag: self.tag(password),
+                })
+            }
+            Err(SmtpFailure::Reply(reply)) => Err(MailError::Refused {
+                host: self.host(),
+                step: "the login",
+                said: scrub(reply.said(), username, password),
+            }),
+            Err(failure) => Err(self.failed("the login", failure)),
+        }
     }
 
     async fn hand_over(
         &self,
-        connection: &mut AsyncSmtpConnection,
-        message: &Message,
+        session: &mut Connection,
+        from: &PolicyMailbox,
+        open: &[&PolicyMailbox],
+        text: &[u8],
+        utf8: bool,
     ) -> Result<SmtpReceipt, MailError> {
-        let envelope = message.envelope();
-        let everyone = || envelope.to().iter().chain(envelope.from());
-        // Asked for only where an address needs it, because many servers do not offer it.
-        let wide = everyone().any(|address| !AsRef::<str>::as_ref(address).is_ascii());
-        let wide = wide
-            && connection
-                .server_info()
-                .supports_feature(Extension::SmtpUtfEight);
-        let options = if wide {
-            vec![MailParameter::SmtpUtfEight]
-        } else {
-            vec![]
-        };
-        let from = MailFrom::new(envelope.from().cloned(), options);
-        connection
-            .command(from)
-            .await
-            .map_err(|error| self.failed("the sender", &error))?;
-        let mut refused = Vec::new();
-        let mut last = None;
-        for to in envelope.to() {
-            match connection.command(Rcpt::new(to.clone(), vec![])).await {
-                Ok(_) => {}
-                // The server answered: it may still take the other recipients.
-                Err(error) if error.status().is_some() => {
-                    refused.push(format!("{to}: {}", said(&error)));
-                    last = Some(self.failed("every recipient", &error));
-                }
-                Err(error) => return Err(self.failed("a recipient", &error)),
+        let mut receipt = SmtpReceipt::default();
+        let (mut envelopes, mut addresses) = (Vec::new(), Vec::new());
+        for to in open {
+            if let Some(envelope) = to.envelope(utf8) {
+                envelopes.push(envelope);
+                addresses.push(to.address());
+            } else {
+                let why = "the server takes no address beyond ASCII (no SMTPUTF8)".to_owned();
+                receipt.note(to.address(), RecipientOutcome::Refused(why));
             }
         }
-        // Without a recipient the server would refuse the mail with a less useful text.
-        if let Some(error) = last.filter(|_| refused.len() == envelope.to().len()) {
-            return Err(error);
+        if envelopes.is_empty() {
+            return Ok(receipt);
         }
-        connection
-            .command(Data)
-            .await
-            .map_err(|error| self.failed("the mail", &error))?;
-        match failpoint::around_async("mail", connection.message(&message.formatted())).await {
-            Ok(_) => Ok(SmtpReceipt { refused }),
-            // A refusal of this very text comes again at each try; the mails behind it need not
-            // wait.
-            Err(error) if error.is_permanent() => Err(MailError::Content {
+        // The mail could not be written without it.
+        let from = from.envelope(utf8).unwrap_or_default();
+        let parameters = if utf8 { " SMTPUTF8" } else { "" };
+        let accepted = session.sender(&from, parameters).await;
+        accepted.map_err(|failure| self.failed("the sender", failure))?;
+        let outcomes = session.hand_over(&envelopes, text).await;
+        for (address, outcome) in addresses.into_iter().zip(outcomes) {
+            receipt.note(address, outcome);
+        }
+        Ok(receipt)
+    }
+
+    fn failed(&self, step: &'static str, failure: SmtpFailure) -> MailError {
+        match failure {
+            SmtpFailure::Reply(reply) => MailError::Refused {
                 host: self.host(),
-                said: said(&error),
-            }),
-            Err(error) => Err(self.failed("the mail", &error)),
-        }
-    }
-
-    fn message(&self, mail: &Mail) -> Result<Message, MailError> {
-        let header = |name, value: &str| {
-            HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
-        };
-        let mut message = Message::builder()
-            .from(mailbox(&self.policy.from)?)
-            .date(SystemTime::from(mail.written_at))
-            // The same at each try, so that a mail that came twice can be recognized.
-            .message_id(Some(mail.message_id.clone()))
-            .subject(one_line(&mail.subject, 200))
-            // RFC 3834: keeps automatic replies, for example of a holiday, from answering.
-            .raw_header(header("Auto-Submitted", "auto-generated"))
-            .header(ContentType::TEXT_PLAIN);
-        for to in &self.policy.to {
-            message = message.to(mailbox(to)?);
-        }
-        if let Some(references) = &mail.references {
-            message = message.header(References::from(references.clone()));
-        }
-        if let Some(incident) = &mail.incident {
-            let key = one_line(&incident.to_string(), 200);
-            message = message.raw_header(header("X-RingCX-Rotator-Incident", &key));
-        }
-        Ok(message.body(mail.body.clone())?)
-    }
-
-    fn tls(&self) -> Result<TlsParameters, MailError> {
-        let mut builder = TlsParameters::builder(self.policy.host.clone());
-        if let Some(path) = &self.policy.ca_file {
-            let unusable = |why| MailError::CaFile {
-                path: path.clone(),
-                why,
-            };
-            let roots =
-                outbound::certificates(path).map_err(|error| unusable(error.to_string()))?;
-            for root in roots {
-                let certificate = Certificate::from_der(root.to_vec())
-                    .map_err(|error| unusable(innermost(&error)))?;
-                builder = builder.add_root_certificate(certificate);
+                step,
+                said: reply.said(),
+            },
+            SmtpFailure::Broken(_) | SmtpFailure::Late(_) => {
+                self.connection(format!("{step}: {failure}"))
             }
         }
-        builder.build().map_err(|error| MailError::Connection {
-            host: self.host(),
-            why: innermost(&error),
-        })
     }
 
-    fn failed(&self, step: &'static str, error: &lettre::transport::smtp::Error) -> MailError {
-        let host = self.host();
-        if error.status().is_some() {
-            return MailError::Refused {
-                host,
-                step,
-                said: said(error),
-            };
-        }
-        let mut why = innermost(error);
-        // The words of the TLS library do not tell an operator what to set.
-        if why.contains("UnknownIssuer") {
-            why = format!(
-                "{why}: not signed by an authority that this machine trusts; is `ca-file` set?"
-            );
-        }
-        if why.contains("CaUsedAsEndEntity") {
-            why = format!("certificate not trusted: {}", outbound::AUTHORITY_AS_SERVER);
-        }
+    fn unreachable(&self, error: &std::io::Error) -> MailError {
+        self.connection(error.to_string())
+    }
+
+    fn connection(&self, why: String) -> MailError {
         MailError::Connection {
-            host,
-            why: format!("{step}: {why}"),
+            host: self.host(),
+            why: one_line(&why, 300),
         }
     }
 
     fn host(&self) -> String {
-        format!("{}:{}", self.policy.host, self.policy.port)
+        host_and_port(&self.policy)
     }
 }
 
-fn mailbox(address: &str) -> Result<Mailbox, MailError> {
-    address.parse().map_err(|source| MailError::Address {
-        address: address.to_owned(),
-        source,
-    })
-}
-
-/// The server's answer with its code.
-fn said(error: &lettre::transport::smtp::Error) -> String {
-    let code = error
-        .status()
-        .map(|code| code.to_string())
-        .unwrap_or_default();
-    one_line(&format!("{code} {}", innermost(error)), LONGEST_ANSWER)
-}
-
-/// The innermost cause, which says what went wrong: the outer errors only name the layer.
-fn innermost(error: &lettre::transport::smtp::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    one_line(&error.to_string(), LONGEST_ANSWER)
+fn host_and_port(policy: &EmailPolicy) -> String {
+    format!("{}:{}", policy.host, policy.port)
 }
 
 /// Drops an answer that repeats the password, which would end up in our logs.
-fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
+fn scrub(said: String, username: &str, password: &Secret) -> String {
     let plain = password.expose();
     // A server may repeat the login as it came: in base64, alone or with the user name.
     let secrets = [
@@ -392,18 +487,10 @@ fn scrub(error: MailError, username: &str, password: &Secret) -> MailError {
         STANDARD.encode(format!("\0{username}\0{plain}")),
         plain.to_owned(),
     ];
-    let text = error.to_string();
-    if plain.is_empty() || !secrets.iter().any(|secret| text.contains(secret.as_str())) {
-        return error;
+    if plain.is_empty() || !secrets.iter().any(|secret| said.contains(secret.as_str())) {
+        return said;
     }
-    match error {
-        MailError::Refused { host, step, .. } => MailError::Refused {
-            host,
-            step,
-            said: "(the answer repeats the password)".to_owned(),
-        },
-        other => other,
-    }
+    "(the answer repeats the password)".to_owned()
 }
 
 #[cfg(test)]

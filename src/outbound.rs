@@ -30,7 +30,7 @@ mod trust;
 
 pub use proxy::{Route, RouteError};
 pub use reason::AUTHORITY_AS_SERVER;
-pub use trust::{TrustError, certificates, read_again};
+pub use trust::{TrustError, read_again, read_anew};
 
 const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
 

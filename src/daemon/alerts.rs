@@ -9,14 +9,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::mail::{MailError, Mailer, SmtpReceipt};
+use crate::mail::{Except, MailError, Mailer, SmtpReceipt};
 use rotator_core::config::AlertsPolicy;
 use rotator_core::incidents::{
-    self, AlertEvent, AlertState, Conditions, Flush, Mail, NextMail, Scope, Unsent,
+    self, AlertEvent, AlertState, Conditions, FailedTry, Flush, MailTry, NextMail, Scope, Unsent,
 };
 use rotator_core::journal::checkpoint::StreamSize;
 use rotator_core::journal::{ALERTS, Entry, Journal, JournalError};
@@ -35,6 +36,9 @@ const QUEUE: usize = 256;
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 const SHORTEST_NAP: Duration = Duration::from_millis(200);
 
+/// Between two looks whether a rejected password is another one by now.
+const PASSWORD_LOOK: TimeDelta = TimeDelta::seconds(60);
+
 /// Between two looks at a mail under way, or a journal that refuses.
 const PATIENT_NAP: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,8 @@ pub struct AlertTask<J> {
     /// Outcomes of mails that are not in the journal yet. Nothing is sent meanwhile.
     unrecorded: Vec<AlertEvent>,
     sending: Option<Sending>,
+    /// When a rejected password was last compared with what the policy names now.
+    password_looked_at: Option<DateTime<Utc>>,
     journal_refuses: bool,
     /// How much the journal holds of the alerts beside their checkpoint.
     length: StreamSize,
@@ -108,6 +114,7 @@ impl<J: Journal + 'static> AlertTask<J> {
             conditions: Conditions::new(),
             unrecorded: Vec::new(),
             sending: None,
+            password_looked_at: None,
             journal_refuses: false,
             length,
         };
@@ -182,6 +189,10 @@ impl<J: Journal + 'static> AlertTask<J> {
             }
             AlertCommand::Snapshot(reply) => replies.snapshots.push(reply),
             AlertCommand::TestMail(reply) => self.test_mail(reply),
+            AlertCommand::MailWorks(done) => {
+                self.lift_holds();
+                replies.done.push(done);
+            }
             AlertCommand::Shutdown { grace, done } => replies.shutdown = Some((grace, done)),
         }
     }
@@ -260,20 +271,18 @@ impl<J: Journal + 'static> AlertTask<J> {
     }
 
     async fn adopt(&mut self, policy: AlertsPolicy, managed: BTreeSet<String>) {
-        let mail_changed = policy.email != self.policy.email;
         self.policy = policy;
         // A removed account reports no more: its last conditions would stay for ever.
         self.conditions
             .retain(|account, _| account == incidents::DAEMON || managed.contains(account));
         self.managed = managed;
-        // The failures were those of the old settings, so the new ones are tried at once.
-        if mail_changed
-            && self
-                .state
-                .outbox
-                .iter()
-                .any(|unsent| unsent.failure.is_some())
-        {
+        // The operator may have mended what stood in the way, which need not be in the policy.
+        self.lift_holds();
+    }
+
+    fn lift_holds(&mut self) {
+        let mut failed = self.state.outbox.iter().map(|unsent| &unsent.failure);
+        if failed.any(Option::is_some) || !self.state.refused.is_empty() {
             self.unrecorded.push(AlertEvent::MailHoldsLifted);
         }
     }
@@ -284,49 +293,61 @@ impl<J: Journal + 'static> AlertTask<J> {
         if self.sending.is_some() || !self.unrecorded.is_empty() {
             return;
         }
-        let NextMail::Send(unsent) = self.state.next_mail(self.clock.now()) else {
-            return;
+        let now = self.clock.now();
+        let due = match self.state.next_mail(now) {
+            NextMail::Send(unsent) => Some(unsent),
+            // Another password is tried at once; the mailer compares it with the rejected one.
+            NextMail::Wait(_) if self.state.rejected_login(now).is_some() => {
+                let looked = self.password_looked_at.replace(now);
+                let is_due = looked.is_none_or(|at| (now - at).abs() >= PASSWORD_LOOK);
+                if !is_due {
+                    self.password_looked_at = looked;
+                }
+                self.state.outbox.front().filter(|_| is_due)
+            }
+            NextMail::Wait(_) | NextMail::None => None,
         };
-        let mail = unsent.mail.clone();
-        self.send(mail);
+        if let Some(unsent) = due.cloned() {
+            self.send(unsent);
+        }
     }
 
-    fn send(&mut self, mail: Mail) {
+    fn send(&mut self, unsent: Unsent) {
         // A reload may have removed `[alerts.email]` after the mail was queued.
         let Some(email) = &self.policy.email else {
             return;
         };
         let mailer = Mailer::new(email.clone());
+        let rejected = self.state.rejected_login(self.clock.now());
+        let except = Except {
+            settled: unsent.settled.into_iter().collect(),
+            password: rejected.map(|(tag, _)| tag),
+        };
+        let mail = unsent.mail;
         let id = mail.id;
         self.sending = Some(Sending {
             mail: id,
-            task: tokio::spawn(async move { mailer.send(&mail).await }),
+            task: tokio::spawn(async move { mailer.send_except(&mail, &except).await }),
         });
     }
 
     /// Turns the outcome of a mail into an event, and answers what a failure holds up.
-    fn note(&mut self, outcome: Result<SmtpReceipt, Failed>) -> Option<Scope> {
+    fn note(&mut self, outcome: Outcome) -> Option<Scope> {
         let mail = self.sending.take().map(|sending| sending.mail)?;
-        match outcome {
-            Ok(SmtpReceipt { refused }) => {
-                self.unrecorded.push(AlertEvent::MailSent { mail, refused });
-                None
-            }
-            Err(Failed { scope, error }) => {
-                let unsent = self
-                    .state
-                    .outbox
-                    .iter()
-                    .find(|unsent| unsent.mail.id == mail)?;
-                self.unrecorded.push(incidents::mail_failed(
-                    unsent,
-                    scope,
-                    error,
-                    self.clock.now(),
-                ));
-                Some(scope)
-            }
-        }
+        let tried = match outcome {
+            Outcome::Tried(tried) => tried,
+            // Nothing was tried, so nothing is journaled.
+            Outcome::SamePassword => return Some(Scope::Server),
+        };
+        let unsent = self
+            .state
+            .outbox
+            .iter()
+            .find(|unsent| unsent.mail.id == mail)?;
+        let scope = tried.failed.as_ref().map(|failed| failed.scope);
+        let event = incidents::mail_tried(unsent, tried, self.clock.now());
+        self.unrecorded.push(event);
+        scope
     }
 
     /// Tries everything unsent once, in order, until the server itself fails.
@@ -346,13 +367,7 @@ impl<J: Journal + 'static> AlertTask<J> {
                 }
             }
             let untried = |unsent: &&Unsent| !tried.contains(&unsent.mail.id);
-            let Some(mail) = self
-                .state
-                .outbox
-                .iter()
-                .find(untried)
-                .map(|unsent| unsent.mail.clone())
-            else {
+            let Some(mail) = self.state.outbox.iter().find(untried).cloned() else {
                 return;
             };
             self.send(mail);
@@ -383,6 +398,7 @@ impl<J: Journal + 'static> AlertTask<J> {
             incidents: self.state.incidents(&self.conditions),
             unsent: self.state.outbox.len(),
             mail_error: oldest.map(|failure| failure.error.clone()),
+            refused: self.state.refused.clone(),
         }
     }
 
@@ -400,25 +416,58 @@ impl<J: Journal + 'static> AlertTask<J> {
     }
 }
 
-struct Failed {
-    scope: Scope,
-    error: String,
+/// How sending ended.
+enum Outcome {
+    Tried(MailTry),
+    /// Nothing was sent: the password is still the rejected one.
+    SamePassword,
 }
 
 /// The outcome of the mail under way; waits for ever where there is none.
-async fn finished(sending: &mut Option<Sending>) -> Result<SmtpReceipt, Failed> {
+async fn finished(sending: &mut Option<Sending>) -> Outcome {
     let Some(sending) = sending else {
         return std::future::pending().await;
     };
+    let failed = |scope, error, rejected| {
+        Outcome::Tried(MailTry {
+            taken: Vec::new(),
+            refused: Vec::new(),
+            failed: Some(FailedTry {
+                scope,
+                error,
+                rejected,
+            }),
+        })
+    };
     match (&mut sending.task).await {
-        Ok(sent) => sent.map_err(|error| Failed {
-            scope: error.scope(),
-            error: error.to_string(),
-        }),
+        Ok(Ok(receipt)) => Outcome::Tried(tried(receipt)),
+        Ok(Err(MailError::SamePassword)) => Outcome::SamePassword,
+        Ok(Err(error)) => {
+            let rejected = match &error {
+                MailError::LoginRejected { tag, .. } => Some(*tag),
+                _ => None,
+            };
+            failed(error.scope(), error.to_string(), rejected)
+        }
         // A panic or an abort of the task says nothing about the mail itself.
-        Err(error) => Err(Failed {
-            scope: Scope::Server,
-            error: format!("sending was cut short: {error}"),
+        Err(error) => {
+            let error = format!("sending was cut short: {error}");
+            failed(Scope::Server, error, None)
+        }
+    }
+}
+
+fn tried(receipt: SmtpReceipt) -> MailTry {
+    let deferred: Vec<String> = receipt.deferred.iter().map(ToString::to_string).collect();
+    let refused = receipt.refused.into_iter();
+    MailTry {
+        taken: receipt.taken,
+        refused: refused.map(|it| (it.to, it.why)).collect(),
+        failed: (!deferred.is_empty()).then(|| FailedTry {
+            // The server works: it is about these recipients, or this text.
+            scope: Scope::Mail,
+            error: deferred.join("; "),
+            rejected: None,
         }),
     }
 }

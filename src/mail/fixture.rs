@@ -60,6 +60,7 @@ impl MailFixture {
             password: None,
             ca_file: Some(ca_file(self.directory.path())),
             timeout: Duration::from_secs(20),
+            helo: None,
         }
     }
 

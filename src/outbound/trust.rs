@@ -48,6 +48,16 @@ pub enum TrustError {
     },
 }
 
+impl TrustError {
+    /// Whether the `ca-file` is to blame.
+    pub fn is_about_the_file(&self) -> bool {
+        match self {
+            Self::CaFile { .. } | Self::CaFileContent { .. } => true,
+            Self::NoProvider | Self::Tls { .. } => false,
+        }
+    }
+}
+
 /// What was read last, for each `ca-file`.
 #[derive(Default)]
 struct Trusted {
@@ -77,7 +87,7 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<(u64, ClientConfig), Trus
         return Ok(known);
     }
     // Not under the lock: a file can take its time.
-    let config = read(ca_file)?;
+    let config = read_anew(ca_file)?;
     let mut trusted = trusted();
     trusted.configs.insert(key, config.clone());
     Ok((trusted.generation, config))
@@ -86,7 +96,7 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<(u64, ClientConfig), Trus
 /// Reads the system's authorities and this `ca-file` again, for every connection from now on. An
 /// error changes nothing.
 pub fn read_again(ca_file: Option<&Path>) -> Result<(), TrustError> {
-    let config = read(ca_file)?;
+    let config = read_anew(ca_file)?;
     let mut trusted = trusted();
     trusted.generation += 1;
     // What is read of other files is read again at their next use.
@@ -96,7 +106,7 @@ pub fn read_again(ca_file: Option<&Path>) -> Result<(), TrustError> {
 }
 
 /// The certificates in a PEM file.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let pem = bytes(path).map_err(|source| TrustError::CaFile {
         path: path.to_owned(),
         source,
@@ -155,7 +165,8 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read(ca_file: Option<&Path>) -> Result<ClientConfig, TrustError> {
+/// Reads the system's authorities and this `ca-file`, for one connection.
+pub fn read_anew(ca_file: Option<&Path>) -> Result<ClientConfig, TrustError> {
     let provider = CryptoProvider::get_default().ok_or(TrustError::NoProvider)?;
     let extra = match ca_file {
         Some(path) => certificates(path)?,

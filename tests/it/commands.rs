@@ -250,6 +250,7 @@ fn shapes(house: &TestEnv) {
             "started_at",
             "unsent_mails",
             "mail_error",
+            "mail_refused",
         ],
     );
     let account = &status["accounts"][0];

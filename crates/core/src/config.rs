@@ -259,8 +259,11 @@ pub struct EmailPolicy {
     pub password: Option<SecretSource>,
     /// An extra trust anchor, PEM.
     pub ca_file: Option<PathBuf>,
-    /// For sending one whole mail, from connecting to the server's last answer.
+    /// For connecting and for the TLS handshake; each later step has the time that SMTP gives it.
     pub timeout: Duration,
+    /// The name or address literal to introduce this machine by; without it the machine's fully
+    /// qualified name, else its address.
+    pub helo: Option<String>,
 }
 
 /// How an SMTP connection is protected.

@@ -33,7 +33,7 @@ mod state;
 mod table;
 mod text;
 
-pub use assess::{Flush, NextMail, assess, mail_failed, next_due};
+pub use assess::{FailedTry, Flush, MailTry, NextMail, assess, mail_tried, next_due};
 pub use conditions::conditions;
 pub use event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
 pub use state::{AlertState, OpenIncident, ResolvedIncident, Unsent};

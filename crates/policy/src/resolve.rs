@@ -194,6 +194,7 @@ fn email_policy(spec: &EmailSpec, base: BaseDir<'_>) -> Option<EmailPolicy> {
         password,
         ca_file,
         timeout,
+        helo,
     } = spec;
     let tls = At::or(tls, defaults::TLS);
     let port = At::or(port, defaults::smtp_port(tls).into());
@@ -208,5 +209,6 @@ fn email_policy(spec: &EmailSpec, base: BaseDir<'_>) -> Option<EmailPolicy> {
         password: password.as_ref().map(|at| base.secret(&at.value)),
         ca_file: ca_file.as_ref().map(|at| base.join(&at.value)),
         timeout: At::or(timeout, defaults::MAIL_TIMEOUT),
+        helo: helo.as_ref().map(|at| at.value.clone()),
     })
 }

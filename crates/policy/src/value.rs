@@ -13,7 +13,7 @@ mod zone;
 
 pub(crate) use cron::{CRON, shortest_gap};
 pub(crate) use duration::{DURATION, INTERVAL, TIME_SPAN};
-pub(crate) use external::{LOG_FILTER, MAILBOX};
+pub(crate) use external::{HELO, LOG_FILTER, MAILBOX};
 pub(crate) use names::{
     ARGUMENT, CLIENT_ID, CREDENTIAL, ID, LINE, NAME, PLATFORM, PRINCIPAL, TEXT, UNIT, VARIABLE,
     environment_value, is_program,

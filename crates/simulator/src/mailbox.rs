@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -77,6 +78,40 @@ pub enum MailBehavior {
     LostAnswer,
 }
 
+/// A reply that replaces the usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptedReply {
+    /// To which command: how the line begins, in any case, for example `RCPT TO:<a@example.com>`.
+    /// A single dot is the end of a mail, and the empty text the greeting.
+    pub to: String,
+    /// What is sent, as it is: any bytes, with its line end, or nothing.
+    pub bytes: Vec<u8>,
+    /// How long the server thinks first.
+    pub after: Duration,
+    /// Whether it hangs up then.
+    pub cut: bool,
+    /// How many times it does so.
+    pub times: u32,
+}
+
+impl ScriptedReply {
+    /// This line, each time.
+    pub fn line(to: &str, line: &str) -> Self {
+        Self {
+            to: to.to_owned(),
+            bytes: format!("{line}\r\n").into_bytes(),
+            after: Duration::ZERO,
+            cut: false,
+            times: u32::MAX,
+        }
+    }
+
+    /// Whether its code is one of success, so that the command takes effect.
+    fn is_positive(&self) -> bool {
+        self.bytes.first() == Some(&b'2')
+    }
+}
+
 /// A running mail server. Dropping it closes its port; [`Mailbox::stop`] also waits.
 pub struct Mailbox {
     post: Arc<MailStore>,
@@ -93,6 +128,8 @@ struct MailStore {
 struct MailboxState {
     credentials: Option<(String, String)>,
     refused_recipients: BTreeSet<String>,
+    script: Vec<ScriptedReply>,
+    commands: Vec<String>,
     manner: MailBehavior,
     mails: Vec<ReceivedMail>,
     sessions: u64,
@@ -105,6 +142,8 @@ impl Mailbox {
         let state = MailboxState {
             credentials: setup.credentials,
             refused_recipients: BTreeSet::new(),
+            script: Vec::new(),
+            commands: Vec::new(),
             manner: MailBehavior::Accept,
             mails: Vec::new(),
             sessions: 0,
@@ -148,6 +187,16 @@ impl Mailbox {
             .lock()
             .refused_recipients
             .insert(address.to_owned());
+    }
+
+    /// Replies as written here from now on, by the first that fits.
+    pub fn script(&self, script: Vec<ScriptedReply>) {
+        self.post.lock().script = script;
+    }
+
+    /// Every command that came, without logins.
+    pub fn commands(&self) -> Vec<String> {
+        self.post.lock().commands.clone()
     }
 
     /// Every mail kept, oldest first.
@@ -199,6 +248,33 @@ impl MailStore {
 
     fn manner(&self) -> MailBehavior {
         self.lock().manner
+    }
+
+    /// The scripted reply to this command, where there is one.
+    fn scripted(&self, line: &str) -> Option<ScriptedReply> {
+        let mut state = self.lock();
+        let fits = |reply: &&mut ScriptedReply| {
+            let begins = line
+                .get(..reply.to.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(&reply.to));
+            // The greeting answers no line, and a dot is a whole one.
+            let is_whole = !matches!(&*reply.to, "" | ".") || line == reply.to;
+            reply.times > 0 && begins && is_whole
+        };
+        let reply = state.script.iter_mut().find(fits)?;
+        reply.times -= 1;
+        Some(reply.clone())
+    }
+
+    /// Notes a command, up to a number that no test needs.
+    fn heard(&self, line: &str) {
+        let mut state = self.lock();
+        let is_login = line
+            .get(..4)
+            .is_none_or(|verb| verb.eq_ignore_ascii_case("AUTH"));
+        if !is_login && state.commands.len() < MOST_MAILS {
+            state.commands.push(line.to_owned());
+        }
     }
 
     fn keep(&self, mail: ReceivedMail) {

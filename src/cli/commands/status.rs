@@ -111,6 +111,7 @@ async fn from_journal(
             started_at: None,
             unsent_mails: alerts.outbox.len(),
             mail_error: None,
+            mail_refused: alerts.refused,
         },
         accounts: views,
         incidents: incidents_of(&incidents, DAEMON),

@@ -47,12 +47,8 @@ async fn send(config: &Path, screen: &Screen) -> Result<(), Exit> {
         .send(&mail)
         .await
         .map_err(|error| context::failing(error, screen))?;
-    match receipt.refused.as_slice() {
-        [] => Ok(()),
-        // Some recipients have the mail, but an alert that misses one is a failure.
-        refused => {
-            let error = format!("sent, but refused: {}", refused.join(", "));
-            Err(context::failing(error, screen))
-        }
+    match receipt.complaint() {
+        None => Ok(()),
+        Some(error) => Err(context::failing(error, screen)),
     }
 }

@@ -25,6 +25,8 @@ pub struct AlertSnapshot {
     pub unsent: usize,
     /// Why the oldest of them is still here.
     pub mail_error: Option<String>,
+    /// Recipients of the last mail that the server refused for good, with what it said.
+    pub refused: Vec<String>,
 }
 
 /// What the task is asked to do. Each has a channel for the answer.
@@ -41,6 +43,8 @@ pub(super) enum AlertCommand {
     },
     Snapshot(oneshot::Sender<AlertSnapshot>),
     TestMail(oneshot::Sender<Result<SmtpReceipt, MailError>>),
+    /// A mail went through that was not in the outbox.
+    MailWorks(oneshot::Sender<()>),
     Shutdown {
         grace: Duration,
         done: oneshot::Sender<()>,
@@ -76,11 +80,15 @@ impl AlertHandle {
         self.ask(AlertCommand::Snapshot).await.unwrap_or_default()
     }
 
-    /// Sends a test mail now, past the outbox.
+    /// Sends a test mail now, past the outbox. If it is taken, unsent mails are tried at once.
     pub async fn test_mail(&self) -> Result<SmtpReceipt, MailError> {
-        self.ask(AlertCommand::TestMail)
-            .await
-            .unwrap_or(Err(MailError::Stopping))
+        let answer = self.ask(AlertCommand::TestMail).await;
+        let sent = answer.unwrap_or(Err(MailError::Stopping))?;
+        // What waits in the outbox need not wait any longer.
+        if !sent.taken.is_empty() {
+            self.ask(AlertCommand::MailWorks).await;
+        }
+        Ok(sent)
     }
 
     /// Writes what is owed, finishes the mail under way, tries every unsent mail once and stops,

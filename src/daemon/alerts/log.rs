@@ -21,7 +21,10 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
         AlertEvent::MailQueued { .. } | AlertEvent::MailHoldsLifted => {}
         AlertEvent::MailSent { mail, refused } => {
             info!(name: "mail-sent", subject = subject(before, *mail), "Mail sent");
-            for recipient in refused {
+            // Of earlier tries too: each has its line once it is final.
+            let known = before.outbox.iter().find(|unsent| unsent.mail.id == *mail);
+            let known = known.map_or(0, |unsent| unsent.refused.len());
+            for recipient in refused.iter().skip(known) {
                 warn!(name: "mail-recipient-refused", recipient,
                     "Mail not taken for one recipient");
             }
@@ -31,8 +34,13 @@ pub(super) fn event(event: &AlertEvent, before: &AlertState) {
             error,
             failures,
             next_attempt_at,
+            refused,
             ..
         } => {
+            for recipient in refused {
+                warn!(name: "mail-recipient-refused", recipient,
+                    "Mail not taken for one recipient");
+            }
             let (subject, next_attempt_at) = (subject(before, *mail), next_attempt_at.to_rfc3339());
             warn!(name: "mail-failed", subject, error, failures, next_attempt_at, "Mail not sent");
         }

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use chrono::{DateTime, TimeDelta, Utc};
-
 use super::*;
 use crate::mail::fixture::MailFixture;
 use crate::store::SqliteJournal;
@@ -13,6 +11,7 @@ use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::event::IncidentKind;
 use rotator_core::incidents::{Condition, DAEMON};
 use rotator_core::journal::{Entry, Stream};
+use rotator_simulator::mailbox::ScriptedReply;
 
 const FIRING: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (FIRING)\r\n";
 const RESOLVED: &str = "Subject: [ringcx-rotator] sales-ivr: sink crm failed (RESOLVED)\r\n";
@@ -274,6 +273,124 @@ async fn an_account_taken_out_closes_its_incidents_and_late_reports_open_none() 
         kinds(dir.path()).await,
         ["incident-opened", "incident-resolved"]
     );
+}
+
+#[tokio::test]
+async fn one_recipient_that_waits_holds_up_neither_the_others_nor_other_mails() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    let mut email = mailbox.policy(SmtpTls::StartTls);
+    email.to = ["a", "slow", "gone"]
+        .map(|name| format!("{name}@example.com"))
+        .to_vec();
+    mailbox.mailbox.script(vec![
+        ScriptedReply::line("RCPT TO:<slow@", "450 greyl\u{e9}sted"),
+        ScriptedReply::line("RCPT TO:<gone@", "550 nobody"),
+        ScriptedReply {
+            // The mail is taken, in words that are not UTF-8.
+            bytes: b"250 2.0.0 accept\xe9\r\n".to_vec(),
+            ..ScriptedReply::line(".", "")
+        },
+    ]);
+    let alerts = Desk::open(dir.path(), Some(email)).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    let waits = alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    let error = waits.mail_error.unwrap();
+    assert!(error.starts_with("slow@example.com: 450"), "{error}");
+    // The next mail goes past it.
+    alerts.handle.report("sales-ivr", vec![]).await;
+    alerts.pass(5).await;
+    alerts.until(|snapshot| snapshot.unsent == 2).await;
+    assert!(mailbox.next().await.data.contains(FIRING));
+    assert!(mailbox.next().await.data.contains(RESOLVED));
+    mailbox.mailbox.script(vec![ScriptedReply::line(
+        "RCPT TO:<gone@",
+        "550 asked again",
+    )]);
+    let done = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            let snapshot = alerts.handle.snapshot().await;
+            if snapshot.unsent == 0 {
+                return snapshot;
+            }
+            // Past the back-off of both, whenever that began.
+            alerts.pass(60).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let done = done.await.expect("both go to the one who waits");
+    assert_eq!(done.refused, ["gone@example.com: 550 nobody"]);
+    let mut late = [mailbox.next().await, mailbox.next().await];
+    late.sort_by_key(|mail| !mail.data.contains(FIRING));
+    for (mail, subject) in late.iter().zip([FIRING, RESOLVED]) {
+        assert_eq!(mail.to, ["slow@example.com"]);
+        assert!(mail.data.contains(subject));
+    }
+    alerts.handle.shutdown(Duration::from_secs(30)).await;
+    assert_eq!(mailbox.rest(), 0);
+}
+
+#[tokio::test]
+async fn a_rejected_password_is_tried_once_and_another_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    let credentials = ("mailer".to_owned(), "right".to_owned());
+    mailbox.mailbox.set_credentials(Some(credentials));
+    let email = EmailPolicy {
+        username: Some("mailer".into()),
+        password: Some(mailbox.password("wrong")),
+        ..mailbox.policy(SmtpTls::StartTls)
+    };
+    let alerts = Desk::open(dir.path(), Some(email.clone())).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    for _ in 0..60 {
+        alerts.pass(300).await;
+    }
+    alerts.handle.shutdown(Duration::from_secs(30)).await;
+    assert_eq!(
+        mailbox.mailbox.rejected_logins(),
+        1,
+        "in five hours, and at the stop"
+    );
+
+    // The hold outlives the process; its clock starts where it began.
+    drop(alerts);
+    let alerts = Desk::open(dir.path(), Some(email.clone())).await;
+    alerts.pass(100).await;
+    alerts.pass(100).await;
+    assert_eq!(mailbox.mailbox.rejected_logins(), 1);
+    alerts
+        .handle
+        .policy_changed(policy(Some(email)), managed())
+        .await;
+    alerts
+        .until(|_| mailbox.mailbox.rejected_logins() == 2)
+        .await;
+    alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    mailbox.password("right");
+    alerts.pass(61).await;
+    assert!(mailbox.next().await.data.contains(FIRING));
+    alerts.until(|snapshot| snapshot.unsent == 0).await;
+}
+
+#[tokio::test]
+async fn a_test_mail_that_arrives_lets_the_others_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mailbox = MailFixture::start(SmtpTls::StartTls).await;
+    mailbox
+        .mailbox
+        .script(vec![ScriptedReply::line("MAIL", "550 not from you")]);
+    let alerts = Desk::open(dir.path(), Some(mailbox.policy(SmtpTls::StartTls))).await;
+    alerts.handle.report("sales-ivr", sink_failed()).await;
+    alerts.pass(5).await;
+    alerts.until(|snapshot| snapshot.mail_error.is_some()).await;
+    mailbox.mailbox.script(vec![]);
+    alerts.handle.test_mail().await.unwrap();
+    assert!(mailbox.next().await.data.contains("test mail"));
+    assert!(mailbox.next().await.data.contains(FIRING));
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ impl Supervisor {
                 started_at: Some(self.started_at),
                 unsent_mails: alerts.unsent,
                 mail_error: alerts.mail_error,
+                mail_refused: alerts.refused,
             },
             accounts: views,
             incidents: incidents_of(&alerts.incidents, DAEMON),

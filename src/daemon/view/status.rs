@@ -39,6 +39,9 @@ pub struct DaemonView {
     /// Why the oldest of them was not taken.
     #[serde(default)]
     pub mail_error: Option<String>,
+    /// Recipients of the last mail that the server refused for good, with what it said.
+    #[serde(default)]
+    pub mail_refused: Vec<String>,
 }
 
 /// One account of the policy or of the journal.

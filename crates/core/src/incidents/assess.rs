@@ -18,6 +18,7 @@ use super::state::{AlertState, OpenIncident, ResolvedIncident, Unsent, live};
 use super::text::{self, MailFacts};
 use super::{Conditions, DAEMON, IncidentKey};
 use crate::config::{AlertsPolicy, EmailPolicy};
+use crate::secret::SecretTag;
 
 /// How long the first notice waits for more, so that what fails together shares a mail.
 const GATHER: TimeDelta = TimeDelta::seconds(3);
@@ -34,6 +35,9 @@ const OUTBOX: usize = 100;
 /// The first wait after a failed try; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
+
+/// The wait after a rejected user and password, as it is for RingCX by default.
+const REJECTED_LOGIN: TimeDelta = TimeDelta::hours(6);
 
 /// A mail that the server refuses by itself is given up after this, as mail servers do (RFC 5321,
 /// 4.5.4.1).
@@ -101,15 +105,55 @@ pub fn next_due(
         if fits { next } else { next.max(digest) }
     });
     // A full outbox has room again only after a mail was sent, and that wakes us by itself.
-    let news = news.filter(|_| state.outbox.len() < OUTBOX);
+    let news = news.filter(|_| has_room(state));
     earlier(retry, news)
 }
 
-/// What a failed try makes of a mail.
-pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<Utc>) -> AlertEvent {
+/// What a try made of a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailTry {
+    /// Addresses for which the server took it now.
+    pub taken: Vec<String>,
+    /// Addresses that it refused now for good, each with what it said.
+    pub refused: Vec<(String, String)>,
+    /// Why the others do not have it yet, if there are others.
+    pub failed: Option<FailedTry>,
+}
+
+/// Why a try did not reach everyone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedTry {
+    /// Whether only this mail failed, or the server for all mails.
+    pub scope: Scope,
+    /// The error as text, without secrets.
+    pub error: String,
+    /// Where the server rejected user and password: the tag of the password.
+    pub rejected: Option<SecretTag>,
+}
+
+/// What is to be journaled of a try.
+pub fn mail_tried(unsent: &Unsent, tried: MailTry, now: DateTime<Utc>) -> AlertEvent {
     let mail = unsent.mail.id;
+    let reached_someone = unsent.has_reached_someone() || !tried.taken.is_empty();
+    let words = |(to, said): &(String, String)| format!("{to}: {said}");
+    let newly_refused: Vec<String> = tried.refused.iter().map(words).collect();
+    let refused = [&unsent.refused[..], &newly_refused].concat();
+    let Some(FailedTry {
+        scope,
+        error,
+        rejected,
+    }) = tried.failed
+    else {
+        // Nobody has it, and nobody will: that is not called sent.
+        return if reached_someone || refused.is_empty() {
+            AlertEvent::MailSent { mail, refused }
+        } else {
+            let error = refused.join("; ");
+            AlertEvent::MailDropped { mail, error }
+        };
+    };
     let given_up = match scope {
-        // The server refused this very mail for days: it will not take it any more.
+        // The server has not taken this very mail for days: it will not take it any more.
         Scope::Mail => now - unsent.mail.written_at > GIVE_UP,
         // A server that is down will be up again; what waits for it is bounded by the outbox.
         Scope::Server => false,
@@ -121,18 +165,25 @@ pub fn mail_failed(unsent: &Unsent, scope: Scope, error: String, now: DateTime<U
         .failure
         .as_ref()
         .map_or(0, |failure| failure.failures);
-    // 16 doublings go beyond `LONGEST_WAIT` and stay within the type of the shift.
-    let wait = FIRST_WAIT
-        .checked_mul(1 << before.min(16))
-        .unwrap_or(LONGEST_WAIT)
-        .min(LONGEST_WAIT);
-    let failures = before.saturating_add(1);
+    let wait = match rejected {
+        // Servers lock out who goes on trying.
+        Some(_) => REJECTED_LOGIN,
+        // 16 doublings go beyond `LONGEST_WAIT` and stay within the type of the shift.
+        None => FIRST_WAIT
+            .checked_mul(1 << before.min(16))
+            .unwrap_or(LONGEST_WAIT)
+            .min(LONGEST_WAIT),
+    };
+    let addresses = tried.refused.into_iter().map(|(to, _)| to);
     AlertEvent::MailFailed {
         mail,
         error,
         scope,
-        failures,
+        failures: before.saturating_add(1),
         next_attempt_at: now + wait,
+        settled: tried.taken.into_iter().chain(addresses).collect(),
+        refused: newly_refused,
+        rejected,
     }
 }
 
@@ -149,8 +200,11 @@ pub enum NextMail<'a> {
 
 impl AlertState {
     /// The first mail that may be sent. Mails go in order: one that waits for the server holds up
-    /// those behind it, one that the server refused for itself does not.
+    /// those behind it, one that waits for a recipient does not.
     pub fn next_mail(&self, now: DateTime<Utc>) -> NextMail<'_> {
+        if let Some((_, until)) = self.rejected_login(now) {
+            return NextMail::Wait(until);
+        }
         let mut soonest = None;
         for unsent in &self.outbox {
             let Some(failure) = &unsent.failure else {
@@ -169,6 +223,17 @@ impl AlertState {
             }
         }
         soonest.map_or(NextMail::None, NextMail::Wait)
+    }
+
+    /// The tag of the password that the server rejected, and until when it is not tried again. It
+    /// holds back every mail: each would log in with the same one.
+    pub fn rejected_login(&self, now: DateTime<Utc>) -> Option<(SecretTag, DateTime<Utc>)> {
+        let failures = self.outbox.iter().filter_map(|it| it.failure.as_ref());
+        let held =
+            failures.filter_map(|failure| Some((failure.rejected?, failure.next_attempt_at)));
+        // A much longer wait than we ever set means that the clock was set back.
+        held.filter(|(_, until)| *until > now && *until - now <= REJECTED_LOGIN + LONGEST_WAIT)
+            .max_by_key(|(_, until)| *until)
     }
 }
 
@@ -288,7 +353,7 @@ fn owed<'a>(
             state
                 .outbox
                 .iter()
-                .any(|unsent| unsent.about.contains(incident))
+                .any(|unsent| unsent.about.contains(incident) && !unsent.has_reached_someone())
         };
         if is_due && !waiting() {
             // Counted as if it had waited already: a reminder needs no time to gather others.
@@ -338,7 +403,7 @@ fn mails(
         Flush::Now => !owed.is_empty(),
     };
     // With a full outbox what is owed stays in the state, so nothing is lost by waiting.
-    if !ripe || state.outbox.len() >= OUTBOX {
+    if !ripe || !has_room(state) {
         return Vec::new();
     }
     let items: Vec<_> = owed
@@ -350,21 +415,42 @@ fn mails(
         now,
         last_id: state.last_mail,
     };
+    let mut events = make_room(state);
     if own_mails(policy, &owed) <= own_mails_left(state, now) {
         let own = items.iter().flat_map(|facts| expand(policy, facts));
-        return own
-            .map(|facts| writer.own(&facts, policy.repeat_after))
-            .collect();
+        events.extend(own.map(|facts| writer.own(&facts, policy.repeat_after)));
+        return events;
     }
     let rested = state
         .last_digest
         .is_none_or(|last| (now - last).abs() >= BETWEEN_DIGESTS);
     // At the end of the process the interval is not waited for: there is no later pass.
     if rested || pace == Flush::Now {
-        vec![writer.digest(&items)]
+        events.push(writer.digest(&items));
+        events
     } else {
         Vec::new()
     }
+}
+
+/// Whether another mail may be written. A mail that most have and one does not is in nobody's way.
+fn has_room(state: &AlertState) -> bool {
+    state.outbox.len() < OUTBOX || state.outbox.iter().any(Unsent::has_reached_someone)
+}
+
+/// Of a full outbox the oldest mail that reached someone gives way: the recipient that does not
+/// take it must not cost the others their mail.
+fn make_room(state: &AlertState) -> Vec<AlertEvent> {
+    let mut reached = state.outbox.iter().filter(|it| it.has_reached_someone());
+    let oldest = reached.next().filter(|_| state.outbox.len() >= OUTBOX);
+    let given_up = oldest.map(|unsent| {
+        let failed = unsent.failure.as_ref().map(|failure| &*failure.error);
+        AlertEvent::MailDropped {
+            mail: unsent.mail.id,
+            error: failed.unwrap_or_default().to_owned(),
+        }
+    });
+    given_up.into_iter().collect()
 }
 
 /// How many mails it takes to tell each of these by itself.

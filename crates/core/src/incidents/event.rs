@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::IncidentKey;
 use crate::journal::checkpoint::FormError;
 use crate::journal::{Entry, Row};
+use crate::secret::SecretTag;
 
 /// One thing that happened to an incident or a mail, at the time its journal row says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,11 +52,11 @@ pub enum AlertEvent {
     MailSent {
         /// Id of the mail.
         mail: u64,
-        /// Recipients that the server refused, with what it said.
+        /// Recipients that the server refused, at any try, with what it said.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refused: Vec<String>,
     },
-    /// The mail was not taken; it stays in the outbox.
+    /// The mail was not taken for everyone; it stays in the outbox for the others.
     MailFailed {
         /// Id of the mail.
         mail: u64,
@@ -67,15 +68,27 @@ pub enum AlertEvent {
         failures: u32,
         /// It is not sent again before then.
         next_attempt_at: DateTime<Utc>,
+        /// Addresses that it is not sent to again: the server took it for them, or refused them
+        /// for good.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        settled: Vec<String>,
+        /// Those of them that it refused, with what it said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<String>,
+        /// Where the server rejected user and password: the tag of the password.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rejected: Option<SecretTag>,
     },
-    /// The server has refused this very mail for so long that it is given up.
+    /// The mail is given up: every recipient was refused for good, or the server has not taken it
+    /// for so long.
     MailDropped {
         /// Id of the mail.
         mail: u64,
         /// What the server said last.
         error: String,
     },
-    /// The mail settings changed: what waited for its next try may be sent at once.
+    /// The mail settings changed, or mail works again: what waited for its next try may be sent at
+    /// once.
     MailHoldsLifted,
 }
 

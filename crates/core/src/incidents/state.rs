@@ -1,6 +1,6 @@
 //! The fold of the `@alerts` stream: open incidents, ends not yet told, mails not yet sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{AlertEvent, Announce, Mail, Notice, NoticeKind, Resolution, Scope, Unreadable};
 use super::{Condition, Conditions, Incident, IncidentKey, text};
 use crate::journal::{Row, Stream, checkpoint};
+use crate::secret::SecretTag;
 
 /// Everything the alerts know. A checkpoint keeps it as JSON: any change to what is kept is another
 /// [`AlertState::FORM`], and those that were written before must still be read.
@@ -29,6 +30,9 @@ pub struct AlertState {
     pub recent: VecDeque<DateTime<Utc>>,
     /// When the last digest was written.
     pub last_digest: Option<DateTime<Utc>>,
+    /// Recipients of the last mail that the server refused for good, with what it said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// An open incident: what was known when it was opened, and what was mailed since.
@@ -75,6 +79,19 @@ pub struct Unsent {
     pub about: Vec<IncidentKey>,
     /// What came of the last try, if there was one.
     pub failure: Option<MailFailure>,
+    /// Addresses that have it, or were refused for good.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settled: BTreeSet<String>,
+    /// Those of them that were refused, with what the server said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+impl Unsent {
+    /// Whether the server took it for anyone.
+    pub fn has_reached_someone(&self) -> bool {
+        self.settled.len() > self.refused.len()
+    }
 }
 
 /// A try that failed.
@@ -89,11 +106,14 @@ pub struct MailFailure {
     pub failures: u32,
     /// It is not sent again before then.
     pub next_attempt_at: DateTime<Utc>,
+    /// Where the server rejected user and password: the tag of the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<SecretTag>,
 }
 
 impl AlertState {
-    /// The form in which checkpoints keep it.
-    pub const FORM: u32 = 1;
+    /// The form in which checkpoints keep it. Form 1 knew nothing of single recipients.
+    pub const FORM: u32 = 2;
 
     /// The state after this stream.
     pub fn from_stream(stream: &Stream) -> Result<Self, Unreadable> {
@@ -170,28 +190,41 @@ impl AlertState {
                 announce,
             } => self.resolved(at, incident, *over, *announce),
             AlertEvent::MailQueued { mail, notices } => self.queue(at, mail, notices),
-            AlertEvent::MailSent { mail, .. } => self.sent(at, *mail),
-            // Given up: an incident that is still open is mailed again by its next reminder.
-            AlertEvent::MailDropped { mail, .. } => drop(self.take_out(*mail)),
+            AlertEvent::MailSent { mail, refused } => {
+                self.refused.clone_from(refused);
+                self.sent(at, *mail);
+            }
+            AlertEvent::MailDropped { mail, error } => {
+                self.refused = vec![error.clone()];
+                // An incident that is still open is mailed again by its next reminder.
+                self.take_out(*mail);
+            }
             AlertEvent::MailFailed {
                 mail,
                 error,
                 scope,
                 failures,
                 next_attempt_at,
+                settled,
+                refused,
+                rejected,
             } => {
                 let failure = MailFailure {
                     error: error.clone(),
                     scope: *scope,
                     failures: *failures,
                     next_attempt_at: *next_attempt_at,
+                    rejected: *rejected,
                 };
                 let mut unsent = self.outbox.iter_mut();
                 if let Some(unsent) = unsent.find(|unsent| unsent.mail.id == *mail) {
                     unsent.failure = Some(failure);
+                    unsent.settled.extend(settled.iter().cloned());
+                    unsent.refused.extend(refused.iter().cloned());
                 }
             }
             AlertEvent::MailHoldsLifted => {
+                self.refused.clear();
                 let unsent = self.outbox.iter_mut();
                 for failure in unsent.filter_map(|unsent| unsent.failure.as_mut()) {
                     // The number of failures stays, so that the waits do not start from the
@@ -276,6 +309,8 @@ impl AlertState {
             mail: mail.clone(),
             about,
             failure: None,
+            settled: BTreeSet::new(),
+            refused: Vec::new(),
         });
         self.last_mail = self.last_mail.max(mail.id);
         self.recent.push_back(at);

@@ -10,6 +10,8 @@ use super::*;
 use crate::config::{AlertsPolicy, EmailPolicy, SmtpTls};
 use crate::journal::Row;
 
+mod recipients;
+
 const KINDS: [IncidentKind; 18] = [
     IncidentKind::LoginRejected,
     IncidentKind::LoginFailed,
@@ -50,6 +52,19 @@ fn policy() -> AlertsPolicy {
             password: None,
             ca_file: None,
             timeout: Duration::from_secs(20),
+            helo: None,
+        }),
+    }
+}
+
+fn failed(scope: Scope, error: &str) -> MailTry {
+    MailTry {
+        taken: vec![],
+        refused: vec![],
+        failed: Some(FailedTry {
+            scope,
+            error: error.into(),
+            rejected: None,
         }),
     }
 }
@@ -136,10 +151,9 @@ impl World {
                 });
                 self.sent.push(unsent.mail);
             } else {
-                self.record(&mail_failed(
+                self.record(&mail_tried(
                     &unsent,
-                    Scope::Server,
-                    "no route".into(),
+                    failed(Scope::Server, "no route"),
                     self.now,
                 ));
             }
@@ -413,10 +427,9 @@ fn a_mail_refused_for_itself_holds_up_no_other_and_is_given_up_in_the_end() {
         world.record(&event);
     }
     let refused = world.state.outbox[0].clone();
-    world.record(&mail_failed(
+    world.record(&mail_tried(
         &refused,
-        Scope::Mail,
-        "554 no".into(),
+        failed(Scope::Mail, "451 no"),
         world.now,
     ));
     world.server_is_up = true;
@@ -426,11 +439,11 @@ fn a_mail_refused_for_itself_holds_up_no_other_and_is_given_up_in_the_end() {
     assert_eq!(world.subjects(), [RESOLVED]);
     let later = world.now + TimeDelta::days(6);
     assert!(matches!(
-        mail_failed(&refused, Scope::Mail, "554 no".into(), later),
+        mail_tried(&refused, failed(Scope::Mail, "451 no"), later),
         AlertEvent::MailDropped { .. }
     ));
     assert!(matches!(
-        mail_failed(&refused, Scope::Server, "down".into(), later),
+        mail_tried(&refused, failed(Scope::Server, "down"), later),
         AlertEvent::MailFailed { .. }
     ));
 }

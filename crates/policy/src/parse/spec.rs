@@ -222,6 +222,7 @@ pub(crate) struct EmailSpec {
     pub password: Option<At<SecretSource>>,
     pub ca_file: Option<At<PathBuf>>,
     pub timeout: Option<At<Duration>>,
+    pub helo: Option<At<String>>,
 }
 
 impl EmailSpec {
@@ -241,6 +242,7 @@ impl EmailSpec {
             password: table.secret("password"),
             ca_file: table.value("ca-file", &value::PATH),
             timeout: table.value("timeout", &value::TIME_SPAN),
+            helo: table.value("helo", &value::HELO),
         };
         both_or_neither(table, "username", "password", "the server");
         spec

@@ -1,6 +1,8 @@
 //! Log filters and mail addresses. The libraries that use them later also decide here whether they
 //! are well written.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 
@@ -32,6 +34,36 @@ pub(crate) const MAILBOX: ValueKind<String> = kind("a mail address", |text| {
     Ok(text.to_owned())
 });
 
+/// What follows EHLO: a host name, or an address literal (RFC 5321, 4.1.3).
+pub(crate) const HELO: ValueKind<String> =
+    kind("a host name such as \"mail.example.com\"", |text| {
+        let literal = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let is_valid = match literal {
+            Some(inner) => match inner.strip_prefix("IPv6:") {
+                Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+                None => inner.parse::<Ipv4Addr>().is_ok(),
+            },
+            None => text.len() <= 253 && text.split('.').all(is_label),
+        };
+        if is_valid {
+            return Ok(text.to_owned());
+        }
+        Err(ValueError::new("not a host name").help(Some(
+            "write the fully qualified name of this machine, or its address as \"[10.0.0.1]\" or \
+         \"[IPv6:fd00::1]\""
+                .to_owned(),
+        )))
+    });
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +85,30 @@ mod tests {
         );
         for bad in ["oncall", "a@b, c@d", "", "a@b\nBcc: c@d"] {
             check(&MAILBOX, bad, None);
+        }
+    }
+
+    #[test]
+    fn a_machine_is_introduced_by_its_name_or_its_address() {
+        for good in [
+            "rotator.example.com",
+            "rotator",
+            "[10.0.0.1]",
+            "[IPv6:fd00::1]",
+        ] {
+            check(&HELO, good, Some(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "10.0.0.1:25",
+            "[fd00::1]",
+            "a b",
+            "a..b",
+            "-a.example.com",
+            "a.example.com\r\nMAIL FROM:<x@y>",
+            "münchen.de",
+        ] {
+            check(&HELO, bad, None);
         }
     }
 }

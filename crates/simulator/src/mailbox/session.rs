@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{MailBehavior, MailStore, ReceivedMail, Security};
+use super::{MailBehavior, MailStore, ReceivedMail, ScriptedReply, Security};
 
 const LONGEST_LINE: usize = 8 * 1024;
 const LARGEST_MAIL: usize = 4 * 1024 * 1024;
@@ -122,10 +122,25 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
 
     async fn run(mut self, greeting: Greeting) -> std::io::Result<ConnectionEnd<S>> {
         if greeting == Greeting::Due {
-            self.say("220 localhost stand-in ESMTP").await?;
+            match self.post.scripted("") {
+                Some(reply) => {
+                    if self.say_scripted(&reply).await?.is_break() {
+                        return Ok(ConnectionEnd::Closed);
+                    }
+                }
+                None => self.say("220 localhost stand-in ESMTP").await?,
+            }
         }
         loop {
             let line = self.line().await?;
+            self.post.heard(&line);
+            if let Some(reply) = self.post.scripted(&line) {
+                self.take_effect(&line, &reply);
+                if self.say_scripted(&reply).await?.is_break() {
+                    return Ok(ConnectionEnd::Closed);
+                }
+                continue;
+            }
             let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
             let next = match verb.to_ascii_uppercase().as_str() {
                 "EHLO" => self.extensions(),
@@ -165,6 +180,27 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
                     return Ok(ConnectionEnd::Upgrade(self.stream));
                 }
             }
+        }
+    }
+
+    async fn say_scripted(&mut self, reply: &ScriptedReply) -> std::io::Result<ControlFlow<()>> {
+        tokio::time::sleep(reply.after).await;
+        self.stream.write_all(&reply.bytes).await?;
+        self.stream.flush().await?;
+        Ok(if reply.cut {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// A sender or recipient that a script accepts is one.
+    fn take_effect(&mut self, line: &str, reply: &ScriptedReply) {
+        let verb = line.split(' ').next().unwrap_or_default();
+        match verb.to_ascii_uppercase().as_str() {
+            "MAIL" if reply.is_positive() => self.from = Some(path(line)),
+            "RCPT" if reply.is_positive() => self.to.push(path(line)),
+            _ => {}
         }
     }
 
@@ -304,6 +340,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
             encrypted: self.protection == Protection::Tls,
             data,
         };
+        if let Some(reply) = self.post.scripted(".") {
+            if reply.is_positive() {
+                self.post.keep(mail);
+            }
+            return self.say_scripted(&reply).await;
+        }
         match self.post.manner() {
             MailBehavior::RefuseAfterData => {
                 self.say("452 no room").await?;

@@ -62,7 +62,14 @@ impl Page {
             (count, None) => format!(" · {count} mails on their way"),
             (count, Some(why)) => format!(" · {count} mails not sent yet: {why}"),
         };
-        format!("ringcx-rotator {} · {running}{mails}", daemon.version)
+        let refused = match daemon.mail_refused.as_slice() {
+            [] => String::new(),
+            refused => format!(" · last mail refused for {}", refused.join("; ")),
+        };
+        format!(
+            "ringcx-rotator {} · {running}{mails}{refused}",
+            daemon.version
+        )
     }
 
     fn table(&self, accounts: &[AccountView]) -> String {

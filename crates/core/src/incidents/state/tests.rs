@@ -7,6 +7,7 @@ use super::*;
 use crate::event::IncidentKind;
 use crate::journal::checkpoint::FormError;
 use crate::journal::{Checkpoint, Entry};
+use crate::secret::Secret;
 
 fn start() -> DateTime<Utc> {
     "2026-11-22T03:30:00Z".parse().unwrap()
@@ -70,9 +71,12 @@ fn event() -> impl Strategy<Value = AlertEvent> {
         3 => (mail(), prop::collection::vec(notice, 0..3))
             .prop_map(|(mail, notices)| AlertEvent::MailQueued { mail, notices }),
         1 => (0_u64..6).prop_map(|mail| AlertEvent::MailSent { mail, refused: vec!["x@example.com".into()] }),
-        2 => (0_u64..6, words(), scope, any::<u32>(), time()).prop_map(
-            |(mail, error, scope, failures, next_attempt_at)| AlertEvent::MailFailed {
+        2 => (0_u64..6, words(), scope, any::<u32>(), time(), any::<bool>()).prop_map(
+            |(mail, error, scope, failures, next_attempt_at, some)| AlertEvent::MailFailed {
                 mail, error, scope, failures, next_attempt_at,
+                settled: if some { vec!["x@example.com".into(), "y@example.com".into()] } else { vec![] },
+                refused: if some { vec!["y@example.com: 550".into()] } else { vec![] },
+                rejected: some.then(|| SecretTag::of("", &Secret::new("swordfish"))),
             }
         ),
         1 => (0_u64..6, words()).prop_map(|(mail, error)| AlertEvent::MailDropped { mail, error }),
@@ -124,7 +128,7 @@ fn a_checkpoint_of_a_newer_form_is_refused() {
             &refused,
             Unreadable::Checkpoint {
                 seq: 7,
-                source: FormError::Newer { got: 2, known: 1 }
+                source: FormError::Newer { got: 3, known: 2 }
             }
         ),
         "{refused}"
@@ -182,6 +186,9 @@ fn the_form_of_a_checkpoint_stays_what_it_is() {
             scope: Scope::Server,
             failures: 3,
             next_attempt_at: start(),
+            settled: vec!["x@example.com".into(), "y@example.com".into()],
+            refused: vec!["y@example.com: 550 nobody".into()],
+            rejected: Some(SecretTag::of("", &Secret::new("swordfish"))),
         },
         AlertEvent::IncidentResolved {
             incident: incident("b"),
@@ -197,7 +204,7 @@ fn the_form_of_a_checkpoint_stays_what_it_is() {
         })
         .collect();
     let state = AlertState::default().after(&rows).unwrap();
-    let kept = include_str!("form-1.json");
+    let kept = include_str!("form-2.json");
     let value: serde_json::Value =
         serde_json::from_str(&checkpoint::write(AlertState::FORM, &state)).unwrap();
     assert_eq!(
@@ -208,4 +215,11 @@ fn the_form_of_a_checkpoint_stays_what_it_is() {
         checkpoint::read::<AlertState>(AlertState::FORM, kept).unwrap(),
         state
     );
+}
+
+#[test]
+fn a_checkpoint_of_the_first_form_is_still_read() {
+    let kept = include_str!("form-1.json");
+    let state = checkpoint::read::<AlertState>(AlertState::FORM, kept).unwrap();
+    assert!(state.outbox[0].settled.is_empty() && state.refused.is_empty());
 }
