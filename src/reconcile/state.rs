@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -9,7 +10,7 @@ use super::event_history::{self, HistoryError};
 use super::ringex_limits::RingexRateLimiter;
 use super::session::LoginSession;
 use super::token_exchange::TokenExchange;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::ringcx::TokenApi;
 use crate::sinks::{AnySink, Sink};
 use rotator_core::account::AccountState;
@@ -57,6 +58,8 @@ pub(super) struct ServerAccess<A> {
     pub(super) session: LoginSession,
     /// Shared with the accounts that log in through the same RingEX app.
     pub(super) ringex_limits: Arc<RingexRateLimiter>,
+    /// When the last call was sent.
+    pub(super) call_began: Instant,
     /// The tokens of the last list, kept for as long as the pass: a delete needs the text.
     pub(super) listing: Vec<Token>,
 }
@@ -107,6 +110,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 api,
                 session: LoginSession::new(&config.ringcx),
                 ringex_limits,
+                call_began: monotonic(),
                 listing: Vec::new(),
             },
             config,

@@ -196,11 +196,8 @@ impl HttpApi {
         // Of a refusal too: what it says is for the operator.
         let body = read(&mut response, max).await;
         if !status.is_success() {
-            return Err(refusal(
-                status,
-                retry_after,
-                &redact::said(body.so_far(), secrets),
-            ));
+            let said = redact::said(body.so_far(), secrets);
+            return Err(refusal(status, retry_after, body.so_far(), said));
         }
         match body {
             CappedBody::Whole(body) => Ok(ApiAnswer {

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
+use rotator_core::plan::backoff::LONGEST_QUIET;
 use rotator_core::secret::{Fingerprint, Secret, Token, TokenFormError};
 
 mod jwt;
@@ -88,7 +89,10 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
     Ok(LoginTokens {
         access: Secret::new(access),
         refresh: refresh.map(Secret::new),
-        lifetime: jwt::lifetime(access, server_time),
+        lifetime: jwt::lifetime(access, fields.get("expires_in"), server_time),
+        date_ahead: jwt::issued_at(access)
+            .zip(server_time)
+            .map(|(issued, date)| date - issued),
         // Documented as a boolean; a string of the same meaning is not worth missing the alarm for.
         password_reset: match fields.get("adminPasswordReset") {
             Some(Value::Bool(reset)) => *reset,
@@ -200,9 +204,10 @@ pub fn accounts(body: &[u8]) -> Result<Vec<VisibleAccount>, BodyError> {
     Ok(rows.iter().map(account).collect())
 }
 
-/// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most 24 h.
+/// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most an hour: for a
+/// longer time no one would look whether the tokens still work.
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+    const MOST: Duration = LONGEST_QUIET;
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // So many digits that they overflow still ask for a long wait.

@@ -25,6 +25,7 @@ mod fleet;
 mod frugal;
 mod init;
 mod kills;
+mod limits;
 mod logs;
 mod lost_mint;
 mod lying_delete;
