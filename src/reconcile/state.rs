@@ -15,7 +15,7 @@ use crate::ringcx::TokenApi;
 use crate::sinks::{AnySink, Sink};
 use rotator_core::account::AccountState;
 use rotator_core::config::{AccountPolicy, AlertsPolicy, RingcxPolicy};
-use rotator_core::event::ReleaseCause;
+use rotator_core::event::{GenerationNo, ReleaseCause};
 use rotator_core::incidents::Condition;
 use rotator_core::journal::checkpoint::StreamSize;
 use rotator_core::journal::{Journal, JournalError};
@@ -39,6 +39,8 @@ pub struct Reconciler<A, J, W> {
     pub(super) observer: W,
     /// The conditions that the observer was told last.
     pub(super) reported: Option<Vec<Condition>>,
+    /// When this process last promoted a token, and which.
+    pub(super) promoted: Option<(Instant, GenerationNo)>,
 }
 
 /// The journal as this account writes it.
@@ -127,6 +129,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             observer,
             // Not an empty list: the first report is made even if nothing is wrong.
             reported: None,
+            promoted: None,
         })
     }
 
@@ -159,6 +162,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// What the journal says.
     pub fn state(&self) -> &AccountState {
         &self.state
+    }
+
+    /// When this process last promoted a token, by the monotonic clock, and which.
+    pub fn last_promotion(&self) -> Option<(Instant, GenerationNo)> {
+        self.promoted
     }
 
     /// What the last pass saw.

@@ -36,6 +36,7 @@ mod policy_files;
 mod reader;
 mod rejected_login;
 mod ringex;
+mod rotate_orders;
 mod secret_commands;
 mod service;
 mod signals;
