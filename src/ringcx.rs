@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use rotator_core::event::Outcome;
 use rotator_core::secret::{Secret, Token};
@@ -23,9 +23,11 @@ pub struct LoginTokens {
     pub access: Secret,
     /// For one more login without the password.
     pub refresh: Option<Secret>,
-    /// How long `access` lives from now: from the JWT's `exp` against the server's own clock, else
-    /// 5 minutes.
+    /// How long `access` lives from when it was asked for: `exp` less `iat` of the JWT, else the
+    /// answer's `expires_in`, else `exp` against the server's `Date`, else 5 minutes.
     pub lifetime: Duration,
+    /// By how much the `Date` of the answer is ahead of the JWT's `iat`, where both are there.
+    pub date_ahead: Option<TimeDelta>,
     /// `adminPasswordReset`: the password is about to die.
     pub password_reset: bool,
 }
@@ -87,7 +89,8 @@ pub enum ApiError {
         /// Reason, without secrets.
         why: String,
     },
-    /// 401 or 403, or RingEX's 400 that says so: log in again once, then treat as refused.
+    /// 401 or 403 of RingCX itself, or RingEX's 400 that says so: log in again once, then treat as
+    /// refused.
     #[error("answered {status}{}", detail(said))]
     Denied {
         /// 401 or 403; from RingEX also 400.
@@ -95,17 +98,19 @@ pub enum ApiError {
         /// What the body said, scrubbed and cut.
         said: String,
     },
-    /// 429 or 503: not before `retry_after`.
+    /// 429 or 503, or any refusal that asks for a wait: not before `retry_after`. With 401 or 403 it
+    /// says nothing about the credential.
     #[error("answered {status}{}{}", detail(said), wait(retry_after))]
     Busy {
-        /// The HTTP status: 429 or 503.
+        /// The HTTP status, for example 429 or 503.
         status: u16,
         /// `Retry-After`, as a wait from now, where it came.
         retry_after: Option<Duration>,
         /// What the body said, scrubbed and cut.
         said: String,
     },
-    /// Any other status, a redirect included. It may have been carried out.
+    /// Any other status, a redirect included, and a 403 that RingCX did not send, such as a
+    /// firewall's page. It may have been carried out.
     #[error("answered {status}{}", detail(said))]
     Status {
         /// The HTTP status, for example 500 or 302.
@@ -163,6 +168,23 @@ impl ApiError {
     /// Whether the credential used was refused.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied { .. })
+    }
+
+    /// Whether a login was refused, by RingCX itself or by something before it.
+    pub fn refuses_login(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Busy { status, .. } | Self::Status { status, .. } => {
+                matches!(status, 401 | 403)
+            }
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Nonsense { .. } => false,
+        }
+    }
+
+    /// Whether the refusal is RingCX's or RingEX's own word on the credential, and not a page of
+    /// what stands before it.
+    pub fn is_own_refusal(&self) -> bool {
+        matches!(self, Self::Denied { said, .. } if said != redact::PAGE)
     }
 }
 

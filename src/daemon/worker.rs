@@ -4,7 +4,7 @@
 //! does not know which there are. The others change what the task itself does next.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -39,8 +39,9 @@ pub type ReconcilerCall = Box<
 pub enum WorkerRequest {
     /// Do this with the reconciler.
     Call(ReconcilerCall, AfterCall),
-    /// Rotate now, and send the result of the first try.
-    Rotate(oneshot::Sender<RotationResult>),
+    /// Rotate now, and send the result of the first try. One that was asked for, at this time,
+    /// before the last was over has that result.
+    Rotate(oneshot::Sender<RotationResult>, Instant),
     /// Replace policy and client, then make a pass.
     Reload(Box<AccountConfig>, Arc<HttpApi>),
     /// Make a pass now.
@@ -98,6 +99,8 @@ pub struct AccountWorker {
     /// Notified when another account has a new token for this one.
     peers: Arc<Notify>,
     stop: CancellationToken,
+    /// When the last rotation that was asked for ended, and how.
+    rotated: Option<(Instant, RotationResult)>,
 }
 
 impl AccountWorker {
@@ -114,6 +117,7 @@ impl AccountWorker {
             wakeup: Arc::default(),
             peers,
             stop,
+            rotated: None,
         }
     }
 
@@ -212,8 +216,15 @@ impl AccountWorker {
                 self.shared.systemd.resting(self.reconciler.name());
                 after
             }
-            WorkerRequest::Rotate(reply) => {
-                let result = self.rotate().await;
+            WorkerRequest::Rotate(reply, asked) => {
+                let result = match self.result_for(asked) {
+                    Some(result) => result,
+                    None => {
+                        let result = self.rotate().await;
+                        self.rotated = Some((monotonic(), result.clone()));
+                        result
+                    }
+                };
                 let _gone = reply.send(result);
                 // `rotate` has made its pass, and set the time of the next.
                 AfterCall::Rest
@@ -228,6 +239,18 @@ impl AccountWorker {
             }
             WorkerRequest::PassNow => AfterCall::Pass,
         }
+    }
+
+    /// The result of the rotation that was under way when this one was asked for: ten people who
+    /// ask at once want one new token, and each further one would count against `max-live`.
+    fn result_for(&self, asked: Instant) -> Option<RotationResult> {
+        let promoted = self.reconciler.last_promotion();
+        let promoted = promoted.map(|(at, number)| (at, RotationResult::Promoted(number)));
+        // The last one first: it says how things stand now.
+        let mut ended: Vec<_> = promoted.into_iter().chain(self.rotated.clone()).collect();
+        ended.sort_by_key(|(at, _)| *at);
+        let (at, result) = ended.pop()?;
+        (asked <= at).then_some(result)
     }
 
     async fn rotate(&mut self) -> RotationResult {

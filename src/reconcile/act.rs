@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::interrupt::Interrupt;
 use super::state::{Observer, Reconciler};
+use crate::clock::monotonic;
 use crate::ringcx::TokenApi;
 use rotator_core::account::Proved;
 use rotator_core::event::{BackoffKey, Event, GenerationNo, IncidentKind};
@@ -43,7 +44,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     async fn promote(&mut self, proved: Proved) -> Result<(), Interrupt> {
         // Nothing is called: a token becomes the current one by this row alone.
         let generation = proved.generation();
-        Ok(self.record(vec![Event::Promoted { generation }]).await?)
+        // Before it is recorded: whoever has seen it and asks for another gets another.
+        let at = monotonic();
+        self.record(vec![Event::Promoted { generation }]).await?;
+        self.promoted = Some((at, generation));
+        Ok(())
     }
 
     /// A token of ours whose text cannot be found cannot be worked with. If it was never verified

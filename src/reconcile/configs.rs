@@ -72,8 +72,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         };
         self.pace(stop).await?;
         let accounts = self.server.api.accounts(caller.auth()).await;
-        self.progress();
-        let accounts = accounts.map_err(|error| self.failed("accounts", &error))?;
+        self.answered(accounts.as_ref().err()).await?;
+        let accounts = accounts.map_err(|error| ListError::Failed {
+            why: format!("accounts: {error}"),
+        })?;
         let mut all = Vec::new();
         for account in accounts {
             self.pace(stop).await?;
@@ -82,22 +84,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .api
                 .auth_configs(caller.auth(), &account.id)
                 .await;
-            self.progress();
             // One account without permission does not hide the configs of the others.
-            if let Err(error) = &configs {
-                self.back_off(error);
-            }
+            self.answered(configs.as_ref().err()).await?;
             let configs = configs.map(|configs| configs.into_iter().map(listed).collect());
             all.push(ConfigsOfAccount { account, configs });
         }
         Ok(all)
-    }
-
-    fn failed(&mut self, call: &str, error: &ApiError) -> ListError {
-        self.back_off(error);
-        ListError::Failed {
-            why: format!("{call}: {error}"),
-        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Three limits hold calls back: `requests-per-minute`, a server that asked for a pause
 //! (`Retry-After`), and the wait after a failure, which the journal keeps for each [`BackoffKey`].
-//! For example, a 429 for a list pauses all calls of the account at once, and its failure is
-//! recorded under [`BackoffKey::Server`] so that the wait survives a restart.
+//! For example, a 429 for a list pauses all calls of the account to RingCX at once: the pause is an
+//! event, so that it survives a restart, and [`Reconciler::pace`], which comes before each call,
+//! refuses until it is over.
 
 use std::time::Duration;
 
@@ -11,21 +12,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::interrupt::Interrupt;
 use super::state::{Observer, Reconciler};
+use crate::clock::monotonic;
 use crate::ringcx::{ApiError, TokenApi};
 use rotator_core::event::{BackoffKey, Event, IncidentKind};
-use rotator_core::journal::Journal;
-use rotator_core::plan::backoff::{FailureReport, failed};
-use rotator_core::time::after;
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::backoff::{FailureReport, failed, quiet};
 
 /// A long wait is made in parts of this length, with a sign of life after each, so that the
 /// watchdog does not take it for a hang.
 pub(super) const WAIT_PART: Duration = Duration::from_secs(5);
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
-    /// Waits until `requests-per-minute` allows another request.
+    /// Waits until `requests-per-minute` allows another request to RingCX. Refuses while RingCX
+    /// wants none: a call during a penalty may prolong it. Comes before every call.
     pub(super) async fn pace(&mut self, stop: &CancellationToken) -> Result<(), Interrupt> {
+        if let Some(until) = self.state.quiet_until(self.clock.now()) {
+            return Err(Interrupt::NotBefore(until));
+        }
         let wait = self.server.session.claim_request();
-        self.sleep(wait, stop).await
+        self.sleep(wait, stop).await?;
+        self.server.call_began = monotonic();
+        Ok(())
     }
 
     /// Waits until this many more requests are allowed.
@@ -59,20 +66,35 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(())
     }
 
-    /// Pauses all calls if the server asked for it: a call during a penalty may prolong it.
-    pub(super) fn back_off(&mut self, error: &ApiError) {
-        if let Some(wait) = error.retry_after() {
-            self.evidence.back_off(after(self.clock.now(), wait));
-        }
+    /// Takes in how a call to RingCX ended: a sign of life, and perhaps a pause of all calls.
+    /// Comes after every call.
+    pub(super) async fn answered(&mut self, error: Option<&ApiError>) -> Result<(), JournalError> {
+        self.progress();
+        let took = self.server.call_began.elapsed();
+        self.server.session.took(took);
+        let pause = error.and_then(|error| self.pause(error));
+        self.record(pause.into_iter().collect()).await
+    }
+
+    /// The event that pauses all calls to RingCX, if this answer asks for it.
+    pub(super) fn pause(&self, error: &ApiError) -> Option<Event> {
+        let asked = match error {
+            // RingCX does not say when its limit allows more.
+            ApiError::Busy {
+                status: 429,
+                retry_after: None,
+                ..
+            } => None,
+            error => Some(error.retry_after()?),
+        };
+        let retry = &self.config.account.retry;
+        quiet(&self.state, retry, asked, self.clock.now())
     }
 
     /// Whether any call may be sent to the server.
     pub(super) fn may_ask(&self) -> bool {
         let now = self.clock.now();
-        // Two sources: the wait that the journal keeps, and a pause that the server asked for
-        // meanwhile.
         self.state.held_until(&BackoffKey::Server, now).is_none()
-            && self.evidence.backoff_until(now).is_none()
     }
 
     /// Refuses while a login, or any call, is held back.
@@ -82,15 +104,16 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .iter()
             .filter_map(|key| self.state.held_until(key, now))
             .max();
-        match held.max(self.evidence.backoff_until(now)) {
+        match held {
             Some(until) => Err(Interrupt::NotBefore(until)),
             None => Ok(()),
         }
     }
 
-    /// The event that records a failure and when to try again. `cause` may ask for a pause.
+    /// The event that records a failure and when to try again, not before the time that `cause`
+    /// asks for.
     pub(super) fn failure(
-        &mut self,
+        &self,
         key: BackoffKey,
         incident: IncidentKind,
         error: String,
@@ -99,7 +122,6 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut report = FailureReport::new(key, incident, error);
         if let Some(cause) = cause {
             report.retry_after = cause.retry_after();
-            self.back_off(cause);
         }
         let retry = &self.config.account.retry;
         failed(&self.state, retry, report, self.clock.now())

@@ -64,7 +64,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Vec<ListedToken>, ListError> {
         // An operator wants what is there now, and the last pass may be hours old.
-        self.evidence.begin_pass(self.clock.now());
+        self.evidence.begin_pass();
         // Sinks first: one of them may hold the current token's text, which saves a login.
         self.perform(Step::Look(Look::Sinks), stop).await?;
         self.perform(Step::Look(Look::ListAsCurrent), stop).await?;

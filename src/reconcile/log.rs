@@ -56,6 +56,8 @@ fn account_event(account: &str, event: &Event) {
         Event::RotationAsked => log!(RotationAsked, account),
         Event::RingexAttempted { client_id } => log!(RingexAttempted, account, client_id),
         Event::RingexQuiet { client_id, until } => log!(RingexQuiet, account, client_id, %until),
+        Event::ServerQuiet { until } => log!(ServerQuiet, account, %until),
+        Event::SecretAccepted { .. } => log!(SecretAccepted, account),
         Event::LoginAttempted => log!(LoginAttempted, account),
         Event::PasswordReset { required: true } => log!(PasswordResetRequired, account),
         Event::PasswordReset { required: false } => log!(PasswordResetOver, account),

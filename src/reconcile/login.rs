@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::interrupt::Interrupt;
 use super::session::Access;
 use super::state::{Observer, Reconciler};
-use crate::ringcx::{Credentials, LoginTokens, TokenApi};
+use crate::ringcx::{ApiError, Credentials, LoginTokens, TokenApi};
 use crate::secret_source;
 use rotator_core::account::LOGIN_WINDOW;
 use rotator_core::config::{AdminLogin, LoginPolicy};
@@ -33,9 +33,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if let Some(refresh) = self.server.session.drop_access() {
             self.pace(stop).await?;
             let refreshed = self.server.api.refresh(&refresh).await;
-            self.progress();
+            self.answered(refreshed.as_ref().err()).await?;
             match refreshed {
                 Ok(login) => return self.logged_in(login).await,
+                // A login in the same instant would be a call during the pause.
+                Err(error) if !self.may_ask() => {
+                    let text = format!("refresh: {error}");
+                    return self.login_failed(text, Some(&error)).await;
+                }
                 Err(error) => {
                     // No failure to record: refresh tokens end, and the login that follows shows
                     // what is wrong.
@@ -56,7 +61,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<bool, Interrupt> {
         let password = match secret_source::read_async(&login.password).await {
             Ok(password) => password,
-            Err(error) => return self.login_failed(format!("password: {error}")).await,
+            Err(error) => return self.login_failed(format!("password: {error}"), None).await,
         };
         self.check_login_rate()?;
         self.pace(stop).await?;
@@ -67,33 +72,52 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             password: &password,
             platform_id: &login.platform_id,
         };
+        let tag = self.tag_of_admin(login, &password);
+        self.server.session.tried_with(tag);
         let answer = self.server.api.login(who).await;
-        self.progress();
+        self.answered(answer.as_ref().err()).await?;
         match answer {
             Ok(login) => self.logged_in(login).await,
             Err(error) => {
-                let rejected = error.is_denied();
-                let incident = if rejected {
-                    IncidentKind::LoginRejected
-                } else {
-                    IncidentKind::LoginFailed
-                };
-                let mut report =
-                    FailureReport::new(BackoffKey::Login, incident, format!("login: {error}"));
-                report.retry_after = error.retry_after();
-                // With this tag the plan sees that the secret was changed, and lifts the hold.
-                report.rejected = rejected.then(|| self.tag_of_admin(login, &password));
-                self.back_off(&error);
-                let held = failed(
-                    &self.state,
-                    &self.config.account.retry,
-                    report,
-                    self.clock.now(),
-                );
-                self.record(vec![held]).await?;
-                Ok(false)
+                let text = format!("login: {error}");
+                self.login_refused(text, &error, Some(tag)).await
             }
         }
+    }
+
+    /// Records a login that was answered with an error. `tag` is that of its secrets. Always
+    /// `false`.
+    ///
+    /// A rejected login is not sent again for hours, so it has to be certain: an answer that RingCX
+    /// did not write itself, or one to secrets that worked before, gets one more login soon.
+    async fn login_refused(
+        &mut self,
+        text: String,
+        error: &ApiError,
+        tag: Option<SecretTag>,
+    ) -> Result<bool, Interrupt> {
+        let refused = error.refuses_login();
+        let worked_before = tag.is_some() && self.state.accepted_secret == tag;
+        let had_second_look = self
+            .state
+            .lanes
+            .get(&BackoffKey::Login)
+            .is_some_and(|earlier| earlier.rejected == tag);
+        let second_look = refused && (worked_before || !error.is_own_refusal()) && !had_second_look;
+        let incident = if refused && !second_look {
+            IncidentKind::LoginRejected
+        } else {
+            IncidentKind::LoginFailed
+        };
+        let mut report = FailureReport::new(BackoffKey::Login, incident, text);
+        report.retry_after = error.retry_after();
+        report.second_look = second_look;
+        // With this tag the plan sees that the secret was changed, and lifts the hold.
+        report.rejected = if refused { tag } else { None };
+        let retry = &self.config.account.retry;
+        let held = failed(&self.state, retry, report, self.clock.now());
+        self.record(vec![held]).await?;
+        Ok(false)
     }
 
     /// Refuses while `logins-per-minute` are used up.
@@ -110,25 +134,42 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         ))
     }
 
-    /// Records a login that failed before any request was sent, e.g. because a secret could not be
-    /// read.
-    async fn login_failed(&mut self, error: String) -> Result<bool, Interrupt> {
-        let failure = self.failure(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
+    /// Records a login that failed before it was sent, e.g. because a secret could not be read.
+    async fn login_failed(
+        &mut self,
+        text: String,
+        cause: Option<&ApiError>,
+    ) -> Result<bool, Interrupt> {
+        let failure = self.failure(BackoffKey::Login, IncidentKind::LoginFailed, text, cause);
         self.record(vec![failure]).await?;
         Ok(false)
     }
 
     async fn logged_in(&mut self, login: LoginTokens) -> Result<bool, Interrupt> {
-        let mut events: Vec<Event> = self.cleared(BackoffKey::Login).into_iter().collect();
+        let mut events = Vec::new();
         // Only changes are recorded: a row for each login would say nothing new.
         if login.password_reset != self.state.password_reset_since.is_some() {
             events.push(Event::PasswordReset {
                 required: login.password_reset,
             });
         }
-        self.server.session.keep_access(Access::new(login));
+        let access = Access::new(login, self.server.call_began);
+        self.server.session.keep_access(access);
         self.record(events).await?;
         Ok(true)
+    }
+
+    /// The events that follow from the first call that the access token opened. Only now the login
+    /// is known to work: one whose access token is refused is as good as none.
+    pub(super) fn access_opened(&self) -> Vec<Event> {
+        let mut events: Vec<Event> = self.cleared(BackoffKey::Login).into_iter().collect();
+        // After a refresh the secrets were not asked for.
+        if let Some(tag) = self.server.session.tag()
+            && self.state.accepted_secret != Some(tag)
+        {
+            events.push(Event::SecretAccepted { tag });
+        }
+        events
     }
 
     /// The tag of the secrets that the policy names now.

@@ -13,7 +13,7 @@ use crate::ringcx::TokenApi;
 use crate::sinks::{AnySink, RingcxAccess, Sink, SinkContext, SinkError};
 use rotator_core::account::{AccountState, SinkRecord};
 use rotator_core::config::{Policy, SinkPolicy};
-use rotator_core::event::GenerationNo;
+use rotator_core::event::{Event, GenerationNo};
 use rotator_core::journal::Journal;
 use rotator_core::plan::Look;
 use rotator_core::plan::evidence::SinkContent;
@@ -69,17 +69,19 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.publish_to_peers();
     }
 
-    /// Feeds the error of a sink inside RingCX back into the account: a rate limit pauses every
-    /// call, and a 401 counts against the token that the sink asked as. Only the sink may see that
-    /// 401, as long as no other call uses this token.
-    pub(super) fn note_ringcx_error(&mut self, error: &SinkError, asked_as: Option<Fingerprint>) {
-        let Some(refusal) = error.of_ringcx() else {
-            return;
-        };
-        self.back_off(refusal);
+    /// Feeds the error of a sink inside RingCX back into the account: a 401 counts against the token
+    /// that the sink asked as. Only the sink may see that 401, as long as no other call uses this
+    /// token. Returns the pause of every call that the answer may ask for, to be recorded.
+    pub(super) fn note_ringcx_error(
+        &mut self,
+        error: &SinkError,
+        asked_as: Option<Fingerprint>,
+    ) -> Option<Event> {
+        let refusal = error.of_ringcx()?;
         if let (Some(token), true) = (asked_as, error.is_unauthorized()) {
             self.evidence.saw_refusal_in_a_sink(token);
         }
+        self.pause(refusal)
     }
 
     /// What a sink may need beside the token. `caller` is for sinks inside RingCX.

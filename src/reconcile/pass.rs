@@ -52,7 +52,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         }
         // From here on a wake-up is about news that this pass may miss, and leads to another pass.
         self.peers.begins_pass(self.name());
-        self.evidence.begin_pass(self.clock.now());
+        self.evidence.begin_pass();
         if let Err(interrupt) = self.note_first_user().await {
             return self.interrupted(interrupt, self.clock.now());
         }
@@ -89,6 +89,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     }
 
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
+        self.evidence.begin_work(self.clock.now());
         for _ in 0..MOST_STEPS {
             self.progress();
             // Before each decision: the other accounts publish while this one works.
@@ -150,6 +151,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     /// Drops the texts that the next pass cannot use, and reports how things stand.
     pub(super) async fn end_pass(&mut self) {
+        self.evidence.end_work(self.clock.now());
         self.server.listing = Vec::new();
         let wanted = self.state.in_use();
         self.server.session.keep_only(&wanted);

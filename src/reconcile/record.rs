@@ -70,6 +70,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .iter()
             .filter(|(_, failure)| failure.next_attempt_at > now);
         let mut keys: Vec<BackoffKey> = held.map(|(key, _)| key.clone()).collect();
+        if self.state.quiet_until(now).is_some() && !keys.contains(&BackoffKey::Server) {
+            keys.push(BackoffKey::Server);
+        }
         for (name, record) in &self.state.sinks {
             let key = BackoffKey::Sink(name.clone());
             // A parked sink waits for a reload or an operator, even after its wait has passed.

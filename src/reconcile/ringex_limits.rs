@@ -18,8 +18,8 @@ use rotator_core::journal::{ALERTS, Journal};
 /// An account that has not come this long after its turn loses it.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
 /// A pause that ends later than this is from before the clock was set back.
-// An hour more than the longest `Retry-After` that is accepted, which is a day.
-const LONGEST_QUIET: TimeDelta = TimeDelta::hours(25);
+// An hour more than the longest `Retry-After` that is accepted, which is an hour.
+const LONGEST_QUIET: TimeDelta = TimeDelta::hours(2);
 
 /// All apps, by client id.
 #[derive(Default)]

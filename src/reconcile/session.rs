@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
+
 use crate::clock::monotonic;
 use crate::ringcx::{LoginTokens, RingexAccess};
 use rotator_core::config::RingcxPolicy;
@@ -16,24 +18,33 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// An access token is renewed this long before its end, or a tenth of its life if that is shorter.
 const AHEAD: Duration = Duration::from_secs(30);
 
+/// How many calls tell how long the next may take.
+const CALLS_REMEMBERED: usize = 8;
+
 /// What a login gave.
 pub struct Access {
     /// The access token, for `Authorization: Bearer`.
     pub bearer: Secret,
     /// For renewing it without the password.
     pub refresh: Option<Secret>,
+    /// By how much the `Date` of the login's answer was ahead of the token's issuer.
+    pub date_ahead: Option<TimeDelta>,
     good_until: Instant,
+    /// No call was made with it yet: it is tried once, whatever its life was said to be.
+    untried: bool,
 }
 
 impl Access {
-    /// Takes what a login gave, just now.
-    pub fn new(login: LoginTokens) -> Self {
+    /// Takes what a login gave that was sent at this time: the token may be as old.
+    pub fn new(login: LoginTokens, sent: Instant) -> Self {
         let ahead = AHEAD.min(login.lifetime / 10);
         Self {
             bearer: login.access,
             refresh: login.refresh,
+            date_ahead: login.date_ahead,
+            untried: true,
             // By the monotonic clock: setting the wall clock neither ends nor prolongs a token.
-            good_until: monotonic() + login.lifetime.saturating_sub(ahead),
+            good_until: sent + login.lifetime.saturating_sub(ahead),
         }
     }
 }
@@ -58,11 +69,13 @@ impl CachedAccess {
 /// The login of one account.
 pub struct LoginSession {
     ringex: Option<CachedAccess>,
-    /// Of the secrets that RingEX was asked with last.
+    /// Of the secrets that the last login was sent with.
     tag: Option<SecretTag>,
     access: Option<Access>,
     texts: BTreeMap<Fingerprint, Token>,
     requests: VecDeque<Instant>,
+    /// How long the last calls took.
+    calls: VecDeque<Duration>,
     requests_per_minute: usize,
     logins_per_minute: usize,
 }
@@ -76,6 +89,7 @@ impl LoginSession {
             access: None,
             texts: BTreeMap::new(),
             requests: VecDeque::new(),
+            calls: VecDeque::new(),
             requests_per_minute: 1,
             logins_per_minute: 1,
         };
@@ -95,12 +109,38 @@ impl LoginSession {
         self.logins_per_minute
     }
 
-    /// The access token, as long as it lives.
+    /// The access token, as long as it lives, and until it was tried.
     pub fn bearer(&self) -> Option<&Secret> {
         self.access
             .as_ref()
-            .filter(|access| access.good_until > monotonic())
+            .filter(|access| access.untried || access.good_until > monotonic())
             .map(|access| &access.bearer)
+    }
+
+    /// Whether the access token will live through another call, by how long the last ones took.
+    pub fn outlasts_a_call(&self) -> bool {
+        let call = self.calls.iter().max().copied().unwrap_or_default();
+        self.access
+            .as_ref()
+            .is_some_and(|access| access.untried || access.good_until > monotonic() + call)
+    }
+
+    /// A call was made with the access token.
+    pub fn tried(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.untried = false;
+        }
+    }
+
+    /// By how much RingCX's `Date` was ahead of the clock that issued the access token.
+    pub fn date_ahead(&self) -> Option<TimeDelta> {
+        self.access.as_ref()?.date_ahead
+    }
+
+    /// Takes in how long a call took.
+    pub fn took(&mut self, call: Duration) {
+        self.calls.truncate(CALLS_REMEMBERED - 1);
+        self.calls.push_front(call);
     }
 
     /// Keeps what a login gave.
@@ -117,6 +157,7 @@ impl LoginSession {
     pub fn end_access(&mut self) {
         if let Some(access) = &mut self.access {
             access.good_until = monotonic();
+            access.untried = false;
         }
     }
 
@@ -146,12 +187,12 @@ impl LoginSession {
         self.ringex = None;
     }
 
-    /// Remembers with which secrets RingEX was asked.
+    /// Remembers with which secrets a login is sent.
     pub fn tried_with(&mut self, tag: SecretTag) {
         self.tag = Some(tag);
     }
 
-    /// The tag of the secrets that RingEX was asked with last.
+    /// The tag of the secrets that the last login was sent with.
     pub fn tag(&self) -> Option<SecretTag> {
         self.tag
     }
@@ -218,6 +259,7 @@ mod tests {
             access: None,
             texts: BTreeMap::new(),
             requests: VecDeque::new(),
+            calls: VecDeque::new(),
             requests_per_minute,
             logins_per_minute: 5,
         }
@@ -235,18 +277,43 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_without_life_is_not_used() {
+    fn an_access_token_without_life_is_tried_once() {
         let mut session = session(3);
         let login = |lifetime| LoginTokens {
             access: Secret::new("jwt"),
             refresh: None,
             lifetime,
+            date_ahead: None,
             password_reset: false,
         };
-        session.keep_access(Access::new(login(Duration::ZERO)));
-        assert!(session.bearer().is_none());
-        session.keep_access(Access::new(login(Duration::from_secs(300))));
+        session.keep_access(Access::new(login(Duration::ZERO), monotonic()));
         assert!(session.bearer().is_some());
+        session.tried();
+        assert!(session.bearer().is_none());
+        session.keep_access(Access::new(login(Duration::from_secs(300)), monotonic()));
+        session.tried();
+        assert!(session.bearer().is_some());
+        session.end_access();
+        assert!(session.bearer().is_none());
+    }
+
+    #[test]
+    fn an_access_token_that_would_end_within_a_call_is_known_to() {
+        let mut session = session(3);
+        let login = LoginTokens {
+            access: Secret::new("jwt"),
+            refresh: None,
+            lifetime: Duration::from_secs(300),
+            date_ahead: None,
+            password_reset: false,
+        };
+        session.keep_access(Access::new(login, monotonic()));
+        session.tried();
+        assert!(session.outlasts_a_call());
+        session.took(Duration::from_secs(290));
+        assert!(!session.outlasts_a_call());
+        (0..CALLS_REMEMBERED).for_each(|_| session.took(Duration::ZERO));
+        assert!(session.outlasts_a_call(), "that call was long ago");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -9,12 +10,12 @@ use super::event_history::{self, HistoryError};
 use super::ringex_limits::RingexRateLimiter;
 use super::session::LoginSession;
 use super::token_exchange::TokenExchange;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::ringcx::TokenApi;
 use crate::sinks::{AnySink, Sink};
 use rotator_core::account::AccountState;
 use rotator_core::config::{AccountPolicy, AlertsPolicy, RingcxPolicy};
-use rotator_core::event::ReleaseCause;
+use rotator_core::event::{GenerationNo, ReleaseCause};
 use rotator_core::incidents::Condition;
 use rotator_core::journal::checkpoint::StreamSize;
 use rotator_core::journal::{Journal, JournalError};
@@ -38,6 +39,8 @@ pub struct Reconciler<A, J, W> {
     pub(super) observer: W,
     /// The conditions that the observer was told last.
     pub(super) reported: Option<Vec<Condition>>,
+    /// When this process last promoted a token, and which.
+    pub(super) promoted: Option<(Instant, GenerationNo)>,
 }
 
 /// The journal as this account writes it.
@@ -57,6 +60,8 @@ pub(super) struct ServerAccess<A> {
     pub(super) session: LoginSession,
     /// Shared with the accounts that log in through the same RingEX app.
     pub(super) ringex_limits: Arc<RingexRateLimiter>,
+    /// When the last call was sent.
+    pub(super) call_began: Instant,
     /// The tokens of the last list, kept for as long as the pass: a delete needs the text.
     pub(super) listing: Vec<Token>,
     /// How many elements of the list are no token, as told last.
@@ -109,6 +114,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 api,
                 session: LoginSession::new(&config.ringcx),
                 ringex_limits,
+                call_began: monotonic(),
                 listing: Vec::new(),
                 odd: 0,
             },
@@ -126,6 +132,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             observer,
             // Not an empty list: the first report is made even if nothing is wrong.
             reported: None,
+            promoted: None,
         })
     }
 
@@ -158,6 +165,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// What the journal says.
     pub fn state(&self) -> &AccountState {
         &self.state
+    }
+
+    /// When this process last promoted a token, by the monotonic clock, and which.
+    pub fn last_promotion(&self) -> Option<(Instant, GenerationNo)> {
+        self.promoted
     }
 
     /// What the last pass saw.

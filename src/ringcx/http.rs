@@ -193,13 +193,10 @@ impl HttpApi {
         let retry_after = header_text(response.headers(), &header::RETRY_AFTER)
             .and_then(|value| wire::retry_after(value, now));
         if !status.is_success() {
-            // What a refusal says is for the operator.
+            // What a refusal says is for the operator, and tells whether it is RingCX's own.
             let body = read(&mut response, MAX_WORD).await;
-            return Err(refusal(
-                status,
-                retry_after,
-                &redact::said(body.so_far(), secrets),
-            ));
+            let said = redact::said(body.so_far(), secrets);
+            return Err(refusal(status, retry_after, body.so_far(), said));
         }
         let answer = |body| ApiAnswer {
             status: status.as_u16(),

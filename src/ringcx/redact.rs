@@ -15,6 +15,18 @@ mod tests;
 /// Bytes of a plain text body that are looked at: its first words say what went wrong.
 const MAX_LOOKED_AT: usize = 4 * 1024;
 
+/// What is said of a body that is an HTML page.
+pub const PAGE: &str = "an HTML page";
+
+/// Whether RingCX or RingEX may have written this error themselves: their JSON, or nothing at all.
+pub fn is_own(body: &[u8]) -> bool {
+    const NAMES: [&str; 4] = ["errorCode", "generalMessage", "error", "message"];
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => NAMES.iter().any(|name| fields.contains_key(*name)),
+        Ok(_) | Err(_) => body.trim_ascii().is_empty(),
+    }
+}
+
 /// What an error's body says, in one line: the JSON error of RingCX (`errorCode`, `generalMessage`)
 /// or of RingEX (`error`, `error_description`), any of them missing, or the text as it is.
 /// `secrets` are those of the call that was made.
@@ -42,7 +54,7 @@ pub fn said(body: &[u8], secrets: &[&str]) -> String {
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     // A proxy's page: markup tells an operator nothing.
     if start.starts_with('<') {
-        return "an HTML page".to_owned();
+        return PAGE.to_owned();
     }
     line(start, secrets)
 }

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
+use rotator_core::plan::backoff::LONGEST_QUIET;
 use rotator_core::secret::{Fingerprint, Secret, Token, TokenFormError};
 
 mod fields;
@@ -68,8 +69,13 @@ pub enum BodyError {
 /// The answer of `login` and `refresh`. Every field is optional in the documentation; without
 /// `accessToken` there is no login. `server_time` is the answer's `Date`.
 pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTokens, BodyError> {
-    let names = ["accessToken", "refreshToken", "adminPasswordReset"];
-    let [access, refresh, reset] = fields::object(body, names)?;
+    let names = [
+        "accessToken",
+        "refreshToken",
+        "adminPasswordReset",
+        "expires_in",
+    ];
+    let [access, refresh, reset, expires_in] = fields::object(body, names)?;
     let access = access.as_ref().and_then(Value::as_str);
     let access = access.ok_or(BodyError::NoAccessToken)?;
     if !fits_a_header(access) {
@@ -83,7 +89,10 @@ pub fn login(body: &[u8], server_time: Option<DateTime<Utc>>) -> Result<LoginTok
     Ok(LoginTokens {
         access: Secret::new(access),
         refresh: refresh.map(Secret::new),
-        lifetime: jwt::lifetime(access, server_time),
+        lifetime: jwt::lifetime(access, expires_in.as_ref(), server_time),
+        date_ahead: jwt::issued_at(access)
+            .zip(server_time)
+            .map(|(issued, date)| date - issued),
         // Documented as a boolean; a string of the same meaning is not worth missing the alarm for.
         password_reset: match reset {
             Some(Value::Bool(reset)) => reset,
@@ -167,9 +176,10 @@ pub fn accounts(body: &[u8]) -> Result<Vec<VisibleAccount>, BodyError> {
     Ok(rows.into_iter().map(account).collect())
 }
 
-/// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most 24 h.
+/// `Retry-After` as a wait from now: seconds, or a date read against `now`. At most an hour: for a
+/// longer time no one would look whether the tokens still work.
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+    const MOST: Duration = LONGEST_QUIET;
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // So many digits that they overflow still ask for a long wait.

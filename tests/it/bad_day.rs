@@ -218,6 +218,7 @@ impl TokenApi for Server {
                 access: Secret::new(self.clock.now().timestamp().to_string()),
                 refresh: None,
                 lifetime: Duration::from_secs(300),
+                date_ahead: None,
                 password_reset: false,
             }),
         }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{AccountPolicy, Foreign, LoginPolicy};
 use crate::event::{BackoffKey, Event, GenerationNo};
-use crate::secret::Fingerprint;
+use crate::secret::{Fingerprint, SecretTag};
 
 mod fold;
 mod proof;
@@ -29,7 +29,7 @@ mod records;
 pub use proof::{Minted, Proved, Verified};
 pub use records::{
     Adoption, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery,
-    LoginEpoch, LostMint, OpenMint, RingexUse, SinkRecord, Stage, TokenLoss,
+    LoginEpoch, LostMint, OpenMint, RingexUse, ServerQuiet, SinkRecord, Stage, TokenLoss,
 };
 
 /// How many retired or lost generations are remembered, to know their tokens again.
@@ -81,6 +81,13 @@ pub struct AccountState {
     // Checkpoints from before this field was added lack it.
     #[serde(default)]
     pub ringex: RingexUse,
+    /// The last pause that RingCX asked for.
+    // Checkpoints without one stay as they were before this field was added; so with the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_quiet: Option<ServerQuiet>,
+    /// The tag of the login's secrets that worked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_secret: Option<SecretTag>,
     /// Since when RingCX has wanted the password changed.
     pub password_reset_since: Option<DateTime<Utc>>,
     /// How far the clocks are apart, while they disagree.
@@ -184,12 +191,33 @@ impl AccountState {
             .rfind(|generation| generation.fingerprint == *fingerprint)
     }
 
-    /// Until when this lane is held back, if it is. Where the clock was set back to before the
-    /// failure, the hold is over: it would last longer than intended by that much.
+    /// Until when this lane is held back, if it is; the server's also by a pause that it asked for.
+    /// Where the clock was set back to before the failure, the hold is over: it would last longer
+    /// than intended by that much.
     pub fn held_until(&self, lane: &BackoffKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let failure = self.lanes.get(lane)?;
-        let set_back = failure.last.signed_duration_since(now) > CLOCK_SLACK;
-        (failure.next_attempt_at > now && !set_back).then_some(failure.next_attempt_at)
+        let failure = self.lanes.get(lane).filter(|failure| {
+            let set_back = failure.last.signed_duration_since(now) > CLOCK_SLACK;
+            !set_back
+        });
+        let held = failure
+            .map(|failure| failure.next_attempt_at)
+            .filter(|until| *until > now);
+        match lane {
+            // `None` is less than any time.
+            BackoffKey::Server => held.max(self.quiet_until(now)),
+            BackoffKey::Login
+            | BackoffKey::Rotation
+            | BackoffKey::Retirement
+            | BackoffKey::Sink(_)
+            | BackoffKey::Notify(_) => held,
+        }
+    }
+
+    /// Until when RingCX wants no calls of this account, if so.
+    pub fn quiet_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let quiet = self.server_quiet?;
+        let set_back = quiet.since.signed_duration_since(now) > CLOCK_SLACK;
+        (quiet.until > now && !set_back).then_some(quiet.until)
     }
 
     /// How many failures in a row the worst lane has.

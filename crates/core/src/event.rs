@@ -71,6 +71,18 @@ pub enum Event {
         /// No request is sent before then.
         until: DateTime<Utc>,
     },
+    /// RingCX asked for a pause of this account: no call is sent to it before then, as one would
+    /// prolong the pause.
+    ServerQuiet {
+        /// No call is sent before then.
+        until: DateTime<Utc>,
+    },
+    /// A login with these secrets opened RingCX. Written when they are others than before.
+    SecretAccepted {
+        // A tag is enough to know them again; the secrets themselves are never kept.
+        /// The tag of the login's secrets.
+        tag: SecretTag,
+    },
     /// A login is about to be sent to RingCX. Counted against `logins-per-minute`, across restarts
     /// too.
     LoginAttempted,

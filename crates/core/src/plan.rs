@@ -38,6 +38,8 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// Local and server clock may differ by this much before ages are no longer trusted.
 const LARGEST_SKEW_SECONDS: i64 = 5 * 60;
+/// The same as a span.
+pub const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(LARGEST_SKEW_SECONDS);
 
 /// What is to be done for an account.
 #[derive(Debug, PartialEq)]
@@ -256,14 +258,7 @@ impl<'a> Planner<'a> {
 
     /// Until when nothing may be asked of the server, if so.
     fn server_held(&self) -> Option<DateTime<Utc>> {
-        let quiet = self
-            .evidence
-            .backoff_until
-            .filter(|until| *until > self.now);
-        // `None` is less than any time, so `max` is the later hold, or the only one.
-        self.state
-            .held_until(&BackoffKey::Server, self.now)
-            .max(quiet)
+        self.own_hold(&BackoffKey::Server)
     }
 
     /// Until when no login may be sent, if so.
@@ -273,7 +268,29 @@ impl<'a> Planner<'a> {
 
     /// Until when this key or the server is held back, if so.
     fn held(&self, key: &BackoffKey) -> Option<DateTime<Utc>> {
-        self.state.held_until(key, self.now).max(self.server_held())
+        // `None` is less than any time, so `max` is the later hold, or the only one.
+        self.own_hold(key).max(self.server_held())
+    }
+
+    /// Until when this key is held back by its own failure. A hold counts from the end of the work
+    /// that it interrupts: calls that take longer than the wait would otherwise follow each other
+    /// without a pause, and the work would never end.
+    fn own_hold(&self, key: &BackoffKey) -> Option<DateTime<Utc>> {
+        let from_the_end = || {
+            let work = self.evidence.work?;
+            let failure = self.state.lanes.get(key)?;
+            let wait = failure.next_attempt_at - failure.last;
+            let end = work.ended.unwrap_or(self.now);
+            // The wait is not positive where the hold was lifted, and a failure that is yet to come
+            // is from before the clock was set back.
+            let within = work.began <= failure.last && failure.last <= end;
+            if !within || wait <= TimeDelta::zero() {
+                return None;
+            }
+            end.checked_add_signed(wait)
+                .filter(|until| *until > self.now)
+        };
+        self.state.held_until(key, self.now).max(from_the_end())
     }
 
     /// The last list, if things may rest on it.

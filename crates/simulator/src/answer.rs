@@ -1,12 +1,14 @@
 //! The answers that are not a success, in the forms RingCX and the proxies before it are known to
 //! give.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::fault::RetryAfter;
 use super::http::{Request, Response};
-use super::settings::{DateForm, PenaltyForm, Settings};
+use super::settings::{DateForm, PenaltyForm};
 
 /// An error as RingCX words it. Like the real one it repeats the request's URI, and with it
 /// whatever secret the URI holds.
@@ -40,11 +42,15 @@ pub(super) fn html(status: u16) -> Response {
 }
 
 /// The 429 of a limit, as the settings word it.
-pub(super) fn over_limit(settings: &Settings, server_time: DateTime<Utc>) -> Response {
+pub(super) fn over_limit(
+    form: PenaltyForm,
+    left: Duration,
+    server_time: DateTime<Utc>,
+) -> Response {
     // Rounded up: a client that waits for a rounded-down time comes too early and starts the
     // penalty again.
-    let seconds = u32::try_from(settings.penalty.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-    let form = match settings.penalty_form {
+    let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+    let form = match form {
         PenaltyForm::Seconds => RetryAfter::Seconds(seconds),
         PenaltyForm::Date => RetryAfter::Date(seconds),
         PenaltyForm::Absent => RetryAfter::Absent,

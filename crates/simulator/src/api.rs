@@ -143,8 +143,9 @@ impl Api {
             effect: false,
         };
         // A refused call does not use up a queued fault: tests count the calls that reach it.
-        let reply = if over_limit(&mut state, now, call, &caller) {
-            Reply::Answer(answer::over_limit(&state.settings, state.server_time(now)))
+        let reply = if let Some(left) = over_limit(&mut state, now, call, &caller) {
+            let form = state.settings.penalty_form;
+            Reply::Answer(answer::over_limit(form, left, state.server_time(now)))
         } else {
             record.fault = state
                 .faults
@@ -253,6 +254,10 @@ impl Api {
                     carry_out(state);
                 }
                 Reply::Answer(answer::html(status))
+            }
+            Some(Fault::Firewall(retry)) => {
+                let wait = answer::retry_after(retry, state.server_time(performance.now));
+                Reply::Answer(answer::with_retry_after(answer::html(403), wait))
             }
             Some(Fault::Garbage) => {
                 let noise = random::bytes::<512>().to_vec();

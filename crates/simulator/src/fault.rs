@@ -160,6 +160,8 @@ pub enum Fault {
     Status(u16, RetryAfter, Effect),
     /// `html-502`, `html-200-after-effect`: a proxy's page.
     Html(u16, Effect),
+    /// `firewall`, `firewall-retry-after-3`: nothing happens; the page of a firewall, a 403.
+    Firewall(RetryAfter),
     /// `garbage`: it happens, and a success is answered with bytes that are no text.
     Garbage,
     /// `huge`: it happens, and a success is answered with 64 MiB.
@@ -174,7 +176,7 @@ pub enum Fault {
 
 impl Fault {
     /// One of every class, with every status that the daemon treats differently.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::CutBefore,
         Self::LostAnswer,
         Self::LateEffect(Duration::from_millis(300)),
@@ -202,6 +204,7 @@ impl Fault {
         Self::Html(200, Effect::Done),
         Self::Html(502, Effect::None),
         Self::Html(504, Effect::Done),
+        Self::Firewall(RetryAfter::Seconds(2)),
         Self::Garbage,
         Self::Huge,
         Self::Empty,
@@ -229,6 +232,7 @@ impl Fault {
             | Self::SilenceAfter
             | Self::Slow(_)
             | Self::HalfBody
+            | Self::Firewall(_)
             | Self::Garbage
             | Self::Huge
             | Self::Empty
@@ -241,7 +245,7 @@ impl Fault {
     pub fn carries_out(self) -> bool {
         match self {
             Self::Status(_, _, effect) | Self::Html(_, effect) => effect == Effect::Done,
-            Self::CutBefore | Self::Silence | Self::Redirect => false,
+            Self::CutBefore | Self::Silence | Self::Firewall(_) | Self::Redirect => false,
             Self::Pass
             | Self::LostAnswer
             | Self::LateEffect(_)
@@ -262,6 +266,11 @@ impl fmt::Display for Fault {
             Effect::None => "",
             Effect::Done => "-after-effect",
         };
+        let retry = |retry| match retry {
+            RetryAfter::Absent => String::new(),
+            RetryAfter::Seconds(seconds) => format!("-retry-after-{seconds}"),
+            RetryAfter::Date(seconds) => format!("-retry-date-{seconds}"),
+        };
         match *self {
             Self::Pass => f.write_str("pass"),
             Self::CutBefore => f.write_str("cut-before"),
@@ -276,15 +285,10 @@ impl fmt::Display for Fault {
             Self::SilenceAfter => f.write_str("silence-after"),
             Self::Slow(wait) => write!(f, "slow-{}", span::format_duration(wait).replace(' ', "")),
             Self::HalfBody => f.write_str("half-body"),
-            Self::Status(status, retry, effect) => {
-                write!(f, "status-{status}")?;
-                match retry {
-                    RetryAfter::Absent => {}
-                    RetryAfter::Seconds(seconds) => write!(f, "-retry-after-{seconds}")?,
-                    RetryAfter::Date(seconds) => write!(f, "-retry-date-{seconds}")?,
-                }
-                f.write_str(after(effect))
+            Self::Status(status, wait, effect) => {
+                write!(f, "status-{status}{}{}", retry(wait), after(effect))
             }
+            Self::Firewall(wait) => write!(f, "firewall{}", retry(wait)),
             Self::Html(status, effect) => write!(f, "html-{status}{}", after(effect)),
             Self::Garbage => f.write_str("garbage"),
             Self::Huge => f.write_str("huge"),
@@ -300,7 +304,7 @@ impl fmt::Display for Fault {
 #[error(
     "`{got}` is not a fault: expected one such as cut-before, lost-answer, late-effect-300ms, \
      silence, silence-after, slow-200ms, half-body, status-429-retry-after-2, \
-     status-503-after-effect, html-502, garbage, huge, empty, wrong-json, redirect or pass"
+     status-503-after-effect, html-502, firewall-retry-after-3, garbage, huge, empty, wrong-json, redirect or pass"
 )]
 pub struct UnknownFault {
     /// The text that was given, such as `hint` instead of `mint`.
@@ -324,13 +328,7 @@ fn parse(text: &str) -> Option<Fault> {
         None => (text, Effect::None),
     };
     if let Some(rest) = stem.strip_prefix("status-") {
-        let (status, retry) = if let Some((status, wait)) = rest.split_once("-retry-after-") {
-            (status, RetryAfter::Seconds(wait.parse().ok()?))
-        } else if let Some((status, wait)) = rest.split_once("-retry-date-") {
-            (status, RetryAfter::Date(wait.parse().ok()?))
-        } else {
-            (rest, RetryAfter::Absent)
-        };
+        let (status, retry) = split_retry(rest)?;
         let status = status
             .parse()
             .ok()
@@ -347,6 +345,9 @@ fn parse(text: &str) -> Option<Fault> {
         return Some(Fault::Html(status, effect));
     }
     // Matched on the whole text: these have no `-after-effect` form.
+    if let ("firewall", retry) = split_retry(text)? {
+        return Some(Fault::Firewall(retry));
+    }
     if let Some(wait) = text.strip_prefix("late-effect-") {
         return Some(Fault::LateEffect(span::parse_duration(wait).ok()?));
     }
@@ -368,6 +369,19 @@ fn parse(text: &str) -> Option<Fault> {
     ];
     // These have no parts, so the whole text has to be the name.
     plain.into_iter().find(|fault| fault.to_string() == text)
+}
+
+/// What stands before a `Retry-After`, and that.
+fn split_retry(text: &str) -> Option<(&str, RetryAfter)> {
+    Some(
+        if let Some((stem, wait)) = text.split_once("-retry-after-") {
+            (stem, RetryAfter::Seconds(wait.parse().ok()?))
+        } else if let Some((stem, wait)) = text.split_once("-retry-date-") {
+            (stem, RetryAfter::Date(wait.parse().ok()?))
+        } else {
+            (text, RetryAfter::Absent)
+        },
+    )
 }
 
 impl Serialize for Fault {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub usable_after: Duration,
     /// How far the server's clock is ahead of ours, in seconds.
     pub date_skew_seconds: i64,
+    /// How far the clock that issues access tokens is ahead of the server's, in seconds.
+    pub issuer_skew_seconds: i64,
     /// What the `Date` header of each answer holds.
     pub date_form: DateForm,
     /// Logins per minute and user; more are answered 429.
@@ -57,6 +59,8 @@ pub struct Settings {
     /// How long a user over a limit stays refused; any request in that time starts it again.
     #[serde(with = "rotator_core::span")]
     pub penalty: Duration,
+    /// Whether a request during a penalty makes it twice as long.
+    pub penalty_doubles: bool,
     /// The `Retry-After` of a limit's 429.
     pub penalty_form: PenaltyForm,
     /// How an auth config shows its key.
@@ -83,6 +87,7 @@ impl Default for Settings {
             listed_after: Duration::ZERO,
             usable_after: Duration::ZERO,
             date_skew_seconds: 0,
+            issuer_skew_seconds: 0,
             date_form: DateForm::Sent,
             logins_per_minute: None,
             ringex_logins_per_minute: None,
@@ -90,6 +95,7 @@ impl Default for Settings {
             ringex_token_ttl: Duration::from_secs(3600),
             requests_per_minute: None,
             penalty: Duration::from_secs(60),
+            penalty_doubles: false,
             penalty_form: PenaltyForm::Seconds,
             key_form: KeyForm::Whole,
             config_access: ConfigAccess::Full,

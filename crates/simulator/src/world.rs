@@ -293,11 +293,13 @@ impl WorldState {
 
     /// The claims are by the server's clock, which may be another than ours.
     fn jwt(&self, user: &str, now: DateTime<Utc>, ends_at: DateTime<Utc>) -> String {
+        let skew = self.settings.issuer_skew_seconds;
+        let by_issuer = |at| self.server_time(at).timestamp().saturating_add(skew);
         let claims = json!({
             "iss": "ringcx-stand-in",
             "sub": user,
-            "iat": self.server_time(now).timestamp(),
-            "exp": self.server_time(ends_at).timestamp(),
+            "iat": by_issuer(now),
+            "exp": by_issuer(ends_at),
             // Two logins in the same second would otherwise give the same token.
             "jti": random::uuid(),
         });

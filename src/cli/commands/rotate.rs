@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::args::Json;
 use crate::cli::client::Client;
 use crate::cli::context;
+use crate::clock::monotonic;
 use crate::console::{Exit, Format, Screen, Tone, block_on};
 use crate::daemon::requests::rotate::{PATH, RotateOutcome, RotateRequest, outcomes};
 use crate::daemon::supervisor::{Supervisor, is_asked_for};
@@ -79,7 +80,7 @@ async fn without_daemon(
     // The lock on the state directory keeps a daemon from starting while this process mints.
     let supervisor = context::supervisor(policy, screen).await?;
     let names = start(&supervisor, policy, &accounts).await;
-    let results = supervisor.rotate(&names).await;
+    let results = supervisor.rotate(&names, monotonic()).await;
     // A file with the tokens of two accounts is written by the other account as well.
     supervisor.peers_at_rest().await;
     supervisor.close(policy.daemon.shutdown_grace).await;

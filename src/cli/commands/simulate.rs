@@ -222,12 +222,14 @@ fn settings(options: &SimulateOptions) -> Settings {
         // One flag for both delays, because clients see them as one.
         usable_after: options.visible_after,
         date_skew_seconds: options.date_skew,
+        issuer_skew_seconds: options.issuer_skew,
         logins_per_minute: limit(options.logins_per_minute),
         ringex_logins_per_minute: limit(options.ringex_logins_per_minute),
         jwt_flow: !options.no_jwt_flow,
         ringex_token_ttl: options.ringex_token_ttl,
         requests_per_minute: limit(options.requests_per_minute),
         penalty: options.penalty,
+        penalty_doubles: options.penalty_doubles,
         key_form: options.key_form,
         config_access: options.config_access,
         ..Settings::default()

@@ -8,6 +8,7 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 
 use super::Route;
+use crate::clock::monotonic;
 use crate::daemon::error::RequestError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::RotationStatus;
@@ -47,6 +48,8 @@ async fn answer(
     State(supervisor): State<Arc<Supervisor>>,
     Json(RotateRequest { accounts, wait }): Json<RotateRequest>,
 ) -> Result<Json<Vec<RotateOutcome>>, RequestError> {
+    // Before anything is waited for: with a rotation that is under way now it is one.
+    let asked = monotonic();
     let known = supervisor.account_names().await;
     let accounts = if accounts.is_empty() {
         known.clone()
@@ -54,23 +57,23 @@ async fn answer(
         accounts
     };
     if wait {
-        return Ok(Json(outcomes(supervisor.rotate(&accounts).await?)));
+        return Ok(Json(outcomes(supervisor.rotate(&accounts, asked).await?)));
     }
     // Checked now, because an error of the task below reaches only the log.
     if let Some(name) = accounts.iter().find(|name| !known.contains(name)) {
         let name = name.clone();
         return Err(RequestError::NoAccount { name, known });
     }
-    let asked = accounts.iter().map(|account| RotateOutcome {
+    let orders = accounts.iter().map(|account| RotateOutcome {
         account: account.clone(),
         outcome: RotationStatus::Asked,
         generation: None,
         error: None,
     });
-    let answer = asked.collect();
+    let answer = orders.collect();
     // The answer does not wait for this, and a client that goes away does not cancel it.
     tokio::spawn(async move {
-        if let Err(error) = supervisor.rotate(&accounts).await {
+        if let Err(error) = supervisor.rotate(&accounts, asked).await {
             tracing::warn!(
                 name: "rotation-not-done",
                 %error,

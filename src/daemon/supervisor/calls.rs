@@ -1,5 +1,7 @@
 //! Requests to the account tasks.
 
+use std::time::Instant;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -46,16 +48,18 @@ impl Supervisor {
             .map_err(|_| RequestError::Ended(account.to_owned()))
     }
 
-    /// Rotates these accounts side by side. Returns for each the result of the first try.
+    /// Rotates these accounts side by side, as was asked for at this time. Returns for each the
+    /// result of the first try, or that of the rotation that was under way at that time.
     pub async fn rotate(
         &self,
         accounts: &[String],
+        asked: Instant,
     ) -> Result<Vec<(String, RotationResult)>, RequestError> {
         let mut waiting = Vec::new();
         // All are asked before the first answer is awaited: the accounts rotate side by side.
         for name in accounts {
             let (reply, answer) = oneshot::channel();
-            self.send(name, WorkerRequest::Rotate(reply)).await?;
+            self.send(name, WorkerRequest::Rotate(reply, asked)).await?;
             waiting.push((name, answer));
         }
         let mut results = Vec::new();

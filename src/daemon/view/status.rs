@@ -210,10 +210,10 @@ fn generation(of: &Generation, retires_after: Option<DateTime<Utc>>) -> Generati
 }
 
 fn account_health(state: &AccountState, incidents: &[Incident]) -> AccountHealth {
-    let rejected = state
-        .lanes
-        .get(&BackoffKey::Login)
-        .is_some_and(|failure| failure.rejected.is_some());
+    let rejected = state.lanes.get(&BackoffKey::Login).is_some_and(|failure| {
+        // Before its second look a refusal is not certain, and needs no one.
+        failure.incident == IncidentKind::LoginRejected && failure.rejected.is_some()
+    });
     let capped = incidents
         .iter()
         .any(|incident| incident.kind == IncidentKind::MintCapped);

@@ -44,7 +44,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // The list is out of date from the moment the request can arrive, whatever is answered.
         self.evidence.server_changed();
         let answer = self.server.api.delete(caller.auth(), &text).await;
-        self.progress();
+        self.answered(answer.as_ref().err()).await?;
+        if let (Err(error), false) = (&answer, self.may_ask()) {
+            let text = format!("cannot see yet whether the delete worked: delete: {error}");
+            let failure = self.retire_failure(text, Some(error));
+            return Ok(self.record(vec![failure]).await?);
+        }
         // An answer of any kind proves nothing; the list that follows does.
         self.pace(stop).await?;
         self.check_deleted(&retirable, &caller, answer).await
@@ -57,7 +62,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         caller: &RingcxCaller,
         answer: Result<Deletion, ApiError>,
     ) -> Result<(), Interrupt> {
-        let listing = match self.server.api.list(caller.auth()).await {
+        let listed = self.server.api.list(caller.auth()).await;
+        self.answered(listed.as_ref().err()).await?;
+        let listing = match listed {
             Ok(listing) => listing,
             Err(error) => {
                 // Gone or not is unknown. As a failure it delays the next delete instead of
@@ -67,7 +74,6 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 return Ok(self.record(vec![failure]).await?);
             }
         };
-        self.progress();
         let fingerprint = retirable.fingerprint();
         let is_listed = listing
             .tokens

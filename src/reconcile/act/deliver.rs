@@ -67,7 +67,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(error) => {
                     // A sink inside RingCX was called as this token, so its 401 is evidence about
                     // the token.
-                    self.note_ringcx_error(&error, caller.token());
+                    events.extend(self.note_ringcx_error(&error, caller.token()));
                     events.extend(self.delivery_failed(sink, generation, &error));
                 }
             }

@@ -20,8 +20,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         baseline: BTreeSet<Fingerprint>,
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
-        // The login comes before the intent: one that fails leaves no open mint behind.
-        if self.server.session.bearer().is_none() && !self.renew_access(stop).await? {
+        // The login comes before the intent: one that fails leaves no open mint behind. So does the
+        // renewal of an access token that would end within the call.
+        if !self.server.session.outlasts_a_call() && !self.renew_access(stop).await? {
             return Ok(());
         }
         // Before the intent for the same reason: a stop during the wait leaves nothing begun.
@@ -48,7 +49,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .await?);
         };
         let answer = self.server.api.mint(bearer).await;
-        self.progress();
+        self.server.session.tried();
+        self.answered(answer.as_ref().err()).await?;
         match answer {
             Ok(token) => self.mint_answered(generation, &token).await,
             // Only a request that never left is known not to have minted. Any other error leaves
@@ -88,7 +90,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             fingerprint,
             how: MintSource::Answered,
         };
-        Ok(self.record(vec![minted]).await?)
+        let mut events = vec![minted];
+        events.extend(self.access_opened());
+        Ok(self.record(events).await?)
     }
 
     fn was_in_baseline(&self, fingerprint: &Fingerprint) -> bool {

@@ -35,7 +35,8 @@ struct Proofs {
     read: Vec<String>,
     /// The token as one of them showed it.
     text: Option<Token>,
-    failures: Vec<Event>,
+    /// What the looks show beside that: failures, and a pause that RingCX asks for.
+    events: Vec<Event>,
 }
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
@@ -64,7 +65,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 return self.without_text(generation, token.fingerprint()).await;
             }
         }
-        let (mut proved, mut events) = (proofs.by_receipt, proofs.failures);
+        let (mut proved, mut events) = (proofs.by_receipt, proofs.events);
         // Holding the token is not enough: it must also work, or readers of the sink get 401.
         if let Some(text) = text
             && self.try_read_back(&text, stop).await?
@@ -97,7 +98,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut proofs = Proofs::default();
         for (sink, look) in looks {
             if let ReadBack::Unreadable(error) = &look {
-                self.note_ringcx_error(error, caller.and_then(RingcxCaller::token));
+                let pause = self.note_ringcx_error(error, caller.and_then(RingcxCaller::token));
+                proofs.events.extend(pause);
             }
             match proof(look, token, self.last_taken(&sink)) {
                 DeliveryProof::Read(text) => {
@@ -110,7 +112,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                     let error = format!("read back after delivery: {instead}");
                     let key = BackoffKey::Sink(sink);
                     proofs
-                        .failures
+                        .events
                         .push(self.failure(key, IncidentKind::SinkFailed, error, None));
                 }
             }

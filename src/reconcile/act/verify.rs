@@ -49,8 +49,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 events.extend(self.cleared(BackoffKey::Rotation));
                 return Ok(self.record(events).await?);
             }
-            // A check after this wait would come too late, so the wait is saved.
-            if after(self.clock.now(), wait) > deadline {
+            // A check after this wait would come too late, so the wait is saved; and none comes
+            // while the server wants no calls.
+            if after(self.clock.now(), wait) > deadline || !self.may_ask() {
                 return self.verify_failed(generation, check).await;
             }
             self.sleep(wait, stop).await?;
@@ -94,28 +95,27 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 let reason = "the server's list does not have it".to_owned();
                 return Ok(TokenCheck::Denied(reason));
             }
-            Err(error) => return Ok(self.check_failed("list", &error)),
+            Err(error) => return Ok(check_failed("list", &error)),
         }
         if !self.config.account.smoke_test {
             return Ok(TokenCheck::Works);
         }
         // A second endpoint: that one part of RingCX knows the token does not show that all do.
         self.pace(stop).await?;
-        let answered = self.server.api.try_out(Auth::Token(token)).await;
-        self.progress();
-        Ok(match answered {
+        let tried = self.server.api.try_out(Auth::Token(token)).await;
+        self.answered(tried.as_ref().err()).await?;
+        Ok(match tried {
             Ok(()) => TokenCheck::Works,
-            Err(error) => self.check_failed("accounts", &error),
+            Err(error) => check_failed("accounts", &error),
         })
     }
+}
 
-    fn check_failed(&mut self, call: &str, error: &ApiError) -> TokenCheck {
-        let reason = format!("{call}: {error}");
-        if error.is_denied() {
-            return TokenCheck::Denied(reason);
-        }
-        // A pause that the server asks for holds for every call, not only for this check.
-        self.back_off(error);
+fn check_failed(call: &str, error: &ApiError) -> TokenCheck {
+    let reason = format!("{call}: {error}");
+    if error.is_denied() {
+        TokenCheck::Denied(reason)
+    } else {
         TokenCheck::Unclear(reason)
     }
 }

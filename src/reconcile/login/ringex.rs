@@ -12,9 +12,8 @@ use crate::ringcx::{ApiError, RingexAccess, RingexCredentials, TokenApi, ringex_
 use crate::secret_source;
 use crate::secret_source::SecretError;
 use rotator_core::config::{LoginPolicy, RingExLogin, RingcxPolicy};
-use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::event::Event;
 use rotator_core::journal::Journal;
-use rotator_core::plan::backoff::{FailureReport, failed};
 use rotator_core::secret::{Secret, SecretTag};
 use rotator_core::time::after;
 
@@ -62,15 +61,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.pace(stop).await?;
             self.record(vec![Event::LoginAttempted]).await?;
             let answer = self.server.api.login_with(&access).await;
-            self.progress();
+            self.answered(answer.as_ref().err()).await?;
             match answer {
                 Ok(login) => return self.logged_in(login).await,
                 // A kept access may have been revoked early. A new one shows whether that was it.
                 Err(error) if error.is_denied() && reused => self.server.session.drop_ringex(),
-                Err(error) => {
-                    self.back_off(&error);
-                    return self.refused_by(RefusedBy::RingCx, login, &error).await;
-                }
+                Err(error) => return self.refused_by(RefusedBy::RingCx, login, &error).await,
             }
         }
     }
@@ -84,7 +80,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let secrets = match read(login).await {
             Ok(secrets) => secrets,
             Err(error) => {
-                self.login_failed(error).await?;
+                self.login_failed(error, None).await?;
                 return Ok(Turn::Over);
             }
         };
@@ -166,29 +162,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         login: &RingExLogin,
         error: &ApiError,
     ) -> Result<bool, Interrupt> {
-        let rejected = error.is_denied();
-        let incident = if rejected {
-            IncidentKind::LoginRejected
-        } else {
-            IncidentKind::LoginFailed
-        };
         let text = explain(host, &self.config.ringcx, error);
-        let mut report = FailureReport::new(BackoffKey::Login, incident, text);
-        report.retry_after = error.retry_after();
-        if rejected {
-            report.rejected = match self.server.session.tag() {
-                Some(tag) => Some(tag),
-                None => self.tag_secrets_of(login).await,
-            };
-        }
-        let held = failed(
-            &self.state,
-            &self.config.account.retry,
-            report,
-            self.clock.now(),
-        );
-        self.record(vec![held]).await?;
-        Ok(false)
+        let tag = match self.server.session.tag() {
+            Some(tag) => Some(tag),
+            None => self.tag_secrets_of(login).await,
+        };
+        self.login_refused(text, error, tag).await
     }
 
     /// Takes the RingCX user from the JWT, as only a login would show it otherwise. If it is

@@ -1,5 +1,6 @@
 //! Listing the tokens on the server.
 
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcile::interrupt::Interrupt;
@@ -7,6 +8,7 @@ use crate::reconcile::state::{Observer, Reconciler};
 use crate::ringcx::{ApiError, Auth, Listing, TokenApi};
 use rotator_core::event::{BackoffKey, IncidentKind};
 use rotator_core::journal::Journal;
+use rotator_core::plan::LARGEST_SKEW;
 use rotator_core::plan::evidence::{ListedBy, TokenList};
 use rotator_core::secret::Token;
 
@@ -61,37 +63,56 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 }
             }
             self.pace(stop).await?;
-            // The wait above, or a very short life, may have ended the access token.
             let Some(bearer) = self.server.session.bearer() else {
-                let error = "logging in gives an access token that has ended already".to_owned();
-                let failure =
-                    self.failure(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
-                return Ok(self.record(vec![failure]).await?);
+                // It ended during the wait. One that was just issued does not, before it was tried.
+                continue;
             };
             let listed = self.server.api.list(Auth::Bearer(bearer)).await;
-            self.progress();
+            self.server.session.tried();
+            self.answered(listed.as_ref().err()).await?;
             match listed {
                 Ok(listing) => {
                     self.take_listing(listing, ListedBy::Login);
-                    let cleared = self.cleared(BackoffKey::Server);
-                    return Ok(self.record(cleared.into_iter().collect()).await?);
+                    let mut cleared = self.access_opened();
+                    cleared.extend(self.cleared(BackoffKey::Server));
+                    return Ok(self.record(cleared).await?);
                 }
-                Err(error) if error.is_denied() && !renewed => {
-                    renewed = true;
-                    if !self.renew_access(stop).await? {
-                        return Ok(());
-                    }
-                }
-                Err(error) => {
-                    if error.is_denied() {
-                        // Refused right after its renewal: the next attempt begins with a whole
-                        // login.
-                        self.server.session.drop_access();
-                    }
-                    return self.list_failed(ListedBy::Login, &error).await;
-                }
+                Err(error) if error.is_denied() && !renewed => self.server.session.end_access(),
+                Err(error) if error.is_denied() => return self.access_refused(&error).await,
+                Err(error) => return self.list_failed(ListedBy::Login, &error).await,
             }
         }
+    }
+
+    /// Records that an access token was refused right after it was issued.
+    async fn access_refused(&mut self, error: &ApiError) -> Result<(), Interrupt> {
+        let apart = self
+            .server
+            .session
+            .date_ahead()
+            .filter(|ahead| ahead.abs() > LARGEST_SKEW);
+        let clock = apart.map_or(String::new(), |ahead| {
+            format!(
+                "; RingCX's clocks disagree: its `Date` is {} s {} the clock that issues access \
+                 tokens",
+                ahead.num_seconds().abs(),
+                if ahead > TimeDelta::zero() {
+                    "ahead of"
+                } else {
+                    "behind"
+                }
+            )
+        });
+        let text = format!("list: {error}, with an access token that was issued just now{clock}");
+        // The next attempt begins with a whole login.
+        self.server.session.drop_access();
+        let failure = self.failure(
+            BackoffKey::Server,
+            IncidentKind::LoginFailed,
+            text,
+            Some(error),
+        );
+        Ok(self.record(vec![failure]).await?)
     }
 
     /// Lists as a permanent token, as its users would.
@@ -102,7 +123,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<Result<ListStanding, ApiError>, Interrupt> {
         self.pace(stop).await?;
         let listed = self.server.api.list(Auth::Token(token)).await;
-        self.progress();
+        self.answered(listed.as_ref().err()).await?;
         Ok(listed.map(|listing| {
             let fingerprint = token.fingerprint();
             let is_listed = listing

@@ -14,7 +14,6 @@ use crate::sinks::{AnySink, ReadBack, Sink};
 use rotator_core::account::{AccountState, SinkRecord};
 use rotator_core::journal::Journal;
 use rotator_core::plan::evidence::{SinkContent, SinksLook};
-use rotator_core::secret::Fingerprint;
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) async fn look_at_sinks(
@@ -28,11 +27,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             (name.clone(), sink.read_back(context).await)
         }))
         .await;
-        let mut found = BTreeMap::new();
+        let (mut found, mut pauses) = (BTreeMap::new(), Vec::new());
         for (name, look) in looks {
-            let content = self.take_read_back(&name, &look, asked_as);
-            found.insert(name, content);
+            if let ReadBack::Unreadable(error) = &look {
+                pauses.extend(self.note_ringcx_error(error, asked_as));
+            }
+            found.insert(name.clone(), self.take_read_back(&name, &look));
         }
+        self.record(pauses).await?;
         let look = SinksLook {
             sinks: found,
             claims: self.hear_consumers().await,
@@ -90,6 +92,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(Interrupt::NotBefore(_)) => return Ok(None),
                 Err(interrupt) => return Err(interrupt),
             }
+            // That list may have been answered with a pause.
+            if !self.may_ask() {
+                return Ok(None);
+            }
         }
         // The token first: it costs no login, and a 401 then shows that it no longer works.
         let as_token = self.token_at_hand().cloned().map(RingcxCaller::Token);
@@ -101,20 +107,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(caller)
     }
 
-    fn take_read_back(
-        &mut self,
-        sink: &str,
-        look: &ReadBack,
-        asked_as: Option<Fingerprint>,
-    ) -> SinkContent {
+    fn take_read_back(&mut self, sink: &str, look: &ReadBack) -> SinkContent {
         // After a restart this is how the text of a token in use is found without a login.
         if let ReadBack::Holds(token) = look
             && self.state.in_use().contains(&token.fingerprint())
         {
             self.server.session.keep_text(token);
-        }
-        if let ReadBack::Unreadable(error) = look {
-            self.note_ringcx_error(error, asked_as);
         }
         content(look, &self.state, self.state.sinks.get(sink))
     }

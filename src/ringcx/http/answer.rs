@@ -9,6 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Response, StatusCode};
 
 use crate::ringcx::ApiError;
+use crate::ringcx::redact::is_own;
 use crate::ringcx::wire::BodyError;
 
 /// An answer with a status of 2xx.
@@ -73,17 +74,25 @@ pub async fn read(response: &mut Response, max: usize) -> CappedBody {
     }
 }
 
-/// What any other status than a success means.
-pub fn refusal(status: StatusCode, retry_after: Option<Duration>, said: &str) -> ApiError {
-    let (status, said) = (status.as_u16(), said.to_owned());
+/// What any other status than a success means. `said` is what is shown of the body.
+pub fn refusal(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    said: String,
+) -> ApiError {
+    let status = status.as_u16();
     match status {
-        401 | 403 => ApiError::Denied { status, said },
-        // Both may carry `Retry-After` (RFC 6585 and RFC 9110).
-        429 | 503 => ApiError::Busy {
+        // Whoever asks to come again later has not judged what was sent. Documented for 429 and
+        // 503 (RFC 6585 and RFC 9110); firewalls send it with others.
+        _ if retry_after.is_some() || matches!(status, 429 | 503) => ApiError::Busy {
             status,
             retry_after,
             said,
         },
+        // RingCX's own 401 is plain text, its 403 is JSON.
+        401 => ApiError::Denied { status, said },
+        403 if is_own(body) => ApiError::Denied { status, said },
         // Redirects too: to follow one would hand the credential to another host.
         _ => ApiError::Status { status, said },
     }

@@ -1,8 +1,8 @@
 //! What a JWT's own claims tell: how long an access token lives, and whom a login's JWT names.
 //!
 //! The signature is not verified: the token came over TLS from the server that made it, and the
-//! only thing believed here is when to ask for another. The local clock is never asked: `exp` is
-//! the server's time, and is compared with the server's time.
+//! only thing believed here is when to ask for another. The local clock is never asked: `exp` and
+//! `iat` are times of one issuer, and are compared with each other.
 
 use std::time::Duration;
 
@@ -17,26 +17,35 @@ const USUAL: Duration = Duration::from_secs(5 * 60);
 /// The longest life that is believed: of a longer one, a mistake would show only much later.
 const MOST: Duration = Duration::from_secs(60 * 60);
 
-/// `exp` less the server's time: its `Date`, else the token's `iat`. Five minutes where that cannot
-/// be told; never more than an hour.
-pub fn lifetime(access: &str, server_time: Option<DateTime<Utc>>) -> Duration {
-    let Some(claims) = claims(access) else {
-        return USUAL;
+/// `exp` less `iat`, both by the clock of the issuer: what other clocks say does not shorten a life.
+/// Without them `expires_in` of the answer, in seconds, or `exp` less the server's `Date`. Five
+/// minutes where none of these tells; never more than an hour.
+pub fn lifetime(
+    access: &str,
+    expires_in: Option<&Value>,
+    server_time: Option<DateTime<Utc>>,
+) -> Duration {
+    let claims = claims(access);
+    let claim = |name| seconds(claims.as_ref()?.get(name)?);
+    let stated = || match expires_in? {
+        Value::String(text) => text.parse().ok(),
+        number => seconds(number),
     };
-    let seconds = |name| claims.get(name).and_then(seconds);
-    let start = server_time
-        .map(|at| at.timestamp())
-        .or_else(|| seconds("iat"));
-    match (seconds("exp"), start) {
-        (Some(end), Some(start)) => {
-            let lifetime = end.saturating_sub(start);
-            // Below zero it has ended already, by the clock of the server.
-            u64::try_from(lifetime)
-                .map_or(Duration::ZERO, Duration::from_secs)
-                .min(MOST)
-        }
-        (Some(_), None) | (None, Some(_)) | (None, None) => USUAL,
-    }
+    let until_end = |start: Option<i64>| Some(claim("exp")?.saturating_sub(start?));
+    // A life that is not positive tells nothing: the token was issued just now.
+    let lives = |life: &i64| *life > 0;
+    let life = until_end(claim("iat"))
+        .filter(lives)
+        .or_else(|| stated().filter(lives))
+        .or_else(|| until_end(server_time.map(|at| at.timestamp())).filter(lives));
+    life.and_then(|life| u64::try_from(life).ok())
+        .map_or(USUAL, Duration::from_secs)
+        .min(MOST)
+}
+
+/// `iat`: when the token was issued, by the clock of its issuer.
+pub fn issued_at(access: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(seconds(claims(access)?.get("iat")?)?, 0)
 }
 
 /// `sub`, as text or as a number.

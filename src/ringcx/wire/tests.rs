@@ -290,16 +290,31 @@ fn a_login_without_a_usable_access_token_is_nonsense() {
 }
 
 #[test]
-fn an_access_token_lives_until_its_exp_by_the_servers_clock() {
+fn an_access_token_lives_from_iat_to_exp_whatever_the_servers_date_says() {
     let now = server_time();
-    let in_90_s = jwt(&format!(r#"{{"exp":{},"iat":1}}"#, now.timestamp() + 90));
+    let five_minutes = jwt(&format!(
+        r#"{{"exp":{},"iat":{}}}"#,
+        now.timestamp() + 300,
+        now.timestamp()
+    ));
+    for date in [0, 200, 301, 86_400, -301] {
+        lives(&five_minutes, Some(now + TimeDelta::seconds(date)), 300);
+    }
+}
+
+#[test]
+fn without_iat_the_answer_or_the_servers_date_tells_the_life() {
+    let now = server_time();
+    let in_90_s = jwt(&format!(r#"{{"exp":{}.75}}"#, now.timestamp() + 90));
     lives(&in_90_s, Some(now), 90);
     lives(&in_90_s, Some(now + TimeDelta::seconds(30)), 60);
-    lives(
-        &jwt(&format!(r#"{{"exp":{}.75}}"#, now.timestamp() + 90)),
-        Some(now),
-        90,
-    );
+    for expires_in in ["120", r#""120""#] {
+        let body = format!(r#"{{"accessToken":"{in_90_s}","expires_in":{expires_in}}}"#);
+        let life = login(body.as_bytes(), Some(now)).unwrap().lifetime;
+        assert_eq!(life, Duration::from_secs(120));
+    }
+    // It was issued just now, so it has not ended.
+    lives(&in_90_s, Some(now + TimeDelta::seconds(91)), 300);
 }
 
 #[test]
@@ -311,7 +326,8 @@ fn without_the_servers_time_an_access_token_lives_from_iat_to_exp() {
 #[test]
 fn a_lifetime_is_never_negative_nor_over_an_hour() {
     let now = server_time();
-    lives(&jwt(r#"{"exp":1}"#), Some(now), 0);
+    lives(&jwt(r#"{"exp":1}"#), Some(now), 300);
+    lives(&jwt(r#"{"exp":1,"iat":9}"#), Some(now), 300);
     lives(
         &jwt(&format!(r#"{{"exp":{}}}"#, now.timestamp() + 86_400)),
         Some(now),
@@ -384,14 +400,15 @@ fn what_is_no_account_is_skipped_and_another_answer_is_nonsense() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date_and_at_most_a_day() {
+fn retry_after_is_seconds_or_a_date_and_at_most_an_hour() {
     waits("0", Some(0));
     waits(" 120 ", Some(120));
-    waits("86401", Some(86_400));
-    waits("99999999999999999999999999", Some(86_400));
+    waits("3601", Some(3_600));
+    waits("86400", Some(3_600));
+    waits("99999999999999999999999999", Some(3_600));
     waits("Sun, 22 Nov 2026 03:31:30 GMT", Some(90));
     waits("Sun, 22 Nov 2026 03:29:00 GMT", Some(0));
-    waits("Fri, 31 Dec 9999 23:59:59 GMT", Some(86_400));
+    waits("Fri, 31 Dec 9999 23:59:59 GMT", Some(3_600));
     for garbage in ["", "-5", "1.5", "soon", "Sun, 99 Nov 2026 03:31:30 GMT"] {
         waits(garbage, None);
     }
@@ -485,7 +502,7 @@ proptest! {
         let at = DateTime::from_timestamp(at, 0);
         for claims in [claims, format!(r#"{{"exp":{exp},"iat":{iat}}}"#)] {
             for at in [at, None] {
-                prop_assert!(jwt::lifetime(&jwt(&claims), at) <= Duration::from_secs(3600));
+                prop_assert!(jwt::lifetime(&jwt(&claims), None, at) <= Duration::from_secs(3600));
             }
         }
     }

@@ -34,6 +34,16 @@ pub struct RingexUse {
     pub backoff_until: Option<DateTime<Utc>>,
 }
 
+/// A pause that RingCX asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerQuiet {
+    /// When it asked.
+    pub since: DateTime<Utc>,
+    /// No call is sent to it before then.
+    pub until: DateTime<Utc>,
+}
+
 /// One of our tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -62,6 +62,10 @@ event_kinds! {
         "Logging in to RingEX";
     RingexQuiet = "ringex-quiet", "fafc8934229148ffba9bd5e764ba5366", Warn,
         "RingEX asks to be left alone, no account of this app logs in";
+    ServerQuiet = "server-quiet", "3f4c29e8e4be4a98b165ca6c51307139", Warn,
+        "RingCX asks to be left alone, no call of this account is sent until then";
+    SecretAccepted = "secret-accepted", "ed52a8b7f62046349e9d78ae2d4099e8", Debug,
+        "The secrets of the login work";
     LoginAttempted = "login-attempted", "97a6294347a841b0b466e2a00b5c08a2", Debug,
         "Logging in";
     PasswordResetRequired = "password-reset-required", "98d0733912a94f9fb9561f655e39b4dc", Error,
@@ -170,6 +174,8 @@ impl Event {
             Self::RotationAsked => EventKind::RotationAsked,
             Self::RingexAttempted { .. } => EventKind::RingexAttempted,
             Self::RingexQuiet { .. } => EventKind::RingexQuiet,
+            Self::ServerQuiet { .. } => EventKind::ServerQuiet,
+            Self::SecretAccepted { .. } => EventKind::SecretAccepted,
             Self::LoginAttempted => EventKind::LoginAttempted,
             // One event in the journal and two kinds in the log, which differ in their level.
             Self::PasswordReset { required: true } => EventKind::PasswordResetRequired,

@@ -30,6 +30,8 @@ macro_rules! account_events {
             | $crate::event::Event::RotationAsked
             | $crate::event::Event::RingexAttempted { .. }
             | $crate::event::Event::RingexQuiet { .. }
+            | $crate::event::Event::ServerQuiet { .. }
+            | $crate::event::Event::SecretAccepted { .. }
             | $crate::event::Event::LoginAttempted
             | $crate::event::Event::PasswordReset { .. }
             | $crate::event::Event::ClockDisagreed { .. }

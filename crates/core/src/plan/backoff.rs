@@ -20,8 +20,10 @@ pub struct FailureReport {
     pub error: String,
     /// How long the server asked not to be called, from its `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// For a rejected login: the tag of the secret that was rejected.
+    /// For a refused login: the tag of the secret that was refused.
     pub rejected: Option<SecretTag>,
+    /// The refusal may not be about the secret, so one more login is sent soon.
+    pub second_look: bool,
 }
 
 impl FailureReport {
@@ -33,12 +35,14 @@ impl FailureReport {
             error: error.into(),
             retry_after: None,
             rejected: None,
+            second_look: false,
         }
     }
 }
 
 /// The event that records a failure, with the time of the next try: `initial`, doubling to `max`,
-/// never before the time that the server asked for; after a rejected login, `rejected-login`.
+/// never before the time that the server asked for; after a rejected login, `rejected-login`, and
+/// `initial` before its second look.
 /// For example, with `initial = "30s"` the third failure in a row waits for two minutes.
 pub fn failed(
     state: &AccountState,
@@ -52,6 +56,7 @@ pub fn failed(
         error,
         retry_after,
         rejected,
+        second_look,
     } = trouble;
     let failures = state
         .lanes
@@ -59,10 +64,10 @@ pub fn failed(
         .map_or(0, |earlier| earlier.count)
         .saturating_add(1);
     // RingCX locks accounts after rejected logins, at a number that it does not document.
-    let wait = if rejected.is_some() {
-        retry.rejected_login
-    } else {
-        doubling(retry, failures)
+    let wait = match (rejected, second_look) {
+        (Some(_), false) => retry.rejected_login,
+        (_, true) => retry.initial,
+        (None, false) => doubling(retry, failures),
     };
     // Even beyond `max`: a request during the server's pause may begin it anew.
     let wait = wait.max(retry_after.unwrap_or_default());
@@ -74,6 +79,31 @@ pub fn failed(
         next_attempt_at: after(now, wait),
         rejected,
     }
+}
+
+/// The longest pause that a server gets by asking: an operator who is away for longer than this
+/// would find an account that nobody has looked at.
+pub const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
+
+/// The event that rests every call of the account to RingCX, or `None` where it rests already for
+/// as long. `asked` is the answer's `Retry-After`. Without one the pause is `retry.initial`, and
+/// twice as long as the last where that did not help.
+pub fn quiet(
+    state: &AccountState,
+    retry: &Retry,
+    asked: Option<Duration>,
+    now: DateTime<Utc>,
+) -> Option<Event> {
+    let wait = asked.unwrap_or_else(|| {
+        let last = state.server_quiet.and_then(|quiet| {
+            let length = (quiet.until - quiet.since).to_std().ok()?;
+            (after(quiet.until, length) > now && quiet.until <= now).then_some(length)
+        });
+        last.map_or(retry.initial, |last| last.saturating_mul(2))
+    });
+    let until = after(now, wait.min(LONGEST_QUIET));
+    (until > now && state.quiet_until(now).is_none_or(|quiet| quiet < until))
+        .then_some(Event::ServerQuiet { until })
 }
 
 fn doubling(retry: &Retry, failures: u32) -> Duration {

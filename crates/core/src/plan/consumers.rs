@@ -96,7 +96,7 @@ impl Planner<'_> {
             let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
             let held = names
                 .iter()
-                .map(|name| state.held_until(&BackoffKey::Notify(name.clone()), self.now));
+                .map(|name| self.own_hold(&BackoffKey::Notify(name.clone())));
             // One call is made for the whole group, so the longest back-off among them holds it.
             match held.max().flatten() {
                 Some(until) => {

@@ -137,7 +137,7 @@ impl Planner<'_> {
         // Parked before back-off: no time ends it, as the receiver answered that it is gone.
         if record.parked {
             self.wait(WaitingFor::Parked { sink: name() }, None);
-        } else if let Some(until) = self.state.held_until(&BackoffKey::Sink(name()), self.now) {
+        } else if let Some(until) = self.own_hold(&BackoffKey::Sink(name())) {
             self.wait(WaitingFor::SinkRetry { sink: name() }, Some(until));
         } else if delivers {
             work.deliver.push(name());

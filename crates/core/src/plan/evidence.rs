@@ -37,10 +37,18 @@ pub struct Evidence {
     pub(crate) values: BTreeSet<Fingerprint>,
     /// The tag of the password, read while a login is held back.
     pub(crate) secret_tag: Option<SecretTag>,
-    /// The server asked for no calls until then.
-    pub(crate) backoff_until: Option<DateTime<Utc>>,
     /// What other accounts report.
     pub(crate) peers: PeerEvidence,
+    /// The work that is under way, or was last.
+    pub(crate) work: Option<WorkSpan>,
+}
+
+/// From when to when there was something to do. What failed within it is held back from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkSpan {
+    pub(crate) began: DateTime<Utc>,
+    /// `None`: it still goes on.
+    pub(crate) ended: Option<DateTime<Utc>>,
 }
 
 /// One look at everything that may hold a token of this account.
@@ -200,14 +208,27 @@ impl Evidence {
     }
 
     /// Begins a pass: what may have changed since the last one is to be looked at again.
-    pub fn begin_pass(&mut self, now: DateTime<Utc>) {
+    pub fn begin_pass(&mut self) {
         *self = Self {
-            // These two outlast a pass: `check-every` and the server's pause do not begin anew with
-            // it.
+            // This outlasts a pass: `check-every` does not begin anew with it.
             last_listed_at: self.last_listed_at,
-            backoff_until: self.backoff_until(now),
             ..Self::default()
         };
+    }
+
+    /// Work begins: what fails from here on is held back from the end of this work.
+    pub fn begin_work(&mut self, now: DateTime<Utc>) {
+        self.work = Some(WorkSpan {
+            began: now,
+            ended: None,
+        });
+    }
+
+    /// Nothing is left to do for now.
+    pub fn end_work(&mut self, now: DateTime<Utc>) {
+        if let Some(work) = &mut self.work {
+            work.ended.get_or_insert(now);
+        }
     }
 
     /// Takes in a list; `watched` are the tokens that should be on it.
@@ -290,12 +311,6 @@ impl Evidence {
         self.values = tokens.into_iter().collect();
     }
 
-    /// The server asked for no calls until then. A later time that it asked for before stays.
-    pub fn back_off(&mut self, until: DateTime<Utc>) {
-        // A later answer may ask for less: it must not shorten a pause that still runs.
-        self.backoff_until = self.backoff_until.max(Some(until));
-    }
-
     /// Something was changed on the server: the last list is out of date.
     pub fn server_changed(&mut self) {
         self.list = None;
@@ -351,10 +366,5 @@ impl Evidence {
     /// The last list, unless something was changed on the server since.
     pub fn list(&self) -> Option<&TokenList> {
         self.list.as_ref()
-    }
-
-    /// Until when the server asked for no calls, if that is not over.
-    pub fn backoff_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.backoff_until.filter(|until| *until > now)
     }
 }

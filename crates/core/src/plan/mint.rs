@@ -234,9 +234,7 @@ impl Planner<'_> {
         // Where each of them has an incident of its own, another of the rotation would only repeat
         // it: the rotation waits for the sinks.
         if keys.iter().all(|key| self.state.trouble(key).is_some()) {
-            let holds = keys
-                .iter()
-                .filter_map(|key| self.state.held_until(key, self.now));
+            let holds = keys.iter().filter_map(|key| self.own_hold(key));
             let until = holds.max();
             return self.wait(WaitingFor::FailingSinks(unfit), until);
         }

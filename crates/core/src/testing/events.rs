@@ -9,7 +9,7 @@ use crate::event::{
     BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, PeerToken,
     ReleaseCause, RetiredBy,
 };
-use crate::secret::Fingerprint;
+use crate::secret::{Fingerprint, Secret, SecretTag};
 
 fn number() -> impl Strategy<Value = GenerationNo> {
     select(vec![0, 1, 2, 3, u64::MAX]).prop_map(GenerationNo)
@@ -93,6 +93,10 @@ fn account_event() -> BoxedStrategy<Event> {
         (select(vec!["a", "b"]), time()).prop_map(|(app, until)| Event::RingexQuiet {
             client_id: app.to_owned(),
             until
+        }),
+        time().prop_map(|until| Event::ServerQuiet { until }),
+        Just(Event::SecretAccepted {
+            tag: SecretTag::of("salt", &Secret::new("swordfish")),
         }),
         any::<bool>().prop_map(|required| Event::PasswordReset { required }),
         any::<i64>().prop_map(|skew_seconds| Event::ClockDisagreed { skew_seconds }),

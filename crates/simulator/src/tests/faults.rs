@@ -72,6 +72,10 @@ async fn check_seen(call: Call, fault: Fault, seen: Seen) {
             assert_eq!(status, expected, "{context}");
             assert!(body(response).await.starts_with("<html>"), "{context}");
         }
+        Fault::Firewall(_) => {
+            assert_eq!(status, 403, "{context}");
+            assert!(body(response).await.starts_with("<html>"), "{context}");
+        }
         Fault::Garbage => {
             let bytes = response.bytes().await.unwrap();
             assert!(

@@ -76,6 +76,14 @@ pub struct SimulateOptions {
         allow_negative_numbers = true
     )]
     pub date_skew: i64,
+    /// Seconds by which the clock that issues access tokens is ahead of the server's
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub issuer_skew: i64,
     /// Limit of logins per minute and user; more are answered 429; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub logins_per_minute: u32,
@@ -97,6 +105,9 @@ pub struct SimulateOptions {
     /// How long a user who exceeded a limit is refused
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub penalty: Duration,
+    /// Make a penalty twice as long with each request in it
+    #[arg(long)]
+    pub penalty_doubles: bool,
     /// Lock a user after this number of wrong passwords in a row
     #[arg(long, value_name = "N")]
     pub lockout_after: Option<u32>,

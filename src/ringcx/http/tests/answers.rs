@@ -131,6 +131,44 @@ async fn a_refusal_repeats_what_ringcx_said() {
 }
 
 #[tokio::test]
+async fn what_a_firewall_says_is_no_word_on_the_credential() {
+    let page = "<html>Request blocked</html>";
+    for (status, headers, body) in [
+        ("403 Forbidden", "", page),
+        ("403 Forbidden", "", "Access denied by security policy"),
+        ("403 Forbidden", "Retry-After: 3\r\n", ""),
+        ("401 Unauthorized", "Retry-After: 3\r\n", page),
+    ] {
+        let server = Server::answering(response(status, headers, body)).await;
+        let error = login(&server.api()).await.err().unwrap();
+        assert!(!error.is_denied() && error.refuses_login(), "{error:?}");
+        assert!(!error.is_own_refusal(), "{error:?}");
+        let wait = (!headers.is_empty()).then_some(Duration::from_secs(3));
+        assert_eq!(error.retry_after(), wait, "{error:?}");
+    }
+    // A 401 may be all that a server has to say of a credential; only a login takes a second look.
+    let server = Server::answering(response("401 Unauthorized", "", page)).await;
+    let error = login(&server.api()).await.err().unwrap();
+    assert!(error.is_denied() && !error.is_own_refusal(), "{error:?}");
+    let server = Server::answering(response("403 Forbidden", "", "")).await;
+    let error = login(&server.api()).await.err().unwrap();
+    assert!(error.is_denied() && error.is_own_refusal(), "{error:?}");
+}
+
+#[tokio::test]
+async fn any_refusal_can_ask_for_a_wait() {
+    for status in [
+        "404 Not Found",
+        "418 Odd",
+        "500 Internal",
+        "502 Bad Gateway",
+    ] {
+        let wait = asked_to_wait(status, "Retry-After: 7\r\n").await;
+        assert_eq!(wait, Some(Duration::from_secs(7)), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(
@@ -139,7 +177,7 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
     );
     assert_eq!(
         asked_to_wait("503 Unavailable", "Retry-After: 999999\r\n").await,
-        seconds(86_400)
+        seconds(3_600)
     );
     assert_eq!(asked_to_wait("503 Unavailable", "").await, None);
     let by_its_clock =
@@ -198,12 +236,16 @@ async fn an_echo_of_the_calls_own_secrets_is_blotted_out() {
             "bad password [redacted]!",
         );
     }
-    let server =
-        Server::answering(response("403 Forbidden", "", &format!("{ACCESS} may not"))).await;
-    is_denied(mint(&server.api()).await.err(), 403, "[redacted] may not");
-    is_denied(list(&server.api()).await.err(), 403, "[redacted] may not");
     let server = Server::answering(response(
-        "403 Forbidden",
+        "401 Unauthorized",
+        "",
+        &format!("{ACCESS} may not"),
+    ))
+    .await;
+    is_denied(mint(&server.api()).await.err(), 401, "[redacted] may not");
+    is_denied(list(&server.api()).await.err(), 401, "[redacted] may not");
+    let server = Server::answering(response(
+        "401 Unauthorized",
         "",
         "my-token-1 may not my-token-2",
     ))
@@ -212,17 +254,17 @@ async fn an_echo_of_the_calls_own_secrets_is_blotted_out() {
     let (one, two) = (token("my-token-1"), token("my-token-2"));
     is_denied(
         api.delete(Auth::Token(&one), &two).await.err(),
-        403,
+        401,
         "[redacted] may not [redacted]",
     );
     is_denied(
         api.accounts(Auth::Token(&one)).await.err(),
-        403,
+        401,
         "[redacted] may not my-token-2",
     );
     is_denied(
         api.refresh(&Secret::new("my-token-2")).await.err(),
-        403,
+        401,
         "my-token-1 may not [redacted]",
     );
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::account::{AccountState, ClockTrouble, LoginEpoch, RingexUse, is_recent};
+use crate::account::{AccountState, ClockTrouble, LoginEpoch, RingexUse, ServerQuiet, is_recent};
 use crate::event::{BackoffKey, Event};
 
 impl AccountState {
@@ -23,6 +23,17 @@ impl AccountState {
             Event::RingexQuiet { client_id, until } => {
                 self.ringex_of(client_id).backoff_until = Some(*until)
             }
+            Event::ServerQuiet { until } => {
+                // A later answer may ask for less: it does not shorten a pause that still runs.
+                let running = self
+                    .server_quiet
+                    .filter(|quiet| quiet.since <= at && quiet.until > at);
+                self.server_quiet = Some(ServerQuiet {
+                    since: at,
+                    until: running.map_or(*until, |quiet| quiet.until.max(*until)),
+                });
+            }
+            Event::SecretAccepted { tag } => self.accepted_secret = Some(*tag),
             Event::LoginAttempted => {
                 self.logins.retain(|earlier| is_recent(*earlier, at));
                 self.logins.push_back(at);
@@ -68,6 +79,8 @@ impl AccountState {
         self.open_mint = None;
         self.lost_mints.clear();
         self.ambiguous_mints.clear();
+        self.server_quiet = None;
+        self.accepted_secret = None;
         self.password_reset_since = None;
         self.token_lost = None;
         self.open_delete = None;

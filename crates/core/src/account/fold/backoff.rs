@@ -46,8 +46,15 @@ impl AccountState {
                     // well.
                     failure.rejected = None;
                 }
-                if let BackoffKey::Sink(sink) = lane {
-                    self.update_sink(sink, |record| record.parked = false);
+                match lane {
+                    BackoffKey::Sink(sink) => {
+                        self.update_sink(sink, |record| record.parked = false);
+                    }
+                    BackoffKey::Server => self.server_quiet = None,
+                    BackoffKey::Login
+                    | BackoffKey::Rotation
+                    | BackoffKey::Retirement
+                    | BackoffKey::Notify(_) => {}
                 }
             }
             crate::account_events!()

@@ -48,6 +48,16 @@ fn samples() -> Vec<(Event, Value)> {
             },
             json!({"kind": "ringex-quiet", "client_id": "app", "until": "2026-03-29T02:30:00Z"}),
         ),
+        (
+            Event::ServerQuiet { until: at() },
+            json!({"kind": "server-quiet", "until": "2026-03-29T02:30:00Z"}),
+        ),
+        (
+            Event::SecretAccepted {
+                tag: SecretTag::of("salt", &Secret::new("swordfish")),
+            },
+            json!({"kind": "secret-accepted", "tag": SecretTag::of("salt", &Secret::new("swordfish"))}),
+        ),
         (Event::LoginAttempted, json!({"kind": "login-attempted"})),
         (
             Event::PasswordReset { required: true },
@@ -335,6 +345,8 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::RotationAsked
         | Event::RingexAttempted { .. }
         | Event::RingexQuiet { .. }
+        | Event::ServerQuiet { .. }
+        | Event::SecretAccepted { .. }
         | Event::LoginAttempted
         | Event::PasswordReset { .. }
         | Event::ForeignSeen { .. }
@@ -371,7 +383,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 40,
+        | Event::ClockAgreed => 42,
     }
 }
 

@@ -399,10 +399,10 @@ fn back_at_the_first_user_a_token_that_was_replaced_meanwhile_is_an_old_one() {
 
 #[test]
 fn while_the_server_asks_to_be_left_alone_only_what_needs_it_not_is_done() {
-    let mut scene = pending([file("app")]);
+    let scene = pending([file("app")]);
     let until = scene.now + minutes(10);
-    scene.seen.backoff_until = Some(until);
     let scene = scene
+        .happened(Event::ServerQuiet { until })
         .does("deliver 2 to app")
         .delivered("app", 2)
         .all_hold(2);

@@ -120,7 +120,7 @@ impl Scene {
     pub fn next_pass(mut self, by: Duration) -> Self {
         let (sinks, list) = (self.seen.sinks.clone(), self.seen.list.clone());
         self.now += by;
-        self.seen.begin_pass(self.now);
+        self.seen.begin_pass();
         self.seen.sinks = sinks;
         match list {
             Some(TokenList {

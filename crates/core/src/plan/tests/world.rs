@@ -224,7 +224,8 @@ impl World {
     fn begin_pass(&mut self) {
         self.in_pass = true;
         self.rests_until = None;
-        self.seen.begin_pass(self.out.now);
+        self.seen.begin_pass();
+        self.seen.begin_work(self.out.now);
         let rejected = self
             .state
             .lanes
@@ -236,6 +237,7 @@ impl World {
 
     fn rest(&mut self, until: DateTime<Utc>) -> Came {
         self.in_pass = false;
+        self.seen.end_work(self.out.now);
         self.rests_until = Some(until);
         Came::ToRest(until)
     }

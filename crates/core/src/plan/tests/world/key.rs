@@ -177,6 +177,8 @@ impl Digest {
             logins,
             // Nothing in these stories logs in by RingEX.
             ringex: _,
+            server_quiet,
+            accepted_secret,
             password_reset_since: _,
             clock,
             token_lost,
@@ -258,7 +260,9 @@ impl Digest {
             // A failure that is yet to come, as the clock was set back, holds nothing back.
             self.until(Some(*last));
         }
+        self.until(server_quiet.map(|quiet| quiet.until));
         self.put((
+            accepted_secret.map(|tag| format!("{tag:?}")),
             asked_at.is_some(),
             clock.is_some(),
             token_lost.as_ref().map(|loss| loss.generation),
@@ -348,14 +352,14 @@ impl Digest {
             last_listed_at,
             values,
             secret_tag,
-            backoff_until,
+            work,
         } = seen;
         self.maybe(*last_listed_at);
-        self.until(*backoff_until);
         // The rest is forgotten when the next pass begins.
         if !in_pass {
             return;
         }
+        self.maybe(work.map(|work| work.began));
         self.put(secret_tag.map(|tag| format!("{tag:?}")));
         self.put((values, released.len(), sinks.is_some(), list.is_some()));
         for (name, held) in sinks.iter().flatten() {

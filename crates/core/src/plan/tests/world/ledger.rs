@@ -97,6 +97,8 @@ impl Ledger {
             Event::RotationAsked
             | Event::RingexAttempted { .. }
             | Event::RingexQuiet { .. }
+            | Event::ServerQuiet { .. }
+            | Event::SecretAccepted { .. }
             | Event::LoginAttempted
             | Event::PasswordReset { .. }
             | Event::ForeignSeen { .. }
