@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use crate::clock::{Clock, monotonic};
 use crate::failpoint;
-use crate::outbound::{self, Endpoint, Failure, OutboundError, Route, RouteError};
+use crate::outbound::{
+    self, ConnectionFailure, Endpoint, OutboundError, OutboundRoute, RouteError,
+};
 use rotator_core::config::{LoginEncoding, RingcxPolicy};
 use rotator_core::secret::{Secret, Token};
 
@@ -72,7 +74,7 @@ impl HttpApi {
     }
 
     /// The hosts that are called, RingCX first, and the way to each.
-    pub fn routes(&self) -> [(&str, Result<&Route, &RouteError>); 2] {
+    pub fn routes(&self) -> [(&str, Result<&OutboundRoute, &RouteError>); 2] {
         [
             (&self.host, self.endpoint.route()),
             (&self.ringex.host, self.ringex.endpoint.route()),
@@ -333,7 +335,7 @@ impl TokenApi for HttpApi {
 /// Mint with `POST`, list with `GET`, delete with `DELETE` and the token behind it.
 const TOKEN: [&str; 5] = ["voice", "api", "v1", "admin", "token"];
 
-fn no_response(host: &str, failure: Failure) -> ApiError {
+fn no_response(host: &str, failure: ConnectionFailure) -> ApiError {
     let (host, why) = (host.to_owned(), failure.why);
     if failure.may_have_been_sent {
         ApiError::NoAnswer { host, why }

@@ -42,3 +42,4 @@ mod service;
 mod signals;
 mod sink_faults;
 mod template_sink;
+mod trust;
