@@ -1,10 +1,11 @@
 //! The RingCX calls over HTTP/1.1 and TLS.
 //!
-//! One call is one request: nothing here retries or follows a redirect. What an
-//! answer's body means is in `wire.rs`, what may be said of it in `redact.rs`. What this file does
-//! not know: accounts, limits, and whether anything should be tried again.
-//!
-//! How a connection is made, and by which proxy, is in `outbound.rs`.
+//! One call is one request: nothing here retries or follows a redirect. How a connection is made,
+//! and by which proxy, is in `outbound.rs`; what an answer's body means is in `wire.rs`, what may be
+//! said of it in `redact.rs`. What this file does not know: accounts, limits, and whether anything
+//! should be tried again.
+
+use std::time::Duration;
 
 use reqwest::header::{self, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
@@ -15,8 +16,6 @@ use super::{
     ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
     TokenApi, VisibleAccount, redact,
 };
-use std::time::Duration;
-
 use crate::clock::{Clock, monotonic};
 use crate::failpoint;
 use crate::outbound::{
