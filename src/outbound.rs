@@ -28,7 +28,7 @@ mod proxy;
 mod reason;
 mod trust;
 
-pub use proxy::{Route, RouteError};
+pub use proxy::{OutboundRoute, RouteError};
 pub use reason::AUTHORITY_AS_SERVER;
 pub use trust::{TrustError, read_again, read_anew};
 
@@ -39,7 +39,7 @@ pub struct Endpoint {
     is_https: bool,
     ca_file: Option<PathBuf>,
     connect_timeout: Duration,
-    route: Result<Route, RouteError>,
+    route: Result<OutboundRoute, RouteError>,
     built: Mutex<Option<Built>>,
 }
 
@@ -72,7 +72,7 @@ pub enum OutboundError {
 
 /// What came of a request that was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ConnectionFailure {
     /// Whether a byte of the request may have reached the host. It has not where the connection, its
     /// TLS handshake included, was not made, or a proxy did not make it.
     pub may_have_been_sent: bool,
@@ -92,7 +92,7 @@ impl Endpoint {
             is_https: url.scheme() == "https",
             ca_file: ca_file.map(Path::to_owned),
             connect_timeout,
-            route: Route::by_environment(url, network),
+            route: OutboundRoute::by_environment(url, network),
             built: Mutex::new(None),
         }
     }
@@ -108,7 +108,7 @@ impl Endpoint {
     }
 
     /// The way to the host.
-    pub fn route(&self) -> Result<&Route, &RouteError> {
+    pub fn route(&self) -> Result<&OutboundRoute, &RouteError> {
         self.route.as_ref()
     }
 
@@ -151,7 +151,7 @@ impl Endpoint {
 
     /// Why a request got no answer. Where a certificate was not trusted, whom to trust is read
     /// again for the next request, for it may have been renewed.
-    pub async fn failed(&self, error: &reqwest::Error) -> Failure {
+    pub async fn failed(&self, error: &reqwest::Error) -> ConnectionFailure {
         if reason::is_about_trust(error) {
             let ca_file = self.ca_file.clone();
             // What cannot be read now leaves the old trust in force.
@@ -164,8 +164,8 @@ impl Endpoint {
                 );
             }
         }
-        let proxy = self.route.as_ref().ok().and_then(Route::through);
-        Failure {
+        let proxy = self.route.as_ref().ok().and_then(OutboundRoute::through);
+        ConnectionFailure {
             // Only an error of connecting, TLS included, proves that nothing was sent.
             may_have_been_sent: !(error.is_connect() || error.is_builder()),
             why: reason::of(error, proxy),
@@ -214,7 +214,7 @@ pub fn cut_short(error: &reqwest::Error) -> String {
     .to_owned()
 }
 
-impl Route {
+impl OutboundRoute {
     /// For reqwest, with the login of this moment.
     fn proxy(&self, login: Option<HeaderValue>) -> Result<Option<Proxy>, OutboundError> {
         let Some(address) = self.through() else {

@@ -17,7 +17,7 @@ use rotator_core::config::{
 
 /// The way to a host.
 #[derive(Clone)]
-pub enum Route {
+pub enum OutboundRoute {
     /// Without a proxy, and whose word that is.
     Direct(&'static str),
     /// By this proxy.
@@ -52,7 +52,7 @@ pub struct RouteError {
     why: ProxyAddressError,
 }
 
-impl Route {
+impl OutboundRoute {
     /// The way to this address, as the environment is now.
     pub fn by_environment(url: &Url, network: &NetworkPolicy) -> Result<Self, RouteError> {
         Self::to(url, network, |name| std::env::var(name).ok())
@@ -109,7 +109,7 @@ impl Route {
     }
 }
 
-impl fmt::Display for Route {
+impl fmt::Display for OutboundRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct(why) => write!(f, "directly ({why})"),
@@ -124,7 +124,7 @@ fn of_environment(
     url: &Url,
     network: &NetworkPolicy,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Route, RouteError> {
+) -> Result<OutboundRoute, RouteError> {
     // In lower case first, as curl has it; an empty variable is none.
     let get = |names: &[&'static str]| {
         names.iter().find_map(|name| {
@@ -138,16 +138,16 @@ fn of_environment(
         _ => get(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
     };
     let Some((variable, text)) = named else {
-        return Ok(Route::Direct("no proxy is set"));
+        return Ok(OutboundRoute::Direct("no proxy is set"));
     };
     if let Some((_, list)) = get(&["no_proxy", "NO_PROXY"]) {
         let entries = list.split([',', ' ', '\t']).filter_map(NoProxy::parse);
         if entries.into_iter().any(|entry| entry.fits(url)) {
-            return Ok(Route::Direct("`NO_PROXY`"));
+            return Ok(OutboundRoute::Direct("`NO_PROXY`"));
         }
     }
     let (address, own) = split(&text).map_err(|why| RouteError { variable, why })?;
-    Ok(Route::Proxy {
+    Ok(OutboundRoute::Proxy {
         address,
         named_by: variable,
         login: match (&network.login, own) {
@@ -202,7 +202,7 @@ mod tests {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let route = Route::to(&Url::parse(url).unwrap(), network, read);
+        let route = OutboundRoute::to(&Url::parse(url).unwrap(), network, read);
         let shown = match route {
             Ok(route) => route.to_string(),
             Err(error) => error.to_string(),

@@ -1,10 +1,11 @@
 //! The RingCX calls over HTTP/1.1 and TLS.
 //!
-//! One call is one request: nothing here retries or follows a redirect. What an
-//! answer's body means is in `wire.rs`, what may be said of it in `redact.rs`. What this file does
-//! not know: accounts, limits, and whether anything should be tried again.
-//!
-//! How a connection is made, and by which proxy, is in `outbound.rs`.
+//! One call is one request: nothing here retries or follows a redirect. How a connection is made,
+//! and by which proxy, is in `outbound.rs`; what an answer's body means is in `wire.rs`, what may be
+//! said of it in `redact.rs`. What this file does not know: accounts, limits, and whether anything
+//! should be tried again.
+
+use std::time::Duration;
 
 use reqwest::header::{self, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
@@ -15,11 +16,11 @@ use super::{
     ApiError, Auth, Credentials, Deletion, Listing, LoginTokens, RingexAccess, RingexCredentials,
     TokenApi, VisibleAccount, redact,
 };
-use std::time::Duration;
-
 use crate::clock::{Clock, monotonic};
 use crate::failpoint;
-use crate::outbound::{self, Endpoint, Failure, OutboundError, Route, RouteError};
+use crate::outbound::{
+    self, ConnectionFailure, Endpoint, OutboundError, OutboundRoute, RouteError,
+};
 use rotator_core::config::{LoginEncoding, RingcxPolicy};
 use rotator_core::secret::{Secret, Token};
 
@@ -72,7 +73,7 @@ impl HttpApi {
     }
 
     /// The hosts that are called, RingCX first, and the way to each.
-    pub fn routes(&self) -> [(&str, Result<&Route, &RouteError>); 2] {
+    pub fn routes(&self) -> [(&str, Result<&OutboundRoute, &RouteError>); 2] {
         [
             (&self.host, self.endpoint.route()),
             (&self.ringex.host, self.ringex.endpoint.route()),
@@ -330,7 +331,7 @@ impl TokenApi for HttpApi {
 /// Mint with `POST`, list with `GET`, delete with `DELETE` and the token behind it.
 const TOKEN: [&str; 5] = ["voice", "api", "v1", "admin", "token"];
 
-fn no_response(host: &str, failure: Failure) -> ApiError {
+fn no_response(host: &str, failure: ConnectionFailure) -> ApiError {
     let (host, why) = (host.to_owned(), failure.why);
     if failure.may_have_been_sent {
         ApiError::NoAnswer { host, why }

@@ -45,3 +45,4 @@ mod service;
 mod signals;
 mod sink_faults;
 mod template_sink;
+mod trust;

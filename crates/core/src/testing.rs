@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{
     AccountPolicy, AdminLogin, CronExpr, FileAccess, FileSink, Foreign, LoginPolicy,
-    LostMintPolicy, NetworkPolicy, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy,
-    TimeZone, Timing, WebhookSink, WebhookUrl,
+    LostMintPolicy, Receipt, Retention, Retry, Schedule, SinkKind, SinkPolicy, TimeZone, Timing,
+    WebhookSink, WebhookUrl,
 };
 use crate::secret::SecretSource;
 
@@ -130,7 +130,7 @@ pub fn webhook(name: &str) -> SinkPolicy {
         headers: Vec::new(),
         timeout: Duration::from_secs(10),
         receipt: Receipt::Status,
-        network: NetworkPolicy::default(),
+        network: Box::default(),
     });
     SinkPolicy {
         name: name.to_owned(),

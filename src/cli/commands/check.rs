@@ -13,7 +13,7 @@ use crate::cli::setup::unit::requirements::{Needs, RealHost};
 use crate::clock::Clock;
 use crate::console::{Exit, Format, Screen, Tone, block_on};
 use crate::mail::Mailer;
-use crate::outbound::{Route, RouteError};
+use crate::outbound::{OutboundRoute, RouteError};
 use crate::ringcx::http::HttpApi;
 use crate::ringcx::{Auth, TokenApi};
 use crate::sinks::{AnySink, RingcxAccess, Sink, SinkContext};
@@ -219,7 +219,7 @@ fn routes(api: &HttpApi, policy: &Policy) -> Vec<Probe> {
         ok: way.is_ok(),
         found: way.map_or_else(|error| error, |way| format!("is reached {way}")),
     };
-    let shown = |way: Result<&Route, &RouteError>| {
+    let shown = |way: Result<&OutboundRoute, &RouteError>| {
         way.map(ToString::to_string).map_err(ToString::to_string)
     };
     let mut probes: Vec<Probe> = routes
@@ -229,7 +229,7 @@ fn routes(api: &HttpApi, policy: &Policy) -> Vec<Probe> {
     for account in &policy.accounts {
         for sink in &account.sinks {
             if let Some((url, network)) = sink.kind.calls() {
-                let way = Route::by_environment(url, network);
+                let way = OutboundRoute::by_environment(url, network);
                 let what = format!("{}/{}", account.name, sink.name);
                 probes.push(probe(&what, shown(way.as_ref())));
             }

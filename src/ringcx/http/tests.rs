@@ -152,3 +152,9 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Strin
     bytes.extend(body);
     Ok(String::from_utf8(bytes).unwrap())
 }
+
+/// Puts these bytes into a file that is there, in place of what was in it.
+fn put(path: &std::path::Path, bytes: &str) {
+    let mut file = std::fs::File::create(path).unwrap();
+    io::Write::write_all(&mut file, bytes.as_bytes()).unwrap();
+}

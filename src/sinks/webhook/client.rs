@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
 
-use crate::outbound::{Endpoint, Failure};
+use crate::outbound::{ConnectionFailure, Endpoint};
 use crate::ringcx::wire;
 use crate::sinks::SinkError;
 use rotator_core::config::{WebhookSink, WebhookUrl};
@@ -43,7 +43,7 @@ pub(super) async fn failure(
             why: "the request cannot be built from address and headers".to_owned(),
         };
     }
-    let Failure {
+    let ConnectionFailure {
         may_have_been_sent,
         why,
     } = endpoint.failed(error).await;

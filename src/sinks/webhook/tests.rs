@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::sinks::Previous;
-use rotator_core::config::{HeaderSecret, NetworkPolicy, WebhookUrl};
+use rotator_core::config::{HeaderSecret, WebhookUrl};
 use rotator_core::event::GenerationNo;
 use rotator_core::secret::{SecretSource, Token};
 
@@ -112,7 +112,7 @@ fn secret_file(content: &str) -> (tempfile::NamedTempFile, SecretSource) {
 fn policy(url: &str, receipt: Receipt) -> WebhookSink {
     WebhookSink {
         url: WebhookUrl::new(url.parse().unwrap()),
-        network: NetworkPolicy::default(),
+        network: Box::default(),
         // Any text will do as a key; this variable is always set.
         secret: SecretSource::Env("PATH".to_owned()),
         headers: vec![(

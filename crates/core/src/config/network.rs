@@ -1,7 +1,6 @@
 //! How connections leave this machine: by a proxy or not.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -186,14 +185,8 @@ impl NoProxy {
                 let below = host.strip_suffix(name.as_str());
                 on(port) && below.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             }
-            (Self::Net { net, port }, Some(Host::Ipv4(host))) => {
-                on(port) && net.contains(&IpAddr::V4(host))
-            }
-            (Self::Net { net, port }, Some(Host::Ipv6(host))) => {
-                let host = IpAddr::V6(host);
-                on(port) && (net.contains(&host) || net.contains(&host.to_canonical()))
-            }
-            (Self::Name { .. } | Self::Net { .. }, _) => false,
+            (Self::Net { net, port }, Some(host)) => on(port) && contains(net, &host),
+            (Self::Name { .. }, _) | (Self::Net { .. }, None) => false,
         }
     }
 }
@@ -202,11 +195,31 @@ impl NoProxy {
 fn net(text: &str) -> Option<IpNet> {
     let bare = text
         .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    let bare = bare.unwrap_or(text);
-    bare.parse()
-        .ok()
-        .or_else(|| bare.parse().ok().map(|address: IpAddr| address.into()))
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(net) = bare.parse() {
+        return Some(net);
+    }
+    let bracketed = format!("[{bare}]");
+    let address = Host::parse(if bare.contains(':') { &bracketed } else { bare });
+    match address.ok()? {
+        Host::Ipv4(address) => Some(IpNet::V4(address.into())),
+        Host::Ipv6(address) => Some(IpNet::V6(address.into())),
+        Host::Domain(_) => None,
+    }
+}
+
+/// An IPv4 address that is written as an IPv6 one is the IPv4 address.
+fn contains(net: &IpNet, host: &Host<&str>) -> bool {
+    match (net, host) {
+        (IpNet::V4(net), Host::Ipv4(host)) => net.contains(host),
+        (IpNet::V6(net), Host::Ipv6(host)) => net.contains(host),
+        (IpNet::V4(net), Host::Ipv6(host)) => {
+            let mapped = host.to_ipv4_mapped();
+            mapped.is_some_and(|host| net.contains(&host))
+        }
+        (IpNet::V6(_), Host::Ipv4(_)) | (_, Host::Domain(_)) => false,
+    }
 }
 
 /// Whether this address is on this machine as it is written: `localhost`, or a loopback address.
@@ -216,7 +229,10 @@ pub fn is_loopback(url: &Url) -> bool {
         // `localhost.` is the same name, written as fully qualified.
         Some(Host::Domain(name)) => name.trim_end_matches('.') == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Ipv6(address)) => {
+            let mapped = address.to_ipv4_mapped();
+            address.is_loopback() || mapped.is_some_and(|address| address.is_loopback())
+        }
         None => false,
     }
 }

@@ -61,7 +61,7 @@ impl SinkKindSpec for WebhookSpec {
             headers: hidden(headers),
             timeout: At::or(timeout, TIMEOUT),
             receipt: At::or(receipt, Receipt::Status),
-            network: network(proxy.as_ref(), place.network),
+            network: Box::new(network(proxy.as_ref(), place.network)),
         }))
     }
 

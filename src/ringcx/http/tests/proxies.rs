@@ -112,7 +112,7 @@ async fn a_proxy_that_cannot_be_reached_or_is_silent_is_told_as_such() {
 async fn the_proxys_login_is_read_at_each_call_and_never_shown() {
     let write = |text: &str| {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
+        put(file.path(), text);
         file
     };
     let (username, password) = (write("rotator"), write("first-canary\n"));
@@ -126,7 +126,7 @@ async fn the_proxys_login_is_read_at_each_call_and_never_shown() {
         ("first-canary", "cm90YXRvcjpmaXJzdC1jYW5hcnk="),
         ("second-canary", "cm90YXRvcjpzZWNvbmQtY2FuYXJ5"),
     ] {
-        std::fs::write(password.path(), secret).unwrap();
+        put(password.path(), secret);
         let error = mint(&api).await.err().unwrap();
         let told = format!("{error} {error:?}");
         assert!(

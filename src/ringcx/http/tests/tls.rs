@@ -150,12 +150,12 @@ async fn a_ca_file_renewed_on_disk_is_read_when_a_certificate_is_not_trusted() {
     let base_url = new.server_for("localhost").await;
     let api = api(&old.trusted_by(&base_url));
     assert!(list(&api).await.is_err());
-    std::fs::write(old.file.path(), new.issuer.pem()).unwrap();
+    put(old.file.path(), &new.issuer.pem());
     assert!(list(&api).await.is_err(), "what was read is in force");
     assert!(list(&api).await.is_ok());
 
     // One that cannot be read leaves in force what was read.
-    std::fs::write(old.file.path(), "oops").unwrap();
+    put(old.file.path(), "oops");
     assert!(list(&api).await.is_ok());
     let elsewhere = Authority::named("other").server_for("localhost").await;
     let mut policy = old.trusted_by(&elsewhere);

@@ -22,7 +22,7 @@ pub struct WebhookSink {
     /// What counts as having arrived.
     pub receipt: Receipt,
     /// The way to it: that of `[network]`, or its own `proxy`.
-    pub network: NetworkPolicy,
+    pub network: Box<NetworkPolicy>,
 }
 
 impl SinkConfig for WebhookSink {
