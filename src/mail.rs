@@ -18,11 +18,14 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use crate::failpoint;
+use crate::process::blocking;
+use crate::ringcx::http::LARGEST_CA_FILE;
 use crate::secret_source;
 use crate::secret_source::SecretError;
 use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::incidents::{Mail, Scope, one_line};
 use rotator_core::secret::Secret;
+use rotator_policy::files;
 
 /// Characters of a server's answer that are kept.
 const LONGEST_ANSWER: usize = 300;
@@ -188,7 +191,7 @@ impl Mailer {
         } = &self.policy;
         let hello = ClientId::default();
         let wrapper = match tls {
-            SmtpTls::Implicit => Some(self.tls()?),
+            SmtpTls::Implicit => Some(self.tls().await?),
             SmtpTls::StartTls | SmtpTls::None => None,
         };
         let server = (host.as_str(), *port);
@@ -205,7 +208,7 @@ impl Mailer {
                 return Err(MailError::NoStartTls { host: self.host() });
             }
             SmtpTls::StartTls => {
-                let upgraded = connection.starttls(self.tls()?, &hello).await;
+                let upgraded = connection.starttls(self.tls().await?, &hello).await;
                 upgraded.map_err(|error| self.failed("STARTTLS", &error))?;
             }
             SmtpTls::Implicit | SmtpTls::None => {}
@@ -306,14 +309,16 @@ impl Mailer {
         Ok(message.body(mail.body.clone())?)
     }
 
-    fn tls(&self) -> Result<TlsParameters, MailError> {
+    async fn tls(&self) -> Result<TlsParameters, MailError> {
         let mut builder = TlsParameters::builder(self.policy.host.clone());
         if let Some(path) = &self.policy.ca_file {
             let unusable = |why| MailError::CaFile {
                 path: path.clone(),
                 why,
             };
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let from = path.clone();
+            let pem = blocking(move || files::read(&from, LARGEST_CA_FILE)).await;
+            let pem = pem.map_err(|error| unusable(error.to_string()))?;
             // A file without a certificate parses as an empty list: the handshake would fail,
             // without a hint at the file.
             if !pem

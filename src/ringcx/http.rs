@@ -29,6 +29,7 @@ use crate::clock::{Clock, monotonic};
 use crate::failpoint;
 use rotator_core::config::{LoginEncoding, RingcxPolicy};
 use rotator_core::secret::{Secret, Token};
+use rotator_policy::files::{self, FileError};
 
 mod answer;
 mod auth_config;
@@ -42,6 +43,9 @@ const MAX_LIST: usize = 1024 * 1024;
 
 /// Bytes of any other answer: a login, a token, one auth config.
 const MAX_BODY: usize = 64 * 1024;
+
+/// Bytes of a `ca-file`; the system's own list of certificates has a quarter of a megabyte.
+pub(crate) const LARGEST_CA_FILE: u64 = 1024 * 1024;
 
 const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
 
@@ -62,13 +66,12 @@ pub struct HttpApi {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpSetupError {
     /// `ca-file` cannot be read.
-    #[error("cannot read the ca-file {}", path.display())]
+    #[error("cannot read the ca-file {}: {source}", path.display())]
     CaFile {
         /// As in the policy.
         path: PathBuf,
-        /// The error of the system.
-        #[source]
-        source: std::io::Error,
+        /// Why not.
+        source: FileError,
     },
     /// `ca-file` holds no certificate, or one that cannot be read.
     #[error("the ca-file {} is not a list of PEM certificates", path.display())]
@@ -359,7 +362,7 @@ fn extra_roots(policy: &RingcxPolicy) -> Result<Vec<Certificate>, HttpSetupError
     let Some(path) = &policy.ca_file else {
         return Ok(Vec::new());
     };
-    let pem = std::fs::read(path).map_err(|source| HttpSetupError::CaFile {
+    let pem = files::read(path, LARGEST_CA_FILE).map_err(|source| HttpSetupError::CaFile {
         path: path.clone(),
         source,
     })?;

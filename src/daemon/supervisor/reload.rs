@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Supervisor, account_config, names};
+use super::{Supervisor, account_config, names, new_api};
 use crate::daemon::error::{DaemonError, ReloadError};
 use crate::daemon::worker::{StartMode, WorkerRequest};
-use crate::ringcx::http::HttpApi;
+use crate::process::blocking;
 use rotator_core::config::Policy;
 use rotator_core::event::IncidentKind;
 use rotator_core::incidents::{Condition, DAEMON};
@@ -14,6 +14,7 @@ impl Supervisor {
     /// Reads the policy again and puts it into force. A policy with errors changes nothing and
     /// opens an incident.
     pub async fn reload(&self) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.reloading.lock().await;
         self.systemd().reloading();
         let outcome = self.try_reload().await;
         let conditions = match &outcome {
@@ -39,7 +40,10 @@ impl Supervisor {
 
     async fn try_reload(&self) -> Result<(), ReloadError> {
         let old = self.policy().await;
-        let new = Arc::new(rotator_policy::load(&old.path)?.policy);
+        let path = old.path.clone();
+        // Away from the runtime's thread: a file of the policy may hang, and the accounts go on.
+        let loaded = blocking(move || rotator_policy::load(&path)).await?;
+        let new = Arc::new(loaded.policy);
         if new.daemon.state_dir != old.daemon.state_dir
             || new.daemon.control_socket != old.daemon.control_socket
         {
@@ -50,8 +54,9 @@ impl Supervisor {
         }
         if new.ringcx != old.ringcx {
             // The client is built before anything is changed, because this can still fail.
-            let api =
-                HttpApi::try_new(&new.ringcx, self.clock.clone()).map_err(DaemonError::Http)?;
+            let api = new_api(&new, &self.clock)
+                .await
+                .map_err(DaemonError::Http)?;
             *self.api.write().await = Arc::new(api);
         }
         // From here on nothing fails: a policy is in force as a whole or not at all.
