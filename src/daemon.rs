@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -32,6 +34,9 @@ use supervisor::{Failing, Supervisor};
 
 /// How often systemd is shown the state of the accounts.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// An account that is being worked on and shows nothing for this long is looked at from outside.
+const QUIET: Duration = Duration::from_secs(45);
 
 /// How long the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +72,36 @@ pub async fn run(
     Ok(failing)
 }
 
+/// Works until a signal ends it. Whatever the work waits for, the signal is heard.
 async fn serve(
     supervisor: &Supervisor,
     mode: Mode,
     mut signals: mpsc::Receiver<SignalAction>,
+) -> Failing {
+    let (forward, actions) = mpsc::channel(8);
+    let stopped = async {
+        loop {
+            match signals.recv().await {
+                Some(SignalAction::Stop) | None => break,
+                // A full queue holds this action already.
+                Some(action) => drop(forward.try_send(action)),
+            }
+        }
+    };
+    tokio::select! {
+        () = stopped => {
+            tracing::info!(name: "stopping", "Stopping");
+            // A requested stop is a success, in whatever state the accounts are.
+            Failing::new()
+        }
+        failing = work(supervisor, mode, actions) => failing,
+    }
+}
+
+async fn work(
+    supervisor: &Supervisor,
+    mode: Mode,
+    mut actions: mpsc::Receiver<SignalAction>,
 ) -> Failing {
     let first_passes = supervisor.start_accounts().await;
     tokio::pin!(first_passes);
@@ -79,6 +110,8 @@ async fn serve(
     let mut feed = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(60)));
     let mut report = tokio::time::interval(REPORT_EVERY);
     let mut ready = false;
+    // Beside the rest: a policy on a mount that hangs must not starve the watchdog.
+    let mut reloads = FuturesUnordered::new();
     loop {
         tokio::select! {
             // A future that has ended must not be polled again.
@@ -94,26 +127,24 @@ async fn serve(
                 let accounts = supervisor.account_names().await.len();
                 tracing::info!(name: "ready", accounts, "Ready");
             }
-            signal = signals.recv() => match signal {
-                Some(SignalAction::Reload) => {
-                    // An error was logged and is an incident.
-                    let _logged = supervisor.reload().await;
-                }
-                Some(SignalAction::PassNow) => supervisor.pass_now().await,
-                Some(SignalAction::Stop) | None => {
-                    tracing::info!(name: "stopping", "Stopping");
-                    // A requested stop is a success, in whatever state the accounts are.
-                    return Failing::new();
-                }
+            Some(action) = actions.recv() => match action {
+                // One that waits its turn will read the newest files.
+                SignalAction::Reload if reloads.len() < 2 => reloads.push(supervisor.reload()),
+                SignalAction::PassNow => supervisor.pass_now().await,
+                SignalAction::Reload | SignalAction::Stop => {}
             },
+            // An error was logged and is an incident.
+            Some(_logged) = reloads.next() => {}
             _ = feed.tick() => supervisor.systemd().feed(),
             _ = report.tick() => {
+                supervisor.report_late(QUIET).await;
                 let summary = supervisor.summary().await;
-                // Until it is ready, systemd counts the time it takes to start.
-                if ready {
-                    supervisor.systemd().status(&summary);
-                } else {
+                // Until it is ready, systemd counts the time it takes to start, and gives more of
+                // it only as long as something happens.
+                if !ready && supervisor.systemd().is_moving() {
                     supervisor.systemd().extend(&summary);
+                } else {
+                    supervisor.systemd().status(&summary);
                 }
             }
         }

@@ -2,12 +2,12 @@
 //!
 //! Read again at each use, so that a changed password needs no restart.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::blocking;
 use rotator_core::secret::{Secret, SecretSource};
+use rotator_policy::files::{self, FileError};
 
 mod command;
 
@@ -126,17 +126,15 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
         path: path.to_owned(),
         source,
     };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    // One byte more, so that a file that is too large shows without being read whole.
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(SecretError::TooLarge {
+    let bytes = files::read(path, LARGEST).map_err(|error| match error {
+        FileError::TooLarge(_) => SecretError::TooLarge {
             path: path.to_owned(),
-        });
-    }
+        },
+        FileError::Io(source) => unreadable(source),
+        error @ (FileError::NotRegular(_) | FileError::Overdue(_)) => {
+            unreadable(io::Error::other(error))
+        }
+    })?;
     let place = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText {
         place: place.clone(),

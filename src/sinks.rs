@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -17,6 +19,7 @@ use rotator_core::config::{SinkKind, SinkPolicy};
 use rotator_core::event::{DeliveryReceipt, GenerationNo};
 use rotator_core::secret::{Fingerprint, Token};
 use rotator_core::template::RenderedToken;
+use rotator_policy::files;
 
 pub mod atomic_file;
 pub mod auth_config;
@@ -31,6 +34,29 @@ pub mod webhook;
 
 pub(crate) use error::HOMES;
 pub use error::SinkError;
+
+/// How long work on one file may take, from its first look to the last sync.
+const DISK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Does work on a file away from the runtime's thread, and gives it up when its file system does
+/// not answer. What was given up may still be done late; until then the file is not touched again.
+pub(crate) async fn on_disk<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
+    let path = path.to_owned();
+    let worked = {
+        let path = path.clone();
+        blocking(move || files::within(&path, DISK_LIMIT, work)).await
+    };
+    worked.unwrap_or_else(|overdue| {
+        Err(SinkError::Io {
+            path,
+            doing: "use it",
+            source: std::io::Error::new(std::io::ErrorKind::TimedOut, overdue),
+        })
+    })
+}
 
 /// A token on its way to a sink.
 pub struct Delivery<'a> {

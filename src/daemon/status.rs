@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -14,6 +15,10 @@ use crate::reconcile::Observer;
 use rotator_core::account::AccountState;
 use rotator_core::incidents::Condition;
 use rotator_core::plan::evidence::{Evidence, SinkContent};
+use rotator_core::time::after;
+
+/// A pass begins within moments of its time, unless other accounts take all the room.
+const LATE: Duration = Duration::from_secs(45);
 
 /// Whether an account is being worked on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,11 +43,21 @@ pub struct AccountSnapshot {
     pub next_pass_at: Option<DateTime<Utc>>,
     /// Why its journal cannot be read or written, for example a full disk.
     pub journal_error: Option<String>,
+    /// What was last reported to be wrong with it; none before the first report.
+    pub reported: Option<Vec<Condition>>,
 }
 
 /// The snapshots of all accounts, by name.
 #[derive(Default)]
 pub struct StatusCache(Mutex<BTreeMap<String, AccountSnapshot>>);
+
+impl AccountSnapshot {
+    /// Whether it should have been worked on by now and was not.
+    pub fn is_late(&self, now: DateTime<Utc>) -> bool {
+        self.activity == Activity::Resting
+            && self.next_pass_at.is_some_and(|at| after(at, LATE) < now)
+    }
+}
 
 impl StatusCache {
     /// A copy of an account's snapshot; none before its first pass.
@@ -78,7 +93,19 @@ impl StatusCache {
         )
     }
 
-    fn update(&self, account: &str, state: &AccountState, evidence: &Evidence) {
+    /// Whether this differs from what was reported last.
+    fn is_news(&self, account: &str, conditions: &[Condition]) -> bool {
+        let snapshots = self.lock();
+        let known = snapshots.get(account).and_then(|it| it.reported.as_deref());
+        known != Some(conditions)
+    }
+
+    fn reported(&self, account: &str, conditions: Vec<Condition>) {
+        self.lock().entry(account.to_owned()).or_default().reported = Some(conditions);
+    }
+
+    /// Keeps a copy of the state, and of what was seen.
+    pub(super) fn update(&self, account: &str, state: &AccountState, evidence: &Evidence) {
         let mut snapshots = self.lock();
         let snapshot = snapshots.entry(account.to_owned()).or_default();
         // Copied only when an event was added: this is called after every step.
@@ -109,7 +136,11 @@ pub struct AlertObserver {
 
 impl Observer for AlertObserver {
     async fn conditions(&self, account: &str, conditions: Vec<Condition>) {
-        self.alerts.report(account, conditions).await;
+        if self.status.is_news(account, &conditions) {
+            self.alerts.report(account, conditions.clone()).await;
+            // Only now: if the task is dropped during the call, they are reported again.
+            self.status.reported(account, conditions);
+        }
     }
 
     fn changed(&self, account: &str, state: &AccountState, evidence: &Evidence) {

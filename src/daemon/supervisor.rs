@@ -20,6 +20,8 @@ use super::waker::Waker;
 use super::worker::{StartMode, WorkerShared};
 use super::workers::Workers;
 use crate::clock::Clock;
+use crate::outbound::OutboundError;
+use crate::process::blocking;
 use crate::reconcile::{AccountConfig, RingexRateLimiter, TokenExchange};
 use crate::ringcx::http::HttpApi;
 use crate::store::SqliteJournal;
@@ -27,6 +29,7 @@ use rotator_core::config::{AccountPolicy, LogPolicy, Policy};
 use rotator_core::incidents::DAEMON;
 
 mod calls;
+mod late;
 mod overview;
 mod reload;
 mod stop;
@@ -44,9 +47,12 @@ pub struct Supervisor {
     workers: Mutex<Workers>,
     shared: Arc<WorkerShared>,
     alerts: AlertHandle,
+    observer: AlertObserver,
     journal: SqliteJournal,
     clock: Clock,
     reload_logging: ReloadLogging,
+    /// One reload at a time, so that the last to read the files puts its policy into force.
+    reloading: Mutex<()>,
     stop: CancellationToken,
     started_at: DateTime<Utc>,
 }
@@ -60,7 +66,7 @@ impl Supervisor {
     ) -> Result<Self, DaemonError> {
         // First of all, because its lock stops a second instance of this state directory.
         let journal = SqliteJournal::open(&policy.daemon.state_dir)?;
-        let api = Arc::new(HttpApi::try_new(&policy.ringcx, clock.clone())?);
+        let api = Arc::new(new_api(&policy, &clock).await?);
         let stop = CancellationToken::new();
         let waker = Waker::start(clock.clone(), stop.clone()).await?;
         let alerts = AlertTask::start(
@@ -89,7 +95,7 @@ impl Supervisor {
         let workers = Workers::new(
             Arc::clone(&shared),
             journal.clone(),
-            observer,
+            observer.clone(),
             clock.clone(),
         );
         // Incidents of the process end with it: a failed reload of the last run is over.
@@ -100,10 +106,12 @@ impl Supervisor {
             workers: Mutex::new(workers),
             shared,
             alerts,
+            observer,
             journal,
             started_at: clock.now(),
             clock,
             reload_logging,
+            reloading: Mutex::default(),
             stop,
         })
     }
@@ -187,6 +195,12 @@ impl Supervisor {
     pub fn snapshot(&self, account: &str) -> AccountSnapshot {
         self.shared.status.snapshot(account).unwrap_or_default()
     }
+}
+
+/// Away from the runtime's thread, because it reads the `ca-file`.
+async fn new_api(policy: &Policy, clock: &Clock) -> Result<HttpApi, OutboundError> {
+    let (ringcx, clock) = (policy.ringcx.clone(), clock.clone());
+    blocking(move || HttpApi::try_new(&ringcx, clock)).await
 }
 
 fn names(policy: &Policy) -> BTreeSet<String> {

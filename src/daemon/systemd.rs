@@ -82,6 +82,21 @@ impl Systemd {
         self.lock().working.remove(account);
     }
 
+    /// Whether an account has made progress lately, or is in a call that may take this long.
+    pub fn is_moving(&self) -> bool {
+        self.lock().is_moving(monotonic())
+    }
+
+    /// The accounts that are being worked on and have shown nothing for this long.
+    pub fn quiet(&self, limit: Duration) -> Vec<String> {
+        let progress = self.lock();
+        let quiet = progress.working.iter();
+        quiet
+            .filter(|(_, since)| since.elapsed() >= limit)
+            .map(|(account, _)| account.clone())
+            .collect()
+    }
+
     /// How often to call [`Systemd::feed`], if systemd watches.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         // A third of the limit, so that one late tick causes no restart. A timer cannot have a
@@ -111,6 +126,12 @@ impl Systemd {
 }
 
 impl Progress {
+    fn is_moving(&self, now: Instant) -> bool {
+        let limit = EXTEND.max(self.longest_call);
+        let mut working = self.working.values();
+        working.any(|since| now.saturating_duration_since(*since) < limit)
+    }
+
     fn stuck(&self) -> Vec<String> {
         // A call that the policy lets take this long is no hang; twice leaves room around it.
         let limit = STUCK.max(self.longest_call.saturating_mul(2));
@@ -126,5 +147,27 @@ fn notify(states: &[NotifyState<'_>]) {
     // Not fatal: the daemon does its work without a service manager, too.
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "Could not notify systemd");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_time_is_asked_for_only_as_long_as_an_account_moves() {
+        let now = monotonic();
+        let mut progress = Progress::default();
+        assert!(!progress.is_moving(now), "nothing has begun");
+        progress.working.insert("a".to_owned(), now);
+        assert!(progress.is_moving(now + Duration::from_secs(59)));
+        assert!(!progress.is_moving(now + Duration::from_secs(60)));
+        progress
+            .working
+            .insert("b".to_owned(), now + Duration::from_secs(60));
+        assert!(progress.is_moving(now + Duration::from_secs(60)));
+        // A call that the policy lets take longer is no hang.
+        progress.longest_call = Duration::from_secs(300);
+        assert!(progress.is_moving(now + Duration::from_secs(299)));
     }
 }

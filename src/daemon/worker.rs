@@ -111,6 +111,10 @@ impl AccountWorker {
         stop: CancellationToken,
     ) -> Self {
         let peers = reconciler.join(shared.peers.clone());
+        // Before the first pass: it may take long, and `status` is asked meanwhile.
+        shared
+            .status
+            .update(reconciler.name(), reconciler.state(), reconciler.evidence());
         Self {
             reconciler,
             shared,

@@ -4,8 +4,6 @@
 //! in force what was read before.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +12,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
+
+use rotator_policy::files::{self, FileError};
 
 /// Bytes of a ca-file: a file with every authority there is has a quarter of it.
 const LARGEST: u64 = 1024 * 1024;
@@ -26,8 +26,8 @@ pub enum TrustError {
     CaFile {
         /// As in the policy.
         path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
+        /// Why not.
+        source: FileError,
     },
     /// `ca-file` holds no certificate, or one that cannot be read.
     #[error("the ca-file {} {why}", path.display())]
@@ -107,7 +107,7 @@ pub fn read_again(ca_file: Option<&Path>) -> Result<(), TrustError> {
 
 /// The certificates in a PEM file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let pem = bytes(path).map_err(|source| TrustError::CaFile {
+    let pem = files::read(path, LARGEST).map_err(|source| TrustError::CaFile {
         path: path.to_owned(),
         source,
     })?;
@@ -142,27 +142,6 @@ fn what_instead(bytes: &[u8]) -> &'static str {
     } else {
         "is not a list of PEM certificates: they begin with -----BEGIN CERTIFICATE-----"
     }
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe would wait for a writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it is larger than 1 MiB",
-        ));
-    }
-    Ok(bytes)
 }
 
 /// Reads the system's authorities and this `ca-file`, for one connection.

@@ -88,7 +88,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         .await
     }
 
-    /// Reports what is wrong with the account now, unless that was reported already.
+    /// Reports what is wrong with the account now.
     pub(super) async fn report_conditions(&mut self) {
         let conditions = rotator_core::incidents::conditions(
             &self.config.account,
@@ -96,13 +96,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             &self.state,
             self.clock.now(),
         );
-        if self.reported.as_ref() != Some(&conditions) {
-            self.observer
-                .conditions(self.name(), conditions.clone())
-                .await;
-            // Only now: if the task is dropped during the call, they are reported again.
-            self.reported = Some(conditions);
-        }
+        self.observer.conditions(self.name(), conditions).await;
     }
 
     /// Keeps the stream within bounds. Nothing depends on it: a failure is tried again after the

@@ -37,8 +37,6 @@ pub struct Reconciler<A, J, W> {
     pub(super) sinks: BTreeMap<String, AnySink>,
     pub(super) peers: TokenExchange,
     pub(super) observer: W,
-    /// The conditions that the observer was told last.
-    pub(super) reported: Option<Vec<Condition>>,
     /// When this process last promoted a token, and which.
     pub(super) promoted: Option<(Instant, GenerationNo)>,
 }
@@ -81,7 +79,7 @@ pub struct AccountConfig {
 
 /// Receives what goes on in an account while it goes on.
 pub trait Observer: Send + Sync {
-    /// What is wrong with the account right now, when that changed. Returns once it is recorded.
+    /// What is wrong with the account right now, changed or not. Returns once it is recorded.
     fn conditions(
         &self,
         account: &str,
@@ -130,8 +128,6 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             evidence: Evidence::default(),
             peers: TokenExchange::default(),
             observer,
-            // Not an empty list: the first report is made even if nothing is wrong.
-            reported: None,
             promoted: None,
         })
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead, Place};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::{EnvFileSink, FileAccess, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
 use rotator_core::secret::Token;
@@ -45,7 +45,8 @@ impl SinkTarget for EnvFileTarget {
 impl Sink for EnvFileTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
-        blocking(move || preflight(&policy)).await
+        let path = self.0.path.clone();
+        on_disk(&path, move || preflight(&policy)).await
     }
 
     async fn deliver(
@@ -55,18 +56,22 @@ impl Sink for EnvFileTarget {
     ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
-        blocking(move || deliver(&policy, &token)).await?;
+        let path = self.0.path.clone();
+        on_disk(&path, move || deliver(&policy, &token)).await?;
         Ok(DeliveryReceipt::default())
     }
 
     async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        blocking(move || look(&policy)).await
+        let path = self.0.path.clone();
+        let looked = on_disk(&path, move || Ok(look(&policy))).await;
+        looked.unwrap_or_else(ReadBack::Unreadable)
     }
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        blocking(move || {
+        let path = self.0.path.clone();
+        let cleaning = on_disk(&path, move || {
             // Another account may be writing this very file: its temporary file is in use.
             if let Ok(place) = Place::open(&policy.path)
                 && let Ok(lock) = DirectoryLock::acquire(&place)
@@ -74,8 +79,10 @@ impl Sink for EnvFileTarget {
             {
                 atomic_file::clean_up_at(&place, &policy.access);
             }
-        })
-        .await;
+            Ok(())
+        });
+        // Best effort: the preflight reports a directory that does not answer.
+        let _hangs = cleaning.await;
     }
 }
 

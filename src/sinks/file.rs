@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::zeroize::Zeroizing;
 
 use super::atomic_file::{self, Expect, FileContent, FileRead};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::{FileAccess, FileSink, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
 use rotator_core::secret::{Token, TokenFormError};
@@ -44,7 +44,11 @@ impl SinkTarget for FileTarget {
 impl Sink for FileTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
-        blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
+        let path = self.0.path.clone();
+        on_disk(&path, move || {
+            atomic_file::preflight(&policy.path, &policy.access)
+        })
+        .await
     }
 
     async fn deliver(
@@ -61,19 +65,30 @@ impl Sink for FileTarget {
             content.push(b'\n');
         }
         // Any file is replaced, because nothing of the old one is kept.
-        blocking(move || atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any))
-            .await?;
+        let path = self.0.path.clone();
+        on_disk(&path, move || {
+            atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)
+        })
+        .await?;
         Ok(DeliveryReceipt::default())
     }
 
     async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        blocking(move || look(&policy)).await
+        let path = self.0.path.clone();
+        let looked = on_disk(&path, move || Ok(look(&policy))).await;
+        looked.unwrap_or_else(ReadBack::Unreadable)
     }
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        blocking(move || atomic_file::clean_up(&policy.path, &policy.access)).await;
+        let path = self.0.path.clone();
+        let cleaning = on_disk(&path, move || {
+            atomic_file::clean_up(&policy.path, &policy.access);
+            Ok(())
+        });
+        // Best effort: the preflight reports a directory that does not answer.
+        let _hangs = cleaning.await;
     }
 }
 

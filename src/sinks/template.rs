@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::atomic_file::{self, Expect, FileContent, FileRead};
-use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, blocking};
+use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::TemplateSink;
 use rotator_core::event::{DeliveryReceipt, PeerToken};
 use rotator_core::secret::Fingerprint;
@@ -32,7 +32,11 @@ impl SinkTarget for TemplateTarget {
 impl Sink for TemplateTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
-        blocking(move || atomic_file::preflight(&policy.path, &policy.access)).await
+        let path = self.0.path.clone();
+        on_disk(&path, move || {
+            atomic_file::preflight(&policy.path, &policy.access)
+        })
+        .await
     }
 
     async fn deliver(
@@ -79,8 +83,11 @@ impl Sink for TemplateTarget {
             )
         });
         let peers = peers.collect();
-        blocking(move || atomic_file::replace(&policy.path, &text, &policy.access, Expect::Any))
-            .await?;
+        let path = self.0.path.clone();
+        on_disk(&path, move || {
+            atomic_file::replace(&policy.path, &text, &policy.access, Expect::Any)
+        })
+        .await?;
         Ok(DeliveryReceipt {
             version: Some(version),
             peers,
@@ -90,17 +97,28 @@ impl Sink for TemplateTarget {
 
     async fn read_back(&self, context: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        match blocking(move || (atomic_file::read(&policy.path, LARGEST as u64), policy)).await {
-            (Ok(FileRead::File(found)), policy) => compare(&policy, &found, context),
-            (Ok(FileRead::Absent), _) => ReadBack::Absent,
-            (Ok(FileRead::TooLarge), _) => ReadBack::Other("a file larger than 1 MiB".to_owned()),
-            (Err(error), _) => ReadBack::Unreadable(error),
+        let path = self.0.path.clone();
+        match on_disk(&path, move || {
+            atomic_file::read(&policy.path, LARGEST as u64)
+        })
+        .await
+        {
+            Ok(FileRead::File(found)) => compare(&self.0, &found, context),
+            Ok(FileRead::Absent) => ReadBack::Absent,
+            Ok(FileRead::TooLarge) => ReadBack::Other("a file larger than 1 MiB".to_owned()),
+            Err(error) => ReadBack::Unreadable(error),
         }
     }
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        blocking(move || atomic_file::clean_up(&policy.path, &policy.access)).await;
+        let path = self.0.path.clone();
+        let cleaning = on_disk(&path, move || {
+            atomic_file::clean_up(&policy.path, &policy.access);
+            Ok(())
+        });
+        // Best effort: the preflight reports a directory that does not answer.
+        let _hangs = cleaning.await;
     }
 }
 

@@ -76,8 +76,17 @@ impl Diagnostic {
     /// A warning about the policy as a whole, for a check that looks at this host and not at the
     /// policy only.
     pub fn warning(file: &Path, message: String, help: String) -> Self {
+        Self::of_file(DiagnosticSeverity::Warning, file, message, help)
+    }
+
+    /// An error of the policy as a whole.
+    pub(crate) fn error(file: &Path, message: String, help: String) -> Self {
+        Self::of_file(DiagnosticSeverity::Error, file, message, help)
+    }
+
+    fn of_file(severity: DiagnosticSeverity, file: &Path, message: String, help: String) -> Self {
         Self {
-            severity: DiagnosticSeverity::Warning,
+            severity,
             file: file.to_owned(),
             line: None,
             column: None,

@@ -22,6 +22,7 @@ mod check;
 mod defaults;
 mod diagnostic;
 mod did_you_mean;
+pub mod files;
 mod issues;
 mod load;
 mod parse;

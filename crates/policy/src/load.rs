@@ -1,14 +1,16 @@
 //! Loads a policy: runs the steps of the pipeline one after the other.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rotator_core::config::Policy;
 
 use crate::diagnostic::{Diagnostic, PolicyErrors};
 use crate::table::Reading;
-use crate::{check, defaults, parse, resolve};
+use crate::{check, defaults, files, parse, resolve};
+
+/// How long all files of a policy together may take.
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// A policy that can be used, and what its operator should know about it.
 #[derive(Clone, Debug)]
@@ -30,6 +32,17 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, PolicyErrors> {
     // Only an empty path cannot be made absolute, and that is reported as a file that is missing.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let of = path.clone();
+    // Each file that is read has a limit of its own; this one is for what is only looked at.
+    files::within(&path, LOAD_LIMIT, move || load_now(of)).unwrap_or_else(|overdue| {
+        let message = format!("the policy or a file that it names {overdue}");
+        let help = "look at the mounts of the policy's files".to_owned();
+        let error = Diagnostic::error(&path, message, help);
+        Err(PolicyErrors::new(path, vec![error]))
+    })
+}
+
+fn load_now(path: PathBuf) -> Result<Loaded, PolicyErrors> {
     let mut reading = Reading::default();
     let spec = parse::policy(&path, &mut reading);
     let mut issues = reading.issues;
@@ -64,13 +77,8 @@ pub fn control_socket_of(path: &Path) -> PathBuf {
 }
 
 fn written_control_socket(path: &Path) -> Option<PathBuf> {
-    let mut text = String::new();
     // Not `parse::policy`: that would also read accounts, templates and the whole directory.
-    let file = File::open(path).ok()?;
-    // Bounded as in `parse`: any kind of file may be at this path.
-    file.take(parse::LARGEST_FILE)
-        .read_to_string(&mut text)
-        .ok()?;
+    let text = String::from_utf8(files::read(path, parse::LARGEST_FILE).ok()?).ok()?;
     let table: toml::Table = text.parse().ok()?;
     let socket = table.get("daemon")?.get("control-socket")?.as_str()?;
     Some(PathBuf::from(socket))

@@ -4,8 +4,7 @@
 //! (secrets, sinks, certificates) none is opened. Records what is wrong with a file, a table or a
 //! single value. Knows no keys: those are in `parse/` and `sinks/`.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::base_dir::BaseDir;
+use crate::files::{self, FileError};
 use crate::issues::{IssuePlace, Issues};
 use crate::source::{FileId, Span};
 use crate::table::{Reading, Table, read_file};
@@ -119,24 +119,34 @@ fn open(path: &Path, help_if_missing: &str, issues: &mut Issues) -> Option<FileI
             .error(IssuePlace::File(file), message)
             .help(help.to_owned());
     };
-    let bytes = match read_bytes(path) {
+    let bytes = match files::read(path, LARGEST_FILE) {
         Ok(bytes) => bytes,
+        Err(FileError::TooLarge(_)) => {
+            let help = "split the accounts over files of accounts-dir";
+            refuse("the file is larger than 1 MiB", help, issues);
+            return None;
+        }
         Err(error) => {
-            let help = match error.kind() {
-                io::ErrorKind::NotFound => help_if_missing,
-                io::ErrorKind::PermissionDenied => "let the daemon's user read it",
-                _ => "it must be a regular file that can be read",
+            let (why, help) = match &error {
+                FileError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (error_text(error), help_if_missing)
+                }
+                FileError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    (error_text(error), "let the daemon's user read it")
+                }
+                FileError::Io(error) => (
+                    error_text(error),
+                    "it must be a regular file that can be read",
+                ),
+                FileError::NotRegular(_) | FileError::TooLarge(_) | FileError::Overdue(_) => (
+                    error.to_string(),
+                    "it must be a regular file that can be read",
+                ),
             };
-            let message = format!("the file cannot be read: {}", error_text(&error));
-            refuse(&message, help, issues);
+            refuse(&format!("the file cannot be read: {why}"), help, issues);
             return None;
         }
     };
-    if bytes.len() as u64 > LARGEST_FILE {
-        let help = "split the accounts over files of accounts-dir";
-        refuse("the file is larger than 1 MiB", help, issues);
-        return None;
-    }
     match String::from_utf8(bytes) {
         Ok(text) => {
             // Some editors write a byte order mark, which is not TOML.
@@ -166,20 +176,6 @@ fn refuse_encoding(path: &Path, error: FromUtf8Error, issues: &mut Issues) {
     issues
         .error(Span::new(file, good..good), message)
         .help("save it as UTF-8".to_owned());
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // Reading a pipe would wait for a writer, and a reload could not read it again.
-    if !std::fs::metadata(path)?.is_file() {
-        let kind = io::ErrorKind::InvalidInput;
-        return Err(io::Error::new(kind, "not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large from one that just fits.
-    File::open(path)?
-        .take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The text of an error of the system, without its number.

@@ -16,6 +16,7 @@ impl Supervisor {
     /// Reads the policy again and puts it into force. A policy with errors changes nothing and
     /// opens an incident.
     pub async fn reload(&self) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.reloading.lock().await;
         self.systemd().reloading();
         let outcome = self.try_reload().await;
         let conditions = match &outcome {
@@ -41,7 +42,10 @@ impl Supervisor {
 
     async fn try_reload(&self) -> Result<(), ReloadError> {
         let old = self.policy().await;
-        let new = Arc::new(rotator_policy::load(&old.path)?.policy);
+        let path = old.path.clone();
+        // Away from the runtime's thread: a file of the policy may hang, and the accounts go on.
+        let loaded = blocking(move || rotator_policy::load(&path)).await?;
+        let new = Arc::new(loaded.policy);
         if new.daemon.state_dir != old.daemon.state_dir
             || new.daemon.control_socket != old.daemon.control_socket
         {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::reconcile::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use crate::sinks::{SinkError, atomic_file, blocking};
+use crate::sinks::{SinkError, atomic_file, on_disk};
 use rotator_core::event::GenerationNo;
 use rotator_core::journal::Journal;
 use rotator_core::plan::evidence::ConsumerAck;
@@ -21,7 +21,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let claims = join_all(sinks.filter_map(|sink| {
             let path = sink.acknowledge.as_ref()?.path.clone();
             Some(async move {
-                let found = blocking(move || atomic_file::read(&path, LARGEST_CLAIM)).await;
+                let from = path.clone();
+                let found = on_disk(&path, move || atomic_file::read(&from, LARGEST_CLAIM)).await;
                 Some((sink.name.clone(), claim(found)?))
             })
         }))

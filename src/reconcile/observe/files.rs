@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::reconcile::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use crate::sinks::blocking;
+use crate::sinks::on_disk;
 use crate::sinks::search::search;
 use rotator_core::journal::Journal;
 use rotator_core::plan::evidence::FileScan;
@@ -39,9 +39,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
 /// Which of the wanted tokens this file holds.
 pub(in crate::reconcile) async fn look_through(path: String, wanted: Wanted) -> FileScan {
-    match blocking(move || search(&PathBuf::from(path), &wanted)).await {
-        Ok(found) => FileScan::Holds(found),
-        // Not the same as empty: an unreadable file may still hold a token in use.
+    let from = PathBuf::from(path);
+    let looked = on_disk(&from.clone(), move || Ok(search(&from, &wanted))).await;
+    // Not the same as empty: an unreadable file may still hold a token in use.
+    match looked {
+        Ok(Ok(found)) => FileScan::Holds(found),
+        Ok(Err(error)) => FileScan::Unknown(error.to_string()),
         Err(error) => FileScan::Unknown(error.to_string()),
     }
 }

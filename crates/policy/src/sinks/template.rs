@@ -3,8 +3,6 @@
 //! A template is part of the policy: it is read when the policy is, parsed, and rendered with
 //! made-up tokens, so that `check` reports an error in it and not the next rotation.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rotator_core::config::{DEFAULT_MODE, SinkKind, TemplateSink};
@@ -12,6 +10,7 @@ use rotator_core::template::{LARGEST, Template, TemplateCheck};
 
 use super::{SinkForm, SinkKindSpec, SinkPlace, SinkType, SinkWrites};
 use crate::access::AccessSpec;
+use crate::files;
 use crate::issues::Issues;
 use crate::source::{At, Span};
 use crate::table::Table;
@@ -165,11 +164,6 @@ impl SinkKindSpec for TemplateSpec {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    // One byte more than allowed, so that the size is refused and the text is not cut.
-    file.take(LARGEST as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    let bytes = files::read(path, LARGEST as u64).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|_| "not valid UTF-8".to_owned())
 }
