@@ -1,11 +1,11 @@
 //! `man`: made from the command line's own description.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::console::Exit;
+use crate::cli::context;
+use crate::console::{Exit, Screen, output};
 
 /// Arguments of `man`.
 #[derive(Args)]
@@ -15,22 +15,16 @@ pub struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub fn man(args: &ManArgs) -> Exit {
+pub fn man(args: &ManArgs, screen: &Screen) -> Exit {
     let command = crate::cli::command();
-    exit_of(match &args.dir {
+    let mut page = Vec::new();
+    let made = match &args.dir {
         Some(directory) => clap_mangen::generate_to(command, directory),
-        None => clap_mangen::Man::new(command).render(&mut io::stdout()),
-    })
-}
-
-/// A reader that closes the pipe early (`man | head`) is no error.
-pub fn exit_of(written: io::Result<()>) -> Exit {
-    match written {
+        None => clap_mangen::Man::new(command).render(&mut page),
+    };
+    output::stdout(&page);
+    match made {
         Ok(()) => Exit::Done,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            eprintln!("error: {error}");
-            Exit::Failing
-        }
+        Err(error) => context::failing(error, screen),
     }
 }
