@@ -1,11 +1,13 @@
 //! The command line: all commands with their help, and which function runs each.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::DumpableBehavior;
 
-use crate::console::{Exit, Screen};
+use crate::console::{Exit, Screen, finished, output};
 use args::Globals;
 #[cfg(feature = "simulate")]
 use commands::simulate;
@@ -94,10 +96,36 @@ enum Command {
 pub fn main(cli: Cli) -> ExitCode {
     // One provider for everything that speaks TLS here. Fails only if one is installed already.
     let _installed_already = rustls::crypto::ring::default_provider().install_default();
+    // Tokens and passwords are in this memory: no other process of the user may read it, and no core
+    // dump is made of it. Where it cannot be set nothing else is affected.
+    let _kept = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let Cli { globals, command } = cli;
     // Made once, so that every line of a command decides about colours in the same way.
     let screen = Screen::new(globals.color);
-    dispatch(command, &globals.config, &screen).into()
+    finished(dispatch(command, &globals.config, &screen)).into()
+}
+
+/// What clap says instead of a command: the help, the version, or what is wrong with the arguments.
+pub fn answer(answer: &clap::Error) -> ExitCode {
+    let text = answer.render();
+    let on_err = answer.use_stderr();
+    let colored = if on_err {
+        std::io::stderr().is_terminal()
+    } else {
+        std::io::stdout().is_terminal()
+    };
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let text = if colored && !is_plain {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    if on_err {
+        output::stderr(text.as_bytes());
+        return Exit::Usage.into();
+    }
+    output::stdout(text.as_bytes());
+    finished(Exit::Done).into()
 }
 
 fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
@@ -122,7 +150,7 @@ fn dispatch(command: Command, config: &Path, screen: &Screen) -> Exit {
         #[cfg(feature = "demo")]
         Command::Demo(options) => crate::demo::demo(options, screen.palette()),
         Command::Completions(args) => completions::completions(&args),
-        Command::Man(args) => man::man(&args),
+        Command::Man(args) => man::man(&args, screen),
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use clap::ValueEnum;
+use output::complain;
 use rotator_policy::{Color, Loaded, PolicyErrors};
+
+pub mod output;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -135,18 +139,11 @@ impl Screen {
         self.out
     }
 
-    /// Prints to stdout. If the reader has closed the pipe (`status | head`), ends the process
-    /// quietly, as other filters do.
+    /// Prints to stdout. What cannot be written is told when the command ends, see [`finished`];
+    /// a reader that has closed the pipe (`status | head`) is no error.
     pub fn print(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
-        let written = out
-            .write_all(text.as_bytes())
-            .and_then(|()| out.write_all(end));
-        if written.and_then(|()| out.flush()).is_err() {
-            // Results are printed when the work is done, so nothing is cut short.
-            std::process::exit(0);
-        }
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        output::stdout(format!("{text}{end}").as_bytes());
     }
 
     /// Prints a view as JSON.
@@ -157,26 +154,24 @@ impl Screen {
 
     /// Prints an error to stderr.
     pub fn error(&self, error: impl Display) {
-        eprintln!("{} {error}", self.err.paint(Tone::Bad, "error:"));
+        complain(format!("{} {error}", self.err.paint(Tone::Bad, "error:")));
     }
 
     /// Prints a note to stderr.
     pub fn note(&self, note: impl Display) {
-        eprintln!("{} {note}", self.err.paint(Tone::Busy, "note:"));
+        complain(format!("{} {note}", self.err.paint(Tone::Busy, "note:")));
     }
 
     /// Prints the errors of a policy to stderr.
     pub fn policy_errors(&self, errors: &PolicyErrors) {
-        eprintln!("{}", errors.render(self.color(), None).trim_end());
+        complain(errors.render(self.color(), None).trim_end());
     }
 
     /// Prints the warnings of a policy that loads to stderr.
     pub fn policy_warnings(&self, loaded: &Loaded) {
         if !loaded.warnings.is_empty() {
-            eprintln!(
-                "{}",
-                rotator_policy::render(&loaded.warnings, self.color(), None).trim_end()
-            );
+            let warnings = rotator_policy::render(&loaded.warnings, self.color(), None);
+            complain(warnings.trim_end());
         }
     }
 
@@ -187,6 +182,27 @@ impl Screen {
         }
     }
 }
+
+/// The exit code of a command that has ended so. Where its results could not be printed it has not
+/// done what it was asked to; an exit code that says more stands.
+pub fn finished(exit: Exit) -> Exit {
+    let exit = match output::stdout_failed() {
+        Some(why) => {
+            complain(format!("error: {why}"));
+            if exit == Exit::Done {
+                Exit::Failing
+            } else {
+                exit
+            }
+        }
+        None => exit,
+    };
+    output::flush_stderr(LAST_LINES);
+    exit
+}
+
+/// How long the end of the process waits for a stderr that is not read.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Runs a future to completion on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 
 use crate::clock::monotonic;
+use crate::console::output::complain;
 use crate::console::{Exit, Palette};
 
 mod checks;
@@ -161,7 +162,7 @@ async fn verdict(
 }
 
 fn failing(why: &str) -> Exit {
-    eprintln!("error: {why}");
+    complain(format!("error: {why}"));
     Exit::Failing
 }
 

@@ -6,5 +6,8 @@ use clap::Parser;
 use ringcx_rotator::cli::Cli;
 
 fn main() -> ExitCode {
-    ringcx_rotator::cli::main(Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => ringcx_rotator::cli::main(cli),
+        Err(answer) => ringcx_rotator::cli::answer(&answer),
+    }
 }

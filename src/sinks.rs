@@ -131,6 +131,8 @@ impl<'a> SinkContext<'a> {
 pub enum ReadBack {
     /// This token, in the form that the policy asks for.
     Holds(Token),
+    /// The token of this fingerprint; its text is not shown.
+    Shows(Fingerprint),
     /// What the last delivery left there, unchanged. The token itself cannot be read out of it.
     AsDelivered,
     /// There is no such file, or no such key in it.

@@ -1,7 +1,7 @@
 //! What commands have in common: loading the policy, connecting to the daemon, and working
 //! without one.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use crate::clock::Clock;
-use crate::console::{Exit, Screen};
+use crate::console::{Exit, Screen, output};
 use crate::daemon::error::DaemonError;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::view::HeldBySink;
@@ -57,11 +57,9 @@ pub fn confirm(question: &str) -> bool {
         return false;
     }
     // On stderr: stdout may be redirected into a file.
-    eprint!("{question} [yes/no] ");
+    output::stderr(format!("{question} [yes/no] ").as_bytes());
     let mut answer = String::new();
-    let read = std::io::stderr()
-        .flush()
-        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    let read = std::io::stdin().lock().read_line(&mut answer);
     // Only the whole word: Enter, a bare `y` and a closed terminal all mean no.
     read.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
 }

@@ -9,11 +9,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use crate::console::output::LogWriter;
 use crate::daemon::ReloadLogging;
 use journald::Journald;
+use json::JsonLines;
 use rotator_core::config::{LogFormat, LogPolicy};
 
 mod journald;
+mod json;
 mod kinds;
 #[cfg(test)]
 mod tests;
@@ -51,9 +54,9 @@ fn writer(policy: &LogPolicy) -> Boxed {
         LogFormat::Auto => LogFormat::Text,
         format @ (LogFormat::Text | LogFormat::Json | LogFormat::Journald) => format,
     };
-    let plain = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let plain = || tracing_subscriber::fmt::layer().with_writer(|| LogWriter);
     match format {
-        LogFormat::Json => plain().json().flatten_event(true).boxed(),
+        LogFormat::Json => JsonLines(|| LogWriter).boxed(),
         LogFormat::Journald => match Journald::connect(Path::new(journald::SOCKET)) {
             Ok(journald) => journald.boxed(),
             // No journal to speak to: stderr is better than nothing.

@@ -9,6 +9,7 @@ use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
 use crate::clock::monotonic;
+use crate::console::output;
 
 /// One press of Ctrl-C, or one `timeout`, may reach the process twice within this time.
 const ONE_PRESS: Duration = Duration::from_millis(500);
@@ -41,6 +42,7 @@ pub fn listen() -> io::Result<mpsc::Receiver<SignalAction>> {
                         tracing::warn!(name: "stopped-at-once", "Second signal, ending at once");
                         // Safe at any moment: the journal has the intent of the step that is
                         // interrupted.
+                        output::flush_stderr(Duration::from_millis(200));
                         std::process::exit(1);
                     }
                     SignalAction::Stop

@@ -7,8 +7,10 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::net::UnixStream;
 use tokio::sync::{Mutex, RwLock, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -19,20 +21,24 @@ use super::systemd::Systemd;
 use super::waker::Waker;
 use super::worker::{StartMode, WorkerShared};
 use super::workers::Workers;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::outbound::OutboundError;
 use crate::process::blocking;
 use crate::reconcile::{AccountConfig, RingexRateLimiter, TokenExchange};
 use crate::ringcx::http::HttpApi;
 use crate::store::SqliteJournal;
-use rotator_core::config::{AccountPolicy, LogPolicy, Policy};
+use rotator_core::config::{AccountPolicy, DaemonPolicy, LogPolicy, Policy};
 use rotator_core::incidents::DAEMON;
+use rotator_core::journal::JournalError;
 
 mod calls;
 mod late;
 mod overview;
 mod reload;
 mod stop;
+
+/// How long a command may hold the journal while the daemon starts.
+const COMMANDS_TAKE: Duration = Duration::from_secs(5);
 
 pub use overview::{Failing, incidents_of, is_asked_for, unmanaged_accounts};
 
@@ -65,7 +71,7 @@ impl Supervisor {
         reload_logging: ReloadLogging,
     ) -> Result<Self, DaemonError> {
         // First of all, because its lock stops a second instance of this state directory.
-        let journal = SqliteJournal::open(&policy.daemon.state_dir)?;
+        let journal = open_journal(&policy.daemon).await?;
         let api = Arc::new(new_api(&policy, &clock).await?);
         let stop = CancellationToken::new();
         let waker = Waker::start(clock.clone(), stop.clone()).await?;
@@ -216,5 +222,22 @@ fn account_config(policy: &Policy, account: &AccountPolicy) -> AccountConfig {
         account: account.clone(),
         ringcx: policy.ringcx.clone(),
         alerts: policy.alerts.clone(),
+    }
+}
+
+/// Opens the journal. A command such as `tokens` holds it for a moment, which must not keep the
+/// daemon from starting; a daemon keeps it, which shows at once.
+async fn open_journal(policy: &DaemonPolicy) -> Result<SqliteJournal, JournalError> {
+    let began = monotonic();
+    loop {
+        let locked = match SqliteJournal::open(&policy.state_dir) {
+            Err(error @ JournalError::Locked { .. }) => error,
+            opened => return opened,
+        };
+        let is_daemon = UnixStream::connect(&policy.control_socket).await.is_ok();
+        if is_daemon || began.elapsed() > COMMANDS_TAKE {
+            return Err(locked);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

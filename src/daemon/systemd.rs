@@ -4,6 +4,11 @@
 //! systemd restarts a daemon that hangs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -144,10 +149,26 @@ impl Progress {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     // Not fatal: the daemon does its work without a service manager, too.
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = send(&socket, states) {
         tracing::debug!(%error, "Could not notify systemd");
     }
+}
+
+/// To the socket of this name; one that begins with `@` is in no file system (sd_notify(3)).
+fn send(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
+    };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let sender = UnixDatagram::unbound()?;
+    // A manager that does not read must not stop the daemon.
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 #[cfg(test)]
@@ -169,5 +190,33 @@ mod tests {
         // A call that the policy lets take longer is no hang.
         progress.longest_call = Duration::from_secs(300);
         assert!(progress.is_moving(now + Duration::from_secs(299)));
+    }
+
+    #[test]
+    fn a_socket_is_reached_in_the_file_system_and_outside_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let name = format!("ringcx-rotator-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        for (socket, received) in [
+            (
+                path.clone().into_os_string(),
+                UnixDatagram::bind(&path).unwrap(),
+            ),
+            (
+                format!("@{name}").into(),
+                UnixDatagram::bind_addr(&address).unwrap(),
+            ),
+        ] {
+            send(
+                &socket,
+                &[NotifyState::Ready, NotifyState::Status("2 accounts")],
+            )
+            .unwrap();
+            let mut buffer = [0; 100];
+            let length = received.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"READY=1\nSTATUS=2 accounts\n");
+        }
+        assert!(send(OsStr::new("/nonexistent/notify"), &[NotifyState::Ready]).is_err());
     }
 }

@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::DemoStage;
+use crate::console::output::complain;
 use crate::console::{Exit, Palette};
 
 /// Set for a child that is to become the daemon: the demo's process id.
@@ -107,7 +108,7 @@ fn own_binary() -> io::Result<Command> {
 pub fn become_daemon_if_told() -> Option<Exit> {
     let demo = std::env::var_os(LEASH)?;
     let failed = |why: String| {
-        eprintln!("error: {why}");
+        complain(format!("error: {why}"));
         Some(Exit::Failing)
     };
     // The setting survives `exec`, so the daemon keeps it.

@@ -7,6 +7,7 @@ use super::Leftovers;
 use super::checks::Check;
 use super::stage::{ACCOUNTS, DemoStage};
 use super::timeline::Timeline;
+use crate::console::output::complain;
 use crate::console::{Exit, Tone};
 
 /// Lines of the daemon's log that are shown where the story breaks off.
@@ -99,7 +100,7 @@ pub fn closing(
         Ok(verdict) => verdict,
         Err(why) => {
             // On stderr: a closed stdout may be the reason.
-            eprintln!("error: {why}; {left}");
+            complain(format!("error: {why}; {left}"));
             return Exit::Failing;
         }
     };

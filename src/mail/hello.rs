@@ -13,8 +13,11 @@ const LARGEST: u64 = 256 * 1024;
 
 /// The fully qualified name of this machine, else the address that it connected from.
 pub(super) async fn name(from: IpAddr) -> String {
-    let known =
-        blocking(|| qualified(&read("/proc/sys/kernel/hostname"), &read("/etc/hosts"))).await;
+    let known = blocking(|| {
+        let uname = rustix::system::uname();
+        qualified(&uname.nodename().to_string_lossy(), &read("/etc/hosts"))
+    })
+    .await;
     known.unwrap_or_else(|| literal(from))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Knows what the program reads, what its exit code means, and what of its output may be kept;
 //! [`crate::process`] runs and ends it. What this does not know: whether the program did with the
-//! token what it claims. Like a webhook it cannot be read back, so its receipt is the proof.
+//! token what it claims. Where the policy names a second program that looks at what is there, that
+//! is the proof; else it is the receipt, as it is for a webhook.
 
 use std::sync::Arc;
 
@@ -44,11 +45,15 @@ impl SinkTarget for CommandTarget {
 impl Sink for CommandTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let inner = Arc::clone(&self.0);
-        blocking(move || match process::find(inner.program()) {
-            Some(_) => Ok(()),
-            None => Err(SinkError::NoProgram {
-                program: inner.program().to_owned(),
-            }),
+        blocking(move || {
+            let looks = inner.policy.read_back.iter().flat_map(|argv| argv.first());
+            let mut programs = std::iter::once(inner.program()).chain(looks.map(String::as_str));
+            match programs.find(|program| process::find(program).is_none()) {
+                None => Ok(()),
+                Some(program) => Err(SinkError::NoProgram {
+                    program: program.to_owned(),
+                }),
+            }
         })
         .await
     }
@@ -67,7 +72,12 @@ impl Sink for CommandTarget {
     }
 
     async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
-        ReadBack::Opaque
+        let inner = Arc::clone(&self.0);
+        blocking(move || match &inner.policy.read_back {
+            Some(argv) => inner.look(argv),
+            None => ReadBack::Opaque,
+        })
+        .await
     }
 }
 
@@ -82,20 +92,7 @@ impl CommandInner {
         stdin: Zeroizing<Vec<u8>>,
         token: &Token,
     ) -> Result<DeliveryReceipt, SinkError> {
-        let policy = &self.policy;
-        let environment: Vec<(String, String)> = policy
-            .environment
-            .iter()
-            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
-            .collect();
-        let program = Program {
-            argv: &policy.argv,
-            environment: &environment,
-            stdin,
-            timeout: policy.timeout,
-        };
-        let ran = process::run(program);
-        match ran {
+        match self.run(&self.policy.argv, stdin) {
             Ok(ended) => self.compare(&ended, token),
             Err(error) => {
                 let note = match &error {
@@ -112,6 +109,49 @@ impl CommandInner {
                 })
             }
         }
+    }
+
+    /// Asks the program that looks at what is there. Blocks.
+    fn look(&self, argv: &[String]) -> ReadBack {
+        let ended = match self.run(argv, Zeroizing::default()) {
+            Ok(ended) => ended,
+            Err(source) => return ReadBack::Unreadable(SinkError::NotRun { source, note: None }),
+        };
+        if !ended.status.success() {
+            // Without what it printed: that may be a token, which is not known here.
+            return ReadBack::Unreadable(SinkError::Program {
+                program: argv.first().cloned().unwrap_or_default(),
+                how: format!("ended with {}", process::ending(ended.status)),
+                note: None,
+            });
+        }
+        let printed = ended.stdout.trim_ascii();
+        if printed.is_empty() {
+            return ReadBack::Absent;
+        }
+        let text = std::str::from_utf8(printed).unwrap_or_default();
+        if let Ok(fingerprint) = text.parse::<Fingerprint>() {
+            return ReadBack::Shows(fingerprint);
+        }
+        match Token::try_new(text) {
+            Ok(token) => ReadBack::Holds(token),
+            Err(_) => ReadBack::Other("something that is no token".to_owned()),
+        }
+    }
+
+    fn run(&self, argv: &[String], stdin: Zeroizing<Vec<u8>>) -> Result<Ended, ProcessError> {
+        let environment: Vec<(String, String)> = self
+            .policy
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
+        process::run(Program {
+            argv,
+            environment: &environment,
+            stdin,
+            timeout: self.policy.timeout,
+        })
     }
 
     fn compare(&self, ended: &Ended, token: &Token) -> Result<DeliveryReceipt, SinkError> {

@@ -41,7 +41,7 @@ guest_root() {
       mmdebstrap --quiet --variant=apt --include="$packages" "$suite" "$root" >&2 </dev/null || exit 1
       # Nothing of a guest runs by itself but what an act starts.
       rm -f "$root"/etc/systemd/system/timers.target.wants/*
-      for unit in exim4 nginx; do chroot "$root" systemctl disable -q "$unit" >/dev/null 2>&1 || true; done
+      for unit in postfix nginx; do chroot "$root" systemctl disable -q "$unit" >/dev/null 2>&1 || true; done
       rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
       touch "$root.ready"
     fi

@@ -14,9 +14,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/guest/boot.sh
 . "$here/boot.sh"
 
-# exim4 is the mail server, python3 and nodejs are readers, nginx is another; polkitd lets units be restarted by those
+# postfix is the mail server, with the passwords of sasl2-bin; python3 and nodejs are readers, nginx is another; polkitd lets units be restarted by those
 # whom a rule lets; rpm is for the other package.
-PACKAGES=systemd,systemd-sysv,dbus,ca-certificates,man-db,curl,openssl,python3,nodejs,nginx-light,exim4-daemon-light,polkitd,rpm
+PACKAGES=systemd,systemd-sysv,dbus,ca-certificates,man-db,curl,openssl,python3,nodejs,nginx-light,postfix,sasl2-bin,libsasl2-modules,polkitd,rpm
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/ringcx-rotator"
 built="${CARGO_TARGET_DIR:-$cache/target}/package/packages"
 
@@ -28,7 +28,7 @@ if [[ ${1-} == --inside ]]; then inside=$2 root=$3 only=$4 packages=$5; else ins
 play() {
   echo "-- $(sed -n '1s/^# *//p' "$here/acts/$1.sh")"
   # None takes half as long; what hangs is not waited for.
-  in_guest_unit --property=RuntimeMaxSec=150 bash -c '. /share/lib.sh; . "/share/acts/$1.sh"; exit 0' _ "$1" || echo "FAIL act $1 broke off"
+  in_guest_unit --property=RuntimeMaxSec=240 bash -c '. /share/lib.sh; . "/share/acts/$1.sh"; exit 0' _ "$1" || echo "FAIL act $1 broke off"
 }
 
 # One guest, in namespaces of its own.

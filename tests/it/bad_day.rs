@@ -23,8 +23,8 @@ use ringcx_rotator::ringcx::{
 use rotator_core::account::AccountState;
 use rotator_core::config::{AlertsPolicy, Policy};
 use rotator_core::incidents::{
-    self, AlertEvent, AlertState, Condition, Conditions, Flush, NextMail, Scope, assess,
-    mail_failed,
+    self, AlertEvent, AlertState, Condition, Conditions, FailedTry, Flush, MailTry, NextMail,
+    Scope, assess, mail_tried,
 };
 use rotator_core::journal::checkpoint::{self, StreamSize};
 use rotator_core::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
@@ -465,7 +465,17 @@ impl Desk {
                     refused: Vec::new(),
                 }
             } else {
-                mail_failed(unsent, Scope::Server, "connection refused".to_owned(), now)
+                let failed = FailedTry {
+                    scope: Scope::Server,
+                    error: "connection refused".to_owned(),
+                    rejected: None,
+                };
+                let tried = MailTry {
+                    taken: Vec::new(),
+                    refused: Vec::new(),
+                    failed: Some(failed),
+                };
+                mail_tried(unsent, tried, now)
             };
             self.record(&event, now);
         }

@@ -90,6 +90,6 @@ async fn a_program_that_a_crash_cut_off_is_run_again_with_the_same_token() {
     let sink = &house.status()["sinks"][0];
     assert_eq!(
         (sink["state"].as_str(), sink["note"].as_str()),
-        (Some("serving"), Some("kept it"))
+        (Some("delivered"), Some("kept it"))
     );
 }

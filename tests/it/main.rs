@@ -33,6 +33,7 @@ mod machines;
 mod mails;
 mod odd_files;
 mod odd_list;
+mod output;
 mod policy_changes;
 mod policy_files;
 mod proxy;

@@ -1,11 +1,8 @@
 //! `completions`: made from the command line's own description.
 
-use std::io::Write;
-
 use clap::Args;
 
-use super::man::exit_of;
-use crate::console::Exit;
+use crate::console::{Exit, output};
 
 /// Arguments of `completions`.
 #[derive(Args)]
@@ -19,5 +16,6 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     let mut command = crate::cli::command();
     clap_complete::generate(args.shell, &mut command, "ringcx-rotator", &mut script);
-    exit_of(std::io::stdout().write_all(&script))
+    output::stdout(&script);
+    Exit::Done
 }

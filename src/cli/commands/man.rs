@@ -1,12 +1,13 @@
 //! `man`: made from the command line's own description.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use clap_mangen::Man;
 
-use crate::console::Exit;
+use crate::cli::context;
+use crate::console::{Exit, Screen, output};
 
 /// Arguments of `man`.
 #[derive(Args)]
@@ -16,14 +17,18 @@ pub struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub fn man(args: &ManArgs) -> Exit {
+pub fn man(args: &ManArgs, screen: &Screen) -> Exit {
     // Without `help`, which has no page of its own to refer to.
     let mut command = crate::cli::command().disable_help_subcommand(true);
     command.build();
-    exit_of(match &args.dir {
+    let made = match &args.dir {
         Some(directory) => write_pages(command, directory),
-        None => page(command).and_then(|page| io::stdout().write_all(&page)),
-    })
+        None => page(command).map(|page| output::stdout(&page)),
+    };
+    match made {
+        Ok(()) => Exit::Done,
+        Err(error) => context::failing(error, screen),
+    }
 }
 
 /// Writes the page of a command and those of its subcommands.
@@ -48,16 +53,4 @@ fn page(command: Command) -> io::Result<Vec<u8>> {
     Ok(page
         .replace(".SH EXTRA\n", ".SH \"EXIT STATUS\"\n")
         .into_bytes())
-}
-
-/// A reader that closes the pipe early (`man | head`) is no error.
-pub fn exit_of(written: io::Result<()>) -> Exit {
-    match written {
-        Ok(()) => Exit::Done,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            eprintln!("error: {error}");
-            Exit::Failing
-        }
-    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::client::{Client, ClientError};
 use crate::cli::context;
+use crate::console::output::complain;
 use crate::console::{Exit, Screen, block_on};
 use crate::daemon::requests::reload::PATH;
 use rotator_policy::control_socket_of;
@@ -35,7 +36,7 @@ pub fn reload(config: &Path, screen: &Screen) -> Exit {
         Err(ClientError::Refused(refusal)) => {
             for fault in &refusal.faults {
                 // Rendered by the daemon: it read the files, which may have changed since.
-                eprintln!("{}\n", fault.rendered.trim_end());
+                complain(format!("{}\n", fault.rendered.trim_end()));
             }
             screen.error(format!(
                 "not reloaded, the old policy stays in force: {}",

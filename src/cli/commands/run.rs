@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::{context, logging};
-use crate::console::{Exit, Screen};
+use crate::console::{Exit, Screen, output};
 use crate::daemon::{self, Mode};
 use rotator_policy::load;
 
@@ -19,6 +19,8 @@ pub struct RunArgs {
 }
 
 pub fn run(config: &Path, args: &RunArgs, screen: &Screen) -> Exit {
+    // Before the first line: a stderr that nobody reads must not stop the daemon.
+    output::write_stderr_in_background();
     let mode = if args.once { Mode::Once } else { Mode::Forever };
     let loaded = match load(config) {
         Ok(loaded) => loaded,
@@ -66,6 +68,7 @@ fn crash_on_panic() {
             place,
             "Panic, ending: this is a defect, please report it"
         );
+        output::flush_stderr(Duration::from_secs(1));
         std::process::abort();
     }));
 }

@@ -186,6 +186,7 @@ fn numbers_are_unique_and_every_name_in_the_code_has_one() {
         "sinks",
         "cli/logging.rs",
         "cli/commands/run.rs",
+        "console",
         "reconcile",
     ] {
         names(&root.join(place), &mut used);

@@ -268,7 +268,8 @@ fn sink(policy: &SinkPolicy, state: &AccountState, held: Option<&SinkContent>) -
         && record.is_some_and(|record| record.drifted.is_none());
     let holding = match (failure, holds_wanted) {
         (Some(_), _) => Holding::Fails,
-        (None, true) => Holding::Wanted,
+        (None, true) if policy.kind.can_be_read() => Holding::Wanted,
+        (None, true) => Holding::Taken,
         (None, false) => Holding::Otherwise,
     };
     SinkView {
@@ -302,6 +303,8 @@ enum Holding {
     Fails,
     /// It holds the token that it should hold.
     Wanted,
+    /// It took that token, and nobody can look whether it holds it still.
+    Taken,
     /// It holds another token, or none.
     Otherwise,
 }
@@ -318,6 +321,7 @@ fn sink_health(
     });
     match (holding, held) {
         (Holding::Wanted, _) => SinkHealth::Serving,
+        (Holding::Taken, _) => SinkHealth::Delivered,
         (_, Some(SinkContent::Unreadable(_))) => SinkHealth::Unknown,
         (Holding::Fails, _) => SinkHealth::Failing,
         (Holding::Otherwise, Some(SinkContent::Opaque) | None) if is_unclear => SinkHealth::Unknown,

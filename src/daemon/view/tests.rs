@@ -29,6 +29,7 @@ fn each_state_keeps_its_word() {
     ]);
     check([
         (SinkHealth::Serving, "serving"),
+        (SinkHealth::Delivered, "delivered"),
         (SinkHealth::Stale, "stale"),
         (SinkHealth::Failing, "failing"),
         (SinkHealth::Unknown, "unknown"),

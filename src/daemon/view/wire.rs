@@ -33,6 +33,8 @@ pub enum AccountHealth {
 pub enum SinkHealth {
     /// It holds the token that it should hold.
     Serving,
+    /// It took the token that it should hold, and cannot be read back.
+    Delivered,
     /// It holds an older token, or none.
     Stale,
     /// Its last delivery or proof failed.
@@ -149,6 +151,7 @@ impl Display for SinkHealth {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Serving => "serving",
+            Self::Delivered => "delivered",
             Self::Stale => "stale",
             Self::Failing => "failing",
             Self::Unknown => "unknown",

@@ -150,6 +150,10 @@ fn proof(look: ReadBack, token: &Verified, last_taken: Option<GenerationNo>) -> 
         ReadBack::Holds(held) => {
             DeliveryProof::Missing(format!("another token ({})", held.fingerprint().short()))
         }
+        ReadBack::Shows(held) if held == token.fingerprint() => DeliveryProof::Read(None),
+        ReadBack::Shows(held) => {
+            DeliveryProof::Missing(format!("another token ({})", held.short()))
+        }
         // What it holds is what was put there, and that was this token.
         ReadBack::AsDelivered if last_taken == Some(token.generation()) => {
             DeliveryProof::Read(None)

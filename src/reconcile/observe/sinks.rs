@@ -127,6 +127,7 @@ pub(super) fn content(
 ) -> SinkContent {
     match look {
         ReadBack::Holds(token) => SinkContent::Token(token.fingerprint()),
+        ReadBack::Shows(fingerprint) => SinkContent::Token(*fingerprint),
         ReadBack::AsDelivered => {
             let taken = record.and_then(|record| record.taken.as_ref());
             let generation = taken.and_then(|(generation, _)| state.generations.get(generation));

@@ -70,7 +70,7 @@ impl Bench {
             ReadBack::Holds(token) if token.fingerprint() == self.token.fingerprint() => {
                 "holds it".to_owned()
             }
-            ReadBack::Holds(_) => "holds another".to_owned(),
+            ReadBack::Holds(_) | ReadBack::Shows(_) => "holds another".to_owned(),
             ReadBack::AsDelivered => "as delivered".to_owned(),
             ReadBack::Absent => "absent".to_owned(),
             ReadBack::Other(what) => format!("other: {what}"),

@@ -39,6 +39,7 @@ impl Bench {
             environment: vec![("KEY".to_owned(), HeaderSecret::new(VALUE.to_owned()))],
             timeout: Duration::from_secs(20),
             receipt: Receipt::Status,
+            read_back: None,
         };
         Self { dir, policy }
     }
@@ -269,4 +270,45 @@ async fn it_cannot_be_looked_at() {
             .await,
         ReadBack::Opaque
     ));
+}
+
+#[tokio::test]
+async fn a_program_that_looks_shows_what_is_there() {
+    let look = async |script: &str| {
+        let bench = Bench::new(script);
+        let bench = bench.with(|policy| policy.read_back = Some(policy.argv.clone()));
+        bench.sink().read_back(SinkContext::default()).await
+    };
+    let fingerprint = Fingerprint::of(TOKEN.as_bytes());
+    let holds = look(&format!("echo {TOKEN}")).await;
+    assert!(matches!(holds, ReadBack::Holds(token) if token.fingerprint() == fingerprint));
+    let shows = look(&format!("printf ' %s\\n' {fingerprint}")).await;
+    assert!(matches!(shows, ReadBack::Shows(seen) if seen == fingerprint));
+    assert!(matches!(look("true").await, ReadBack::Absent));
+    let odd = look("echo not a token; head -c 10000000 /dev/zero").await;
+    assert!(matches!(odd, ReadBack::Other(_)));
+    let ReadBack::Unreadable(error) = look(&format!("echo {TOKEN}; exit 3")).await else {
+        panic!("an exit code is an answer");
+    };
+    let error = error.to_string();
+    assert!(
+        error.contains("exit code 3") && !error.contains(TOKEN),
+        "{error}"
+    );
+    let bench = Bench::new("sleep 60").with(|policy| {
+        policy.read_back = Some(policy.argv.clone());
+        policy.timeout = Duration::from_millis(100);
+    });
+    let late = bench.sink().read_back(SinkContext::default()).await;
+    assert!(matches!(
+        late,
+        ReadBack::Unreadable(SinkError::NotRun { .. })
+    ));
+    let missing = Bench::new("true")
+        .with(|policy| policy.read_back = Some(vec!["/nonexistent/look".to_owned()]));
+    let refused = missing.sink().preflight(SinkContext::default()).await;
+    assert!(matches!(refused, Err(SinkError::NoProgram { .. })));
+    let opaque = Bench::new("true").sink();
+    let opaque = opaque.read_back(SinkContext::default()).await;
+    assert!(matches!(opaque, ReadBack::Opaque));
 }

@@ -54,7 +54,7 @@ fn words(seen: ReadBack) -> String {
         ReadBack::Other(why) => format!("other: {why}"),
         ReadBack::Unreadable(error) => format!("unreadable: {error}"),
         ReadBack::AsDelivered => "as delivered".to_owned(),
-        ReadBack::Opaque => "opaque".to_owned(),
+        ReadBack::Shows(_) | ReadBack::Opaque => "opaque".to_owned(),
     }
 }
 

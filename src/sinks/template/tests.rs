@@ -84,7 +84,9 @@ impl Bench {
             ReadBack::Absent => "absent".to_owned(),
             ReadBack::Other(what) => what,
             ReadBack::Unreadable(error) => error.to_string(),
-            ReadBack::Holds(_) | ReadBack::Opaque => unreachable!("it shows no token"),
+            ReadBack::Holds(_) | ReadBack::Shows(_) | ReadBack::Opaque => {
+                unreachable!("it shows no token")
+            }
         }
     }
 

@@ -13,7 +13,14 @@ use crate::value;
 pub(super) const TYPE: SinkType = SinkType {
     name: "command",
     form: SinkForm::Other,
-    keys: &["argv", "stdin", "environment", "timeout", "receipt"],
+    keys: &[
+        "argv",
+        "stdin",
+        "environment",
+        "timeout",
+        "receipt",
+        "read-back",
+    ],
     read: |table| Box::new(CommandSpec::read(table)),
 };
 
@@ -25,6 +32,7 @@ struct CommandSpec {
     environment: Option<At<Vec<(String, String)>>>,
     timeout: Option<At<Duration>>,
     receipt: Option<At<Receipt>>,
+    read_back: Option<At<Vec<String>>>,
 }
 
 impl CommandSpec {
@@ -37,6 +45,10 @@ impl CommandSpec {
             environment: table.pairs("environment", value::VARIABLE.parse, content),
             timeout: table.value("timeout", &value::TIME_SPAN),
             receipt: receipt(table),
+            read_back: table
+                .has("read-back")
+                .then(|| table.required_list("read-back", &value::ARGUMENT))
+                .flatten(),
         }
     }
 }
@@ -49,6 +61,7 @@ impl SinkKindSpec for CommandSpec {
             environment,
             timeout,
             receipt,
+            read_back,
         } = self;
         Some(SinkKind::Command(CommandSink {
             argv: argv.as_ref()?.value.clone(),
@@ -56,23 +69,30 @@ impl SinkKindSpec for CommandSpec {
             environment: hidden(environment),
             timeout: At::or(timeout, TIMEOUT),
             receipt: At::or(receipt, Receipt::Status),
+            read_back: read_back.as_ref().map(|at| at.value.clone()),
         }))
     }
 
     fn check(&self, issues: &mut Issues) {
-        let Some(At { value: argv, span }) = &self.argv else {
-            return;
-        };
-        // An empty list has been recorded when it was read.
-        if argv
-            .first()
-            .is_some_and(|program| !value::is_program(program))
-        {
-            let help =
-                "write its whole path, such as \"/usr/local/bin/push-token\"; there is no shell";
-            issues
-                .error(*span, "the program of `argv` has no absolute path")
-                .help(help.to_owned());
+        let programs = [("argv", &self.argv), ("read-back", &self.read_back)];
+        for (key, program) in programs {
+            // An empty list has been recorded when it was read.
+            let Some(At { value: argv, span }) = program else {
+                continue;
+            };
+            if argv
+                .first()
+                .is_some_and(|program| !value::is_program(program))
+            {
+                let help = "write its whole path, such as \"/usr/local/bin/push-token\"; there is \
+                            no shell";
+                issues
+                    .error(
+                        *span,
+                        format!("the program of `{key}` has no absolute path"),
+                    )
+                    .help(help.to_owned());
+            }
         }
     }
 }

@@ -67,6 +67,10 @@ fn parse(text: &str) -> Result<CronExpr, ValueError> {
     for (number, field) in (first..).zip(&fields) {
         check_field(number, field).map_err(refuse)?;
     }
+    let mut fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+    if let Some(weekday) = fields.last_mut() {
+        *weekday = sunday_is_zero(weekday);
+    }
     let parser = CronParser::builder()
         .seconds(Seconds::Optional)
         .year(Year::Disallowed)
@@ -85,6 +89,20 @@ fn parse(text: &str) -> Result<CronExpr, ValueError> {
         text: text.to_owned(),
         cron,
     })
+}
+
+/// Sunday is 0 and 7, but `croner` knows `0L` and `0#2` alone: it refuses `7L`, and of `5,7L` it
+/// loses the Sunday.
+fn sunday_is_zero(weekday: &str) -> String {
+    let (plus, list) = match weekday.strip_prefix('+') {
+        Some(list) => ("+", list),
+        None => ("", weekday),
+    };
+    let entries = list.split(',').map(|entry| match entry.strip_prefix('7') {
+        Some(rest) if rest.starts_with(['L', 'l', '#']) => format!("0{rest}"),
+        Some(_) | None => entry.to_owned(),
+    });
+    format!("{plus}{}", entries.collect::<Vec<_>>().join(","))
 }
 
 /// Refuses a field with a character that has no meaning in it. Fields are numbered from 0, the
@@ -189,6 +207,37 @@ mod tests {
         ] {
             assert_eq!(next(text), due, "{text}");
         }
+    }
+
+    #[test]
+    fn seven_is_sunday_wherever_zero_is() {
+        // From Sunday, 22 November 2026.
+        for (text, zero) in [
+            ("0 1 * * 7L", "0 1 * * 0L"),
+            ("0 1 * * 5,7L", "0 1 * * 5,0L"),
+            ("0 1 * * 7L,5", "0 1 * * 0L,5"),
+            ("0 1 * * 7l", "0 1 * * SUNL"),
+            ("0 1 * * 7#1", "0 1 * * 0#1"),
+            ("0 1 * * 1,7#2", "0 1 * * 1,SUN#2"),
+            ("0 1 1-7 * +7#1", "0 1 1-7 * +0#1"),
+        ] {
+            let dates = |text: &str| {
+                let expr = parse(text).unwrap();
+                let mut at = "2026-11-22T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+                let mut dates = Vec::new();
+                for _ in 0..8 {
+                    at = expr.cron.find_next_occurrence(&at, false).unwrap();
+                    dates.push(at);
+                }
+                dates
+            };
+            assert_eq!(dates(text), dates(zero), "{text}");
+        }
+        assert_eq!(next("0 1 * * 7L"), "2026-11-29T01:00:00+00:00");
+        let sundays = parse("0 1 * * 5,7L").unwrap();
+        let saturday = "2026-11-28T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        let due = sundays.cron.find_next_occurrence(&saturday, false).unwrap();
+        assert_eq!(due.to_rfc3339(), "2026-11-29T01:00:00+00:00");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! table.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use super::AdoptAction;
 use super::files::FoundToken;
 use crate::cli::context;
-use crate::console::{Exit, Screen};
+use crate::console::{Exit, Screen, output};
 use rotator_core::secret::Fingerprint;
 
 /// The tokens with these fingerprints.
@@ -62,11 +62,9 @@ pub fn pick(
         AdoptAction::Take => "Adopt",
         AdoptAction::Leave => "Leave alone",
     };
-    eprint!("{what} which? [numbers; nothing: none] ");
+    output::stderr(format!("{what} which? [numbers; nothing: none] ").as_bytes());
     let mut answer = String::new();
-    let read = std::io::stderr()
-        .flush()
-        .and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    let read = std::io::stdin().lock().read_line(&mut answer);
     // As if nothing was typed: without an answer nothing is adopted.
     if read.is_err() {
         return Ok(Vec::new());

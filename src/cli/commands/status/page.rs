@@ -89,7 +89,7 @@ impl Page {
             let serving = account
                 .sinks
                 .iter()
-                .filter(|sink| sink.state == SinkHealth::Serving)
+                .filter(|sink| is_well(&sink.state))
                 .count();
             let next = match (account.next_rotation_at, &account.pending) {
                 (Some(at), _) if at <= self.now => "due".to_owned(),
@@ -140,7 +140,7 @@ impl Page {
         }
         for sink in &account.sinks {
             // In the short page a sink is shown only if something is wrong with it.
-            if detail == StatusDetail::Whole || sink.state != SinkHealth::Serving {
+            if detail == StatusDetail::Whole || !is_well(&sink.state) {
                 lines.push(self.sink(sink));
             }
         }
@@ -241,9 +241,13 @@ fn account_tone(state: &AccountHealth) -> Tone {
     }
 }
 
+fn is_well(state: &SinkHealth) -> bool {
+    matches!(state, SinkHealth::Serving | SinkHealth::Delivered)
+}
+
 fn sink_tone(state: &SinkHealth) -> Tone {
     match state {
-        SinkHealth::Serving => Tone::Good,
+        SinkHealth::Serving | SinkHealth::Delivered => Tone::Good,
         SinkHealth::Stale => Tone::Busy,
         SinkHealth::Failing | SinkHealth::Unknown | SinkHealth::Other(_) => Tone::Bad,
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::places;
 use crate::cli::setup::unit::permissions::MissingPermission;
-use crate::cli::setup::unit::quoting::quote;
+use crate::cli::setup::unit::quoting::{quote, quote_bind};
 use crate::cli::setup::unit::requirements::{Capability, Host};
 use rotator_core::config::Policy;
 
@@ -95,7 +95,7 @@ impl<H: Host> DropInWriter<'_, H> {
     fn directory(&self, setting: &'static str, directory: &Path, because: String) -> DropInLine {
         DropInLine {
             also: self.directory_advice(directory),
-            ..DropInLine::new(setting, optional(directory), because)
+            ..DropInLine::new(setting, optional(setting, directory), because)
         }
     }
 
@@ -190,8 +190,13 @@ impl<H: Host> DropInWriter<'_, H> {
 }
 
 /// The minus: a directory that is missing one day must not keep the whole service from starting.
-fn optional(path: &Path) -> String {
-    quote(&format!("-{}", path.display()))
+fn optional(setting: &str, path: &Path) -> String {
+    let path = format!("-{}", path.display());
+    if setting.starts_with("Bind") {
+        quote_bind(&path)
+    } else {
+        quote(&path)
+    }
 }
 
 fn open_homes() -> DropInLine {
@@ -205,7 +210,11 @@ fn open_homes() -> DropInLine {
 }
 
 fn visible_file(file: &Path, because: String) -> DropInLine {
-    DropInLine::new("BindReadOnlyPaths", optional(file), because)
+    DropInLine::new(
+        "BindReadOnlyPaths",
+        optional("BindReadOnlyPaths", file),
+        because,
+    )
 }
 
 /// A capability has to be in both sets: the first limits, the second gives.

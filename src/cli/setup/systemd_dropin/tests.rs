@@ -212,7 +212,7 @@ fn homes_a_private_tmp_and_other_places_are_opened_as_little_as_can_be() {
         sink("home", "path = \"/home/ivr/token dir/token\""),
         sink("tmp", "path = \"/tmp/ivr/token\""),
         sink("straight", "path = \"/tmp/token\""),
-    );
+    ) + &sink("colon", "path = \"/home/ivr:2/token\"");
     check(
         &account,
         "[daemon]\nstate-dir = \"/srv/ivr\"",
@@ -221,6 +221,7 @@ fn homes_a_private_tmp_and_other_places_are_opened_as_little_as_can_be() {
             "ReadWritePaths=-/srv/ivr",
             "ProtectHome=tmpfs",
             "BindPaths=\"-/home/ivr/token dir\"",
+            "BindPaths=\"-/home/ivr:2\"",
             "BindReadOnlyPaths=-/root/password",
             "PrivateTmp=no",
             "BindPaths=-/tmp/ivr",

@@ -199,21 +199,19 @@ impl Unit {
     /// settings that contradict each other, systemd applies the one with the deeper path.
     fn depth_in(&self, keys: &[&str], path: &Path, host: &impl Host) -> usize {
         let named = keys.iter().flat_map(|key| {
-            self.settings.words(key).into_iter().map(|word| {
-                // The prefixes say how a missing path is treated, not which path it is.
-                let word = word.trim_start_matches(['-', '+']).to_owned();
-                // `source:destination:options`
-                if key.starts_with("Bind") {
-                    word.split(':')
-                        // The destination is what the service sees; without one it is the source.
-                        .take(2)
-                        .last()
-                        .unwrap_or_default()
-                        .to_owned()
-                } else {
-                    word
-                }
-            })
+            let words: Vec<String> = if key.starts_with("Bind") {
+                let binds = self.settings.binds(key).into_iter();
+                // `source:destination:options`: the destination is what the service sees; without
+                // one it is the source.
+                let seen = |parts: Vec<String>| parts.into_iter().take(2).last();
+                binds.filter_map(seen).collect()
+            } else {
+                self.settings.words(key)
+            };
+            // The prefixes say how a missing path is treated, not which path it is.
+            words
+                .into_iter()
+                .map(|word| word.trim_start_matches(['-', '+']).to_owned())
         });
         named
             .map(|named| depth_of(&host.real(Path::new(&named)), path))

@@ -68,6 +68,12 @@ impl ServiceSettings {
         lines.flat_map(quoting::split).collect()
     }
 
+    /// The words of a key whose values are `source:destination:options`, each in its parts.
+    pub fn binds(&self, key: &str) -> Vec<Vec<String>> {
+        let lines = self.lines(key).into_iter();
+        lines.flat_map(quoting::split_binds).collect()
+    }
+
     /// Whether a boolean is true.
     pub fn is_on(&self, key: &str) -> bool {
         ["yes", "true", "on", "1"].contains(&self.last(key).to_ascii_lowercase().as_str())

@@ -92,6 +92,8 @@ fn a_directory_is_writable_where_the_deepest_setting_says_so() {
         "ReadWritePaths=\"/srv/ivr\" /opt",
         "ReadWritePaths=/opt \\\n  # a comment between\n  /srv",
         "BindPaths=/data/ivr:/srv/ivr:rbind",
+        "BindPaths=/data/ivr\\:1:/srv/ivr",
+        "BindPaths=\"/data/ivr:1\":/srv/ivr:rbind",
         "ReadWritePaths=/srv\nReadOnlyPaths=/srv/other",
         "ReadOnlyPaths=/srv\nReadWritePaths=/srv/ivr",
     ] {

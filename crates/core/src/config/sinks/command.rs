@@ -20,6 +20,9 @@ pub struct CommandSink {
     pub timeout: Duration,
     /// What counts as having taken the token.
     pub receipt: Receipt,
+    /// A program that prints the token it holds, or its fingerprint, and its arguments; `None`:
+    /// what was delivered cannot be looked at. It has the same time and environment.
+    pub read_back: Option<Vec<String>>,
 }
 
 /// What a command's standard input holds.
@@ -50,8 +53,9 @@ impl SinkConfig for CommandSink {
     }
 
     fn can_be_read(&self) -> bool {
-        // Where the program puts the token is not known here, so its receipt is the only proof.
-        false
+        // Where the program puts the token is not known here: without another one that looks
+        // there, its receipt is the only proof.
+        self.read_back.is_some()
     }
 
     fn claims(&self) -> Claims<'_> {
