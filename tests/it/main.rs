@@ -30,6 +30,7 @@ mod lost_mint;
 mod lying_delete;
 mod machines;
 mod mails;
+mod partial_lists;
 mod policy_changes;
 mod policy_files;
 mod reader;

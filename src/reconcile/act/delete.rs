@@ -44,6 +44,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.evidence.server_changed();
         let answer = self.server.api.delete(caller.auth(), &text).await;
         self.progress();
+        if let Ok(Deletion::Accepted) = answer {
+            self.evidence.saw_deletion(retirable.fingerprint());
+        }
         // An answer of any kind proves nothing; the list that follows does.
         self.pace(stop).await?;
         self.check_deleted(&retirable, &caller, answer).await

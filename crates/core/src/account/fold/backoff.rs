@@ -69,6 +69,7 @@ impl AccountState {
             BackoffKey::Login
             | BackoffKey::Server
             | BackoffKey::Rotation
+            | BackoffKey::Pass
             | BackoffKey::Notify(_) => {}
         }
     }
