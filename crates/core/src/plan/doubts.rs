@@ -144,10 +144,9 @@ impl Planner<'_> {
         if self.evidence.deleted.contains(token) {
             return true;
         }
-        if absence.alive || !self.may_have_ended(generation) {
-            return false;
-        }
-        absence.is_apart() && (absence.refused || !self.is_at_hand(token))
+        // Where a call can be made with it, lists do not count.
+        let is_second = absence.refused || !self.is_at_hand(token);
+        absence.is_apart() && is_second && self.may_have_ended(generation)
     }
 
     /// Whether absence says anything of this token.

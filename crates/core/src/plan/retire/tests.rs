@@ -787,7 +787,7 @@ fn one_deleted_by_another_hand_counts_as_retired() {
     }
 }
 
-// fault: mint-cap at plan/doubts has_ended: what a list lacks is gone though it answers calls
+// fault: mint-cap at plan/doubts has_ended: what lists lack is gone where a call can be made with it
 #[test]
 fn an_old_token_that_answers_is_alive_and_counted_though_lists_lack_it() {
     let scene = ripe()
