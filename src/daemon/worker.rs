@@ -139,9 +139,10 @@ impl AccountWorker {
         // Checked each time: `select!` takes any branch that is ready, not always the stop.
         while !self.stop.is_cancelled() {
             if is_due {
-                let wake_at = self.pass().await;
+                let (wake_at, is_done) = self.pass().await;
                 self.wake_at(wake_at);
-                if let Some(first_pass) = first_pass.take() {
+                // All that is due belongs to the first one, in however many pieces it is done.
+                if let Some(first_pass) = first_pass.take_if(|_| is_done) {
                     // A reload starts accounts without waiting for them.
                     let _not_awaited = first_pass.send(());
                 }
@@ -164,8 +165,9 @@ impl AccountWorker {
         self.shared.waker.set(name, at, &self.wakeup);
     }
 
-    /// One pass, under the common limit. Returns when the next is due.
-    async fn pass(&mut self) -> DateTime<Utc> {
+    /// One pass, under the common limit. Returns when the next is due, and whether this one has done
+    /// all there was to do.
+    async fn pass(&mut self) -> (DateTime<Utc>, bool) {
         // The semaphore is never closed, so this is never an error.
         let _permit = self.shared.permits.acquire().await;
         let name = self.reconciler.name().to_owned();
@@ -176,12 +178,13 @@ impl AccountWorker {
         self.shared.systemd.resting(&name);
         self.shared.status.next_pass(&name, report.wake_at);
         self.log_end(&name, &report);
-        report.wake_at
+        let is_done = !matches!(report.end, PassOutcome::Unfinished);
+        (report.wake_at, is_done)
     }
 
     fn log_end(&self, name: &str, report: &PassReport) {
         match &report.end {
-            PassOutcome::AtRest | PassOutcome::Stopped => {}
+            PassOutcome::AtRest | PassOutcome::Unfinished | PassOutcome::Stopped => {}
             PassOutcome::Circling => {
                 tracing::error!(
                     name: "pass-too-long",
@@ -263,7 +266,7 @@ impl AccountWorker {
             self.log_refused(&error);
             return RotationResult::Failing(error.to_string());
         }
-        let mut wake_at = self.pass().await;
+        let (mut wake_at, _) = self.pass().await;
         // A sink whose template names other accounts may have to wait until one of them has its
         // token at hand.
         let since = monotonic();
@@ -273,7 +276,7 @@ impl AccountWorker {
         {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = self.peers.notified() => wake_at = self.pass().await,
+                () = self.peers.notified() => (wake_at, _) = self.pass().await,
                 () = tokio::time::sleep(LONGEST_WAIT_FOR_PEERS) => break,
             }
         }

@@ -176,6 +176,14 @@ fn about_token(before: &AccountState, event: &Event, ringcx: &Record) -> Option<
             format!("generation {generation} is given up: {reason}"),
         ),
         Event::Reappeared { generation } => (Tone::Bad, format!("generation {generation} is back")),
+        Event::ListDisagreed { generation } => (
+            Tone::Bad,
+            format!("generation {generation} works and is not on the list"),
+        ),
+        Event::ListAgreed { generation } => (
+            Tone::Good,
+            format!("the list agrees with generation {generation} again"),
+        ),
         Event::Verified { .. } | Event::DeleteIntended { .. } => return None,
         rotator_core::account_events!()
         | rotator_core::backoff_events!()

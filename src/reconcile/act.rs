@@ -1,5 +1,7 @@
 //! The steps that change something. Each has the same shape: intent, effect, outcome.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::interrupt::Interrupt;
@@ -19,6 +21,9 @@ mod notify;
 mod prove;
 mod verify;
 
+/// The longest wait between two looks, which the plan wants to lie apart.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     /// Performs one step of the plan and records what came of it.
     pub(super) async fn perform(
@@ -28,6 +33,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<(), Interrupt> {
         match step {
             Step::Look(look) => self.look(look, stop).await,
+            Step::Wait { until } => {
+                let wait = until - self.clock.now();
+                // Bounded, whatever the clock is set to meanwhile.
+                let wait = wait.to_std().unwrap_or_default().min(LONGEST_WAIT);
+                self.sleep(wait, stop).await
+            }
             Step::Mint {
                 generation,
                 baseline,

@@ -89,7 +89,8 @@ fn backoff_event(account: &str, event: &Event) {
                 BackoffKey::Login
                 | BackoffKey::Server
                 | BackoffKey::Rotation
-                | BackoffKey::Retirement => None,
+                | BackoffKey::Retirement
+                | BackoffKey::Pass => None,
             };
             let incident = IncidentKey {
                 account: account.to_owned(),
@@ -238,6 +239,8 @@ fn token_event(account: &str, state: &AccountState, event: &Event) {
             evidence,
         } => log!(TokenLost, account, %generation, evidence),
         Event::Reappeared { generation } => log!(Reappeared, account, %generation),
+        Event::ListDisagreed { generation } => log!(ListDisagreed, account, %generation),
+        Event::ListAgreed { generation } => log!(ListAgreed, account, %generation),
         rotator_core::account_events!()
         | rotator_core::backoff_events!()
         | rotator_core::foreign_events!()

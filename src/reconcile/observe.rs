@@ -39,6 +39,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             Look::Preflight => self.preflight(stop).await,
             Look::ListByLogin => self.list_by_login(stop).await,
             Look::ListAsCurrent => self.list_as_current(stop).await,
+            Look::ListAs(token) => self.list_as(token, stop).await,
+            Look::ListAgain => {
+                self.evidence.looks_again();
+                match self.state.current() {
+                    Some(_) => self.list_as_current(stop).await,
+                    None => self.list_by_login(stop).await,
+                }
+            }
         }
     }
 
@@ -79,7 +87,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Option<Event> {
         let refusal = error.of_ringcx()?;
         if let (Some(token), true) = (asked_as, error.is_unauthorized()) {
-            self.evidence.saw_refusal_in_a_sink(token);
+            self.evidence.saw_refusal_in_a_sink(token, self.clock.now());
         }
         self.pause(refusal)
     }

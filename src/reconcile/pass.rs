@@ -9,13 +9,17 @@ use super::event_history::HistoryError;
 use super::interrupt::Interrupt;
 use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use rotator_core::event::BackoffKey;
-use rotator_core::journal::Journal;
-use rotator_core::plan::Next;
+use rotator_core::event::{BackoffKey, Event, IncidentKind};
+use rotator_core::journal::{Journal, JournalError};
+use rotator_core::plan::{Next, Step};
 use rotator_core::secret::SecretTag;
+use rotator_core::time::after;
 
 /// A pass that takes more steps is going round in circles: the longest rotation has far fewer.
 const MOST_STEPS: usize = 500;
+
+/// After so many deletions a pass ends and the next begins: sinks are looked at between them.
+const MOST_DELETIONS: usize = 10;
 
 /// The longest wait between two attempts at a journal that cannot be used, unless the policy's
 /// first wait is longer.
@@ -35,6 +39,8 @@ pub struct PassReport {
 pub enum PassOutcome {
     /// Nothing is left to do now.
     AtRest,
+    /// More is to be done, and the next pass, which is due now, goes on with it.
+    Unfinished,
     /// The process is to stop.
     Stopped,
     /// It was going round in circles; the next pass tries again.
@@ -59,13 +65,17 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let tag = self.tag_held_secret().await;
         self.evidence.saw_secret(tag);
         self.note_texts();
-        let report = self.work(stop).await;
+        let mut report = self.work(stop).await;
+        if let Err(error) = self.note_end(&mut report).await {
+            report.end = PassOutcome::Journal(error.into());
+        }
         self.end_pass().await;
         self.peers.ends_pass(self.name());
         match report.end {
-            PassOutcome::AtRest | PassOutcome::Stopped | PassOutcome::Circling => {
-                self.journal.refusals = 0
-            }
+            PassOutcome::AtRest
+            | PassOutcome::Unfinished
+            | PassOutcome::Stopped
+            | PassOutcome::Circling => self.journal.refusals = 0,
             PassOutcome::Journal(error) => return self.refused(error),
         }
         report
@@ -89,13 +99,26 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     }
 
     pub(super) async fn work(&mut self, stop: &CancellationToken) -> PassReport {
-        self.evidence.begin_work(self.clock.now());
+        let began = self.clock.now();
+        self.evidence.begin_work(began);
+        let mut deletions = 0;
         for _ in 0..MOST_STEPS {
             self.progress();
             // Before each decision: the other accounts publish while this one works.
             self.read_peers();
             let decision = self.decide();
             let wake_at = decision.wake_at;
+            if let Next::Do(Step::Delete(_)) = decision.next {
+                let checks_due = after(began, self.config.account.check_every);
+                if deletions == MOST_DELETIONS || (deletions > 0 && self.clock.now() >= checks_due)
+                {
+                    return PassReport {
+                        wake_at: self.clock.now(),
+                        end: PassOutcome::Unfinished,
+                    };
+                }
+                deletions += 1;
+            }
             let done = match decision.next {
                 Next::Rest => {
                     decision
@@ -119,12 +142,31 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 Err(interrupt) => return self.interrupted(interrupt, wake_at),
             }
         }
-        // A fault of the plan must not keep the server and the disk busy.
-        let wake_at = rotator_core::time::after(self.clock.now(), self.config.account.retry.max);
         PassReport {
-            wake_at,
+            wake_at: after(self.clock.now(), self.config.account.retry.max),
             end: PassOutcome::Circling,
         }
+    }
+
+    /// Records that a pass went round in circles, or that it no longer does. A fault of the plan
+    /// must not keep the server and the disk busy, nor must a bad moment of the server keep this
+    /// program from its work for long.
+    async fn note_end(&mut self, report: &mut PassReport) -> Result<(), JournalError> {
+        let event = match report.end {
+            PassOutcome::Circling => {
+                let error = format!("a pass did not end within {MOST_STEPS} steps");
+                Some(self.failure(BackoffKey::Pass, IncidentKind::Stuck, error, None))
+            }
+            PassOutcome::AtRest | PassOutcome::Unfinished => self.cleared(BackoffKey::Pass),
+            PassOutcome::Stopped | PassOutcome::Journal(_) => None,
+        };
+        if let Some(Event::AttemptFailed {
+            next_attempt_at, ..
+        }) = event
+        {
+            report.wake_at = next_attempt_at;
+        }
+        self.record(event.into_iter().collect()).await
     }
 
     fn interrupted(&self, interrupt: Interrupt, wake_at: DateTime<Utc>) -> PassReport {
@@ -153,7 +195,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     pub(super) async fn end_pass(&mut self) {
         self.evidence.end_work(self.clock.now());
         self.server.listing = Vec::new();
-        let wanted = self.state.in_use();
+        let wanted: Vec<_> = self.state.alive().map(|own| own.fingerprint).collect();
         self.server.session.keep_only(&wanted);
         self.report_conditions().await;
         self.compact_if_long().await;
@@ -170,3 +212,6 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.tag_secrets().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,11 +56,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 .held_by(&peer_sink.account, &peer_sink.sink, &account.name)?;
             Some((peer_sink.clone(), held))
         });
-        let listed = self
-            .evidence
-            .list()
-            .into_iter()
-            .flat_map(|list| &list.tokens);
+        let listed = self.evidence.listed_tokens();
         self.evidence.saw_peers(PeerEvidence {
             tokens: self.peers.tokens(),
             at_hand: self.peers.texts(),

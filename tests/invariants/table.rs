@@ -92,7 +92,11 @@ pub const INVARIANTS: &[Invariant] = &[
         name: "irreversible-last",
         statement: "A token is recorded as retired after a list shows that it is gone, so a failed \
                     delete is tried again",
-        kept_in: &["reconcile delete", "plan/observations note_own"],
+        kept_in: &[
+            "reconcile delete",
+            "plan/observations note_ends",
+            "plan/doubts has_ended",
+        ],
     },
     Invariant {
         name: "monotone",
@@ -146,7 +150,7 @@ pub const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "two-looks",
         statement: "A token that works is never called lost",
-        kept_in: &["plan/evidence is_gone"],
+        kept_in: &["plan/doubts is_gone", "plan/evidence agrees"],
     },
     Invariant {
         name: "consumers-told",

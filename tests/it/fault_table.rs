@@ -481,7 +481,7 @@ impl<'a> Stage<'a> {
                 self.driver.pass(&stop).await
             };
             match report.end {
-                PassOutcome::AtRest => {}
+                PassOutcome::AtRest | PassOutcome::Unfinished => {}
                 PassOutcome::Stopped | PassOutcome::Circling | PassOutcome::Journal(_) => {
                     let next = self.driver.decide().next;
                     return Err(format!(

@@ -52,7 +52,7 @@ const CONSUME: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\nset -e\n\
 /// Only a failsafe.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     Fault::CutBefore,
     Fault::LostAnswer,
     Fault::Silence,
@@ -65,6 +65,7 @@ const FAULTS: [Fault; 12] = [
     Fault::Html(502, Effect::None),
     Fault::Garbage,
     Fault::Empty,
+    Fault::Part,
 ];
 
 const MANNERS: [Behavior; 5] = [

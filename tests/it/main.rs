@@ -34,6 +34,7 @@ mod mails;
 mod odd_files;
 mod odd_list;
 mod output;
+mod partial_lists;
 mod policy_changes;
 mod policy_files;
 mod proxy;

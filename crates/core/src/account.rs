@@ -169,12 +169,30 @@ impl AccountState {
         })
     }
 
-    /// How many tokens of ours are alive. A mint whose token may be among foreign ones counts too.
+    /// Our tokens that are alive, whether in use or not.
+    pub fn alive(&self) -> impl Iterator<Item = &Generation> {
+        self.own().filter(|generation| generation.is_alive())
+    }
+
+    /// Our tokens that are not in use any more and may be alive: those that wait for their
+    /// deletion, and lost ones that worked when a list lacked them before.
+    pub fn waits_for_its_end(&self) -> impl Iterator<Item = &Generation> {
+        self.own().filter(|generation| match generation.stage() {
+            Stage::Previous => true,
+            Stage::Lost => generation.unlisted_since.is_some(),
+            Stage::Pending | Stage::Current | Stage::Retired => false,
+        })
+    }
+
+    /// How many tokens of ours are alive, or may be. A mint whose token may be among foreign ones counts too.
     pub fn live_count(&self) -> usize {
-        let alive = self
-            .own()
-            .filter(|generation| generation.is_alive())
-            .count();
+        let alive = self.own().filter(|own| match own.stage() {
+            Stage::Pending | Stage::Current | Stage::Previous => true,
+            // Lists lacked it while it worked, so that they lack it now says little.
+            Stage::Lost => own.unlisted_since.is_some(),
+            Stage::Retired => false,
+        });
+        let alive = alive.count();
         // Each may have made a token that never expires, so it counts while a candidate is there.
         let unclear = self.ambiguous_mints.iter().filter(|mint| {
             mint.candidates
@@ -208,6 +226,7 @@ impl AccountState {
             BackoffKey::Login
             | BackoffKey::Rotation
             | BackoffKey::Retirement
+            | BackoffKey::Pass
             | BackoffKey::Sink(_)
             | BackoffKey::Notify(_) => held,
         }

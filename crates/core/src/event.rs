@@ -320,6 +320,16 @@ pub enum Event {
         /// Generation of the token.
         generation: GenerationNo,
     },
+    /// A token of ours works and is not on the server's list, which cannot be believed meanwhile.
+    ListDisagreed {
+        /// Generation of the token.
+        generation: GenerationNo,
+    },
+    /// The server's list and the token agree again: it is listed, or gone.
+    ListAgreed {
+        /// Generation of the token.
+        generation: GenerationNo,
+    },
     /// Something did not work; this says when it is tried again.
     AttemptFailed {
         // Journals call it `lane`, so the field keeps that name.

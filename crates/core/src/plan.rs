@@ -20,6 +20,7 @@ use crate::time::after;
 pub mod backoff;
 mod consumers;
 mod deliver;
+mod doubts;
 pub mod evidence;
 mod mint;
 mod observations;
@@ -27,7 +28,7 @@ pub mod reasons;
 mod retire;
 
 pub use consumers::{MissingAck, notifications_owed, unacknowledged};
-use evidence::{Doubt, Evidence, ListedBy, TokenList};
+use evidence::{Evidence, ListedBy, TokenList};
 pub use mint::{RotationDue, due, next_scheduled};
 pub use reasons::Blocked;
 use reasons::{Because, PlanNotice, WaitingFor};
@@ -74,6 +75,11 @@ pub enum Next {
 pub enum Step {
     /// Look at something; nothing is changed.
     Look(Look),
+    /// Do nothing until then, which is no more than seconds away: two looks are to lie apart.
+    Wait {
+        /// When to plan again.
+        until: DateTime<Utc>,
+    },
     /// Mint a token; `baseline` is every token on the server.
     Mint {
         /// The generation it is to become.
@@ -117,6 +123,10 @@ pub enum Look {
     Preflight,
     /// List with the current token, which thereby is seen to work.
     ListAsCurrent,
+    /// List with this token of ours, which lists lack: that it is answered shows that it is alive.
+    ListAs(Fingerprint),
+    /// List once more, only to see whether what is absent stays so.
+    ListAgain,
     /// List with a login.
     ListByLogin,
 }
@@ -182,6 +192,7 @@ pub fn plan(
     planner.rotate();
     planner.retire();
     planner.check();
+    planner.settle_absences();
     planner.decision
 }
 
@@ -321,7 +332,6 @@ impl<'a> Planner<'a> {
         let Some(current) = self.state.current() else {
             return;
         };
-        let doubt = self.evidence.doubt(&current.fingerprint);
         let next_check = self
             .evidence
             .last_listed_at
@@ -344,16 +354,10 @@ impl<'a> Planner<'a> {
         {
             self.look(Look::ListByLogin);
         }
-        if (is_due && !busy) || doubt != Doubt::default() {
-            // A doubt is settled by asking as the other: two looks of the same kind prove less.
-            let by_login = doubt.wants_login()
-                && self.list_by_login().is_none()
-                && self.login_held().is_none();
-            self.look(if by_login {
-                Look::ListByLogin
-            } else {
-                Look::ListAsCurrent
-            });
+        if self.is_in_doubt(current) {
+            self.settle(current);
+        } else if is_due && !busy {
+            self.look(Look::ListAsCurrent);
         }
         if let Some(at) = next_check.filter(|at| *at > self.now) {
             self.wake(at);

@@ -265,6 +265,12 @@ impl Api {
             }
             Some(Fault::Huge) => instead(carry_out(state), Body::Huge),
             Some(Fault::Empty) => instead(carry_out(state), Body::Bytes(Vec::new())),
+            Some(Fault::Part) => {
+                state.lists_a_part = true;
+                let answer = carry_out(state);
+                state.lists_a_part = false;
+                Reply::Answer(answer)
+            }
             Some(Fault::WrongJson) => {
                 carry_out(state);
                 let body = json!({ "data": { "items": [1, 2, 3] }, "accessToken": 7 });

@@ -170,13 +170,15 @@ pub enum Fault {
     Empty,
     /// `wrong-json`: it happens, and a success is answered with JSON of another shape.
     WrongJson,
+    /// `part`: a list lacks the newest token, as from a node that lags behind.
+    Part,
     /// `redirect`: nothing happens; a 307 names another host, which counts who comes.
     Redirect,
 }
 
 impl Fault {
     /// One of every class, with every status that the daemon treats differently.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::CutBefore,
         Self::LostAnswer,
         Self::LateEffect(Duration::from_millis(300)),
@@ -209,6 +211,7 @@ impl Fault {
         Self::Huge,
         Self::Empty,
         Self::WrongJson,
+        Self::Part,
         Self::Redirect,
     ];
 
@@ -220,6 +223,7 @@ impl Fault {
             // A late login or refresh would only make a session that no client holds.
             Self::LateEffect(_) => matches!(call, Call::Mint | Call::Delete | Call::ConfigWrite),
             Self::Status(_, _, Effect::Done) => call.changes(),
+            Self::Part => call == Call::List,
             // A page with a success status differs from the plain answer even for a call that only
             // reads.
             Self::Html(status, Effect::Done) => call.changes() || (200..300).contains(&status),
@@ -255,6 +259,7 @@ impl Fault {
             | Self::Garbage
             | Self::Huge
             | Self::Empty
+            | Self::Part
             | Self::WrongJson => true,
         }
     }
@@ -294,6 +299,7 @@ impl fmt::Display for Fault {
             Self::Huge => f.write_str("huge"),
             Self::Empty => f.write_str("empty"),
             Self::WrongJson => f.write_str("wrong-json"),
+            Self::Part => f.write_str("part"),
             Self::Redirect => f.write_str("redirect"),
         }
     }
@@ -304,7 +310,8 @@ impl fmt::Display for Fault {
 #[error(
     "`{got}` is not a fault: expected one such as cut-before, lost-answer, late-effect-300ms, \
      silence, silence-after, slow-200ms, half-body, status-429-retry-after-2, \
-     status-503-after-effect, html-502, firewall-retry-after-3, garbage, huge, empty, wrong-json, redirect or pass"
+     status-503-after-effect, html-502, firewall-retry-after-3, garbage, huge, empty, wrong-json, \
+     part, redirect or pass"
 )]
 pub struct UnknownFault {
     /// The text that was given, such as `hint` instead of `mint`.
@@ -365,6 +372,7 @@ fn parse(text: &str) -> Option<Fault> {
         Fault::Huge,
         Fault::Empty,
         Fault::WrongJson,
+        Fault::Part,
         Fault::Redirect,
     ];
     // These have no parts, so the whole text has to be the name.

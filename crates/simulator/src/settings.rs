@@ -29,6 +29,13 @@ pub struct Settings {
     pub list_form: ListForm,
     /// What else stands on every list, which need not be a text.
     pub list_extra: Vec<serde_json::Value>,
+    /// How many tokens a list shows at most, the oldest first, as if it were the first page of more.
+    pub list_first: Option<u32>,
+    /// How old the list is that is shown, as by a node that lags behind.
+    #[serde(with = "rotator_core::span")]
+    pub list_lag: Duration,
+    /// How many tokens a user may have: a mint beyond that deletes the oldest.
+    pub tokens_per_user: Option<u32>,
     /// What a delete of a living token does and answers.
     pub delete_form: DeleteForm,
     /// What a delete of a token that is not there is answered.
@@ -81,6 +88,9 @@ impl Default for Settings {
             mint_status: 200,
             list_form: ListForm::Array,
             list_extra: Vec::new(),
+            list_first: None,
+            list_lag: Duration::ZERO,
+            tokens_per_user: None,
             delete_form: DeleteForm::True,
             // Not documented, so this is one guess of several; tests try them all.
             delete_unknown: DeleteUnknown::NotFound,
@@ -140,6 +150,8 @@ pub enum MintForm {
     Quoted,
     /// The token and a line end.
     Newline,
+    /// The first half of the token: another, or a part of this one, by its looks.
+    Half,
 }
 
 /// The body of a list's answer.

@@ -61,6 +61,8 @@ pub(super) struct WorldState {
     pub(super) ringex: RingexServer,
     pub(super) configs: Vec<ConfigRecord>,
     pub(super) flows: Vec<FlowRecord>,
+    /// While a list is answered that lacks the newest token.
+    pub(super) lists_a_part: bool,
     index: HashMap<String, usize>,
     sessions: HashMap<String, AdminSession>,
     refreshes: HashMap<String, (String, String)>,
@@ -140,6 +142,7 @@ impl World {
             ringex: RingexServer::new(RingexSetup::default()),
             configs: Vec::new(),
             flows: Vec::new(),
+            lists_a_part: false,
             index: HashMap::new(),
             sessions: HashMap::new(),
             refreshes: HashMap::new(),
@@ -365,6 +368,7 @@ impl WorldState {
         platform: &str,
         by: MintedBy,
     ) -> String {
+        self.make_room(now, user);
         let text = format!("{platform}:{}", random::uuid());
         let masked = Token::try_new(&text).map_or_else(|_| "…".to_owned(), |token| token.masked());
         // Tokens are never removed from the list, so a position stays valid.
@@ -388,6 +392,25 @@ impl WorldState {
         text
     }
 
+    /// Deletes the oldest token of a user who has as many as the settings allow.
+    fn make_room(&mut self, now: DateTime<Utc>, user: &str) {
+        let Some(most) = self.settings.tokens_per_user else {
+            return;
+        };
+        let living = |token: &&TokenRecord| token.user == user && token.deleted_at.is_none();
+        let living: Vec<_> = self.tokens.iter().filter(living).collect();
+        let kept = (most as usize).saturating_sub(1);
+        let oldest = living.len().saturating_sub(kept);
+        let oldest: Vec<_> = living
+            .iter()
+            .take(oldest)
+            .map(|it| it.fingerprint)
+            .collect();
+        for fingerprint in oldest {
+            self.delete(now, fingerprint, DeletedBy::Foreign);
+        }
+    }
+
     /// Mints a token as another program would; the user need not have logged in before.
     pub(super) fn mint_foreign(&mut self, now: DateTime<Utc>, user: &str) -> String {
         let platform = self.users.get(user).and_then(|user| user.platform.clone());
@@ -397,15 +420,28 @@ impl WorldState {
 
     /// Every living token of the user that has become visible, in another order each time.
     pub(super) fn list(&self, now: DateTime<Utc>, user: &str) -> Vec<&str> {
+        let lag = TimeDelta::from_std(self.settings.list_lag).unwrap_or_default();
+        let then = now - lag;
         let visible = |token: &&TokenRecord| {
-            token.user == user && token.deleted_at.is_none() && token.listed_from <= now
+            token.user == user
+                && token.deleted_at.is_none_or(|at| at > then)
+                && token.listed_from <= then
         };
+        let first = self
+            .settings
+            .list_first
+            .map_or(usize::MAX, |it| it as usize);
+        // In the order of their mints, of which a page shows the beginning.
         let mut tokens: Vec<_> = self
             .tokens
             .iter()
             .filter(visible)
+            .take(first)
             .map(|token| token.token.as_str())
             .collect();
+        if self.lists_a_part {
+            tokens.pop();
+        }
         // The API promises no order, and a client that takes the last one for the newest must fail
         // here.
         random::shuffle(&mut tokens);

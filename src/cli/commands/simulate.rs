@@ -217,6 +217,9 @@ fn settings(options: &SimulateOptions) -> Settings {
         mint_form: options.mint_form,
         mint_status: options.mint_status,
         list_form: options.list_form,
+        list_first: limit(options.list_first),
+        list_lag: options.list_lag,
+        tokens_per_user: limit(options.tokens_per_user),
         delete_form: options.delete_form,
         listed_after: options.visible_after,
         // One flag for both delays, because clients see them as one.

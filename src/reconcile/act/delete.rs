@@ -45,6 +45,9 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.evidence.server_changed();
         let answer = self.server.api.delete(caller.auth(), &text).await;
         self.answered(answer.as_ref().err()).await?;
+        if let Ok(Deletion::Accepted) = answer {
+            self.evidence.saw_deletion(retirable.fingerprint());
+        }
         if let (Err(error), false) = (&answer, self.may_ask()) {
             let text = format!("cannot see yet whether the delete worked: delete: {error}");
             let failure = self.retire_failure(text, Some(error));

@@ -127,10 +127,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<bool, Interrupt> {
         match self.list_with(text, stop).await? {
-            Ok(standing) => {
+            // It works, also where the list disagrees: that is for the plan.
+            Ok(ListStanding::Listed | ListStanding::Missing) => {
                 let cleared = self.cleared(BackoffKey::Server);
                 self.record(cleared.into_iter().collect()).await?;
-                Ok(standing == ListStanding::Listed)
+                Ok(true)
             }
             Err(error) => {
                 self.list_failed(ListedBy::Token(text.fingerprint()), &error)

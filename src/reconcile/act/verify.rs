@@ -22,6 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// What one check of a fresh token showed.
 enum TokenCheck {
     Works,
+    /// It works, and the server's list does not have it.
+    Unlisted,
     /// The server says no: it is not listed, or refused.
     Denied(String),
     /// The server could not say.
@@ -42,21 +44,33 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let mut wait = FIRST_WAIT;
         loop {
             let check = self.check_token(&token, stop).await?;
-            if let TokenCheck::Works = check {
-                // Failed mints and failed verifications share this key: a token that works ends
-                // both.
-                let mut events = vec![Event::Verified { generation }];
-                events.extend(self.cleared(BackoffKey::Rotation));
-                return Ok(self.record(events).await?);
-            }
             // A check after this wait would come too late, so the wait is saved; and none comes
             // while the server wants no calls.
-            if after(self.clock.now(), wait) > deadline || !self.may_ask() {
-                return self.verify_failed(generation, check).await;
+            let is_last = after(self.clock.now(), wait) > deadline || !self.may_ask();
+            match check {
+                TokenCheck::Works => return self.verified(generation, true).await,
+                // What it is for it can do: a list that is wrong keeps nobody from using it.
+                TokenCheck::Unlisted if is_last => return self.verified(generation, false).await,
+                check if is_last => return self.verify_failed(generation, check).await,
+                TokenCheck::Unlisted | TokenCheck::Denied(_) | TokenCheck::Unclear(_) => {}
             }
             self.sleep(wait, stop).await?;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+    }
+
+    async fn verified(
+        &mut self,
+        generation: GenerationNo,
+        is_listed: bool,
+    ) -> Result<(), Interrupt> {
+        let mut events = vec![Event::Verified { generation }];
+        if !is_listed {
+            events.push(Event::ListDisagreed { generation });
+        }
+        // Failed mints and failed verifications share this key: a token that works ends both.
+        events.extend(self.cleared(BackoffKey::Rotation));
+        Ok(self.record(events).await?)
     }
 
     async fn verify_failed(
@@ -67,7 +81,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // Only a clear "no" gives the token up: after an outage it is checked again.
         let (reason, given_up) = match last {
             // Not reached: `verify` has returned by then.
-            TokenCheck::Works => return Ok(()),
+            TokenCheck::Works | TokenCheck::Unlisted => return Ok(()),
             TokenCheck::Denied(reason) => (reason, true),
             TokenCheck::Unclear(reason) => (reason, false),
         };
@@ -89,23 +103,20 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         token: &Token,
         stop: &CancellationToken,
     ) -> Result<TokenCheck, Interrupt> {
-        match self.list_with(token, stop).await? {
-            Ok(ListStanding::Listed) => {}
-            Ok(ListStanding::Missing) => {
-                let reason = "the server's list does not have it".to_owned();
-                return Ok(TokenCheck::Denied(reason));
-            }
+        let works = match self.list_with(token, stop).await? {
+            Ok(ListStanding::Listed) => TokenCheck::Works,
+            Ok(ListStanding::Missing) => TokenCheck::Unlisted,
             Err(error) => return Ok(check_failed("list", &error)),
-        }
+        };
         if !self.config.account.smoke_test {
-            return Ok(TokenCheck::Works);
+            return Ok(works);
         }
         // A second endpoint: that one part of RingCX knows the token does not show that all do.
         self.pace(stop).await?;
         let tried = self.server.api.try_out(Auth::Token(token)).await;
         self.answered(tried.as_ref().err()).await?;
         Ok(match tried {
-            Ok(()) => TokenCheck::Works,
+            Ok(()) => works,
             Err(error) => check_failed("accounts", &error),
         })
     }

@@ -10,7 +10,7 @@ use rotator_core::event::{BackoffKey, IncidentKind};
 use rotator_core::journal::Journal;
 use rotator_core::plan::LARGEST_SKEW;
 use rotator_core::plan::evidence::{ListedBy, TokenList};
-use rotator_core::secret::Token;
+use rotator_core::secret::{Fingerprint, Token};
 
 /// Whether a token that listed is on its own list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,21 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<(), Interrupt> {
-        let Some(current) = self.state.current().map(|current| current.fingerprint) else {
-            return Ok(());
-        };
+        match self.state.current().map(|current| current.fingerprint) {
+            Some(current) => self.list_as(current, stop).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lists as a token of ours. Where it is answered it is alive, whatever the list says.
+    pub(super) async fn list_as(
+        &mut self,
+        token: Fingerprint,
+        stop: &CancellationToken,
+    ) -> Result<(), Interrupt> {
         // Where its text is neither kept nor in a sink, a login has to do; its list brings the
         // text.
-        let Some(text) = self.server.session.text(&current).cloned() else {
+        let Some(text) = self.server.session.text(&token).cloned() else {
             self.login_allowed()?;
             return self.list_by_login(stop).await;
         };
@@ -39,7 +48,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 let cleared = self.cleared(BackoffKey::Server);
                 Ok(self.record(cleared.into_iter().collect()).await?)
             }
-            Err(error) => self.list_failed(ListedBy::Token(current), &error).await,
+            Err(error) => self.list_failed(ListedBy::Token(token), &error).await,
         }
     }
 
@@ -148,7 +157,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<(), Interrupt> {
         if let (ListedBy::Token(token), true) = (by, error.is_denied()) {
             // No failure is recorded: the plan decides by several looks whether the token is lost.
-            self.evidence.saw_refusal(token);
+            self.evidence.saw_refusal(token, self.clock.now());
             return Ok(());
         }
         let text = format!("list: {error}");
@@ -174,16 +183,17 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             by,
             skew: listing.server_time.map(|server| now - server),
         };
-        // Only tokens in use keep their text beyond the pass; the other texts go with the list.
-        let watched = self.state.in_use();
+        // Only tokens of ours keep their text beyond the pass: a call with one shows that it is
+        // alive, where lists lack it. The other texts go with the list.
+        let ours: Vec<Fingerprint> = self.state.alive().map(|own| own.fingerprint).collect();
         for token in listing
             .tokens
             .iter()
-            .filter(|token| watched.contains(&token.fingerprint()))
+            .filter(|token| ours.contains(&token.fingerprint()))
         {
             self.server.session.keep_text(token);
         }
-        self.evidence.saw_list(list, watched);
+        self.evidence.saw_list(list, &self.state);
         self.tell_odd(listing.odd);
         self.server.listing = listing.tokens;
         self.note_texts();

@@ -72,6 +72,11 @@ pub struct Generation {
     pub retired: Option<(DateTime<Utc>, RetiredBy)>,
     /// When it was seen to have vanished.
     pub lost_at: Option<DateTime<Utc>>,
+    /// Since when it has worked without being on the server's list.
+    // Checkpoints from before this field was added lack it; left out while unset, they stay as they
+    // were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlisted_since: Option<DateTime<Utc>>,
 }
 
 /// Where a token is in its life.

@@ -17,6 +17,8 @@ pub enum BackoffKey {
     Rotation,
     /// Deleting tokens that are no longer needed.
     Retirement,
+    /// Working on the account at all: a pass that does not come to an end.
+    Pass,
     /// Delivering to, and proving, one sink.
     Sink(String),
     /// Notifying the consumer of one sink.
@@ -31,6 +33,7 @@ impl fmt::Display for BackoffKey {
             Self::Server => f.write_str("server"),
             Self::Rotation => f.write_str("rotation"),
             Self::Retirement => f.write_str("retirement"),
+            Self::Pass => f.write_str("pass"),
             Self::Sink(name) => write!(f, "sink:{name}"),
             Self::Notify(name) => write!(f, "notify:{name}"),
         }
@@ -52,6 +55,7 @@ impl FromStr for BackoffKey {
             ("server", _) => Ok(Self::Server),
             ("rotation", _) => Ok(Self::Rotation),
             ("retirement", _) => Ok(Self::Retirement),
+            ("pass", _) => Ok(Self::Pass),
             (_, Some(("sink", name))) => Ok(Self::Sink(name.to_owned())),
             (_, Some(("notify", name))) => Ok(Self::Notify(name.to_owned())),
             _ => Err(UnknownBackoffKey(text.to_owned())),

@@ -46,6 +46,12 @@ pub enum IncidentKind {
     ClockDisagrees,
     /// The policy could not be loaded again.
     ReloadFailed,
+    /// A token works and is not on the server's list.
+    ListDisagrees,
+    /// RingCX dropped an old token before its overlap was over.
+    OverlapCut,
+    /// A pass does not come to an end.
+    Stuck,
 }
 
 impl IncidentKind {
@@ -70,6 +76,9 @@ impl IncidentKind {
             Self::RetirementOverdue => "retirement-overdue",
             Self::ClockDisagrees => "clock-disagrees",
             Self::ReloadFailed => "reload-failed",
+            Self::ListDisagrees => "list-disagrees",
+            Self::OverlapCut => "overlap-cut",
+            Self::Stuck => "stuck",
         }
     }
 }

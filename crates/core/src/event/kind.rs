@@ -132,6 +132,10 @@ event_kinds! {
         "Token vanished from the server";
     Reappeared = "reappeared", "3992973a368748e191860465046be2a9", Warn,
         "Token is on the server again";
+    ListDisagreed = "list-disagreed", "20e01e8a6dbd438582d0ca7fa821ddd5", Warn,
+        "Token works and is not on the server's list";
+    ListAgreed = "list-agreed", "ac272dcaad264b88b58d9c8627838f91", Info,
+        "Token and the server's list agree again";
     AttemptFailed = "attempt-failed", "d287591c18d2465db97700804d6cbb82", Warn,
         "Attempt failed";
     LaneCleared = "lane-cleared", "51b21d2bd4374a75b503ca8a4cf60889", Info,
@@ -210,6 +214,8 @@ impl Event {
             Self::Retired { .. } => EventKind::Retired,
             Self::TokenLost { .. } => EventKind::TokenLost,
             Self::Reappeared { .. } => EventKind::Reappeared,
+            Self::ListDisagreed { .. } => EventKind::ListDisagreed,
+            Self::ListAgreed { .. } => EventKind::ListAgreed,
             Self::AttemptFailed { .. } => EventKind::AttemptFailed,
             Self::LaneCleared { .. } => EventKind::LaneCleared,
             Self::HoldLifted { .. } => EventKind::HoldLifted,

@@ -87,6 +87,8 @@ macro_rules! token_events {
             | $crate::event::Event::Retired { .. }
             | $crate::event::Event::TokenLost { .. }
             | $crate::event::Event::Reappeared { .. }
+            | $crate::event::Event::ListDisagreed { .. }
+            | $crate::event::Event::ListAgreed { .. }
     };
 }
 

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::Condition;
-use crate::account::{AccountState, Failure, SinkRecord};
+use crate::account::{AccountState, Failure, SinkRecord, Stage};
 use crate::config::{AccountPolicy, AlertsPolicy};
-use crate::event::{BackoffKey, IncidentKind};
+use crate::event::{BackoffKey, IncidentKind, RetiredBy};
 use crate::plan::{adopted_retires_after, due, retires_after, unacknowledged};
 use crate::span::format_duration;
 use crate::time::after;
@@ -20,7 +20,7 @@ pub fn conditions(
     state: &AccountState,
     now: DateTime<Utc>,
 ) -> Vec<Condition> {
-    let account = AccountCheck { policy, state };
+    let account = AccountCheck { policy, state, now };
     let mut found = Vec::new();
     for (lane, failure) in &state.lanes {
         found.extend(account.lane(lane, failure));
@@ -55,6 +55,7 @@ fn one_each(found: Vec<Condition>) -> Vec<Condition> {
 struct AccountCheck<'a> {
     policy: &'a AccountPolicy,
     state: &'a AccountState,
+    now: DateTime<Utc>,
 }
 
 impl AccountCheck<'_> {
@@ -171,11 +172,51 @@ impl AccountCheck<'_> {
                 .map(|failure| failure.next_attempt_at);
             found.push(condition);
         }
+        found.extend(self.unlisted());
+        found.extend(self.overlap_cut());
         if let Some(trouble) = self.state.clock {
             let cause = format!("the local clock is {} s off RingCX's", trouble.skew_seconds);
             found.push(self.condition(IncidentKind::ClockDisagrees, trouble.since, cause));
         }
         found
+    }
+
+    /// A token of ours works, or did when that was last seen, and is not on the list.
+    fn unlisted(&self) -> Option<Condition> {
+        let unlisted = self.state.own().filter(|own| match own.stage() {
+            Stage::Pending | Stage::Current | Stage::Previous | Stage::Lost => true,
+            Stage::Retired => false,
+        });
+        // One incident for all of them, which opened with the first.
+        let (since, number) = unlisted
+            .filter_map(|own| Some((own.unlisted_since?, own.number)))
+            .min()?;
+        let cause = format!("generation {number} works, and the server's list does not show it");
+        Some(self.condition(IncidentKind::ListDisagrees, since, cause))
+    }
+
+    /// An old token was gone before its overlap was over, which it would not be yet.
+    fn overlap_cut(&self) -> Option<Condition> {
+        let overlap = self.policy.retention.overlap;
+        let (number, at) = self.state.own().rev().find_map(|own| {
+            let over = after(own.superseded_at?, overlap);
+            own.promoted_at?;
+            let gone_at = match (own.retired, own.lost_at) {
+                (Some((at, RetiredBy::Another)), _) | (None, Some(at)) => at,
+                // Deleted by us: an operator wanted it.
+                (Some((_, RetiredBy::Us)), _) | (None, None) => return None,
+            };
+            (gone_at < over && self.now < over).then_some((own.number, gone_at))
+        })?;
+        // Lost before another was minted, it was lost and not dropped: that has its own incident.
+        let successor = self.state.own().find(|own| own.number > number)?;
+        (successor.minted_at < at).then(|| {
+            let cause = format!(
+                "generation {number} was gone before its overlap of {} was over",
+                format_duration(overlap)
+            );
+            self.condition(IncidentKind::OverlapCut, at, cause)
+        })
     }
 
     /// What is due and cannot be done, or has been due for too long.

@@ -80,7 +80,7 @@ pub struct Runbook {
 }
 
 /// The table, in the order of [`IncidentKind`].
-pub const INCIDENTS: [IncidentInfo; 18] = [
+pub const INCIDENTS: [IncidentInfo; 21] = [
     login::REJECTED,
     login::FAILED,
     login::PASSWORD_RESET_REQUIRED,
@@ -99,6 +99,9 @@ pub const INCIDENTS: [IncidentInfo; 18] = [
     schedule::RETIREMENT_OVERDUE,
     schedule::CLOCK_DISAGREES,
     schedule::RELOAD_FAILED,
+    token::LIST_DISAGREES,
+    token::OVERLAP_CUT,
+    schedule::STUCK,
 ];
 
 // `IncidentKind::info` finds a row by its position, so the build fails where one is out of order.

@@ -5,9 +5,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::evidence::{Doubt, SinkContent};
+use super::evidence::SinkContent;
 use super::reasons::{Because, DeliveryReason, WaitingFor};
-use super::{Action, Look, Next, Planner, Step, notifications_owed};
+use super::{Action, Next, Planner, Step, notifications_owed};
 use crate::account::{Generation, LastDelivery, Minted, Proved, SinkRecord, Verified};
 use crate::config::SinkPolicy;
 use crate::event::{BackoffKey, Event, GenerationNo};
@@ -74,7 +74,7 @@ impl Planner<'_> {
         let Some(token) = Verified::of(generation) else {
             return;
         };
-        if self.settles_doubt(&token) {
+        if self.settles_doubt(generation, &token) {
             return;
         }
         let mut work = SinkWork::default();
@@ -184,31 +184,14 @@ impl Planner<'_> {
 
     /// A token that is in doubt is not handed on: the doubt is settled first, by asking as the
     /// other. Whether there is one.
-    fn settles_doubt(&mut self, token: &Verified) -> bool {
+    fn settles_doubt(&mut self, generation: &Generation, token: &Verified) -> bool {
         let doubt = self.evidence.doubt(&token.fingerprint());
-        // A token that a login lists is alive, also where another call was refused.
-        if doubt == Doubt::default() || doubt.contradicted > 0 {
+        // A token that a login lists, or that has just answered a call, is alive, also where
+        // something else spoke against it.
+        if !doubt.is_any() || doubt.contradicted > 0 || doubt.unlisted > 0 {
             return false;
         }
-        let is_current = self
-            .state
-            .current()
-            .is_some_and(|current| current.fingerprint == token.fingerprint());
-        let as_current = is_current && !doubt.wants_login();
-        match if as_current {
-            self.server_held()
-        } else {
-            self.login_held()
-        } {
-            None if as_current => self.look(Look::ListAsCurrent),
-            None => self.look(Look::ListByLogin),
-            // A login would tell more but is held back: a call with the token itself may still
-            // clear the doubt, and without an answer nothing is delivered.
-            Some(_) if is_current && self.server_held().is_none() => self.look(Look::ListAsCurrent),
-            Some(until) => {
-                self.wait(WaitingFor::DoubtSettled(token.generation()), Some(until));
-            }
-        }
+        self.settle(generation);
         true
     }
 

@@ -14,6 +14,10 @@ use crate::config::PeerSink;
 use crate::event::{GenerationNo, PeerToken};
 use crate::secret::{Fingerprint, SecretTag};
 
+/// Two looks that are to agree lie at least this far apart: both may have been answered by one node
+/// of the server that lags behind.
+pub(super) const LOOKS_APART: TimeDelta = TimeDelta::seconds(2);
+
 /// What was seen so far in this pass, and a little of the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -31,6 +35,14 @@ pub struct Evidence {
     pub(crate) preflight: Option<BTreeMap<String, String>>,
     /// Doubts about the current and the pending token.
     pub(crate) doubts: BTreeMap<Fingerprint, Doubt>,
+    /// Old tokens of ours, and foreign ones, that lists lack which have every token in use.
+    pub(crate) absent: BTreeMap<Fingerprint, Absence>,
+    /// Tokens that a list showed and the journal does not have yet.
+    pub(crate) unrecorded: BTreeSet<Fingerprint>,
+    /// Tokens whose deletion RingCX accepted in this pass.
+    pub(crate) deleted: BTreeSet<Fingerprint>,
+    /// A list was had once more in this pass, only to see whether what is absent stays so.
+    pub(crate) looked_again: bool,
     /// When a list was last received, in this pass or an earlier one.
     pub(crate) last_listed_at: Option<DateTime<Utc>>,
     /// The tokens whose text is at hand, so that they can be delivered without asking the server.
@@ -146,10 +158,12 @@ pub enum ListedBy {
 /// say that it is gone. One of them alone may come from a node of the server that lags behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Doubt {
-    /// Lists by login that lack it.
-    pub missing_by_login: u8,
-    /// Lists by token that lack it.
-    pub missing_by_token: u8,
+    /// When the first look spoke against it, and when the last did.
+    pub looks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Lists that lack it, had with something else.
+    pub missing: u8,
+    /// Lists that lack it, had with the token itself: it works, and the list is wrong.
+    pub unlisted: u8,
     /// Calls with it that were refused.
     pub refused: u8,
     /// A sink inside RingCX was refused when it asked as this token. That may be about the sink as
@@ -160,14 +174,22 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// Two looks, one of them with a login, agree that it is gone.
-    pub fn is_gone(&self) -> bool {
-        // Calls with the token alone are not enough: one node that lags may have answered all.
-        self.missing_by_login >= 1
-            && (self.missing_by_login >= 2
-                || self.missing_by_token >= 1
-                || self.refused >= 1
-                || self.refused_in_a_sink)
+    /// Whether anything speaks against the token.
+    pub fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Two looks agree that it is gone: a list lacks it and RingCX refuses it. Where no call can be
+    /// made with it, as its text is not `at_hand`, two lists have to do.
+    pub fn agrees(&self, at_hand: bool) -> bool {
+        let refused = self.refused >= 1 || self.refused_in_a_sink;
+        self.missing >= 1 && (refused || (!at_hand && self.missing >= 2))
+    }
+
+    /// The first and the last look lie far enough apart.
+    pub fn is_apart(&self) -> bool {
+        self.looks
+            .is_some_and(|(first, last)| are_apart(first, last))
     }
 
     /// The server's answers contradict each other, so none of them is acted on.
@@ -177,12 +199,12 @@ impl Doubt {
 
     /// Whether two calls with the token itself have failed.
     pub fn wants_second_look(&self) -> bool {
-        self.refused.saturating_add(self.missing_by_token) >= 2
+        self.refused >= 2 && self.missing == 0
     }
 
-    /// Whether a list by login would tell more than another one by token.
+    /// Whether a list by login would tell more than another call with the token.
     pub fn wants_login(&self) -> bool {
-        (self.refused > 0 || self.missing_by_token > 0) && self.missing_by_login == 0
+        self.refused > 0 && self.missing == 0
     }
 
     /// What speaks against it, as a message.
@@ -191,11 +213,54 @@ impl Doubt {
         if self.refused > 0 || self.refused_in_a_sink {
             parts.push("RingCX refuses it");
         }
-        if self.missing_by_login > 0 || self.missing_by_token > 0 {
+        if self.missing > 0 || self.unlisted > 0 {
             parts.push("it is not on the server's list");
         }
         parts.join(" and ")
     }
+
+    fn note(&mut self, at: DateTime<Utc>) {
+        let first = self.looks.map_or(at, |(first, _)| first);
+        self.looks = Some((first, at));
+    }
+
+    /// What a next pass goes on from. What is contradictory begins anew.
+    fn carried_over(self) -> Option<Self> {
+        let carried = Self {
+            looks: self.looks,
+            missing: self.missing.min(1),
+            unlisted: self.unlisted.min(1),
+            refused: self.refused.min(1),
+            refused_in_a_sink: self.refused_in_a_sink,
+            contradicted: 0,
+        };
+        (self.contradicted == 0 && carried.looks.is_some()).then_some(carried)
+    }
+}
+
+/// Since when lists have lacked an old token of ours or a foreign one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// When the first look lacked it.
+    pub first: DateTime<Utc>,
+    /// When the last did.
+    pub last: DateTime<Utc>,
+    /// A call with it was refused since.
+    pub refused: bool,
+    /// A call with it was answered since: it is alive, whatever lists say.
+    pub alive: bool,
+}
+
+impl Absence {
+    /// The first and the last look lie far enough apart.
+    pub fn is_apart(&self) -> bool {
+        are_apart(self.first, self.last)
+    }
+}
+
+fn are_apart(first: DateTime<Utc>, last: DateTime<Utc>) -> bool {
+    // Where the clock was set between the two, nothing better is known.
+    (last - first).abs() >= LOOKS_APART
 }
 
 impl Evidence {
@@ -209,9 +274,23 @@ impl Evidence {
 
     /// Begins a pass: what may have changed since the last one is to be looked at again.
     pub fn begin_pass(&mut self) {
+        let doubts = std::mem::take(&mut self.doubts).into_iter();
+        let absent = std::mem::take(&mut self.absent).into_iter();
         *self = Self {
             // This outlasts a pass: `check-every` does not begin anew with it.
             last_listed_at: self.last_listed_at,
+            // So do these: the second look at what is missing may be that of the next pass.
+            doubts: doubts
+                .filter_map(|(token, doubt)| Some((token, doubt.carried_over()?)))
+                .collect(),
+            absent: absent
+                .filter(|(_, absence)| !absence.alive)
+                .map(|(token, absence)| {
+                    let refused = false;
+                    (token, Absence { refused, ..absence })
+                })
+                .collect(),
+            unrecorded: std::mem::take(&mut self.unrecorded),
             ..Self::default()
         };
     }
@@ -231,50 +310,136 @@ impl Evidence {
         }
     }
 
-    /// Takes in a list; `watched` are the tokens that should be on it.
-    pub fn saw_list(&mut self, list: TokenList, watched: impl IntoIterator<Item = Fingerprint>) {
-        for fingerprint in watched {
-            let doubt = self.doubts.entry(fingerprint).or_default();
-            let listed = list.tokens.contains(&fingerprint);
-            match list.by {
-                // It has just authenticated a call and is listed: nothing is left to doubt.
-                ListedBy::Token(_) if listed => *doubt = Doubt::default(),
-                // A login's list does not show that the token works, so refusals stay counted.
-                ListedBy::Login if listed => {
-                    doubt.refused_in_a_sink = false;
-                    let doubted = *doubt != Doubt::default();
-                    doubt.contradicted = doubt.contradicted.saturating_add(u8::from(doubted));
-                    doubt.missing_by_login = 0;
-                    doubt.missing_by_token = 0;
-                }
-                ListedBy::Token(_) => {
-                    doubt.missing_by_token = doubt.missing_by_token.saturating_add(1)
-                }
-                ListedBy::Login => {
-                    doubt.missing_by_login = doubt.missing_by_login.saturating_add(1)
-                }
-            }
+    /// Takes in a list, had while the journal said this.
+    pub fn saw_list(&mut self, list: TokenList, state: &AccountState) {
+        let in_use = state.in_use();
+        // What brought a token back that was in doubt ends the doubt: it must not be lost again by
+        // what spoke against it before.
+        self.doubts.retain(|token, _| in_use.contains(token));
+        for generation in in_use
+            .iter()
+            .filter_map(|token| state.by_fingerprint(token))
+        {
+            self.weigh(&list, generation);
         }
+        self.note_absences(&list, state);
+        let is_unknown = |token: &Fingerprint| {
+            state.by_fingerprint(token).is_none() && !state.foreign.contains_key(token)
+        };
+        self.unrecorded.retain(is_unknown);
+        let unknown = list.tokens.iter().filter(|token| is_unknown(token));
+        self.unrecorded.extend(unknown);
         self.last_listed_at = Some(list.at);
         self.list = Some(list);
+    }
+
+    /// What a list says for or against a token in use.
+    fn weigh(&mut self, list: &TokenList, generation: &Generation) {
+        let token = generation.fingerprint;
+        let (listed, its_own) = (
+            list.tokens.contains(&token),
+            list.by == ListedBy::Token(token),
+        );
+        let at_hand = self.values.contains(&token);
+        let doubt = self.doubts.entry(token).or_default();
+        match (listed, list.by) {
+            // A call with a token has just been answered, and it is listed: nothing is left to
+            // doubt.
+            (true, ListedBy::Token(_)) => *doubt = Doubt::default(),
+            // A login's list does not show that the token works, so refusals stay counted.
+            (true, ListedBy::Login) => {
+                doubt.refused_in_a_sink = false;
+                let doubted = doubt.missing.max(doubt.unlisted).max(doubt.refused);
+                if doubted.max(doubt.contradicted) == 0 {
+                    *doubt = Doubt::default();
+                } else {
+                    doubt.contradicted = doubt.contradicted.saturating_add(1);
+                    doubt.missing = 0;
+                    doubt.unlisted = 0;
+                }
+            }
+            // It works, whatever spoke against it before. That the list disagrees is known already,
+            // or is to be seen once more.
+            (false, _) if its_own => {
+                let earlier = std::mem::take(doubt);
+                if generation.unlisted_since.is_none() {
+                    doubt.looks = earlier.looks.filter(|_| earlier.unlisted > 0);
+                    doubt.note(list.at);
+                    doubt.unlisted = earlier.unlisted.saturating_add(1);
+                }
+            }
+            // Lists without it are nothing new, as long as calls with it work.
+            (false, _) if generation.unlisted_since.is_some() && at_hand && doubt.refused == 0 => {}
+            (false, _) => {
+                doubt.note(list.at);
+                doubt.missing = doubt.missing.saturating_add(1);
+            }
+        }
+    }
+
+    /// What is not on a list is absent only if that list has every token in use: one that lacks a
+    /// token that works is a part, or old, and lacks others as well.
+    fn note_absences(&mut self, list: &TokenList, state: &AccountState) {
+        let in_use = [state.current(), state.pending()].into_iter().flatten();
+        let is_whole = in_use
+            .filter(|generation| generation.verified_at.is_some())
+            .all(|generation| list.tokens.contains(&generation.fingerprint));
+        let mut expected: BTreeSet<Fingerprint> = state.foreign.keys().copied().collect();
+        expected.extend(state.waits_for_its_end().map(|own| own.fingerprint));
+        self.absent.retain(|token, _| expected.contains(token));
+        for token in expected {
+            if list.tokens.contains(&token) {
+                self.absent.remove(&token);
+                continue;
+            }
+            let absence = Absence {
+                first: list.at,
+                last: list.at,
+                refused: false,
+                alive: false,
+            };
+            if is_whole {
+                self.absent.entry(token).or_insert(absence).last = list.at;
+            }
+            if list.by == ListedBy::Token(token) {
+                self.absent.entry(token).or_insert(absence).alive = true;
+            }
+        }
     }
 
     /// Takes in that the server refused this token. A list from before that says nothing about the
     /// token any more: kept, it would be taken for the answer, and the plan would ask with the
     /// token again and again.
-    pub fn saw_refusal(&mut self, fingerprint: Fingerprint) {
+    pub fn saw_refusal(&mut self, fingerprint: Fingerprint, at: DateTime<Utc>) {
         self.list = None;
+        if let Some(absence) = self.absent.get_mut(&fingerprint) {
+            absence.refused = true;
+            absence.last = at;
+        }
         let doubt = self.doubts.entry(fingerprint).or_default();
+        if doubt.unlisted > 0 {
+            *doubt = Doubt::default();
+        }
+        doubt.note(at);
         doubt.refused = doubt.refused.saturating_add(1);
     }
 
     /// Takes in that a sink inside RingCX was refused when it asked as this token.
-    pub fn saw_refusal_in_a_sink(&mut self, fingerprint: Fingerprint) {
+    pub fn saw_refusal_in_a_sink(&mut self, fingerprint: Fingerprint, at: DateTime<Utc>) {
         self.list = None;
-        self.doubts
-            .entry(fingerprint)
-            .or_default()
-            .refused_in_a_sink = true;
+        let doubt = self.doubts.entry(fingerprint).or_default();
+        doubt.note(at);
+        doubt.refused_in_a_sink = true;
+    }
+
+    /// Takes in that RingCX accepted the deletion of this token.
+    pub fn saw_deletion(&mut self, fingerprint: Fingerprint) {
+        self.deleted.insert(fingerprint);
+    }
+
+    /// Takes in that the next list is had only to see whether what is absent stays so.
+    pub fn looks_again(&mut self) {
+        self.looked_again = true;
     }
 
     /// Takes in what sinks, their consumers and other files hold.
@@ -298,6 +463,9 @@ impl Evidence {
 
     /// Takes in what other accounts report.
     pub fn saw_peers(&mut self, peers: PeerEvidence) {
+        // What an earlier list showed of other accounts is theirs to record.
+        self.unrecorded
+            .retain(|token| !peers.owners.contains_key(token));
         self.peers = peers;
     }
 
@@ -321,6 +489,9 @@ impl Evidence {
         // Each user has tokens and a list of its own.
         self.list = None;
         self.doubts.clear();
+        self.absent.clear();
+        self.unrecorded.clear();
+        self.deleted.clear();
         self.last_listed_at = None;
     }
 
@@ -339,7 +510,7 @@ impl Evidence {
         let mut askers: Vec<_> = [state.current(), verified].into_iter().flatten().collect();
         // `false` sorts first and the sort is stable: the current token, unless it alone is in
         // doubt.
-        askers.sort_by_key(|token| self.doubt(&token.fingerprint) != Doubt::default());
+        askers.sort_by_key(|token| self.doubt(&token.fingerprint).is_any());
         askers.into_iter()
     }
 
@@ -361,6 +532,12 @@ impl Evidence {
     /// What was seen in this sink.
     pub fn held(&self, sink: &str) -> Option<&SinkContent> {
         self.sinks.as_ref()?.get(sink)
+    }
+
+    /// The tokens on the last list, and those that only an earlier list showed.
+    pub fn listed_tokens(&self) -> impl Iterator<Item = &Fingerprint> {
+        let last = self.list.iter().flat_map(|list| &list.tokens);
+        last.chain(&self.unrecorded)
     }
 
     /// The last list, unless something was changed on the server since.

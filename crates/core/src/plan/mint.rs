@@ -120,6 +120,13 @@ impl Planner<'_> {
         let new = list.tokens.iter().filter(|token| !is_known(token));
         let new: BTreeSet<Fingerprint> = new.copied().collect();
         let generation = open.generation;
+        // A baseline that lacks a token that works was a part of the list: another's old token may
+        // look new.
+        let is_whole = self.lists_are_whole()
+            && self
+                .state
+                .current()
+                .is_none_or(|current| open.baseline.contains(&current.fingerprint));
         match (new.first(), new.len()) {
             (None, _) => {
                 // RingCX may answer a mint late; the next one is not held up by that.
@@ -130,11 +137,13 @@ impl Planner<'_> {
                 }]
             }
             // Exactly one is new since the baseline, so it is the token of this mint.
-            (Some(fingerprint), 1) if self.recovers_lost_mints() => vec![Event::Minted {
-                generation,
-                fingerprint: *fingerprint,
-                how: MintSource::Recovered,
-            }],
+            (Some(fingerprint), 1) if self.recovers_lost_mints() && is_whole => {
+                vec![Event::Minted {
+                    generation,
+                    fingerprint: *fingerprint,
+                    how: MintSource::Recovered,
+                }]
+            }
             // Which of them is ours cannot be told: all stay foreign, and the mint counts against
             // `max-live` while one of them is there, up to the next promotion.
             (Some(_), _) => vec![
@@ -147,6 +156,11 @@ impl Planner<'_> {
                 },
             ],
         }
+    }
+
+    /// Nothing is known to be missing from the server's lists.
+    pub(super) fn lists_are_whole(&self) -> bool {
+        self.state.alive().all(|own| own.unlisted_since.is_none())
     }
 
     pub(super) fn recovers_lost_mints(&self) -> bool {

@@ -39,11 +39,15 @@ impl Planner<'_> {
         if let Some(list) = self.fresh_list() {
             // The clock first: it decides whether ages can be trusted.
             self.note_clock(list);
+            // Before `note_own`, which would record the end of what was answered.
+            self.note_false_answer(list);
             self.note_own(list);
             // After `note_own`, which records what is gone from this list.
             self.note_late_delete();
             self.note_unknown(list);
         }
+        // Without a list too: a refusal is the last word on a token that lists lack.
+        self.note_ends();
         self.await_lost_mints();
         self.note_lost_tokens();
         self.report_leftovers();

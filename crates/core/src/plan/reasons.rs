@@ -302,6 +302,8 @@ pub enum Blocked {
     SinksUnseen,
     /// No fresh list was had with the current token.
     NoList,
+    /// The server's list, had with the current token, does not show that token.
+    ListDisagrees,
     /// It is not on that list, so it is not known whose it is.
     NotListed,
     /// The local clock and the server's are too far apart, or the server did not tell its time.

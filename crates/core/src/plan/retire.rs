@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::evidence::{Doubt, Evidence, FileScan, SinkContent};
+use super::evidence::{Evidence, FileScan, ListedBy, SinkContent};
 use super::reasons::{Because, RetireReason, WaitingFor};
 use super::{Action, Blocked, LARGEST_SKEW_SECONDS, Look, Next, Planner, Step};
 use crate::account::{AccountState, ForeignToken, Generation, LastDelivery, SinkRecord, Stage};
@@ -110,6 +110,7 @@ impl Planner<'_> {
                 | Blocked::FileUnknown { .. }
                 | Blocked::SinksUnseen
                 | Blocked::NoList
+                | Blocked::ListDisagrees
                 | Blocked::NotListed
                 | Blocked::Clock { .. } => None,
             };
@@ -166,10 +167,20 @@ impl Planner<'_> {
         }
     }
 
+    /// The last list was had with the current token and lacks it: it is a part, or old.
+    fn current_is_unlisted(&self) -> bool {
+        let current = self.state.current().map(|current| current.fingerprint);
+        current.is_some_and(|current| {
+            self.fresh_list().is_some_and(|list| {
+                list.by == ListedBy::Token(current) && !list.tokens.contains(&current)
+            })
+        })
+    }
+
     fn current_is_in_doubt(&self) -> bool {
         self.state
             .current()
-            .is_some_and(|current| self.evidence.doubt(&current.fingerprint) != Doubt::default())
+            .is_some_and(|current| self.is_in_doubt(current))
     }
 
     fn check_age(&self, candidate: RetireCandidate<'_>) -> Result<(), Blocked> {
@@ -224,7 +235,12 @@ impl Planner<'_> {
         self.check_sinks(candidate)?;
         self.check_files(fingerprint, reason)?;
         // Only now: `NoList` makes the plan fetch a list, in vain while a sink serves the token.
-        let list = list.ok_or(Blocked::NoList)?;
+        let list = match list {
+            Some(list) => list,
+            // Fetched again it would say the same.
+            None if self.current_is_unlisted() => return Err(Blocked::ListDisagrees),
+            None => return Err(Blocked::NoList),
+        };
         // The list is that of one user: a token that is not on it may be another user's.
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);

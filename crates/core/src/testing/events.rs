@@ -39,7 +39,8 @@ fn lane() -> impl Strategy<Value = BackoffKey> {
             BackoffKey::Login,
             BackoffKey::Server,
             BackoffKey::Rotation,
-            BackoffKey::Retirement
+            BackoffKey::Retirement,
+            BackoffKey::Pass
         ]),
         sink().prop_map(BackoffKey::Sink),
     ]
@@ -188,6 +189,8 @@ fn token_event() -> BoxedStrategy<Event> {
             evidence
         }),
         number().prop_map(|generation| Event::Reappeared { generation }),
+        number().prop_map(|generation| Event::ListDisagreed { generation }),
+        number().prop_map(|generation| Event::ListAgreed { generation }),
     ]
     .boxed()
 }

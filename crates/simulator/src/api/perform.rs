@@ -254,6 +254,7 @@ fn mint_answer(state: &WorldState, token: &str) -> Response {
         // Only the bare form is documented; the client has to take the others too.
         MintForm::Quoted => format!("\"{token}\""),
         MintForm::Newline => format!("{token}\n"),
+        MintForm::Half => token[..token.len() / 2].to_owned(),
     };
     Response::text(state.settings.mint_status, body)
 }

@@ -95,6 +95,7 @@ async fn check_seen(call: Call, fault: Fault, seen: Seen) {
             (200, ""),
             "{context}"
         ),
+        Fault::Part => assert_eq!(status, 200, "{context}"),
         Fault::WrongJson => {
             let json: Value = serde_json::from_str(&body(response).await).unwrap();
             assert!(status == 200 && json["data"].is_object(), "{context}");

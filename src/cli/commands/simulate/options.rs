@@ -55,7 +55,17 @@ pub struct SimulateOptions {
     /// Form of the list: a JSON array, or the braces of the old documentation
     #[arg(long, value_enum, default_value_t = ListForm::Array)]
     pub list_form: ListForm,
-    /// Form of the answer to a mint
+    /// Show only the first N tokens of each list, the oldest, as if it were one page of more; 0
+    /// shows all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub list_first: u32,
+    /// Show lists as they were so long ago, as from a node that lags behind
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    pub list_lag: Duration,
+    /// Limit of tokens of each user; a mint beyond it deletes the oldest; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub tokens_per_user: u32,
+    /// Form of the answer to a mint; half is a part of the token
     #[arg(long, value_enum, default_value_t = MintForm::Bare)]
     pub mint_form: MintForm,
     /// Status of the answer to a mint

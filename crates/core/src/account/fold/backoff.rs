@@ -54,6 +54,7 @@ impl AccountState {
                     BackoffKey::Login
                     | BackoffKey::Rotation
                     | BackoffKey::Retirement
+                    | BackoffKey::Pass
                     | BackoffKey::Notify(_) => {}
                 }
             }
@@ -76,6 +77,7 @@ impl AccountState {
             BackoffKey::Login
             | BackoffKey::Server
             | BackoffKey::Rotation
+            | BackoffKey::Pass
             | BackoffKey::Notify(_) => {}
         }
     }

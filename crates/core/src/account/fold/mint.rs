@@ -107,6 +107,7 @@ impl AccountState {
                 delete_sent: false,
                 retired: None,
                 lost_at: None,
+                unlisted_since: None,
             },
         );
     }

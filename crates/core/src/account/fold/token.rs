@@ -58,6 +58,12 @@ impl AccountState {
                 });
             }
             Event::Reappeared { generation } => self.bring_back(*generation),
+            Event::ListDisagreed { generation } => self.update(*generation, |generation| {
+                generation.unlisted_since.get_or_insert(at);
+            }),
+            Event::ListAgreed { generation } => {
+                self.update(*generation, |generation| generation.unlisted_since = None);
+            }
             crate::account_events!()
             | crate::backoff_events!()
             | crate::foreign_events!()
@@ -104,6 +110,7 @@ impl AccountState {
         self.update(number, |generation| {
             generation.retired = None;
             generation.lost_at = None;
+            generation.unlisted_since = None;
             // The list of the login in use shows it, so it belongs to that login, whichever minted
             // it. One that was current when the login changed, and was not replaced by a newer one,
             // is current again.

@@ -306,6 +306,18 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "reappeared", "generation": 7}),
         ),
         (
+            Event::ListDisagreed {
+                generation: GENERATION,
+            },
+            json!({"kind": "list-disagreed", "generation": 7}),
+        ),
+        (
+            Event::ListAgreed {
+                generation: GENERATION,
+            },
+            json!({"kind": "list-agreed", "generation": 7}),
+        ),
+        (
             Event::AttemptFailed {
                 lane: BackoffKey::Sink(text("s")),
                 incident: IncidentKind::SinkFailed,
@@ -379,6 +391,8 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::Retired { .. }
         | Event::TokenLost { .. }
         | Event::Reappeared { .. }
+        | Event::ListDisagreed { .. }
+        | Event::ListAgreed { .. }
         | Event::AttemptFailed { .. }
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }

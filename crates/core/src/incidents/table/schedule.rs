@@ -82,3 +82,22 @@ pub(super) const RELOAD_FAILED: IncidentInfo = IncidentInfo {
         ],
     },
 };
+
+pub(super) const STUCK: IncidentInfo = IncidentInfo {
+    kind: IncidentKind::Stuck,
+    message_id: "1dfbf16fb09b444ca3d0e98b431562c7",
+    severity: IncidentSeverity::Critical,
+    remedy: Remedy::Daemon,
+    headline: "work does not come to an end",
+    runbook: Runbook {
+        what: "The work on account {account} went round in circles and was stopped.",
+        background: "This is a fault of this program, perhaps brought on by answers of RingCX that \
+            contradict each other.",
+        retried: "The daemon begins again {when}.",
+        not_retried: NO_TIME_SET,
+        steps: &[
+            "See what it does again and again: `ringcx-rotator history {account}`",
+            "Report that as a bug.",
+        ],
+    },
+};

@@ -128,3 +128,50 @@ pub(super) const RETIRE_FAILED: IncidentInfo = IncidentInfo {
         ],
     },
 };
+
+pub(super) const LIST_DISAGREES: IncidentInfo = IncidentInfo {
+    kind: IncidentKind::ListDisagrees,
+    message_id: "2c9dfbce6b4e4d7580ba9238fafecc66",
+    severity: IncidentSeverity::Warning,
+    remedy: Remedy::Operator,
+    headline: "token works and is not listed",
+    runbook: Runbook {
+        what: "A token of account {account} works, and RingCX's list of tokens does not show it. \
+            Such a list cannot show which tokens are gone, so no old token is deleted meanwhile.",
+        background: "The list may be a part of the whole, or come from a node of RingCX that lags \
+            behind. The token is in use as any other and counts for `max-live`. See \
+            [partial lists](design/partial-lists.md).",
+        retried: "The daemon looks at the list again {when}.",
+        not_retried: "The daemon looks at the list again at every check. The incident is over when \
+            the list shows the token, or when the token is gone.",
+        steps: &[
+            TOKENS,
+            "Compare that with the tokens that RingCX itself shows for this user, and report the \
+             difference to RingCentral.",
+            "Delete tokens that nobody needs in RingCX: a long list may be cut off.",
+        ],
+    },
+};
+
+pub(super) const OVERLAP_CUT: IncidentInfo = IncidentInfo {
+    kind: IncidentKind::OverlapCut,
+    message_id: "023813eb582d4890bbc75a9b75830f89",
+    severity: IncidentSeverity::Warning,
+    remedy: Remedy::Operator,
+    headline: "old token gone before its overlap was over",
+    runbook: Runbook {
+        what: "An old token of account {account} stopped working before its `overlap` was over. It \
+            was not deleted by this daemon. A consumer that still used it got errors.",
+        background: "Either someone deleted it, or RingCX keeps only so many tokens of a user and \
+            drops an old one for each new one. The incident is over when the overlap would have \
+            been.",
+        retried: "The daemon goes on as before and looks again {when}.",
+        not_retried: "The daemon goes on rotating. It cannot keep a token that RingCX drops.",
+        steps: &[
+            "See when it went: `ringcx-rotator history {account}`",
+            "Find out who deletes tokens of this user in RingCX, or whether RingCX limits how many \
+             a user may have.",
+            "If RingCX does: let consumers read a new token at once, for instance with `notify`.",
+        ],
+    },
+};

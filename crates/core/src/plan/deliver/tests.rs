@@ -253,32 +253,44 @@ fn a_sink_never_goes_back_to_an_older_token() {
 }
 
 // fault: fail-static at plan/deliver settles_doubt: a token in doubt is handed on
-// fault: two-looks at plan/evidence is_gone: a refusal is enough to call a token lost
+// fault: two-looks at plan/evidence agrees: a refusal is enough to call a token lost
 #[test]
 fn a_token_in_doubt_is_not_handed_on() {
-    let mut scene = pending([file("app")]);
-    scene.seen.saw_refusal(token(2));
+    let scene = pending([file("app")])
+        .at_hand([token(1), token(2)])
+        .later(minutes(3))
+        .refused(token(2));
     scene
         .does("list by login")
         .listed_by_login([token(1)])
+        .does("wait")
+        .waited()
+        .does(&format!("list as {}", token(2).short()))
+        .refused(token(2))
         .does("record token-lost");
 }
 
 // proves: two-looks
 #[test]
 fn a_token_that_only_a_sink_inside_ringcx_refuses_is_in_no_trouble_itself() {
-    let mut scene = pending([file("app")]);
+    let mut scene = pending([file("app")])
+        .at_hand([token(1), token(2)])
+        .later(minutes(3));
     for _ in 0..3 {
-        scene.seen.saw_refusal_in_a_sink(token(2));
+        scene.seen.saw_refusal_in_a_sink(token(2), scene.now);
         scene = scene
-            .does("list by login")
-            .listed_by_login([token(1), token(2)]);
+            .does(&format!("list as {}", token(2).short()))
+            .listed_as(token(2), [token(1), token(2)]);
     }
     let mut scene = scene.does("deliver 2 to app");
-    scene.seen.saw_refusal_in_a_sink(token(2));
+    scene.seen.saw_refusal_in_a_sink(token(2), scene.now);
     scene
+        .refused(token(2))
         .does("list by login")
         .listed_by_login([token(1)])
+        .does("wait")
+        .waited()
+        .refused(token(2))
         .does("record token-lost");
 }
 

@@ -181,8 +181,12 @@ fn the_cap_counts_mints_whose_token_may_be_among_foreign_ones() {
         .listed_as_current([token(1), foreign(1), foreign(2)])
         .does("rest")
         .waits_for("max-live");
-    // Both are gone: so is ours.
+    // Both are gone: so is ours. One list that lacks them may be a part.
     scene
+        .listed_as_current([token(1)])
+        .does("wait")
+        .waited()
+        .does("list again")
         .listed_as_current([token(1)])
         .does("record foreign-gone")
         .books_kept()
@@ -519,18 +523,95 @@ fn a_token_that_two_looks_miss_is_lost_and_replaced_at_once() {
     let scene = Scene::with_current([file("app")])
         .next_pass(minutes(15))
         .listed_by_login([]);
+    // Its text is nowhere, so that no call can be made with it: another list has to do.
     let scene = scene
-        .does("list as current")
+        .does("wait")
+        .waited()
+        .does("list by login")
         .listed_by_login([])
         .does("record token-lost")
         .books_kept();
     scene.fit().does("mint 2");
 }
 
-// fault: two-looks at plan/evidence is_gone: one look is enough to call a token lost
+// fault: two-looks at plan/evidence is_apart: two looks at the same moment are two
+#[test]
+fn two_looks_at_the_same_moment_are_one() {
+    let scene = Scene::with_current([file("app")])
+        .next_pass(minutes(15))
+        .listed_by_login([])
+        .listed_by_login([]);
+    scene.does("wait");
+}
+
+// fault: two-looks at plan/evidence agrees: lists are believed where a call can be made
+#[test]
+fn a_token_that_a_call_proves_alive_is_alive_whatever_lists_say() {
+    let scene = Scene::with_current([file("app")])
+        .at_hand([token(1)])
+        .next_pass(minutes(15));
+    let mut scene = scene.at_hand([token(1)]).listed_by_login([]);
+    for _ in 0..3 {
+        scene = scene.does("list as current").listed_by_login([]);
+    }
+    // Two of its own calls agree that the list is wrong. That is told once, and nothing is lost.
+    let scene = scene.listed_as_current([]).does("wait").waited();
+    let scene = scene.does("list as current").listed_as_current([]);
+    let scene = scene
+        .does("record list-disagreed")
+        .books_kept()
+        .does("rest");
+    let scene = scene
+        .next_pass(minutes(15))
+        .at_hand([token(1)])
+        .listed_as_current([])
+        .does("rest");
+    assert_eq!(scene.state.live_count(), 1);
+    let scene = scene
+        .listed_as_current([token(1)])
+        .does("record list-agreed")
+        .books_kept();
+    scene.does("rest");
+}
+
+// fault: two-looks at plan/doubts fresh_until: a token is lost as soon as it is minted
+#[test]
+fn a_fresh_token_is_not_lost_before_it_may_be_known_everywhere() {
+    let scene = Scene::with_current([file("app")])
+        .at_hand([token(1)])
+        .refused(token(1))
+        .listed_by_login([]);
+    let until = scene.now + minutes(2);
+    let scene = scene.does("rest").waits_for("generation 1");
+    let scene = scene.next_pass(minutes(1)).at_hand([token(1)]).does("rest");
+    let mut scene = scene.at_hand([token(1)]);
+    scene.now = until;
+    scene
+        .does("list as current")
+        .refused(token(1))
+        .does("record token-lost");
+}
+
+// fault: two-looks at plan/evidence saw_list: what spoke against a token outlasts its return
+#[test]
+fn a_token_that_is_back_is_not_lost_by_what_spoke_against_it_before() {
+    let scene = Scene::with_current([file("app")])
+        .next_pass(minutes(15))
+        .listed_by_login([]);
+    let scene = scene.waited().listed_by_login([]).books_kept();
+    assert!(scene.state.current().is_none(), "it is lost");
+    let scene = scene
+        .fit()
+        .listed_by_login([token(1)])
+        .does("record reappeared");
+    scene.books_kept().does("rest");
+}
+
+// fault: two-looks at plan/evidence agrees: one look is enough to call a token lost
 #[test]
 fn one_look_that_misses_a_token_loses_nothing() {
     let scene = Scene::with_current([file("app")])
+        .at_hand([token(1)])
         .listed_by_login([])
         .does("list as current");
     scene.listed_as_current([token(1)]).does("rest");

@@ -12,7 +12,6 @@ use crate::plan::evidence::TokenList;
 use crate::plan::reasons::WaitingFor;
 use crate::plan::{LARGEST_SKEW_SECONDS, Look, Planner};
 use crate::secret::Fingerprint;
-use crate::time::delta;
 
 impl Planner<'_> {
     pub(super) fn note_clock(&mut self, list: &TokenList) {
@@ -28,62 +27,134 @@ impl Planner<'_> {
         }
     }
 
-    /// Old tokens of ours that are gone, and gone ones that are back.
+    /// Tokens of ours that are back, and those that the list shows again.
     pub(super) fn note_own(&mut self, list: &TokenList) {
         let mut events = Vec::new();
         for generation in self.state.generations.values() {
-            let listed = list.tokens.contains(&generation.fingerprint);
-            let in_use = generation.line == self.state.line();
+            if !list.tokens.contains(&generation.fingerprint) {
+                continue;
+            }
+            let number = generation.number;
+            let former = generation.line != self.state.line();
             match generation.stage() {
-                Stage::Previous if in_use && !listed && self.is_surely_gone(generation) => {
-                    // A delete whose answer was lost may have worked, so it counts as the cause.
-                    let by = if generation.delete_sent {
-                        RetiredBy::Us
-                    } else {
-                        RetiredBy::Another
-                    };
-                    events.push(Event::Retired {
-                        fingerprint: generation.fingerprint,
-                        generation: Some(generation.number),
-                        by,
-                    });
-                }
                 // It is alive, whatever was recorded: ignored, it would never be deleted.
-                Stage::Retired | Stage::Lost if listed => {
-                    events.push(Event::Reappeared {
-                        generation: generation.number,
-                    });
+                Stage::Retired | Stage::Lost => {
+                    events.push(Event::Reappeared { generation: number });
                 }
                 // Of a former login, but on this login's list: it is this login's again.
-                Stage::Previous if !in_use && listed => {
-                    events.push(Event::Reappeared {
-                        generation: generation.number,
-                    });
+                Stage::Previous if former => {
+                    events.push(Event::Reappeared { generation: number });
                 }
-                // For a token in use one list is not enough evidence: see `note_lost_tokens`.
-                Stage::Pending
-                | Stage::Current
-                | Stage::Previous
-                | Stage::Retired
-                | Stage::Lost => {}
+                Stage::Pending | Stage::Current | Stage::Previous => {
+                    if generation.unlisted_since.is_some() {
+                        events.push(Event::ListAgreed { generation: number });
+                    }
+                }
             }
         }
-        // Before `note_unknown`, which would record them as gone without our doing.
-        for (fingerprint, _) in self
-            .state
-            .foreign
-            .iter()
-            .filter(|(_, token)| token.delete_sent)
-        {
-            if !list.tokens.contains(fingerprint) {
+        self.record(events);
+    }
+
+    /// Tokens that are not in use and are gone, ours and adopted ones; and ours that lists lack
+    /// although they work.
+    pub(super) fn note_ends(&mut self) {
+        let mut events = Vec::new();
+        for generation in self.state.waits_for_its_end() {
+            let (number, token) = (generation.number, generation.fingerprint);
+            let absence = self.evidence.absent.get(&token);
+            if !self.has_ended(generation) {
+                let is_alive = absence.is_some_and(|absence| absence.alive);
+                if is_alive && generation.unlisted_since.is_none() {
+                    events.push(Event::ListDisagreed { generation: number });
+                }
+                continue;
+            }
+            events.push(match generation.stage() {
+                Stage::Lost => Event::ListAgreed { generation: number },
+                Stage::Pending | Stage::Current | Stage::Previous | Stage::Retired => {
+                    Event::Retired {
+                        fingerprint: token,
+                        generation: Some(number),
+                        // A delete whose answer was lost may have worked, so it counts as the
+                        // cause.
+                        by: if generation.delete_sent {
+                            RetiredBy::Us
+                        } else {
+                            RetiredBy::Another
+                        },
+                    }
+                }
+            });
+        }
+        let mut gone = BTreeSet::new();
+        for (fingerprint, token) in &self.state.foreign {
+            let Some(absence) = self.evidence.absent.get(fingerprint) else {
+                continue;
+            };
+            if !absence.is_apart() && !self.evidence.deleted.contains(fingerprint) {
+                continue;
+            }
+            if token.delete_sent {
                 events.push(Event::Retired {
                     fingerprint: *fingerprint,
                     generation: None,
                     by: RetiredBy::Us,
                 });
+            } else {
+                gone.insert(*fingerprint);
             }
         }
+        if !gone.is_empty() {
+            events.push(Event::ForeignGone { fingerprints: gone });
+        }
         self.record(events);
+    }
+
+    /// The answer to a mint was no token of this server, such as a part of one, and the one that
+    /// was made is on the list: the mint was lost, and is recovered.
+    pub(super) fn note_false_answer(&mut self, list: &TokenList) {
+        let Some(answered) = self.false_answer(list) else {
+            return;
+        };
+        let state = self.state;
+        let since = |token: &&Fingerprint| {
+            state.foreign.get(*token).is_some_and(|foreign| {
+                foreign.first_seen_at > answered.minted_at
+                    && foreign.adoption.is_none()
+                    && !foreign.delete_sent
+            })
+        };
+        let unknown = |token: &&Fingerprint| {
+            state.by_fingerprint(token).is_none() && !state.foreign.contains_key(*token)
+        };
+        let mut new = list.tokens.iter().filter(|it| unknown(it) || since(it));
+        // One of several cannot be told to be ours: see `origin_of`.
+        if let (Some(fingerprint), None) = (new.next(), new.next())
+            && self.recovers_lost_mints()
+            && self.lists_are_whole()
+        {
+            self.record(vec![Event::Minted {
+                generation: answered.number,
+                fingerprint: *fingerprint,
+                how: MintSource::Recovered,
+            }]);
+        }
+    }
+
+    /// The newest token of ours, if it was answered to a mint, never worked, and is not on the
+    /// list.
+    fn false_answer(&self, list: &TokenList) -> Option<&Generation> {
+        if self.state.open_mint.is_some() {
+            return None;
+        }
+        self.state.own().next_back().filter(|newest| {
+            newest.number.0 == self.state.last_generation
+                && newest.stage() == Stage::Previous
+                && newest.verified_at.is_none()
+                && newest.learnt == MintSource::Answered
+                && !newest.delete_sent
+                && !list.tokens.contains(&newest.fingerprint)
+        })
     }
 
     /// A delete seemed to fail, but its token is gone: the back-off of deletions ends.
@@ -98,13 +169,6 @@ impl Planner<'_> {
         }
     }
 
-    /// A token that no list ever showed may only be slow to appear.
-    fn is_surely_gone(&self, generation: &Generation) -> bool {
-        // Twice `verify-within`: the time for which the token of a lost mint is expected as well.
-        generation.was_listed()
-            || self.now - generation.minted_at >= delta(self.policy.verify_within.saturating_mul(2))
-    }
-
     /// Tokens that are not ours as far as we know.
     pub(super) fn note_unknown(&mut self, list: &TokenList) {
         let state = self.state;
@@ -112,25 +176,15 @@ impl Planner<'_> {
         if state.open_mint.is_some() {
             return;
         }
-        let ours = |fingerprint: &Fingerprint| state.by_fingerprint(fingerprint).is_some();
-        let new: BTreeSet<Fingerprint> = list
-            .tokens
-            .iter()
-            .filter(|fingerprint| !ours(fingerprint) && !state.foreign.contains_key(fingerprint))
-            .filter(|fingerprint| self.evidence.owner(fingerprint).is_none())
-            .copied()
-            .collect();
-        let gone: BTreeSet<Fingerprint> = state
-            .foreign
-            .keys()
-            .filter(|fingerprint| !list.tokens.contains(fingerprint))
-            .filter(|fingerprint| self.evidence.owner(fingerprint).is_none())
-            .copied()
-            .collect();
-        let mut events = self.origin_of(new);
-        if !gone.is_empty() {
-            events.push(Event::ForeignGone { fingerprints: gone });
-        }
+        let unknown = |fingerprint: &&Fingerprint| {
+            state.by_fingerprint(fingerprint).is_none()
+                && !state.foreign.contains_key(*fingerprint)
+                && self.evidence.owner(fingerprint).is_none()
+        };
+        // Also what only an earlier list of this pass showed: the last one may be a part.
+        let seen = list.tokens.iter().chain(&self.evidence.unrecorded);
+        let new: BTreeSet<Fingerprint> = seen.filter(unknown).copied().collect();
+        let mut events = self.origin_of(list, new);
         // The list that is had after the time is up is the last chance of a lost mint.
         if events.is_empty() {
             let closed = state
@@ -161,19 +215,21 @@ impl Planner<'_> {
     }
 
     /// What tokens that appeared on a list are: the late answer of a lost mint, or foreign.
-    fn origin_of(&self, new: BTreeSet<Fingerprint>) -> Vec<Event> {
+    fn origin_of(&self, list: &TokenList, new: BTreeSet<Fingerprint>) -> Vec<Event> {
         let Some(first) = new.first().copied() else {
             return Vec::new();
         };
         // Which of several lost mints it belongs to cannot be known. The first takes it, the others
         // stay open for what may still arrive.
-        let Some(lost) = self.state.lost_mints.first() else {
+        let lost = self.state.lost_mints.first().map(|lost| lost.generation);
+        let answered = self.false_answer(list).map(|answered| answered.number);
+        let Some(generation) = lost.or(answered) else {
             return vec![Event::ForeignSeen { fingerprints: new }];
         };
-        let generation = lost.generation;
         // One of several taken at random could be another program's: published here, it would be
         // deleted in time. They all stay foreign.
-        if new.len() > 1 || !self.recovers_lost_mints() {
+        if new.len() > 1 || !self.recovers_lost_mints() || !self.lists_are_whole() || lost.is_none()
+        {
             let candidates = new.clone();
             return vec![
                 Event::ForeignSeen { fingerprints: new },
@@ -226,10 +282,14 @@ impl Planner<'_> {
             let doubt = self.evidence.doubt(&generation.fingerprint);
             // Two looks that agree: a token taken for lost is replaced at once, at the cost of a
             // mint.
-            if doubt.is_gone() {
+            if self.is_gone(generation) {
                 events.push(Event::TokenLost {
                     generation: generation.number,
                     evidence: doubt.evidence(),
+                });
+            } else if self.is_unlisted(generation) {
+                events.push(Event::ListDisagreed {
+                    generation: generation.number,
                 });
             // Once for each hold: while it lasts, the same doubt would record one more failure in
             // each call. Without a login nothing can settle the doubt, so it waits like a

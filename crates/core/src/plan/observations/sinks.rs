@@ -190,6 +190,7 @@ impl Planner<'_> {
             | BackoffKey::Server
             | BackoffKey::Rotation
             | BackoffKey::Retirement
+            | BackoffKey::Pass
             | BackoffKey::Sink(_) => false,
         });
         self.record(

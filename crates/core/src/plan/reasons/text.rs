@@ -227,6 +227,9 @@ impl Display for Blocked {
             Self::FileUnknown { why } => write!(f, "it may still be in a file: {why}"),
             Self::SinksUnseen => f.write_str("the sinks have not been looked at"),
             Self::NoList => f.write_str("the current token has not just been seen to work"),
+            Self::ListDisagrees => {
+                f.write_str("the server's list does not show the current token, which works")
+            }
             Self::NotListed => f.write_str("it is not on the server's list"),
             Self::Clock {
                 skew_seconds: Some(skew),

@@ -272,9 +272,18 @@ fn one_is_kept_until_the_sinks_were_looked_at() {
 
 #[test]
 fn one_is_kept_while_the_current_token_is_not_on_the_list() {
-    let mut scene = ripe();
-    scene.seen.list.as_mut().unwrap().tokens.remove(&token(2));
-    scene.does("list as current");
+    let scene = ripe().at_hand([token(2)]).listed_as_current([token(1)]);
+    scene
+        .clone()
+        .waits_for("the server's list does not show the current token")
+        .does("wait");
+    // It stays so: that is told, and the old one waits until the list is right again.
+    let scene = scene.waited().listed_as_current([token(1)]).books_kept();
+    let scene = scene.does("rest");
+    scene
+        .listed_as_current([token(1), token(2)])
+        .books_kept()
+        .does("delete 1");
 }
 
 // fault: own-only at plan/evidence saw_refusal: a list from before a refusal is kept
@@ -282,7 +291,7 @@ fn one_is_kept_while_the_current_token_is_not_on_the_list() {
 fn one_is_kept_when_the_current_token_was_refused_since_the_list() {
     let mut scene = ripe();
     assert!(check_for_operator_of(&scene, token(1)).is_ok());
-    scene.seen.saw_refusal(token(2));
+    scene.seen.saw_refusal(token(2), scene.now);
     assert_eq!(
         check_for_operator_of(&scene, token(1)),
         Err(Blocked::NoList)
@@ -302,14 +311,20 @@ fn one_is_kept_while_the_list_was_not_had_with_the_current_token() {
 fn a_current_token_in_doubt_is_asked_after_with_a_login_before_anything_goes() {
     // Generation 3 waits for a sink, so nothing else asks after generation 2.
     let scene = ripe().verified(3).delivered("crm", 3).proved("crm", 3);
+    let scene = scene.later(minutes(3));
     let mut scene = scene.failed(BackoffKey::Sink("app".to_owned()), IncidentKind::SinkFailed);
+    scene = scene.at_hand([token(2)]);
     scene.seen.list = None;
-    scene.seen.saw_refusal(token(2));
+    scene.seen.saw_refusal(token(2), scene.now);
     let scene = scene
         .does("list by login")
         .waits_for("the current token is in doubt");
+    let scene = scene.listed_by_login([token(1), token(3)]);
     scene
-        .listed_by_login([token(1), token(3)])
+        .does("wait")
+        .waited()
+        .does("list as current")
+        .refused(token(2))
         .does("record token-lost");
 }
 
@@ -327,8 +342,11 @@ fn one_is_kept_while_the_list_is_stale() {
 // fault: own-only at plan/retire check_guards: one that is not on the list may go
 #[test]
 fn one_that_is_not_on_the_list_is_not_deleted() {
-    // Gone already: that is only written down.
-    ripe().listed_as_current([token(2)]).does("record retired");
+    // Gone already: that is only written down, once two looks agree.
+    let gone = ripe().listed_as_current([token(2)]).does("wait").waited();
+    gone.does("list again")
+        .listed_as_current([token(2)])
+        .does("record retired");
     // Never seen on a list, it may only be slow to appear: that is waited for.
     let unseen = |scene: Scene| {
         scene.happened(Event::Abandoned {
@@ -337,6 +355,8 @@ fn one_that_is_not_on_the_list_is_not_deleted() {
         })
     };
     let scene = unseen(ripe().minted(3))
+        .listed_as_current([token(2)])
+        .waited()
         .listed_as_current([token(2)])
         .books_kept();
     check_kept(scene, "it is not on the server's list");
@@ -509,8 +529,9 @@ fn a_token_that_an_operator_adopted_goes_by_the_policy_and_no_other_does() {
     let gone = Event::ForeignGone {
         fingerprints: [foreign(1)].into(),
     };
+    let mut scene = scene.happened(gone);
+    scene.seen.list = None;
     scene
-        .happened(gone)
         .next_pass(days(99))
         .all_hold(1)
         .listed_as_current([token(1), foreign(2)])
@@ -637,6 +658,8 @@ fn an_adopted_token_waits_for_a_promotion_after_it_was_seen() {
         .later(days(20))
         .all_hold(1)
         .listed_as_current([token(1), foreign(2)])
+        .waited()
+        .listed_as_current([token(1), foreign(2)])
         .books_kept();
     check_kept(scene.clone(), "its successor is not promoted yet");
     scene
@@ -699,7 +722,7 @@ fn one_that_may_have_been_published_waits_though_it_was_never_promoted() {
 }
 
 // fault: intent-first at account/fold: an announced delete is forgotten
-// fault: irreversible-last at plan/observations note_own: what was sent a delete counts as retired
+// fault: irreversible-last at plan/observations note_ends: what was sent a delete counts as retired
 //   though it is listed
 // fault: irreversible-last at account/fold: an announced delete counts as done
 #[test]
@@ -721,6 +744,8 @@ fn a_delete_that_failed_is_tried_again_after_its_back_off() {
         .next_pass(std::time::Duration::from_secs(30))
         .does("delete 1");
     // Gone after all, by our hand.
+    let mut scene = scene;
+    scene.seen.saw_deletion(token(1));
     let scene = scene.listed_as_current([token(2)]).books_kept();
     let retired = scene.state.generations[&GenerationNo(1)].retired;
     assert_eq!(retired.map(|(_, by)| by), Some(crate::event::RetiredBy::Us));
@@ -737,17 +762,71 @@ fn an_adopted_token_whose_delete_had_no_known_outcome_is_ours_to_have_deleted() 
     let scene = scene
         .failed(BackoffKey::Retirement, IncidentKind::RetireFailed)
         .listed_as_current([token(1)]);
-    scene.does("record retired");
+    let scene = scene.does("wait").waited().does("list again");
+    scene.listed_as_current([token(1)]).does("record retired");
 }
 
 #[test]
 fn one_deleted_by_another_hand_counts_as_retired() {
-    let scene = ripe().listed_as_current([token(2)]).books_kept();
-    let retired = scene.state.generations[&GenerationNo(1)].retired;
-    assert_eq!(
-        retired.map(|(_, by)| by),
-        Some(crate::event::RetiredBy::Another)
-    );
+    let scene = ripe().listed_as_current([token(2)]);
+    // Without its text, one more list shows it.
+    let unlisted = scene.clone().does("wait").waited().does("list again");
+    let unlisted = unlisted.listed_as_current([token(2)]).books_kept();
+    // With it, a call with the token itself does.
+    let refused = scene.at_hand([token(1), token(2)]).does("wait").waited();
+    let refused = refused
+        .does(&format!("list as {}", token(1).short()))
+        .refused(token(1))
+        .books_kept();
+    for scene in [unlisted, refused] {
+        let retired = scene.state.generations[&GenerationNo(1)].retired;
+        assert_eq!(
+            retired.map(|(_, by)| by),
+            Some(crate::event::RetiredBy::Another)
+        );
+    }
+}
+
+// fault: mint-cap at plan/doubts has_ended: what lists lack is gone where a call can be made with it
+#[test]
+fn an_old_token_that_answers_is_alive_and_counted_though_lists_lack_it() {
+    let scene = ripe()
+        .at_hand([token(1), token(2)])
+        .listed_as_current([token(2)])
+        .waited()
+        .listed_as(token(1), [token(2)])
+        .does("record list-disagreed")
+        .books_kept();
+    assert_eq!(scene.state.live_count(), 2);
+    let scene = scene
+        .does("list as current")
+        .listed_as_current([token(2)])
+        .does("rest");
+    // After a restart no call can be made with it: lists are not believed for a day.
+    let mut scene = scene.restarted().all_hold(2).at_hand([token(2)]);
+    for _ in 0..3 {
+        scene.now += minutes(15);
+        scene = scene.listed_as_current([token(2)]).does("rest");
+    }
+    let scene = scene.next_pass(days(1)).does("record retired");
+    assert_eq!(scene.state.live_count(), 2, "until it is written down");
+}
+
+// fault: mint-cap at plan/evidence note_absences: what a part of the list lacks is gone
+#[test]
+fn a_list_without_the_current_token_shows_of_no_other_that_it_is_gone() {
+    let scene = ripe().at_hand([token(2)]).listed_as_current([]);
+    let scene = scene.waited().listed_as_current([]).books_kept();
+    let mut scene = scene.does("rest");
+    for _ in 0..3 {
+        scene = scene
+            .next_pass(minutes(15))
+            .all_hold(2)
+            .at_hand([token(2)])
+            .listed_as_current([])
+            .does("rest");
+    }
+    assert_eq!(scene.state.live_count(), 2);
 }
 
 #[test]

@@ -186,9 +186,11 @@ fn faults(next: Option<&Next>) -> Vec<Move> {
         return Vec::new();
     };
     let faults: &[Fault] = match step {
-        Step::Look(Look::Sinks | Look::Preflight) => &[],
-        Step::Look(Look::ListByLogin) => &[Fault::NoAnswer],
-        Step::Look(Look::ListAsCurrent) => &[Fault::NoAnswer, Fault::Denied],
+        Step::Look(Look::Sinks | Look::Preflight) | Step::Wait { .. } => &[],
+        Step::Look(Look::ListByLogin | Look::ListAgain) => &[Fault::NoAnswer, Fault::Part],
+        Step::Look(Look::ListAsCurrent | Look::ListAs(_)) => {
+            &[Fault::NoAnswer, Fault::Denied, Fault::Part]
+        }
         Step::Mint { .. } => &[
             Fault::Before,
             Fault::NoEffect,
@@ -227,6 +229,11 @@ fn outside(world: &World) -> Vec<Move> {
             Move::ServerUp
         } else {
             Move::ServerDown
+        },
+        if server.page.is_some() {
+            Move::WholeList
+        } else {
+            Move::OnePage
         },
         Move::RevokeOldest,
         Move::RevokeNewest,
@@ -514,6 +521,38 @@ fn of_a_sibling(world: &World) -> Vec<Move> {
     moves
 }
 
+/// What befalls lists, and tokens beside: lists that are a part, for once or from here on.
+fn of_lists(world: &World) -> Vec<Move> {
+    if world.rests_until.is_none() {
+        let next = world.next();
+        let faults: &[Fault] = match &next {
+            // No node refuses what works: of a token that lists lack, refusals are all there is.
+            Some(Next::Do(Step::Look(
+                Look::ListByLogin | Look::ListAgain | Look::ListAsCurrent | Look::ListAs(_),
+            ))) => &[Fault::Part],
+            Some(Next::Do(Step::Mint { .. })) => &[Fault::NoAnswer, Fault::Late(minutes(30))],
+            Some(Next::Do(Step::Delete(_))) => &[Fault::NoEffect, Fault::NoAnswer],
+            Some(Next::Do(_) | Next::Record(_) | Next::Rest) | None => &[],
+        };
+        return faults.iter().map(|fault| Move::Step(*fault)).collect();
+    }
+    let mut moves = vec![
+        if world.out.server.page.is_some() {
+            Move::WholeList
+        } else {
+            Move::OnePage
+        },
+        Move::Crash,
+        Move::RevokeOldest,
+        Move::RevokeNewest,
+    ];
+    if world.out.server.count(Maker::Another) == 0 {
+        moves.push(Move::MintForeign);
+    }
+    moves.extend(ask(world));
+    moves
+}
+
 fn ask(world: &World) -> Option<Move> {
     world.state.asked_at.is_none().then_some(Move::Ask)
 }
@@ -555,6 +594,26 @@ fn every_two_steps_may_fail_or_be_the_last_of_a_process() {
     }
     .run();
     assert!(found.states > 5000);
+}
+
+// proves: two-looks, mint-cap, irreversible-last, liveness
+#[test]
+fn whatever_lists_lack_nothing_that_works_is_lost_or_forgotten() {
+    let found = Exploration {
+        name: "lists that are a part",
+        setup: Setup {
+            sinks: vec!["app"],
+            max_live: 2,
+            ..small()
+        },
+        ordinary: Move::Step(Fault::None),
+        moves: of_lists,
+        free: &[Move::Ask, Move::OnePage],
+        disturbances: 1 + further(),
+        tokens: 3,
+    }
+    .run();
+    assert!(found.states > 1000);
 }
 
 /// Rotations only when asked for, and long waits: what counts is the order of things.

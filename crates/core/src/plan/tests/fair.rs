@@ -19,6 +19,7 @@ const MOST_MOVES: usize = 5000;
 pub(crate) fn mend(world: &mut World) {
     world.tell(|| "(nothing goes wrong any more)".to_owned());
     world.out.server.down = false;
+    world.out.server.page = None;
     let off = world.out.skew;
     world.set_clock(-off);
     for place in world.out.places.values_mut() {

@@ -45,6 +45,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => Just(Fault::NoAnswer),
         1 => select(vec![minutes(1), minutes(3), minutes(30)]).prop_map(Fault::Late),
         1 => Just(Fault::Denied),
+        1 => Just(Fault::Part),
         1 => Just(Fault::CrashBefore),
         2 => Just(Fault::CrashAfter),
     ]
@@ -123,6 +124,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => clocks().prop_map(Move::ClockBack),
         1 => Just(Move::ServerDown),
         2 => Just(Move::ServerUp),
+        1 => Just(Move::OnePage),
+        2 => Just(Move::WholeList),
         1 => Just(Move::ChangePassword),
         1 => Just(Move::TellPassword),
         4 => Just(Move::Ask),

@@ -72,6 +72,9 @@ pub(crate) enum Move {
     ClockBack(Duration),
     ServerDown,
     ServerUp,
+    /// Lists show no token that is made from here on, or all again.
+    OnePage,
+    WholeList,
     /// The password is changed on the server, or in the policy's source.
     ChangePassword,
     TellPassword,
@@ -219,6 +222,8 @@ impl Move {
             Self::ClockBack(by) => world.set_clock(-TimeDelta::from_std(by).expect("it is short")),
             Self::ServerDown => world.out.server.down = true,
             Self::ServerUp => world.out.server.down = false,
+            Self::OnePage => world.show_one_page(),
+            Self::WholeList => world.out.server.page = None,
             Self::ChangePassword => world.out.server.password = "second",
             Self::TellPassword => world.password = world.out.server.password,
             Self::Ask => world.ask()?,
@@ -258,6 +263,8 @@ impl Move {
             | Self::ClockBack(_)
             | Self::ServerDown
             | Self::ServerUp
+            | Self::OnePage
+            | Self::WholeList
             | Self::ChangePassword
             | Self::TellPassword
             | Self::Ask

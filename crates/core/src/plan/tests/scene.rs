@@ -116,6 +116,38 @@ impl Scene {
         self
     }
 
+    /// The texts of these tokens are at hand, so that calls can be made with them.
+    pub fn at_hand(mut self, tokens: impl IntoIterator<Item = Fingerprint>) -> Self {
+        self.seen.values = tokens.into_iter().collect();
+        self
+    }
+
+    /// What the plan waits for within the pass has come.
+    #[track_caller]
+    pub fn waited(mut self) -> Self {
+        let next = self.decision().next;
+        let Next::Do(Step::Wait { until }) = next else {
+            panic!("it does not wait: {}", in_words(&next));
+        };
+        self.now = until;
+        self
+    }
+
+    /// A call with this token is refused.
+    pub fn refused(mut self, token: Fingerprint) -> Self {
+        self.seen.saw_refusal(token, self.now);
+        self
+    }
+
+    /// This token itself lists.
+    pub fn listed_as(
+        self,
+        token: Fingerprint,
+        tokens: impl IntoIterator<Item = Fingerprint>,
+    ) -> Self {
+        self.listed(ListedBy::Token(token), tokens)
+    }
+
     /// So much later, in a new pass, in which everything was looked at and is as it was.
     pub fn next_pass(mut self, by: Duration) -> Self {
         let (sinks, list) = (self.seen.sinks.clone(), self.seen.list.clone());
@@ -289,7 +321,7 @@ impl Scene {
             by,
             skew: self.skew,
         };
-        self.seen.saw_list(list, self.state.in_use());
+        self.seen.saw_list(list, &self.state);
         self
     }
 
@@ -364,6 +396,9 @@ pub(crate) fn in_words(next: &Next) -> String {
             Step::Look(Look::Preflight) => "look whether sinks are fit".to_owned(),
             Step::Look(Look::ListAsCurrent) => "list as current".to_owned(),
             Step::Look(Look::ListByLogin) => "list by login".to_owned(),
+            Step::Look(Look::ListAs(token)) => format!("list as {}", token.short()),
+            Step::Look(Look::ListAgain) => "list again".to_owned(),
+            Step::Wait { .. } => "wait".to_owned(),
             Step::Mint { generation, .. } => format!("mint {generation}"),
             Step::Verify(minted) => format!("verify {}", minted.generation()),
             Step::Deliver { token, sinks } => {

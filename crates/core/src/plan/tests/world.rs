@@ -17,7 +17,7 @@ use super::scene::{in_words, start, user_of};
 use crate::account::AccountState;
 use crate::config::AccountPolicy;
 use crate::event::{BackoffKey, Event, ReleaseCause};
-use crate::plan::evidence::Evidence;
+use crate::plan::evidence::{Evidence, PeerEvidence};
 use crate::plan::{Next, plan};
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
@@ -52,6 +52,8 @@ pub(crate) enum Fault {
     Late(Duration),
     /// The server says no, in so many words.
     Denied,
+    /// The list lacks every token in use, as one from a node that lags.
+    Part,
     /// The process dies once the intent is written, before the effect.
     CrashBefore,
     /// The process dies after the effect, before the outcome is written.
@@ -78,6 +80,8 @@ pub(crate) struct Server {
     pub made: BTreeMap<Fingerprint, Maker>,
     /// Those that someone else deleted.
     pub revoked: BTreeSet<Fingerprint>,
+    /// Lists show no token beyond these, as if their first page were all there is.
+    pub page: Option<BTreeSet<Fingerprint>>,
     /// It answers nothing.
     pub down: bool,
     /// The password it takes.
@@ -188,8 +192,9 @@ impl World {
         let came = match decision.next {
             Next::Rest => {
                 self.check_rest(&decision)?;
-                let in_use = self.state.in_use();
-                self.texts.retain(|text| in_use.contains(text));
+                let alive = self.state.alive().map(|own| own.fingerprint);
+                let alive: BTreeSet<Fingerprint> = alive.collect();
+                self.texts.retain(|text| alive.contains(text));
                 self.rest(decision.wake_at)
             }
             Next::Record(events) => {
@@ -342,9 +347,18 @@ impl World {
     fn read_siblings(&mut self) {
         let made = self.out.server.made.iter();
         let theirs = made.filter(|(_, maker)| **maker == Maker::Sibling);
-        self.seen.peers.owners = theirs
-            .map(|(token, _)| (*token, "sibling".to_owned()))
-            .collect();
+        let owners = theirs.map(|(token, _)| (*token, "sibling".to_owned()));
+        let peers = PeerEvidence {
+            owners: owners.collect(),
+            ..self.seen.peers.clone()
+        };
+        self.seen.saw_peers(peers);
+    }
+
+    /// From here on lists show no token that is made later.
+    pub fn show_one_page(&mut self) {
+        let users = self.out.server.users.values().flatten();
+        self.out.server.page = Some(users.copied().collect());
     }
 
     /// Time passes until the next pass is due.

@@ -31,11 +31,12 @@ const FLOWS: [(&str, Flow); 4] = [
     ("shown", Flow::Shown),
 ];
 
-const FAULTS: [(&str, Fault); 6] = [
+const FAULTS: [(&str, Fault); 7] = [
     ("before", Fault::Before),
     ("no-effect", Fault::NoEffect),
     ("no-answer", Fault::NoAnswer),
     ("denied", Fault::Denied),
+    ("part", Fault::Part),
     ("crash-before", Fault::CrashBefore),
     ("crash-after", Fault::CrashAfter),
 ];
@@ -110,6 +111,8 @@ impl fmt::Display for Move {
             Self::ClockBack(by) => write!(f, "clock back {}", span(*by)),
             Self::ServerDown => write!(f, "server down"),
             Self::ServerUp => write!(f, "server up"),
+            Self::OnePage => write!(f, "list one-page"),
+            Self::WholeList => write!(f, "list whole"),
             Self::ChangePassword => write!(f, "password changed"),
             Self::TellPassword => write!(f, "password told"),
             Self::Ask => write!(f, "ask"),
@@ -165,6 +168,8 @@ impl FromStr for Move {
             ["clock", "back", by] => Self::ClockBack(to_span(by)?),
             ["server", "down"] => Self::ServerDown,
             ["server", "up"] => Self::ServerUp,
+            ["list", "one-page"] => Self::OnePage,
+            ["list", "whole"] => Self::WholeList,
             ["password", "changed"] => Self::ChangePassword,
             ["password", "told"] => Self::TellPassword,
             ["ask"] => Self::Ask,

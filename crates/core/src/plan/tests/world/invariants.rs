@@ -13,7 +13,7 @@ use super::{Maker, World};
 use crate::account::{AccountState, LastDelivery, Stage};
 use crate::config::SinkPolicy;
 use crate::event::{Event, GenerationNo, MintSource, RetiredBy};
-use crate::plan::evidence::{ConsumerAck, Doubt, ListedBy};
+use crate::plan::evidence::{ConsumerAck, ListedBy};
 use crate::plan::{Decision, Next, Step, plan};
 use crate::secret::Fingerprint;
 
@@ -126,7 +126,7 @@ pub(super) struct Serving {
 impl World {
     pub(super) fn check_step(&self, step: &Step) -> Result<(), Broken> {
         match step {
-            Step::Look(_) | Step::Prove { .. } | Step::Promote(_) => Ok(()),
+            Step::Look(_) | Step::Wait { .. } | Step::Prove { .. } | Step::Promote(_) => Ok(()),
             Step::Mint {
                 generation,
                 baseline,
@@ -173,7 +173,7 @@ impl World {
     /// Just before it is handed on: what RingCX was just seen to refuse or to lack, and is gone, is
     /// not.
     pub(super) fn check_handed_on(&self, token: &Fingerprint) -> Result<(), Broken> {
-        let doubted = self.seen.doubt(token) != Doubt::default();
+        let doubted = self.seen.doubt(token).is_any();
         let fit = !doubted || self.out.server.is_alive(token);
         holds(
             Invariant::FailStatic,
@@ -510,6 +510,11 @@ impl World {
                     "we deleted it and never said so before",
                 )
             }
+            Event::ListDisagreed { generation } => holds(
+                Invariant::TwoLooks,
+                works(generation),
+                "the list is said to lack a token that does not work",
+            ),
             Event::TokenLost { generation, .. } => holds(
                 Invariant::TwoLooks,
                 !works(generation),

@@ -2,6 +2,7 @@
 //! times as they are from now. Left out are the journal, the trail, words, and times that nothing
 //! is reckoned from.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 
@@ -13,15 +14,18 @@ use crate::account::{
 };
 use crate::config::AccountPolicy;
 use crate::event::Outcome;
-use crate::plan::evidence::{ConsumerAck, Evidence, FileScan, ListedBy, SinkContent, TokenList};
+use crate::plan::evidence::{
+    Absence, ConsumerAck, Doubt, Evidence, FileScan, ListedBy, SinkContent, TokenList,
+};
 use crate::plan::tests::scene::user_of;
+use crate::secret::Fingerprint;
 
 /// Equal for worlds with the same future. Two that differ have the same one once in 2^128.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(u64, u64);
 
 /// What is longer past, or further off, than anything in a small world's policy is all the same.
-const HORIZON_SECONDS: i64 = 60 * 3600;
+const HORIZON: i64 = 60 * 3600 / 30;
 
 /// More failures in a row than that make no wait longer.
 const MOST_FAILURES: u32 = 8;
@@ -38,7 +42,9 @@ impl Digest {
 
     fn time(&mut self, at: DateTime<Utc>) {
         let off = (at - self.now).num_seconds();
-        self.put(off.clamp(-HORIZON_SECONDS, HORIZON_SECONDS));
+        // The seconds between two looks make no other future, where all else is reckoned in minutes.
+        let off = (off + 15).div_euclid(30);
+        self.put(off.clamp(-HORIZON, HORIZON));
     }
 
     fn maybe(&mut self, at: Option<DateTime<Utc>>) {
@@ -111,10 +117,11 @@ impl Digest {
             late,
             made,
             revoked,
+            page,
             down,
             password,
         } = server;
-        self.put((skew.num_seconds(), users, made, down, password));
+        self.put((skew.num_seconds(), users, made, page, down, password));
         for (at, user, token) in late {
             self.time(*at);
             self.put((user, token));
@@ -288,6 +295,7 @@ impl Digest {
             delete_sent,
             retired,
             lost_at,
+            unlisted_since,
         } = generation;
         self.put((number, fingerprint, line, discriminant(learnt), delete_sent));
         self.put((
@@ -301,6 +309,7 @@ impl Digest {
             self.time(*minted_at);
             self.maybe(*promoted_at);
             self.maybe(*superseded_at);
+            self.maybe(*unlisted_since);
         }
     }
 
@@ -349,12 +358,29 @@ impl Digest {
             list,
             preflight,
             doubts,
+            absent,
+            unrecorded,
+            deleted,
+            looked_again,
             last_listed_at,
             values,
             secret_tag,
             work,
         } = seen;
         self.maybe(*last_listed_at);
+        self.put(unrecorded);
+        self.doubts(doubts);
+        for (token, absence) in absent {
+            let Absence {
+                first,
+                last,
+                refused,
+                alive,
+            } = absence;
+            self.put((token, refused, alive));
+            self.look(*first);
+            self.look(*last);
+        }
         // The rest is forgotten when the next pass begins.
         if !in_pass {
             return;
@@ -362,6 +388,7 @@ impl Digest {
         self.maybe(work.map(|work| work.began));
         self.put(secret_tag.map(|tag| format!("{tag:?}")));
         self.put((values, released.len(), sinks.is_some(), list.is_some()));
+        self.put((deleted, looked_again));
         for (name, held) in sinks.iter().flatten() {
             self.put((name, discriminant(held)));
             if let SinkContent::Token(token) = held {
@@ -401,22 +428,29 @@ impl Digest {
                 .as_ref()
                 .map(|unfit| unfit.keys().collect::<Vec<_>>()),
         );
+    }
+
+    fn doubts(&mut self, doubts: &BTreeMap<Fingerprint, Doubt>) {
         for (token, doubt) in doubts {
-            let crate::plan::evidence::Doubt {
-                missing_by_login,
-                missing_by_token,
+            let Doubt {
+                looks,
+                missing,
+                unlisted,
                 refused,
                 refused_in_a_sink,
                 contradicted,
             } = doubt;
-            self.put((
-                token,
-                missing_by_login,
-                missing_by_token,
-                refused,
-                refused_in_a_sink,
-                contradicted,
-            ));
+            self.put((token, missing, unlisted, refused));
+            self.put((refused_in_a_sink, contradicted));
+            if let Some((first, last)) = looks {
+                self.look(*first);
+                self.look(*last);
+            }
         }
+    }
+
+    /// When a look was: two lie apart or not, beyond which nothing counts.
+    fn look(&mut self, at: DateTime<Utc>) {
+        self.put((self.now - at).num_seconds().clamp(-10, 10));
     }
 }

@@ -109,6 +109,8 @@ impl Ledger {
             | Event::Drifted { .. }
             | Event::TokenLost { .. }
             | Event::Reappeared { .. }
+            | Event::ListDisagreed { .. }
+            | Event::ListAgreed { .. }
             | Event::AttemptFailed { .. }
             | Event::LaneCleared { .. }
             | Event::HoldLifted { .. }

@@ -15,6 +15,10 @@ impl World {
     pub(super) fn perform(&mut self, step: Step, fault: Fault) -> Result<(), Stop> {
         match step {
             Step::Look(look) => self.look(look, fault),
+            Step::Wait { until } => {
+                self.out.now = until;
+                Ok(())
+            }
             Step::Mint {
                 generation,
                 baseline,
@@ -93,20 +97,33 @@ impl World {
             }
             Look::ListByLogin => self.list_by_login(fault)?,
             Look::ListAsCurrent => {
-                let Some(current) = self.state.current().map(|current| current.fingerprint) else {
-                    return Ok(());
-                };
-                match self.texts.contains(&current) {
-                    true => _ = self.list_with(current, fault)?,
-                    // The text is nowhere at hand: a login has to do.
-                    false => {
-                        self.login_allowed()?;
-                        self.list_by_login(fault)?;
-                    }
+                let current = self.state.current().map(|current| current.fingerprint);
+                self.list_as(current, fault)?;
+            }
+            Look::ListAs(token) => self.list_as(Some(token), fault)?,
+            Look::ListAgain => {
+                self.seen.looks_again();
+                let current = self.state.current().map(|current| current.fingerprint);
+                match current {
+                    Some(_) => self.list_as(current, fault)?,
+                    None => self.list_by_login(fault)?,
                 }
             }
         }
         self.die_if(fault, Fault::CrashAfter)
+    }
+
+    fn list_as(&mut self, token: Option<Fingerprint>, fault: Fault) -> Result<(), Stop> {
+        match token {
+            Some(token) if self.texts.contains(&token) => _ = self.list_with(token, fault)?,
+            // The text is nowhere at hand: a login has to do.
+            Some(_) => {
+                self.login_allowed()?;
+                self.list_by_login(fault)?;
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     /// Whether a sink is inside RingCX, among those that are meant.
@@ -158,7 +175,7 @@ impl World {
         if self.alive().contains(&token) {
             return Inside::Somebody;
         }
-        self.seen.saw_refusal_in_a_sink(token);
+        self.seen.saw_refusal_in_a_sink(token, self.out.now);
         Inside::Nobody
     }
 
@@ -259,7 +276,7 @@ impl World {
             self.trouble(BackoffKey::Server, IncidentKind::LoginFailed)?;
             return Ok(());
         }
-        self.take_listing(ListedBy::Login);
+        self.take_listing(ListedBy::Login, fault);
         self.clear(BackoffKey::Server)?;
         Ok(())
     }
@@ -274,15 +291,15 @@ impl World {
         }
         // Some nodes refuse a token that others take.
         if !self.alive().contains(&token) || fault == Fault::Denied {
-            self.seen.saw_refusal(token);
+            self.seen.saw_refusal(token, self.out.now);
             return Ok(false);
         }
-        self.take_listing(ListedBy::Token(token));
+        self.take_listing(ListedBy::Token(token), fault);
         self.clear(BackoffKey::Server)?;
         Ok(true)
     }
 
-    fn take_listing(&mut self, by: ListedBy) {
+    fn take_listing(&mut self, by: ListedBy, fault: Fault) {
         let true_now = self.out.now - self.out.skew;
         let server = &mut self.out.server;
         let (due, late) = std::mem::take(&mut server.late)
@@ -292,22 +309,29 @@ impl World {
         for (_, user, token) in due {
             server.users.entry(user).or_default().insert(token);
         }
-        let tokens = server
+        let mut tokens = server
             .users
             .get(user_of(&self.policy))
             .cloned()
             .unwrap_or_default();
+        if let Some(page) = &server.page {
+            tokens.retain(|token| page.contains(token));
+        }
+        if fault == Fault::Part {
+            let in_use = self.state.in_use();
+            tokens.retain(|token| !in_use.contains(token));
+        }
         self.ledger.looked_since_mint |= by == ListedBy::Login;
-        let watched = self.state.in_use();
+        let alive = self.state.alive().map(|own| own.fingerprint);
         self.texts
-            .extend(watched.iter().filter(|token| tokens.contains(token)));
+            .extend(alive.filter(|token| tokens.contains(token)));
         let list = TokenList {
             at: self.out.now,
             tokens,
             by,
             skew: Some(self.out.skew),
         };
-        self.seen.saw_list(list, watched);
+        self.seen.saw_list(list, &self.state);
         self.note_texts();
     }
 
@@ -331,7 +355,7 @@ impl World {
                 let token = server.make(Maker::Us);
                 server.late.push((true_now + by, user, token));
             }
-            Fault::None | Fault::NoAnswer | Fault::CrashAfter => {
+            Fault::None | Fault::Part | Fault::NoAnswer | Fault::CrashAfter => {
                 let token = server.make(Maker::Us);
                 server.users.entry(user).or_default().insert(token);
                 minted = Some(token);
@@ -394,7 +418,12 @@ impl World {
             self.abandon(number)?;
         } else {
             self.die_if(fault, Fault::CrashAfter)?;
-            self.record(vec![Event::Verified { generation: number }])?;
+            let mut events = vec![Event::Verified { generation: number }];
+            let listed = self.seen.list.as_ref().map(|list| &list.tokens);
+            if listed.is_some_and(|listed| !listed.contains(&token)) {
+                events.push(Event::ListDisagreed { generation: number });
+            }
+            self.record(events)?;
             self.clear(BackoffKey::Rotation)?;
         }
         Ok(())
@@ -422,7 +451,9 @@ impl World {
         let mut outcomes = Vec::new();
         for sink in sinks {
             let refusal = match fault {
-                Fault::None | Fault::CrashAfter | Fault::CrashBefore => self.place(sink).refuses,
+                Fault::None | Fault::Part | Fault::CrashAfter | Fault::CrashBefore => {
+                    self.place(sink).refuses
+                }
                 Fault::Before | Fault::Denied => Some(Refusal::NotDone),
                 Fault::NoAnswer | Fault::Late(_) => Some(Refusal::NoAnswer),
                 Fault::NoEffect => Some(Refusal::Silent),
@@ -530,7 +561,9 @@ impl World {
         self.die_if(fault, Fault::CrashBefore)?;
         let deaf = sinks.iter().any(|sink| self.place(sink).deaf);
         let heard = match fault {
-            Fault::None | Fault::CrashAfter | Fault::NoAnswer | Fault::Late(_) => !deaf,
+            Fault::None | Fault::Part | Fault::CrashAfter | Fault::NoAnswer | Fault::Late(_) => {
+                !deaf
+            }
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => false,
         };
         if heard {
@@ -578,7 +611,7 @@ impl World {
         match fault {
             Fault::CrashAfter if refused => {}
             Fault::Before | Fault::NoEffect | Fault::Denied | Fault::CrashBefore => {}
-            Fault::None | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
+            Fault::None | Fault::Part | Fault::NoAnswer | Fault::Late(_) | Fault::CrashAfter => {
                 // Of this login's tokens, that is: another's it does not know.
                 let own = self.out.server.users.get_mut(user_of(&self.policy));
                 own.into_iter()
@@ -590,7 +623,10 @@ impl World {
             self.trouble(BackoffKey::Retirement, IncidentKind::RetireFailed)?;
             return Ok(());
         }
-        self.take_listing(hand);
+        if fault == Fault::None {
+            self.seen.saw_deletion(victim);
+        }
+        self.take_listing(hand, Fault::None);
         match self.alive().contains(&victim) {
             true => self.trouble(BackoffKey::Retirement, IncidentKind::RetireFailed)?,
             false => self.clear(BackoffKey::Retirement)?,
