@@ -438,7 +438,7 @@ impl Digest {
             } = doubt;
             self.put((token, missing, unlisted, refused));
             self.put((refused_in_a_sink, contradicted));
-            for (first, last) in looks {
+            if let Some((first, last)) = looks {
                 self.look(*first);
                 self.look(*last);
             }
