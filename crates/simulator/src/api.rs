@@ -159,6 +159,7 @@ impl Api {
                 subject: &subject,
                 request: &request,
             };
+            state.lists_a_part = record.fault == Some(Fault::Part);
             self.reply(&mut state, &mut record, &performance)
         };
         record.status = match &reply {
@@ -228,7 +229,7 @@ impl Api {
             done.response
         };
         match record.fault {
-            None | Some(Fault::Pass) => Reply::Answer(carry_out(state)),
+            None | Some(Fault::Pass | Fault::Part) => Reply::Answer(carry_out(state)),
             Some(Fault::CutBefore | Fault::LateEffect(_)) => Reply::Cut,
             Some(Fault::LostAnswer) => {
                 carry_out(state);
@@ -265,12 +266,6 @@ impl Api {
             }
             Some(Fault::Huge) => instead(carry_out(state), Body::Huge),
             Some(Fault::Empty) => instead(carry_out(state), Body::Bytes(Vec::new())),
-            Some(Fault::Part) => {
-                state.lists_a_part = true;
-                let answer = carry_out(state);
-                state.lists_a_part = false;
-                Reply::Answer(answer)
-            }
             Some(Fault::WrongJson) => {
                 carry_out(state);
                 let body = json!({ "data": { "items": [1, 2, 3] }, "accessToken": 7 });

@@ -204,6 +204,7 @@ async fn a_mint_is_answered_in_the_form_asked_for() {
         (MintForm::Bare, 200),
         (MintForm::Quoted, 201),
         (MintForm::Newline, 201),
+        (MintForm::Half, 200),
     ] {
         bench
             .simulator
@@ -214,9 +215,39 @@ async fn a_mint_is_answered_in_the_form_asked_for() {
             MintForm::Bare => token,
             MintForm::Quoted => format!("\"{token}\""),
             MintForm::Newline => format!("{token}\n"),
+            MintForm::Half => token[..token.len() / 2].to_owned(),
         };
         assert_eq!((answer.status.as_u16(), answer.body), (status, expected));
     }
+}
+
+#[tokio::test]
+async fn a_list_can_be_one_page_and_old_and_a_user_can_have_few_tokens() {
+    let bench = Bench::new().await;
+    let (access, _) = bench.session().await;
+    for _ in 0..3 {
+        bench.mint(&access).await;
+    }
+    let all = bench.simulator.record().tokens();
+    let listed = async || {
+        let answer = bench.list(&access).await.body;
+        let is_listed = |token: &&crate::TokenRecord| answer.contains(&token.token);
+        all.iter().filter(is_listed).count()
+    };
+    assert_eq!(listed().await, 3);
+    bench
+        .simulator
+        .adjust(|settings| settings.list_first = Some(2));
+    assert_eq!(listed().await, 2);
+    bench.simulator.adjust(|settings| {
+        (settings.list_first, settings.list_lag) = (None, Duration::from_secs(3600));
+    });
+    assert_eq!(listed().await, 0);
+    bench.simulator.adjust(|settings| {
+        (settings.list_lag, settings.tokens_per_user) = (Duration::ZERO, Some(2));
+    });
+    bench.mint(&access).await;
+    assert_eq!(listed().await, 1, "two of the three made room");
 }
 
 #[tokio::test]

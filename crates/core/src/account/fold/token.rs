@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::account::{AccountState, Generation, RETIRED_KEPT, Stage, TokenLoss};
 use crate::event::{Event, GenerationNo};
+use crate::secret::Fingerprint;
 
 impl AccountState {
     /// A token after its mint, up to its deletion.
@@ -20,15 +21,7 @@ impl AccountState {
                 fingerprint,
                 generation,
                 ..
-            } => {
-                self.open_delete = Some(*fingerprint);
-                match generation {
-                    Some(generation) => {
-                        self.update(*generation, |generation| generation.delete_sent = true)
-                    }
-                    None => self.update_foreign(fingerprint, |token| token.delete_sent = true),
-                }
-            }
+            } => self.intend_delete(*fingerprint, *generation),
             Event::Retired {
                 fingerprint,
                 generation,
@@ -70,6 +63,14 @@ impl AccountState {
             | crate::mint_events!()
             | crate::sink_events!()
             | crate::consumer_events!() => {}
+        }
+    }
+
+    fn intend_delete(&mut self, fingerprint: Fingerprint, generation: Option<GenerationNo>) {
+        self.open_delete = Some(fingerprint);
+        match generation {
+            Some(generation) => self.update(generation, |generation| generation.delete_sent = true),
+            None => self.update_foreign(&fingerprint, |token| token.delete_sent = true),
         }
     }
 
