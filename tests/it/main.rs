@@ -31,6 +31,7 @@ mod lost_mint;
 mod lying_delete;
 mod machines;
 mod mails;
+mod outage;
 mod policy_changes;
 mod policy_files;
 mod reader;
