@@ -88,7 +88,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             error => Some(error.retry_after()?),
         };
         let retry = &self.config.account.retry;
-        quiet(&self.state, retry, asked, self.clock.now())
+        quiet(self.name(), &self.state, retry, asked, self.clock.now())
     }
 
     /// Whether any call may be sent to the server.
@@ -124,7 +124,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             report.retry_after = cause.retry_after();
         }
         let retry = &self.config.account.retry;
-        failed(&self.state, retry, report, self.clock.now())
+        failed(self.name(), &self.state, retry, report, self.clock.now())
     }
 
     /// The event that ends the failures of this key, if there are any.

@@ -115,7 +115,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // With this tag the plan sees that the secret was changed, and lifts the hold.
         report.rejected = if refused { tag } else { None };
         let retry = &self.config.account.retry;
-        let held = failed(&self.state, retry, report, self.clock.now());
+        let held = failed(self.name(), &self.state, retry, report, self.clock.now());
         self.record(vec![held]).await?;
         Ok(false)
     }

@@ -94,7 +94,7 @@ const TROUBLES: [Trouble; 15] = [
 ];
 
 /// RingCX for one account, in its trouble once that has begun.
-struct Server {
+pub(crate) struct Server {
     number: usize,
     clock: Clock,
     tokens: Mutex<Vec<Token>>,
@@ -104,9 +104,33 @@ struct Server {
     logins: AtomicUsize,
     mints: AtomicUsize,
     minutes: Mutex<BTreeMap<i64, usize>>,
+    /// When each call was made, in seconds of the era.
+    pub(crate) seconds: Mutex<Vec<i64>>,
+    /// From when to when no call is answered.
+    outage: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 impl Server {
+    pub(crate) fn new(
+        number: usize,
+        clock: Clock,
+        outage: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    ) -> Self {
+        Self {
+            number,
+            clock,
+            tokens: Mutex::default(),
+            trouble: Mutex::default(),
+            made: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            logins: AtomicUsize::new(0),
+            mints: AtomicUsize::new(0),
+            minutes: Mutex::default(),
+            seconds: Mutex::default(),
+            outage,
+        }
+    }
+
     fn call(&self) -> Result<Option<Trouble>, ApiError> {
         self.calls.fetch_add(1, Relaxed);
         *self
@@ -115,7 +139,15 @@ impl Server {
             .unwrap()
             .entry(self.clock.now().timestamp() / 60)
             .or_default() += 1;
+        let now = self.clock.now();
+        self.seconds.lock().unwrap().push(now.timestamp());
         self.clock.advance(TimeDelta::milliseconds(200));
+        if self
+            .outage
+            .is_some_and(|(from, to)| (from..to).contains(&now))
+        {
+            return Err(no_answer());
+        }
         let trouble = *self.trouble.lock().unwrap();
         match trouble {
             Some(Trouble::Unreachable) => Err(ApiError::Unreachable {
@@ -304,10 +336,10 @@ impl TokenApi for Server {
 
 /// A journal in memory, which keeps count.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<String, Kept>>>);
+pub(crate) struct Memory(Arc<Mutex<BTreeMap<String, Kept>>>);
 
 #[derive(Default)]
-struct Kept {
+pub(crate) struct Kept {
     stream: Stream,
     written: StreamSize,
     most: StreamSize,
@@ -372,10 +404,10 @@ impl Journal for Memory {
 
 /// What was told to the desk since it looked last, in order.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<Report>>>);
+pub(crate) struct Inbox(Arc<Mutex<Vec<Report>>>);
 
 /// An account, and everything that is wrong with it.
-type Report = (String, Vec<Condition>);
+pub(crate) type Report = (String, Vec<Condition>);
 
 impl Inbox {
     /// In rounds, with one report of an account in each: what opened and ended in one pass is seen
@@ -611,17 +643,7 @@ async fn a_day_on_which_everything_fails_for_a_thousand_accounts_stays_within_bo
     let (mut accounts, mut due) = (Vec::new(), BinaryHeap::new());
     for (number, account) in policy.accounts.iter().enumerate() {
         let clock = Clock::manual(start());
-        let server = Arc::new(Server {
-            number,
-            clock: clock.clone(),
-            tokens: Mutex::default(),
-            trouble: Mutex::default(),
-            made: AtomicUsize::new(0),
-            calls: AtomicUsize::new(0),
-            logins: AtomicUsize::new(0),
-            mints: AtomicUsize::new(0),
-            minutes: Mutex::default(),
-        });
+        let server = Arc::new(Server::new(number, clock.clone(), None));
         let (account, ringcx, alerts) = (
             account.clone(),
             policy.ringcx.clone(),

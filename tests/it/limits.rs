@@ -178,6 +178,9 @@ async fn a_pause_survives_a_restart_and_ends_by_hand_and_sinks_are_looked_after_
             == 2
     };
     recorded(&record, "another pause", asked_twice).await;
+    let calls = record.calls().len();
+    assert_ne!(house.run(["tokens", "ivr"]).code(), 0);
+    assert_eq!(record.calls().len(), calls, "to look is no reason either");
     assert_eq!(
         house.run(["rotate", "ivr"]).code(),
         0,

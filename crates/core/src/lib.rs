@@ -8,6 +8,7 @@ pub mod config;
 pub mod schedule;
 pub mod secret;
 pub mod span;
+pub mod spread;
 pub mod template;
 pub mod time;
 

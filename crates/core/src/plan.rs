@@ -15,6 +15,7 @@ use crate::account::{AccountState, Minted, Proved, Verified};
 use crate::config::AccountPolicy;
 use crate::event::{BackoffKey, Event, GenerationNo};
 use crate::secret::Fingerprint;
+use crate::spread::{almost, draw};
 use crate::time::after;
 
 pub mod backoff;
@@ -332,10 +333,8 @@ impl<'a> Planner<'a> {
         let Some(current) = self.state.current() else {
             return;
         };
-        let next_check = self
-            .evidence
-            .last_listed_at
-            .map(|at| after(at, self.policy.check_every));
+        let every = almost(self.policy.check_every, draw(&[&self.policy.name, "check"]));
+        let next_check = self.evidence.last_listed_at.map(|at| after(at, every));
         // One further off than a whole turn is from before the clock was set back.
         let is_due = next_check
             .is_none_or(|at| at <= self.now || at > after(self.now, self.policy.check_every));

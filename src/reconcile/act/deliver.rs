@@ -128,7 +128,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         // RingCX.
         report.retry_after = error.retry_after();
         let retry = &self.config.account.retry;
-        let failure = failed(&self.state, retry, report, self.clock.now());
+        let failure = failed(self.name(), &self.state, retry, report, self.clock.now());
         let failed = Event::DeliveryFailed {
             sink,
             generation,

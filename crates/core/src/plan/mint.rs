@@ -257,7 +257,13 @@ impl Planner<'_> {
             IncidentKind::PreflightFailed,
             UnfitSink::list(&unfit),
         );
-        let event = failed(self.state, &self.policy.retry, report, self.now);
+        let event = failed(
+            &self.policy.name,
+            self.state,
+            &self.policy.retry,
+            report,
+            self.now,
+        );
         self.record(vec![event]);
     }
 }

@@ -1,7 +1,5 @@
 //! From a minted token to a current one in every sink, whatever a sink does.
 
-use std::time::Duration;
-
 use super::*;
 use crate::event::{Event, GenerationNo, IncidentKind, Outcome, ReleaseCause};
 use crate::plan::tests::scene::{Scene, file, hours, minutes, optional, token, webhook};
@@ -77,7 +75,7 @@ fn one_failing_sink_holds_up_no_other() {
         .clone()
         .does("rest")
         .waits_for("the next try of sink crm")
-        .rests_until(scene.now + Duration::from_secs(30));
+        .rests_until(scene.next_try(BackoffKey::Sink("crm".to_owned())));
 }
 
 // fault: order at account/proof Proved: a token is promoted before each required sink is proved

@@ -301,7 +301,13 @@ impl Planner<'_> {
                 let error = "RingCX refuses the token in use, or lists it only at times";
                 let trouble =
                     FailureReport::new(BackoffKey::Server, IncidentKind::VerifyFailed, error);
-                events.push(failed(self.state, &self.policy.retry, trouble, self.now));
+                events.push(failed(
+                    &self.policy.name,
+                    self.state,
+                    &self.policy.retry,
+                    trouble,
+                    self.now,
+                ));
             }
         }
         self.record(events);

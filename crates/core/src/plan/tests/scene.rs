@@ -288,8 +288,23 @@ impl Scene {
 
     pub fn failed(self, lane: BackoffKey, incident: IncidentKind) -> Self {
         let trouble = FailureReport::new(lane, incident, "it did not work");
-        let event = failed(&self.state, &self.policy.retry, trouble, self.now);
+        let event = failed(
+            &self.policy.name,
+            &self.state,
+            &self.policy.retry,
+            trouble,
+            self.now,
+        );
         self.happened(event)
+    }
+
+    /// When what failed is tried again; within the bounds of a first failure.
+    pub fn next_try(&self, lane: BackoffKey) -> DateTime<Utc> {
+        let failure = &self.state.lanes[&lane];
+        let wait = (failure.next_attempt_at - failure.last).to_std().unwrap();
+        let initial = self.policy.retry.initial;
+        assert!((initial / 2..=initial).contains(&wait), "{wait:?}");
+        failure.next_attempt_at
     }
 
     pub fn holds(mut self, sink: &str, held: SinkContent) -> Self {

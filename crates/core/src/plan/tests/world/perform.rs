@@ -220,7 +220,13 @@ impl World {
 
     fn trouble(&mut self, lane: BackoffKey, incident: IncidentKind) -> Result<(), Broken> {
         let trouble = FailureReport::new(lane, incident, "it did not work");
-        let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
+        let event = failed(
+            &self.policy.name,
+            &self.state,
+            &self.policy.retry,
+            trouble,
+            self.out.now,
+        );
         self.record(vec![event])
     }
 
@@ -257,7 +263,13 @@ impl World {
             let mut trouble =
                 FailureReport::new(BackoffKey::Login, IncidentKind::LoginRejected, "401");
             trouble.rejected = Some(self.tag());
-            let event = failed(&self.state, &self.policy.retry, trouble, self.out.now);
+            let event = failed(
+                &self.policy.name,
+                &self.state,
+                &self.policy.retry,
+                trouble,
+                self.out.now,
+            );
             self.record(vec![event])?;
         } else {
             self.clear(BackoffKey::Login)?;
