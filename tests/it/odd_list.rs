@@ -41,6 +41,14 @@ async fn entries_of_a_list_that_are_no_tokens_hinder_nothing_and_are_told_once()
     assert!(!log.contains("bG9uZ"), "an odd entry is in the log");
     assert_eq!(house.status()["state"], "ok");
     assert_eq!(house.status()["incidents"], json!([]));
+    let checked = house.run(["check", "--online"]);
+    assert!(
+        checked
+            .out
+            .contains("entries of its list that are not tokens: 4"),
+        "{}",
+        checked.out
+    );
 
     // One that comes to be is told of as well.
     house

@@ -263,10 +263,16 @@ async fn probe_login(
         ));
     }
     probes.push(match api.list(Auth::Bearer(&login.access)).await {
-        Ok(listing) => probe(
-            true,
-            format!("{} tokens on the server", listing.tokens.len()),
-        ),
+        Ok(listing) => {
+            let mut found = format!("{} tokens on the server", listing.tokens.len());
+            if listing.odd > 0 {
+                found.push_str(&format!(
+                    "; entries of its list that are not tokens: {}",
+                    listing.odd
+                ));
+            }
+            probe(true, found)
+        }
         Err(error) => probe(false, format!("list: {error}")),
     });
     probes.push(match api.accounts(Auth::Bearer(&login.access)).await {

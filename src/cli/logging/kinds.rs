@@ -34,6 +34,7 @@ const DAEMON: &[(&str, &str)] = &[
     ("mail-recipient-refused", "ea650971db404bc1b2c6984829fb7586"),
     ("mail-sent", "a53b7a5ef8fb42288299565e66140335"),
     ("no-progress", "98417876aac04338ba6480d94bcd5f10"),
+    ("odd-list-entries", "ca840502c5b84a6f9a21c3c31cc9acd9"),
     ("panicked", "a52f43eb669a406191ddd690fc0a8576"),
     ("pass-too-long", "38d2d5866dc244f8b2b02afb742892cd"),
     ("policy-not-reloaded", "fc10ea5b5cec43868c0364c201c88be0"),
@@ -45,6 +46,7 @@ const DAEMON: &[(&str, &str)] = &[
     ("step-cut-off", "b39691f8ea424cf8aafa41596eb3e2d8"),
     ("stopped-at-once", "cba28c7954a84745ad1cc2aa46e3a616"),
     ("stopping", "fcb0886f4d9048fcadfb47c13336278c"),
+    ("trust-not-read", "642aa895fc6e486481c9a71873d98de2"),
 ];
 
 /// The opening of an incident, with a number for each kind of incident.

@@ -183,6 +183,7 @@ fn numbers_are_unique_and_every_name_in_the_code_has_one() {
     for place in [
         "daemon",
         "daemon.rs",
+        "outbound.rs",
         "sinks",
         "cli/logging.rs",
         "cli/commands/run.rs",
