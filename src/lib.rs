@@ -4,6 +4,9 @@
 //! decides; [`reconcile`] performs one step and appends what came of it. `ARCHITECTURE.md` has the
 //! map.
 
+// They panic where stdout or stderr is closed: see `console::output`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod clock;
 pub mod failpoint;
 pub mod process;

@@ -203,7 +203,7 @@ pub struct Mailer {
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
-type Connection = SmtpSession<Box<dyn Wire>>;
+type WireSession = SmtpSession<Box<dyn Wire>>;
 
 impl Mailer {
     /// Reads nothing and connects to nothing yet.
@@ -286,7 +286,7 @@ impl Mailer {
         SecretTag::of(&format!("{} {username}", self.policy.host), password)
     }
 
-    async fn connect(&self, password: Option<&Secret>) -> Result<(Connection, Offers), MailError> {
+    async fn connect(&self, password: Option<&Secret>) -> Result<(WireSession, Offers), MailError> {
         let tcp = self.tcp().await?;
         let local = tcp.local_addr().map_err(|error| self.unreachable(&error))?;
         let name = match &self.policy.helo {
@@ -339,16 +339,16 @@ impl Mailer {
         Err(failed)
     }
 
-    async fn hello(&self, session: &mut Connection, name: &str) -> Result<Offers, MailError> {
+    async fn hello(&self, session: &mut WireSession, name: &str) -> Result<Offers, MailError> {
         let offers = session.hello(name).await;
         offers.map_err(|failure| self.failed("the host name of this machine (EHLO)", failure))
     }
 
     async fn start_tls(
         &self,
-        mut session: Connection,
+        mut session: WireSession,
         offers: Offers,
-    ) -> Result<Connection, MailError> {
+    ) -> Result<WireSession, MailError> {
         // Never in plain text instead: an attacker in between could hide the offer to get just
         // that.
         if !offers.starttls {
@@ -379,7 +379,7 @@ impl Mailer {
 
     async fn log_in(
         &self,
-        session: &mut Connection,
+        session: &mut WireSession,
         offers: Offers,
         password: Option<&Secret>,
     ) -> Result<(), MailError> {
@@ -413,7 +413,7 @@ impl Mailer {
 
     async fn hand_over(
         &self,
-        session: &mut Connection,
+        session: &mut WireSession,
         from: &PolicyMailbox,
         open: &[&PolicyMailbox],
         text: &[u8],

@@ -184,7 +184,7 @@ impl<J: Journal + 'static> AlertTask<J> {
                 managed,
                 done,
             } => {
-                self.adopt(policy, managed).await;
+                self.adopt(*policy, managed).await;
                 replies.done.push(done);
             }
             AlertCommand::Snapshot(reply) => replies.snapshots.push(reply),
@@ -332,12 +332,12 @@ impl<J: Journal + 'static> AlertTask<J> {
     }
 
     /// Turns the outcome of a mail into an event, and answers what a failure holds up.
-    fn note(&mut self, outcome: Outcome) -> Option<Scope> {
+    fn note(&mut self, outcome: SendOutcome) -> Option<Scope> {
         let mail = self.sending.take().map(|sending| sending.mail)?;
         let tried = match outcome {
-            Outcome::Tried(tried) => tried,
+            SendOutcome::Tried(tried) => tried,
             // Nothing was tried, so nothing is journaled.
-            Outcome::SamePassword => return Some(Scope::Server),
+            SendOutcome::SamePassword => return Some(Scope::Server),
         };
         let unsent = self
             .state
@@ -417,19 +417,19 @@ impl<J: Journal + 'static> AlertTask<J> {
 }
 
 /// How sending ended.
-enum Outcome {
+enum SendOutcome {
     Tried(MailTry),
     /// Nothing was sent: the password is still the rejected one.
     SamePassword,
 }
 
 /// The outcome of the mail under way; waits for ever where there is none.
-async fn finished(sending: &mut Option<Sending>) -> Outcome {
+async fn finished(sending: &mut Option<Sending>) -> SendOutcome {
     let Some(sending) = sending else {
         return std::future::pending().await;
     };
     let failed = |scope, error, rejected| {
-        Outcome::Tried(MailTry {
+        SendOutcome::Tried(MailTry {
             taken: Vec::new(),
             refused: Vec::new(),
             failed: Some(FailedTry {
@@ -440,8 +440,8 @@ async fn finished(sending: &mut Option<Sending>) -> Outcome {
         })
     };
     match (&mut sending.task).await {
-        Ok(Ok(receipt)) => Outcome::Tried(tried(receipt)),
-        Ok(Err(MailError::SamePassword)) => Outcome::SamePassword,
+        Ok(Ok(receipt)) => SendOutcome::Tried(tried(receipt)),
+        Ok(Err(MailError::SamePassword)) => SendOutcome::SamePassword,
         Ok(Err(error)) => {
             let rejected = match &error {
                 MailError::LoginRejected { tag, .. } => Some(*tag),

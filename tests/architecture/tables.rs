@@ -150,14 +150,11 @@ pub const SINK_KINDS: &[&str] = &[
 ];
 /// A file that asks it, to prove that the search finds it.
 pub const SINK_KINDS_HOME: &str = "crates/core/src/config/sinks.rs";
-/// The only modules that write to the terminal.
-pub const SPEAKERS: &[&str] = &["src/cli", "src/console", "src/demo"];
-/// The only files that end the process: on a second signal, on a closed pipe, after a panic, and
-/// where a test wants a crash.
+/// The only files that end the process: on a second signal, after a panic, and where a test wants a
+/// crash.
 pub const EXITS: &[&str] = &[
     "src/failpoint.rs",
     "src/daemon/signals.rs",
-    "src/console.rs",
     "src/cli/commands/run.rs",
 ];
 

@@ -37,7 +37,7 @@ pub(super) enum AlertCommand {
         done: oneshot::Sender<()>,
     },
     Policy {
-        policy: AlertsPolicy,
+        policy: Box<AlertsPolicy>,
         managed: BTreeSet<String>,
         done: oneshot::Sender<()>,
     },
@@ -67,6 +67,7 @@ impl AlertHandle {
 
     /// Says which policy and which accounts are in force from now on.
     pub async fn policy_changed(&self, policy: AlertsPolicy, managed: BTreeSet<String>) {
+        let policy = Box::new(policy);
         self.ask(|done| AlertCommand::Policy {
             policy,
             managed,

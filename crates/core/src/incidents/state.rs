@@ -199,30 +199,7 @@ impl AlertState {
                 // An incident that is still open is mailed again by its next reminder.
                 self.take_out(*mail);
             }
-            AlertEvent::MailFailed {
-                mail,
-                error,
-                scope,
-                failures,
-                next_attempt_at,
-                settled,
-                refused,
-                rejected,
-            } => {
-                let failure = MailFailure {
-                    error: error.clone(),
-                    scope: *scope,
-                    failures: *failures,
-                    next_attempt_at: *next_attempt_at,
-                    rejected: *rejected,
-                };
-                let mut unsent = self.outbox.iter_mut();
-                if let Some(unsent) = unsent.find(|unsent| unsent.mail.id == *mail) {
-                    unsent.failure = Some(failure);
-                    unsent.settled.extend(settled.iter().cloned());
-                    unsent.refused.extend(refused.iter().cloned());
-                }
-            }
+            AlertEvent::MailFailed { .. } => self.failed(event),
             AlertEvent::MailHoldsLifted => {
                 self.refused.clear();
                 let unsent = self.outbox.iter_mut();
@@ -274,6 +251,34 @@ impl AlertState {
             if let Some(open) = self.open.get_mut(incident) {
                 open.mailed_at = open.mailed_at.map(|_| at);
             }
+        }
+    }
+
+    fn failed(&mut self, event: &AlertEvent) {
+        let AlertEvent::MailFailed {
+            mail,
+            error,
+            scope,
+            failures,
+            next_attempt_at,
+            settled,
+            refused,
+            rejected,
+        } = event
+        else {
+            return;
+        };
+        let mut unsent = self.outbox.iter_mut();
+        if let Some(unsent) = unsent.find(|unsent| unsent.mail.id == *mail) {
+            unsent.failure = Some(MailFailure {
+                error: error.clone(),
+                scope: *scope,
+                failures: *failures,
+                next_attempt_at: *next_attempt_at,
+                rejected: *rejected,
+            });
+            unsent.settled.extend(settled.iter().cloned());
+            unsent.refused.extend(refused.iter().cloned());
         }
     }
 

@@ -417,37 +417,6 @@ fn a_change_of_the_mail_settings_lifts_the_back_off() {
     assert_eq!(world.subjects(), [FIRING]);
 }
 
-#[test]
-fn a_mail_refused_for_itself_holds_up_no_other_and_is_given_up_in_the_end() {
-    let mut world = World::new();
-    world.server_is_up = false;
-    world.report("sales-ivr", sink_failed());
-    world.now += TimeDelta::seconds(5);
-    for event in world.assess() {
-        world.record(&event);
-    }
-    let refused = world.state.outbox[0].clone();
-    world.record(&mail_tried(
-        &refused,
-        failed(Scope::Mail, "451 no"),
-        world.now,
-    ));
-    world.server_is_up = true;
-    world.report("sales-ivr", vec![]);
-    world.now += TimeDelta::seconds(5);
-    world.turn();
-    assert_eq!(world.subjects(), [RESOLVED]);
-    let later = world.now + TimeDelta::days(6);
-    assert!(matches!(
-        mail_tried(&refused, failed(Scope::Mail, "451 no"), later),
-        AlertEvent::MailDropped { .. }
-    ));
-    assert!(matches!(
-        mail_tried(&refused, failed(Scope::Server, "down"), later),
-        AlertEvent::MailFailed { .. }
-    ));
-}
-
 // fault: told-once at incidents/assess compare: an open incident is opened again
 #[test]
 fn a_thousand_accounts_that_fail_at_once_make_one_mail() {

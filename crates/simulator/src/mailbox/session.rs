@@ -121,15 +121,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
     }
 
     async fn run(mut self, greeting: Greeting) -> std::io::Result<ConnectionEnd<S>> {
-        if greeting == Greeting::Due {
-            match self.post.scripted("") {
-                Some(reply) => {
-                    if self.say_scripted(&reply).await?.is_break() {
-                        return Ok(ConnectionEnd::Closed);
-                    }
-                }
-                None => self.say("220 localhost stand-in ESMTP").await?,
-            }
+        if greeting == Greeting::Due && self.greet().await?.is_break() {
+            return Ok(ConnectionEnd::Closed);
         }
         loop {
             let line = self.line().await?;
@@ -181,6 +174,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> SmtpConnection<'a, S> {
                 }
             }
         }
+    }
+
+    async fn greet(&mut self) -> std::io::Result<ControlFlow<()>> {
+        if let Some(reply) = self.post.scripted("") {
+            return self.say_scripted(&reply).await;
+        }
+        self.say("220 localhost stand-in ESMTP").await?;
+        Ok(ControlFlow::Continue(()))
     }
 
     async fn say_scripted(&mut self, reply: &ScriptedReply) -> std::io::Result<ControlFlow<()>> {

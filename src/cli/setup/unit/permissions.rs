@@ -203,7 +203,7 @@ impl Unit {
                 let binds = self.settings.binds(key).into_iter();
                 // `source:destination:options`: the destination is what the service sees; without
                 // one it is the source.
-                let seen = |parts: Vec<String>| parts.into_iter().take(2).last();
+                let seen = |parts: Vec<String>| parts.into_iter().take(2).next_back();
                 binds.filter_map(seen).collect()
             } else {
                 self.settings.words(key)

@@ -118,3 +118,34 @@ fn a_recipient_that_takes_nothing_for_days_costs_the_others_no_mail() {
     }
     assert!(sent.len() >= 299, "{} mails for 300 hours", sent.len());
 }
+
+#[test]
+fn a_mail_refused_for_itself_holds_up_no_other_and_is_given_up_in_the_end() {
+    let mut world = World::new();
+    world.server_is_up = false;
+    world.report("sales-ivr", sink_failed());
+    world.now += TimeDelta::seconds(5);
+    for event in world.assess() {
+        world.record(&event);
+    }
+    let refused = world.state.outbox[0].clone();
+    world.record(&mail_tried(
+        &refused,
+        failed(Scope::Mail, "451 no"),
+        world.now,
+    ));
+    world.server_is_up = true;
+    world.report("sales-ivr", vec![]);
+    world.now += TimeDelta::seconds(5);
+    world.turn();
+    assert_eq!(world.subjects(), [RESOLVED]);
+    let later = world.now + TimeDelta::days(6);
+    assert!(matches!(
+        mail_tried(&refused, failed(Scope::Mail, "451 no"), later),
+        AlertEvent::MailDropped { .. }
+    ));
+    assert!(matches!(
+        mail_tried(&refused, failed(Scope::Server, "down"), later),
+        AlertEvent::MailFailed { .. }
+    ));
+}
