@@ -50,6 +50,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if let Err(error) = self.resolve_doubt().await {
             return self.refused(error);
         }
+        // Before anything is compared with the time.
+        if let Err(error) = self.keep_time().await {
+            return self.refused(error.into());
+        }
         // From here on a wake-up is about news that this pass may miss, and leads to another pass.
         self.peers.begins_pass(self.name());
         self.evidence.begin_pass(self.clock.now());
@@ -93,7 +97,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.progress();
             // Before each decision: the other accounts publish while this one works.
             self.read_peers();
-            let decision = self.decide();
+            let decision = match self.keep_time().await {
+                Ok((now, _)) => self.decide_at(now),
+                Err(error) => return self.interrupted(error.into(), self.clock.now()),
+            };
             let wake_at = decision.wake_at;
             let done = match decision.next {
                 Next::Rest => {

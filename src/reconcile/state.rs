@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::event_history::{self, HistoryError};
+use super::observe::ServerClock;
 use super::ringex_limits::RingexRateLimiter;
 use super::session::LoginSession;
 use super::token_exchange::TokenExchange;
@@ -57,6 +59,8 @@ pub(super) struct ServerAccess<A> {
     pub(super) session: LoginSession,
     /// Shared with the accounts that log in through the same RingEX app.
     pub(super) ringex_limits: Arc<RingexRateLimiter>,
+    /// What its answers say of its clock.
+    pub(super) clock: ServerClock,
     /// The tokens of the last list, kept for as long as the pass: a delete needs the text.
     pub(super) listing: Vec<Token>,
 }
@@ -107,6 +111,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 api,
                 session: LoginSession::new(&config.ringcx),
                 ringex_limits,
+                clock: ServerClock::default(),
                 listing: Vec::new(),
             },
             config,
@@ -164,12 +169,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     /// What would be done now, going by the journal and the last pass.
     pub fn decide(&self) -> Decision {
-        plan(
-            &self.config.account,
-            &self.state,
-            &self.evidence,
-            self.clock.now(),
-        )
+        self.decide_at(self.clock.now())
+    }
+
+    pub(super) fn decide_at(&self, now: DateTime<Utc>) -> Decision {
+        plan(&self.config.account, &self.state, &self.evidence, now)
     }
 
     /// Takes a new policy. Everything that is held back is tried again.

@@ -40,3 +40,4 @@ mod service;
 mod signals;
 mod sink_faults;
 mod template_sink;
+mod wrong_clocks;

@@ -1,5 +1,6 @@
 //! Listing the tokens on the server.
 
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcile::interrupt::Interrupt;
@@ -63,11 +64,12 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                     self.failure(BackoffKey::Login, IncidentKind::LoginFailed, error, None);
                 return Ok(self.record(vec![failure]).await?);
             };
+            let asked = self.clock.steady();
             let listed = self.server.api.list(Auth::Bearer(bearer)).await;
             self.progress();
             match listed {
                 Ok(listing) => {
-                    self.take_listing(listing, ListedBy::Login);
+                    self.take_listing(listing, ListedBy::Login, asked).await?;
                     let cleared = self.cleared(BackoffKey::Server);
                     return Ok(self.record(cleared.into_iter().collect()).await?);
                 }
@@ -96,20 +98,24 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Result<ListStanding, ApiError>, Interrupt> {
         self.pace(stop).await?;
+        let asked = self.clock.steady();
         let listed = self.server.api.list(Auth::Token(token)).await;
         self.progress();
-        Ok(listed.map(|listing| {
-            let fingerprint = token.fingerprint();
-            let is_listed = listing
-                .tokens
-                .iter()
-                .any(|listed| listed.fingerprint() == fingerprint);
-            self.take_listing(listing, ListedBy::Token(fingerprint));
-            if is_listed {
-                ListStanding::Listed
-            } else {
-                ListStanding::Missing
-            }
+        let listing = match listed {
+            Ok(listing) => listing,
+            Err(error) => return Ok(Err(error)),
+        };
+        let fingerprint = token.fingerprint();
+        let is_listed = listing
+            .tokens
+            .iter()
+            .any(|listed| listed.fingerprint() == fingerprint);
+        self.take_listing(listing, ListedBy::Token(fingerprint), asked)
+            .await?;
+        Ok(Ok(if is_listed {
+            ListStanding::Listed
+        } else {
+            ListStanding::Missing
         }))
     }
 
@@ -135,9 +141,20 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(self.record(vec![failure]).await?)
     }
 
-    /// Takes in a list: fingerprints for the plan, and the texts, which are kept for this pass.
-    pub(in crate::reconcile) fn take_listing(&mut self, listing: Listing, by: ListedBy) {
-        let now = self.clock.now();
+    /// Takes in a list: fingerprints for the plan, and the texts, which are kept for this pass. It
+    /// was asked for at `asked` by the steady clock.
+    pub(in crate::reconcile) async fn take_listing(
+        &mut self,
+        listing: Listing,
+        by: ListedBy,
+        asked: TimeDelta,
+    ) -> Result<(), Interrupt> {
+        let took = self.clock.steady() - asked;
+        // Before the list is compared with recorded times, and so that it is not moved along with
+        // what was seen before.
+        let read = self.keep_time().await?;
+        let now = read.0;
+        self.server.clock.answered(listing.server_time, read, took);
         let list = TokenList {
             at: now,
             tokens: listing
@@ -160,5 +177,6 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.evidence.saw_list(list, watched);
         self.server.listing = listing.tokens;
         self.note_texts();
+        Ok(())
     }
 }

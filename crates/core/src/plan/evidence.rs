@@ -290,6 +290,17 @@ impl Evidence {
         self.backoff_until = self.backoff_until.max(Some(until));
     }
 
+    /// The local clock was set by so much: what was seen before was seen as long ago as ever.
+    pub fn clock_stepped(&mut self, by: TimeDelta) {
+        let move_time = |at: &mut DateTime<Utc>| *at = at.checked_add_signed(by).unwrap_or(*at);
+        self.last_listed_at.iter_mut().for_each(move_time);
+        self.backoff_until.iter_mut().for_each(move_time);
+        if let Some(list) = &mut self.list {
+            move_time(&mut list.at);
+            list.skew = list.skew.and_then(|skew| skew.checked_add(&by));
+        }
+    }
+
     /// Something was changed on the server: the last list is out of date.
     pub fn server_changed(&mut self) {
         self.list = None;

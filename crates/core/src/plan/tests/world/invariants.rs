@@ -287,6 +287,7 @@ impl World {
                     old_enough,
                     "an adopted token is deleted before its time",
                 )?;
+                self.check_true_age(&victim)?;
             }
         }
         let list = self.seen.list.as_ref();
@@ -357,7 +358,8 @@ impl World {
             Invariant::Retention,
             overlapped,
             "it is deleted before its overlap is over",
-        )
+        )?;
+        self.check_true_age(&generation.fingerprint)
     }
 
     fn is_past(&self, since: DateTime<Utc>, least: std::time::Duration) -> bool {
@@ -653,6 +655,7 @@ impl World {
     }
 
     pub(super) fn check_rest(&self, decision: &Decision) -> Result<(), Broken> {
+        self.check_true_waits(decision)?;
         holds(
             Invariant::Rest,
             decision.wake_at > self.out.now,

@@ -307,6 +307,7 @@ impl World {
             by,
             skew: Some(self.out.skew),
         };
+        self.told_time = true;
         self.seen.saw_list(list, watched);
         self.note_texts();
     }
