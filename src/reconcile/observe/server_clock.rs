@@ -22,10 +22,11 @@ impl ServerClock {
         }
     }
 
-    /// How far the local clock is ahead as it goes now: if it was set since the answer, by that
-    /// much more.
+    /// How far the local clock is ahead as it goes now. If it was set since the answer, nothing is
+    /// known before the next one.
     pub fn skew(&self, now: &ClockReading) -> Option<SkewBounds> {
         let (then, skew) = self.0.as_ref()?;
-        Some(skew.moved(now.base_ms.saturating_sub(then.base_ms)))
+        // Two readings of the same clock differ by a little.
+        (then.base_ms.abs_diff(now.base_ms) < 250).then_some(*skew)
     }
 }

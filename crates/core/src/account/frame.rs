@@ -40,6 +40,8 @@ pub struct ClockFrame {
     pub last: Option<DateTime<Utc>>,
     /// Times from before the machine was started, until the server tells how they compare.
     pub earlier: Option<EarlierTimes>,
+    /// By how much the clock was set since the server last told the time, in milliseconds.
+    pub stepped_ms: i64,
 }
 
 /// Recorded times that lie an unknown step of the clock back.
@@ -99,8 +101,8 @@ impl ClockFrame {
             let by = earlier.known.map_or(0, |(_, then)| between(then, skew));
             return step(by, StepSource::Server);
         }
-        let ahead = now.skew.and_then(|skew| unseen_step(known.skew?, skew));
-        ahead.and_then(|by| step(by, StepSource::Server))
+        let by = server_step(known.skew?, self.stepped_ms, now.skew?);
+        by.and_then(|by| step(by, StepSource::Server))
     }
 
     /// The reading before, if the same clock goes on.
@@ -167,30 +169,35 @@ impl AccountState {
             return;
         }
         self.move_times(by_ms);
+        self.frame.stepped_ms = self.frame.stepped_ms.saturating_add(by_ms);
         known.base_ms = now.base_ms;
         known.skew = known.skew.map(|skew| skew.moved(by_ms));
     }
 
-    /// The clocks agree, and did not before, though the steady clock saw no step: the server's was
-    /// set, or the steady one is set along with the local one. Which of them is not known, so no
-    /// more time counts as past than by either.
+    /// What an answer of the server tells of the time since the last one: see [`server_step`].
     fn follow_server(&mut self, at: DateTime<Utc>, known: &mut ClockReading, now: &ClockReading) {
         let Some(skew) = now.skew else { return };
         let Some(before) = known.skew else {
             known.skew = Some(skew);
             return;
         };
-        if let Some(by_ms) = unseen_step(before, skew) {
+        let stepped_ms = std::mem::take(&mut self.frame.stepped_ms);
+        let mut known_skew = before.with(skew);
+        if let Some(by_ms) = server_step(before, stepped_ms, skew) {
             self.move_times(by_ms);
             self.believe_no_future(at);
+            if by_ms < 0 {
+                known_skew = skew;
+            }
         }
-        known.skew = Some(before.with(skew));
+        known.skew = Some(known_skew);
     }
 
     /// Another clock from here on: the machine was started anew, or the journal has no readings so
     /// far.
     fn begin_frame(&mut self, at: DateTime<Utc>) {
         let until = before(at);
+        self.frame.stepped_ms = 0;
         let known = self.frame.reading.take();
         if known.is_none() && self.seq == 0 {
             return;
@@ -270,6 +277,17 @@ fn before(at: DateTime<Utc>) -> DateTime<Utc> {
     moved(at, -1)
 }
 
+impl SkewBounds {
+    /// Whether both can be true of clocks that are set by a little now and then.
+    fn is_about(self, other: Self) -> bool {
+        let wider = Self {
+            least_ms: self.least_ms.saturating_sub(SMALLEST_SKEW_MS),
+            most_ms: self.most_ms.saturating_add(SMALLEST_SKEW_MS),
+        };
+        wider.agrees_with(other)
+    }
+}
+
 fn is_step(by_ms: i64) -> bool {
     by_ms.saturating_abs() >= SMALLEST_STEP_MS
 }
@@ -284,9 +302,22 @@ fn between(then: SkewBounds, now: SkewBounds) -> i64 {
     now.most_ms.saturating_sub(then.least_ms)
 }
 
-/// By how much the local clock went ahead of the server's, if it did, and they agree now.
-fn unseen_step(then: SkewBounds, now: SkewBounds) -> Option<i64> {
+/// By how much times are to be moved for what the server tells, once the clocks agree. `then` is
+/// what its last answer comes to by the steady clock, which saw the local one set by `stepped_ms`
+/// since.
+///
+/// The clocks did not agree before, though the steady one saw no step: the server's was set, or the
+/// steady one is set along with the local one. Which of them is not known, so no more time counts
+/// as past than by either.
+///
+/// The other way round, where the server's clock went on by as much as the local one was set, that
+/// much time has passed: the machine was frozen, and its steady clock with it.
+fn server_step(then: SkewBounds, stepped_ms: i64, now: SkewBounds) -> Option<i64> {
     let agree = now.least_ms >= -AGREED_MS && now.most_ms <= AGREED_MS;
+    let frozen = then.moved(stepped_ms.saturating_neg());
+    if agree && stepped_ms > AGREED_MS && !then.agrees_with(now) && frozen.is_about(now) {
+        return Some(SMALLEST_SKEW_MS - stepped_ms);
+    }
     let ahead = now.least_ms.saturating_sub(then.most_ms);
     // From the most it was, as a server that is wrong at times leaves wide bounds.
     let least = then

@@ -293,7 +293,8 @@ impl Evidence {
     /// The local clock was set by so much: what was seen before was seen as long ago as ever.
     pub fn clock_stepped(&mut self, by: TimeDelta) {
         let move_time = |at: &mut DateTime<Utc>| *at = at.checked_add_signed(by).unwrap_or(*at);
-        self.last_listed_at.iter_mut().for_each(move_time);
+        // Only the server can tell whether time has passed: it is asked at once.
+        self.last_listed_at = None;
         self.backoff_until.iter_mut().for_each(move_time);
         if let Some(list) = &mut self.list {
             move_time(&mut list.at);

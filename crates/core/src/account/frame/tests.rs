@@ -232,6 +232,22 @@ fn an_age_is_no_more_than_by_the_server_where_the_steady_clock_saw_no_step() {
     assert_eq!(machine.ages(1), (2 * HOUR, Some(HOUR)));
 }
 
+/// As a virtual machine that is suspended: its steady clock stands still, and its local one is set
+/// right afterwards.
+#[test]
+fn time_in_which_the_machine_was_frozen_has_passed_if_the_server_says_so() {
+    let mut machine = Machine::of_two_tokens(0);
+    (machine.now, machine.booted) = (machine.now + 25 * HOUR, machine.booted + 25 * HOUR);
+    machine.server_tells = false;
+    machine.looks();
+    assert_eq!(machine.ages(1).0, 2 * HOUR);
+    machine.server_tells = true;
+    machine.looks();
+    let (age, replaced) = machine.ages(1);
+    assert!((27 * HOUR - 3..=27 * HOUR).contains(&age), "{age}");
+    assert!(replaced.is_some_and(|age| (26 * HOUR - 3..=26 * HOUR).contains(&age)));
+}
+
 /// Two front ends, one of them five minutes off: times must not run away from now for ever.
 #[test]
 fn a_server_whose_date_goes_back_and_forth_moves_times_once_at_the_most() {

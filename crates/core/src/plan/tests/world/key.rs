@@ -114,11 +114,13 @@ impl Digest {
             // It only tells a clock that cannot be, and is none here.
             last: _,
             earlier,
+            stepped_ms,
         } = frame;
         self.put(reading.as_ref().map(|then| {
             let step = now.base_ms - then.base_ms;
             (then.boot == now.boot, step, then.skew)
         }));
+        self.put(stepped_ms);
         self.put(earlier.and_then(|earlier| Some(earlier.known?.1)));
         self.maybe(earlier.and_then(|earlier| Some(earlier.known?.0)));
         self.maybe(earlier.and_then(|earlier| earlier.unknown_until));
