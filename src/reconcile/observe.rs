@@ -20,12 +20,10 @@ use rotator_core::secret::{Fingerprint, Token};
 mod consumers;
 mod files;
 mod preflight;
-mod server_clock;
 mod server_list;
 mod sinks;
 
 pub(super) use files::look_through;
-pub(super) use server_clock::ServerClock;
 pub(super) use server_list::ListStanding;
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {

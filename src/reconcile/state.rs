@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::event_history::{self, HistoryError};
-use super::observe::ServerClock;
 use super::ringex_limits::RingexRateLimiter;
+use super::server_clock::ServerClock;
 use super::session::LoginSession;
 use super::token_exchange::TokenExchange;
 use crate::clock::Clock;

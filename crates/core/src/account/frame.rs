@@ -19,7 +19,7 @@ use crate::event::{ClockReading, Event, SkewBounds, StepSource};
 
 mod times;
 
-use times::{Stamp, moved};
+use times::{TimeUse, moved};
 
 /// Two readings of the same clock may differ by as much.
 const SMALLEST_STEP_MS: i64 = 250;
@@ -237,7 +237,7 @@ impl AccountState {
             Some((until, then)) if time <= until => moved(time, between(then, skew)),
             // As late as it can have been.
             _ => match earlier.unknown_until.filter(|until| time <= *until) {
-                Some(until) if stamp == Stamp::Retention => until,
+                Some(until) if stamp == TimeUse::Retention => until,
                 Some(_) | None => time,
             },
         });

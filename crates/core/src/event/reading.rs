@@ -1,5 +1,7 @@
 //! What is known of the local clock when an event is recorded, beside the time that it shows.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,16 @@ pub enum StepSource {
     Server,
     /// The machine was started anew: times from before it cannot lie after it.
     Order,
+}
+
+impl fmt::Display for StepSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steady => "steady",
+            Self::Server => "server",
+            Self::Order => "order",
+        })
+    }
 }
 
 impl Event {

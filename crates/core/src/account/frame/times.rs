@@ -8,14 +8,14 @@ use crate::account::{
 
 /// What a time says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(super) enum TimeUse {
     /// When a token came to be, or was replaced: the age of tokens rests on it.
     Retention,
     /// When something else happened.
     Other,
 }
 
-type Change<'a> = &'a mut dyn FnMut(DateTime<Utc>, Stamp) -> DateTime<Utc>;
+type Change<'a> = &'a mut dyn FnMut(DateTime<Utc>, TimeUse) -> DateTime<Utc>;
 
 /// `time` and so many milliseconds, or `time` itself where that overflows.
 pub(super) fn moved(time: DateTime<Utc>, by_ms: i64) -> DateTime<Utc> {
@@ -142,13 +142,13 @@ fn of_ringex(ringex: &mut RingexUse, change: Change<'_>) {
 }
 
 fn retention(time: &mut DateTime<Utc>, change: Change<'_>) {
-    *time = change(*time, Stamp::Retention);
+    *time = change(*time, TimeUse::Retention);
 }
 
 /// Answers by how much it was moved.
 fn other(time: &mut DateTime<Utc>, change: Change<'_>) -> TimeDelta {
     let was = *time;
-    *time = change(was, Stamp::Other);
+    *time = change(was, TimeUse::Other);
     *time - was
 }
 

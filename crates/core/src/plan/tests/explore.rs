@@ -332,7 +332,6 @@ fn of_clocks(world: &World) -> Vec<Move> {
     let mut moves = vec![
         Move::ClockAhead(hours(24)),
         Move::ClockBack(hours(24)),
-        Move::ClockAhead(minutes(4)),
         Move::Reboot,
     ];
     if world.rests_until.is_some() {
