@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rotator_core::event::ClockReading;
 use rotator_core::time::delta;
+
+mod machine;
 
 /// The wall clock, or a hand-set one for tests.
 #[derive(Clone)]
@@ -18,7 +21,14 @@ pub struct Clock(Source);
 enum Source {
     System,
     // Shared, so that moving one clone moves the clock of everything under test.
-    Manual(Arc<Mutex<DateTime<Utc>>>),
+    Manual(Arc<Mutex<ManualClock>>),
+}
+
+#[derive(Clone, Copy)]
+struct ManualClock {
+    now: DateTime<Utc>,
+    /// By how much it was set so far.
+    set_by: TimeDelta,
 }
 
 impl Clock {
@@ -29,19 +39,41 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`] moves it.
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(start))))
+        let clock = ManualClock {
+            now: start,
+            set_by: TimeDelta::zero(),
+        };
+        Self(Source::Manual(Arc::new(Mutex::new(clock))))
     }
 
     /// The time now, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "this is the one place that asks the time"
-            )]
-            Source::System => Utc::now(),
-            Source::Manual(at) => *at.lock().expect("no holder of the manual clock panics"),
+            Source::System => machine::now(),
+            Source::Manual(clock) => manual(clock, |clock| clock.now),
         }
+    }
+
+    /// The time now, and the reading that shows whether the clock was set since an earlier one.
+    /// Nothing is known of the server's clock here.
+    pub fn read(&self) -> (DateTime<Utc>, ClockReading) {
+        match &self.0 {
+            Source::System => machine::read(),
+            Source::Manual(clock) => manual(clock, |clock| {
+                let reading = ClockReading {
+                    boot: "manual".to_owned(),
+                    base_ms: clock.set_by.num_milliseconds(),
+                    skew: None,
+                };
+                (clock.now, reading)
+            }),
+        }
+    }
+
+    /// The time since some moment, by the clock that nothing sets.
+    pub fn steady(&self) -> TimeDelta {
+        let (now, reading) = self.read();
+        TimeDelta::milliseconds(now.timestamp_millis().saturating_sub(reading.base_ms))
     }
 
     /// Waits this long by this clock; a manual clock is moved on instead.
@@ -55,10 +87,32 @@ impl Clock {
 
     /// Moves a manual clock; a system clock is not moved.
     pub fn advance(&self, by: TimeDelta) {
-        if let Source::Manual(at) = &self.0 {
-            *at.lock().expect("no holder of the manual clock panics") += by;
+        if let Source::Manual(clock) = &self.0 {
+            manual(clock, |clock| clock.now += by);
         }
     }
+
+    /// Sets a manual clock ahead or back, while no time passes; a system clock is not set.
+    pub fn set(&self, by: TimeDelta) {
+        if let Source::Manual(clock) = &self.0 {
+            manual(clock, |clock| {
+                clock.now += by;
+                clock.set_by += by;
+            });
+        }
+    }
+}
+
+fn manual<T>(clock: &Mutex<ManualClock>, act: impl FnOnce(&mut ManualClock) -> T) -> T {
+    act(&mut clock.lock().expect("no holder of the manual clock panics"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks the time"
+)]
+fn wall() -> DateTime<Utc> {
+    Utc::now()
 }
 
 /// A reading of the monotonic clock, for measuring how long something took.

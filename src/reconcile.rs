@@ -24,6 +24,7 @@ mod peers;
 mod record;
 mod revoke;
 mod ringex_limits;
+mod server_clock;
 mod session;
 mod state;
 mod token_exchange;

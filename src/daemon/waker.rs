@@ -193,7 +193,7 @@ mod tests {
         let stop = CancellationToken::new();
         let waker = Waker::start(clock.clone(), stop.clone()).await.unwrap();
         let (wakeup, other) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        clock.advance(TimeDelta::days(-1));
+        clock.set(TimeDelta::days(-1));
         waker.set("ivr", clock.now() + TimeDelta::hours(27), &wakeup);
         tokio::time::timeout(Duration::from_secs(30), wakeup.notified())
             .await

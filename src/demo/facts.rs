@@ -104,8 +104,11 @@ pub enum FactsError {
 impl AccountFacts {
     /// What its journal amounts to.
     pub fn state(&self) -> AccountState {
-        let events = self.trail.iter();
-        AccountState::fold(events.map(|recorded| (recorded.seq, recorded.at, &recorded.event)))
+        let mut state = AccountState::default();
+        self.trail
+            .iter()
+            .for_each(|recorded| recorded.apply_to(&mut state));
+        state
     }
 
     /// The generations that became current, in that order.

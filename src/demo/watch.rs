@@ -55,7 +55,7 @@ impl JournalWatch {
             let mut state = fold(&trail[..known.min(trail.len())]);
             for recorded in trail.iter().skip(known) {
                 news.push((account, state.clone(), recorded.clone()));
-                state.apply(recorded.seq, recorded.at, &recorded.event);
+                recorded.apply_to(&mut state);
             }
             // Only after the news are made, which need the old length.
             self.trails.insert(account, trail);
@@ -82,9 +82,9 @@ impl JournalWatch {
 }
 
 fn fold(trail: &[Recorded]) -> AccountState {
-    AccountState::fold(
-        trail
-            .iter()
-            .map(|recorded| (recorded.seq, recorded.at, &recorded.event)),
-    )
+    let mut state = AccountState::default();
+    trail
+        .iter()
+        .for_each(|recorded| recorded.apply_to(&mut state));
+    state
 }

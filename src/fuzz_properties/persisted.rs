@@ -16,8 +16,9 @@ pub fn journal(bytes: &[u8]) {
     let mut history = Vec::new();
     for (line, seq) in text.lines().zip(1..) {
         if let Ok(recorded) = reconcile::event_history::read_row("ivr", &row(seq, "", line)) {
-            let written = serde_json::to_string(&recorded.event).expect("events are plain data");
-            let again = reconcile::event_history::read_row("ivr", &row(seq, "", &written))
+            let reading = recorded.reading.as_ref();
+            let written = reconcile::event_history::entry(recorded.at, reading, &recorded.event);
+            let again = reconcile::event_history::read_row("ivr", &row(seq, "", &written.body))
                 .expect("what is written can be read");
             assert_eq!(again, recorded);
             history.push(recorded);
@@ -31,7 +32,8 @@ pub fn journal(bytes: &[u8]) {
             assert_eq!(again, event);
         }
     }
-    let state = AccountState::fold(history.iter().map(|row| (row.seq, row.at, &row.event)));
+    let mut state = AccountState::default();
+    history.iter().for_each(|row| row.apply_to(&mut state));
     assert!(
         state.current().is_none_or(|current| current.is_alive()),
         "a dead token is current"

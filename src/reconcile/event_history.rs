@@ -3,8 +3,10 @@
 
 use chrono::{DateTime, Utc};
 
+use serde::Deserialize;
+
 use rotator_core::account::AccountState;
-use rotator_core::event::Event;
+use rotator_core::event::{ClockReading, Event};
 use rotator_core::journal::checkpoint::{self, StreamSize};
 use rotator_core::journal::{Checkpoint, Entry, Journal, JournalError, Row, Stream};
 
@@ -53,8 +55,17 @@ pub struct Recorded {
     pub seq: u64,
     /// When it was recorded, by the local clock.
     pub at: DateTime<Utc>,
+    /// What was known of that clock then; rows of earlier versions have nothing of it.
+    pub reading: Option<ClockReading>,
     /// The event as it was recorded.
     pub event: Event,
+}
+
+impl Recorded {
+    /// Folds it in.
+    pub fn apply_to(&self, state: &mut AccountState) {
+        state.apply_row(self.seq, self.at, self.reading.as_ref(), &self.event);
+    }
 }
 
 /// An account's audit trail.
@@ -111,29 +122,41 @@ fn fold(
     rows: &[Row],
 ) -> Result<AccountState, HistoryError> {
     for row in rows {
-        let Recorded { seq, at, event } = read_row(account, row)?;
-        state.apply(seq, at, &event);
+        read_row(account, row)?.apply_to(&mut state);
     }
     Ok(state)
 }
 
 pub(crate) fn read_row(account: &str, row: &Row) -> Result<Recorded, HistoryError> {
     // Fails instead of skipping: a state that lacks an event could mint or delete wrongly.
-    let event = serde_json::from_str(&row.entry.body).map_err(|source| HistoryError::Unknown {
+    let unknown = |source| HistoryError::Unknown {
         stream: account.to_owned(),
         seq: row.seq,
         source,
-    })?;
+    };
+    let event = serde_json::from_str(&row.entry.body).map_err(unknown)?;
+    let BesideEvent { clock } = serde_json::from_str(&row.entry.body).map_err(unknown)?;
     Ok(Recorded {
         seq: row.seq,
         at: row.entry.at,
+        reading: clock,
         event,
     })
 }
 
-/// The journal entry of an event.
-pub(super) fn entry(at: DateTime<Utc>, event: &Event) -> Entry {
-    let body = serde_json::to_value(event).expect("events are plain data");
+/// What a row's body has beside the fields of its event.
+#[derive(Deserialize)]
+struct BesideEvent {
+    #[serde(default)]
+    clock: Option<ClockReading>,
+}
+
+/// The journal entry of an event. No event has a field of the name that the reading has.
+pub(crate) fn entry(at: DateTime<Utc>, reading: Option<&ClockReading>, event: &Event) -> Entry {
+    let mut body = serde_json::to_value(event).expect("events are plain data");
+    if let Some(reading) = reading {
+        body["clock"] = serde_json::to_value(reading).expect("a reading is plain data");
+    }
     let kind = body
         .get("kind")
         .and_then(|kind| kind.as_str())

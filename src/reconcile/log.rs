@@ -63,6 +63,7 @@ fn account_event(account: &str, event: &Event) {
         Event::PasswordReset { required: false } => log!(PasswordResetOver, account),
         Event::ClockDisagreed { skew_seconds } => log!(ClockDisagreed, account, skew_seconds),
         Event::ClockAgreed => log!(ClockAgreed, account),
+        Event::ClockStepped { by_ms, source } => log!(ClockStepped, account, by_ms, %source),
         // Each group by its name instead of `_`: a new group does not compile until it has been
         // given a place here.
         rotator_core::backoff_events!()

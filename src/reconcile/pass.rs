@@ -56,6 +56,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if let Err(error) = self.resolve_doubt().await {
             return self.refused(error);
         }
+        // Before anything is compared with the time.
+        if let Err(error) = self.keep_time().await {
+            return self.refused(error.into());
+        }
         // From here on a wake-up is about news that this pass may miss, and leads to another pass.
         self.peers.begins_pass(self.name());
         self.evidence.begin_pass();
@@ -106,7 +110,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             self.progress();
             // Before each decision: the other accounts publish while this one works.
             self.read_peers();
-            let decision = self.decide();
+            let decision = match self.keep_time().await {
+                Ok((now, _)) => self.decide_at(now),
+                Err(error) => return self.interrupted(error.into(), self.clock.now()),
+            };
             let wake_at = decision.wake_at;
             if let Next::Do(Step::Delete(_)) = decision.next {
                 let checks_due = after(began, self.config.account.check_every);

@@ -1,10 +1,12 @@
 //! Appending events to the journal, what follows from an append, and keeping the stream short.
 
+use chrono::{DateTime, Utc};
+
 use super::event_history::{self, HistoryError, entry};
 use super::log;
 use super::state::{Observer, Reconciler};
 use crate::ringcx::TokenApi;
-use rotator_core::event::{BackoffKey, Event, ReleaseCause};
+use rotator_core::event::{BackoffKey, ClockReading, Event, ReleaseCause, StepSource};
 use rotator_core::journal::{Entry, Journal, JournalError};
 
 impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
@@ -14,9 +16,49 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if events.is_empty() {
             return Ok(());
         }
+        let (now, reading) = self.read_clock();
+        self.append(now, &reading, events).await
+    }
+
+    /// The time, once the journal knows of all that was done to the clock so far: only then can
+    /// recorded times be compared with it.
+    pub(super) async fn keep_time(
+        &mut self,
+    ) -> Result<(DateTime<Utc>, ClockReading), JournalError> {
+        let (now, reading) = self.read_clock();
+        if self.state.clock_step(now, &reading).is_some() {
+            self.append(now, &reading, Vec::new()).await?;
+        }
+        Ok((now, reading))
+    }
+
+    fn read_clock(&self) -> (DateTime<Utc>, ClockReading) {
+        let (now, reading) = self.clock.read();
+        let skew = self.server.clock.skew(&reading);
+        (now, ClockReading { skew, ..reading })
+    }
+
+    /// Appends these events, and before them the step of the clock that this reading shows.
+    async fn append(
+        &mut self,
+        now: DateTime<Utc>,
+        reading: &ClockReading,
+        mut events: Vec<Event>,
+    ) -> Result<(), JournalError> {
+        let step = self.state.clock_step(now, reading);
+        let steady = step.filter(|step| step.source == StepSource::Steady);
+        if let Some(step) = steady {
+            // What they name was reckoned by the clock as it was.
+            events
+                .iter_mut()
+                .for_each(|event| event.clock_stepped(step.by));
+        }
+        events.splice(0..0, step.map(|step| step.event()));
         // One time for the rows and for the fold, so that a restart arrives at the same state.
-        let now = self.clock.now();
-        let entries: Vec<Entry> = events.iter().map(|event| entry(now, event)).collect();
+        let entries: Vec<Entry> = events
+            .iter()
+            .map(|event| entry(now, Some(reading), event))
+            .collect();
         let mut size = self.journal.size;
         entries.iter().for_each(|entry| size.add(entry));
         // Set before the append and cleared after it: a task that is dropped in between leaves it
@@ -33,8 +75,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let first = last + 1 - events.len() as u64;
         for (seq, event) in (first..).zip(&events) {
             // The same fold as after a restart, so memory and journal cannot drift apart.
-            self.state.apply(seq, now, event);
+            self.state.apply_row(seq, now, Some(reading), event);
             log::event(self.name(), &self.state, event);
+        }
+        if let Some(step) = steady {
+            self.evidence.clock_stepped(step.by);
         }
         self.publish_to_peers();
         self.observer

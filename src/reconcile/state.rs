@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::event_history::{self, HistoryError};
 use super::ringex_limits::RingexRateLimiter;
+use super::server_clock::ServerClock;
 use super::session::LoginSession;
 use super::token_exchange::TokenExchange;
 use crate::clock::{Clock, monotonic};
@@ -60,6 +62,8 @@ pub(super) struct ServerAccess<A> {
     pub(super) ringex_limits: Arc<RingexRateLimiter>,
     /// When the last call was sent.
     pub(super) call_began: Instant,
+    /// What its answers say of its clock.
+    pub(super) clock: ServerClock,
     /// The tokens of the last list, kept for as long as the pass: a delete needs the text.
     pub(super) listing: Vec<Token>,
     /// How many elements of the list are no token, as told last.
@@ -113,6 +117,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 session: LoginSession::new(&config.ringcx),
                 ringex_limits,
                 call_began: monotonic(),
+                clock: ServerClock::default(),
                 listing: Vec::new(),
                 odd: 0,
             },
@@ -175,12 +180,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
 
     /// What would be done now, going by the journal and the last pass.
     pub fn decide(&self) -> Decision {
-        plan(
-            &self.config.account,
-            &self.state,
-            &self.evidence,
-            self.clock.now(),
-        )
+        self.decide_at(self.clock.now())
+    }
+
+    pub(super) fn decide_at(&self, now: DateTime<Utc>) -> Decision {
+        plan(&self.config.account, &self.state, &self.evidence, now)
     }
 
     /// Takes a new policy. Everything that is held back is tried again.

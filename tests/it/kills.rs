@@ -6,6 +6,8 @@
 //! consumer that is told and that says what it uses; both programs fail now and then. What a kill
 //! leaves of them is ended with the daemon, as the service manager would.
 //!
+//! The local clock is set both ways, and the machine counts as started anew at times.
+//!
 //! Readers look at the sinks all the time; the stand-in's record, the receiver, the mailbox and the
 //! journal are asked after each kill and at rest. What is left out: mints that happen long after
 //! their answer was lost. Two of them at once cannot be told apart, and the daemon rightly leaves
@@ -22,6 +24,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use ringcx_rotator::clock::{Clock, monotonic};
 use rotator_core::event::Event;
 use rotator_simulator::mailbox::{Mailbox, MailboxSetup};
@@ -49,6 +52,19 @@ const TAKE: &str =
 /// Uses the token in its file from then on, and says so; now and then it does not.
 const CONSUME: &str = "test $(($$ % 7)) -ne 0 || exit 1\numask 077\nset -e\n\
     cat ivr-1 > uses.$$\nmv uses.$$ uses\nsha256sum uses | cut -c1-64 > says.$$\nmv says.$$ says\necho >> told\n";
+/// `max-age` of the policy, less what two readings of a clock may differ by.
+const LEAST_AGE: TimeDelta = TimeDelta::milliseconds(1500 - 250);
+/// By how much the local clock is ahead at times, in milliseconds. RingCX's is right.
+const AHEAD: [i64; 8] = [
+    0,
+    0,
+    0,
+    240_000,
+    -240_000,
+    7_200_000,
+    -7_200_000,
+    5_184_000_000,
+];
 /// Only a failsafe.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -117,6 +133,8 @@ struct Scene {
     readers: AllTheTime,
     post: MailStore,
     kills: u64,
+    /// How often the machine was started anew, as far as the daemon knows.
+    boots: u64,
     wrong: Vec<String>,
 }
 
@@ -187,6 +205,7 @@ impl Scene {
             readers,
             post,
             kills,
+            boots: 0,
             wrong,
         }
     }
@@ -277,10 +296,15 @@ impl Scene {
             .create(true)
             .open(self.house.path("daemon.log"))
             .unwrap();
+        if draws.below(4) == 0 {
+            self.boots += 1;
+        }
+        self.set_clock(draws);
         let mut command = self.house.command();
         // Handed on to all that it starts, which is known by it.
         command
             .env("HOME", self.house.dir.path())
+            .env("RINGCX_ROTATOR_TEST_CLOCK", self.house.path("clock"))
             .arg("run")
             .stdout(Stdio::null())
             .stderr(log);
@@ -299,6 +323,9 @@ impl Scene {
             self.house.ringcx.expire_sessions();
         }
         std::thread::sleep(Duration::from_millis(draws.below(LONGEST_LIFE / 2)));
+        if draws.below(3) == 0 {
+            self.set_clock(draws);
+        }
         let told_to_reload = draws.below(4) == 0;
         if told_to_reload {
             let _dead = kill_process(pid, Signal::HUP);
@@ -331,6 +358,40 @@ impl Scene {
         let found = self.at_death();
         self.wrong
             .extend(found.into_iter().map(|what| format!("kill {kill}: {what}")));
+    }
+
+    /// The daemon's clock is set, in one go.
+    fn set_clock(&self, draws: &mut Draws) {
+        let ahead_ms = draws.of(&AHEAD);
+        self.house
+            .write("clock.new", format!("{ahead_ms} {}", self.boots));
+        std::fs::rename(self.house.path("clock.new"), self.house.path("clock")).unwrap();
+    }
+
+    /// Whatever its clock was, nothing that was ever published is deleted before its time.
+    fn deleted_early(&self, account: &Account<'_>, story: &Story) -> Vec<String> {
+        let record = self.house.record();
+        let (tokens, calls) = (record.tokens(), record.calls());
+        let deletes = calls.iter().filter(|it| it.call == Call::Delete);
+        let mut wrong = Vec::new();
+        for delete in deletes.filter(|it| it.user.as_deref() == Some(account.user)) {
+            let Some(token) = tokens
+                .iter()
+                .find(|it| Some(it.fingerprint) == delete.subject)
+            else {
+                continue;
+            };
+            let generation = story.state.by_fingerprint(&token.fingerprint);
+            let was_published = generation.is_some_and(|it| it.may_be_published());
+            if was_published && delete.at - token.minted_at < LEAST_AGE {
+                wrong.push(format!(
+                    "retention: {} was deleted when it was {} ms old",
+                    account.name,
+                    (delete.at - token.minted_at).num_milliseconds()
+                ));
+            }
+        }
+        wrong
     }
 
     /// As the service manager would, with the whole group of the service.
@@ -369,6 +430,7 @@ impl Scene {
             Ok(stories) => {
                 for (account, story) in self.accounts().iter().zip(&stories) {
                     wrong.extend(oracle::at_any_moment(account, story, &record));
+                    wrong.extend(self.deleted_early(account, story));
                     wrong.extend(oracle::as_written_down(
                         story,
                         &record,

@@ -50,3 +50,4 @@ mod signals;
 mod sink_faults;
 mod template_sink;
 mod trust;
+mod wrong_clocks;

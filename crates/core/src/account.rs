@@ -23,9 +23,11 @@ use crate::event::{BackoffKey, Event, GenerationNo};
 use crate::secret::{Fingerprint, SecretTag};
 
 mod fold;
+mod frame;
 mod proof;
 mod records;
 
+pub use frame::{ClockFrame, ClockStep, EarlierTimes};
 pub use proof::{Minted, Proved, Verified};
 pub use records::{
     Adoption, AmbiguousMint, ClockTrouble, Failure, ForeignToken, Generation, LastDelivery,
@@ -96,6 +98,11 @@ pub struct AccountState {
     pub token_lost: Option<TokenLoss>,
     /// What is to be deleted, once its intent is committed and until its outcome is.
     pub open_delete: Option<Fingerprint>,
+    /// What all these times are reckoned by.
+    // Checkpoints from before this field was added lack it; left out while unset, they stay as
+    // they were.
+    #[serde(default, skip_serializing_if = "ClockFrame::is_unknown")]
+    pub frame: ClockFrame,
 }
 
 impl AccountState {

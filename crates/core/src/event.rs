@@ -24,12 +24,14 @@ mod backoff_key;
 mod delivery;
 mod incident_kind;
 mod kind;
+mod reading;
 mod subject;
 
 pub use backoff_key::{BackoffKey, UnknownBackoffKey};
 pub use delivery::{DeliveryReceipt, PeerToken};
 pub use incident_kind::IncidentKind;
 pub use kind::{EventKind, Level};
+pub use reading::{ClockReading, SkewBounds, StepSource};
 
 /// Counts an account's tokens from 1, in the order in which they were meant to be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -368,6 +370,14 @@ pub enum Event {
     },
     /// The clocks agree again.
     ClockAgreed,
+    /// The local clock was set, or the machine was started anew. This row's reading of the clock
+    /// moves all recorded times along: see [`crate::account::ClockFrame`].
+    ClockStepped {
+        /// By how much the times recorded before are moved, in milliseconds.
+        by_ms: i64,
+        /// What shows it.
+        source: StepSource,
+    },
 }
 
 /// How we learnt of a minted token.

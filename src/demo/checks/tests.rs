@@ -154,6 +154,7 @@ fn push(facts: &mut AccountFacts, seconds: u64, event: Event) {
     facts.trail.push(Recorded {
         seq,
         at: at(seconds),
+        reading: None,
         event,
     });
 }

@@ -65,6 +65,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         caller: &RingcxCaller,
         answer: Result<Deletion, ApiError>,
     ) -> Result<(), Interrupt> {
+        let asked = self.clock.steady();
         let listed = self.server.api.list(caller.auth()).await;
         self.answered(listed.as_ref().err()).await?;
         let listing = match listed {
@@ -84,7 +85,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             .any(|listed| listed.fingerprint() == fingerprint);
         // The plan records the retirement from this list, even where the delete was answered with
         // an error.
-        self.take_listing(listing, caller.listed_by());
+        self.take_listing(listing, caller.listed_by(), asked)
+            .await?;
         let event = if is_listed {
             // The list has decided; the answer is only for the message.
             let answered = match &answer {

@@ -12,7 +12,7 @@ use rotator_core::account::Minted;
 use rotator_core::event::{BackoffKey, Event, GenerationNo, IncidentKind};
 use rotator_core::journal::Journal;
 use rotator_core::secret::Token;
-use rotator_core::time::after;
+use rotator_core::time::delta;
 
 /// The first wait between two checks of a fresh token; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -40,13 +40,14 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let Some(token) = self.text_of(fingerprint, stop).await? else {
             return self.without_text(generation, fingerprint).await;
         };
-        let deadline = after(self.clock.now(), self.config.account.verify_within);
+        // By the clock that nothing sets: a step must not cut the time short.
+        let deadline = self.clock.steady() + delta(self.config.account.verify_within);
         let mut wait = FIRST_WAIT;
         loop {
             let check = self.check_token(&token, stop).await?;
             // A check after this wait would come too late, so the wait is saved; and none comes
             // while the server wants no calls.
-            let is_last = after(self.clock.now(), wait) > deadline || !self.may_ask();
+            let is_last = self.clock.steady() + delta(wait) > deadline || !self.may_ask();
             match check {
                 TokenCheck::Works => return self.verified(generation, true).await,
                 // What it is for it can do: a list that is wrong keeps nobody from using it.

@@ -76,12 +76,13 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
                 // It ended during the wait. One that was just issued does not, before it was tried.
                 continue;
             };
+            let asked = self.clock.steady();
             let listed = self.server.api.list(Auth::Bearer(bearer)).await;
             self.server.session.tried();
             self.answered(listed.as_ref().err()).await?;
             match listed {
                 Ok(listing) => {
-                    self.take_listing(listing, ListedBy::Login);
+                    self.take_listing(listing, ListedBy::Login, asked).await?;
                     let mut cleared = self.access_opened();
                     cleared.extend(self.cleared(BackoffKey::Server));
                     return Ok(self.record(cleared).await?);
@@ -131,20 +132,24 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         stop: &CancellationToken,
     ) -> Result<Result<ListStanding, ApiError>, Interrupt> {
         self.pace(stop).await?;
+        let asked = self.clock.steady();
         let listed = self.server.api.list(Auth::Token(token)).await;
         self.answered(listed.as_ref().err()).await?;
-        Ok(listed.map(|listing| {
-            let fingerprint = token.fingerprint();
-            let is_listed = listing
-                .tokens
-                .iter()
-                .any(|listed| listed.fingerprint() == fingerprint);
-            self.take_listing(listing, ListedBy::Token(fingerprint));
-            if is_listed {
-                ListStanding::Listed
-            } else {
-                ListStanding::Missing
-            }
+        let listing = match listed {
+            Ok(listing) => listing,
+            Err(error) => return Ok(Err(error)),
+        };
+        let fingerprint = token.fingerprint();
+        let is_listed = listing
+            .tokens
+            .iter()
+            .any(|listed| listed.fingerprint() == fingerprint);
+        self.take_listing(listing, ListedBy::Token(fingerprint), asked)
+            .await?;
+        Ok(Ok(if is_listed {
+            ListStanding::Listed
+        } else {
+            ListStanding::Missing
         }))
     }
 
@@ -170,9 +175,20 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         Ok(self.record(vec![failure]).await?)
     }
 
-    /// Takes in a list: fingerprints for the plan, and the texts, which are kept for this pass.
-    pub(in crate::reconcile) fn take_listing(&mut self, listing: Listing, by: ListedBy) {
-        let now = self.clock.now();
+    /// Takes in a list: fingerprints for the plan, and the texts, which are kept for this pass. It
+    /// was asked for at `asked` by the steady clock.
+    pub(in crate::reconcile) async fn take_listing(
+        &mut self,
+        listing: Listing,
+        by: ListedBy,
+        asked: TimeDelta,
+    ) -> Result<(), Interrupt> {
+        let took = self.clock.steady() - asked;
+        // Before the list is compared with recorded times, and so that it is not moved along with
+        // what was seen before.
+        let read = self.keep_time().await?;
+        let now = read.0;
+        self.server.clock.answered(listing.server_time, read, took);
         let list = TokenList {
             at: now,
             tokens: listing
@@ -197,6 +213,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         self.tell_odd(listing.odd);
         self.server.listing = listing.tokens;
         self.note_texts();
+        Ok(())
     }
 
     /// Says once how many elements of the list are no token, and again where there are more. They

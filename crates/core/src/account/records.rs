@@ -159,6 +159,10 @@ pub struct LostMint {
     pub generation: GenerationNo,
     /// Until then an unknown token is taken for it.
     pub open_until: DateTime<Utc>,
+    /// When it was given up.
+    // Checkpoints from before this field was added lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A mint whose token, if there is one, is among several.

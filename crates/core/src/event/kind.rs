@@ -146,6 +146,8 @@ event_kinds! {
         "Local clock and server disagree, nothing is deleted";
     ClockAgreed = "clock-agreed", "3e8736286e2b4f58951db25db22ca6d0", Info,
         "Local clock and server agree again";
+    ClockStepped = "clock-stepped", "db70534692ac4cacacb7b62ab4d2e887", Info,
+        "Recorded times follow the local clock, which was set or started anew";
 }
 
 impl EventKind {
@@ -221,6 +223,7 @@ impl Event {
             Self::HoldLifted { .. } => EventKind::HoldLifted,
             Self::ClockDisagreed { .. } => EventKind::ClockDisagreed,
             Self::ClockAgreed => EventKind::ClockAgreed,
+            Self::ClockStepped { .. } => EventKind::ClockStepped,
         }
     }
 

@@ -36,6 +36,7 @@ macro_rules! account_events {
             | $crate::event::Event::PasswordReset { .. }
             | $crate::event::Event::ClockDisagreed { .. }
             | $crate::event::Event::ClockAgreed
+            | $crate::event::Event::ClockStepped { .. }
     };
 }
 

@@ -479,6 +479,31 @@ impl Evidence {
         self.values = tokens.into_iter().collect();
     }
 
+    /// The local clock was set by so much: what was seen before was seen as long ago as ever.
+    pub fn clock_stepped(&mut self, by: TimeDelta) {
+        let move_time = |at: &mut DateTime<Utc>| *at = at.checked_add_signed(by).unwrap_or(*at);
+        // Only the server can tell whether time has passed: it is asked at once.
+        self.last_listed_at = None;
+        if let Some(list) = &mut self.list {
+            move_time(&mut list.at);
+            list.skew = list.skew.and_then(|skew| skew.checked_add(&by));
+        }
+        if let Some(work) = &mut self.work {
+            move_time(&mut work.began);
+            work.ended.iter_mut().for_each(move_time);
+        }
+        for doubt in self.doubts.values_mut() {
+            if let Some((first, last)) = &mut doubt.looks {
+                move_time(first);
+                move_time(last);
+            }
+        }
+        for absence in self.absent.values_mut() {
+            move_time(&mut absence.first);
+            move_time(&mut absence.last);
+        }
+    }
+
     /// Something was changed on the server: the last list is out of date.
     pub fn server_changed(&mut self) {
         self.list = None;

@@ -7,7 +7,7 @@ use proptest::sample::{select, subsequence};
 use super::start;
 use crate::event::{
     BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, PeerToken,
-    ReleaseCause, RetiredBy,
+    ReleaseCause, RetiredBy, StepSource,
 };
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
@@ -102,6 +102,10 @@ fn account_event() -> BoxedStrategy<Event> {
         any::<bool>().prop_map(|required| Event::PasswordReset { required }),
         any::<i64>().prop_map(|skew_seconds| Event::ClockDisagreed { skew_seconds }),
         Just(Event::ClockAgreed),
+        any::<i64>().prop_map(|by_ms| Event::ClockStepped {
+            by_ms,
+            source: StepSource::Steady
+        }),
     ]
     .boxed()
 }

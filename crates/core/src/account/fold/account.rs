@@ -51,6 +51,8 @@ impl AccountState {
                 });
             }
             Event::ClockAgreed => self.clock = None,
+            // What it tells is in the row's reading of the clock, and was folded in before it.
+            Event::ClockStepped { .. } => {}
             crate::backoff_events!()
             | crate::foreign_events!()
             | crate::mint_events!()

@@ -38,6 +38,7 @@ impl AccountState {
                 self.lost_mints.push(LostMint {
                     generation: *generation,
                     open_until: *open_until,
+                    since: Some(at),
                 });
             }
             Event::MintAmbiguous {

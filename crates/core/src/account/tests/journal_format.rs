@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::event::{
     BackoffKey, DeliveryReceipt, Event, GenerationNo, IncidentKind, MintSource, Outcome, PeerToken,
-    ReleaseCause, RetiredBy,
+    ReleaseCause, RetiredBy, StepSource,
 };
 use crate::secret::{Fingerprint, Secret, SecretTag};
 
@@ -347,6 +347,13 @@ fn samples() -> Vec<(Event, Value)> {
             json!({"kind": "clock-disagreed", "skew_seconds": -301}),
         ),
         (Event::ClockAgreed, json!({"kind": "clock-agreed"})),
+        (
+            Event::ClockStepped {
+                by_ms: -1500,
+                source: StepSource::Steady,
+            },
+            json!({"kind": "clock-stepped", "by_ms": -1500, "source": "steady"}),
+        ),
     ]
 }
 
@@ -397,7 +404,8 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::LaneCleared { .. }
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
-        | Event::ClockAgreed => 42,
+        | Event::ClockAgreed
+        | Event::ClockStepped { .. } => 43,
     }
 }
 

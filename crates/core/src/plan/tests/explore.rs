@@ -332,6 +332,27 @@ fn everything(world: &World) -> Vec<Move> {
     moves
 }
 
+const ADOPT: Move = Move::Reload(Change::Foreign(Foreign::Adopt));
+
+/// The clock jumps both ways, and the machine is started anew, between any two steps.
+fn of_clocks(world: &World) -> Vec<Move> {
+    let mut moves = vec![
+        Move::ClockAhead(hours(24)),
+        Move::ClockBack(hours(24)),
+        Move::Reboot,
+    ];
+    if world.rests_until.is_some() {
+        moves.extend(ask(world));
+        let made = |maker| world.out.server.count(maker);
+        match (made(Maker::Us), made(Maker::Another)) {
+            (1, 0) => moves.push(Move::MintForeign),
+            (1, 1) => moves.push(ADOPT),
+            _ => {}
+        }
+    }
+    moves
+}
+
 /// Faults of steps and deaths only, so that it can be more of them.
 fn faults_and_deaths(world: &World) -> Vec<Move> {
     let mut moves = faults(world.next().as_ref());
@@ -575,6 +596,25 @@ fn every_single_thing_may_happen_between_any_two_steps() {
         moves: everything,
         free: &[],
         disturbances: 1 + further(),
+        tokens: 2,
+    }
+    .run();
+    assert!(found.states > 5000);
+}
+
+// proves: retention, clock
+#[test]
+fn whenever_the_clock_jumps_no_overlap_is_cut_and_no_token_outlives_its_time() {
+    let found = Exploration {
+        name: "clocks",
+        setup: Setup {
+            sinks: vec!["app"],
+            ..small()
+        },
+        ordinary: Move::Step(Fault::None),
+        moves: of_clocks,
+        free: &[Move::Ask, Move::MintForeign, ADOPT],
+        disturbances: 2 + further(),
         tokens: 2,
     }
     .run();

@@ -99,6 +99,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         6 => select(vec![hours(2), hours(30), days(3)]).prop_map(Move::Live),
         2 => Just(Move::Next),
         3 => Just(Move::Crash),
+        1 => Just(Move::Reboot),
         5 => (select(SINKS.to_vec()), select(refusals))
             .prop_map(|(name, refusal)| Move::Refuse(name, refusal)),
         3 => select(SINKS.to_vec()).prop_map(Move::Accept),

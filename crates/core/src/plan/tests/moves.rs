@@ -37,6 +37,8 @@ pub(crate) enum Move {
     Wait(Duration),
     /// The process ends and another begins.
     Crash,
+    /// So does the machine.
+    Reboot,
     /// A sink begins to refuse, or works again.
     Refuse(&'static str, Refusal),
     Accept(&'static str),
@@ -148,6 +150,7 @@ impl Move {
             Self::Next => world.sleep(),
             Self::Wait(time) => world.out.now += time,
             Self::Crash => world.crash()?,
+            Self::Reboot => world.reboot()?,
             Self::Refuse(sink, refusal) => {
                 world
                     .places_beside(sink)
@@ -252,6 +255,7 @@ impl Move {
             | Self::Next
             | Self::Wait(_)
             | Self::Crash
+            | Self::Reboot
             | Self::MintForeign
             | Self::MintSibling
             | Self::Flow(_)

@@ -14,9 +14,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::scene::{in_words, start, user_of};
-use crate::account::AccountState;
+use crate::account::{AccountState, ClockStep};
 use crate::config::AccountPolicy;
-use crate::event::{BackoffKey, Event, ReleaseCause};
+use crate::event::{BackoffKey, ClockReading, Event, ReleaseCause, SkewBounds, StepSource};
 use crate::plan::evidence::{Evidence, PeerEvidence};
 use crate::plan::{Next, plan};
 use crate::secret::{Fingerprint, Secret, SecretTag};
@@ -27,12 +27,14 @@ mod key;
 mod ledger;
 mod perform;
 mod sinks;
+mod truth;
 
 use adoption::Flow;
 pub(crate) use invariants::{Broken, Invariant, broken};
 pub(crate) use key::Key;
 use ledger::Ledger;
 pub(crate) use sinks::{Place, Refusal, Says};
+use truth::Truth;
 
 /// More moves than any honest pass needs.
 const MOST_MOVES: usize = 60;
@@ -95,6 +97,8 @@ pub(crate) struct Outside {
     pub now: DateTime<Utc>,
     /// Local minus server time.
     pub skew: TimeDelta,
+    /// How often the machine was started anew.
+    pub boots: u32,
     pub server: Server,
     /// The sinks, by their targets.
     pub places: BTreeMap<String, Place>,
@@ -124,6 +128,19 @@ pub(crate) enum Came {
     ToRest(DateTime<Utc>),
 }
 
+/// One row of the journal.
+pub(crate) struct Row {
+    at: DateTime<Utc>,
+    reading: ClockReading,
+    event: Event,
+}
+
+impl Row {
+    fn apply_to(&self, state: &mut AccountState, seq: u64) {
+        state.apply_row(seq, self.at, Some(&self.reading), &self.event);
+    }
+}
+
 /// One account, and the world around it.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -131,7 +148,7 @@ pub(crate) struct World {
     pub policy: Rc<AccountPolicy>,
     pub state: AccountState,
     pub seen: Evidence,
-    pub journal: Vec<Rc<(DateTime<Utc>, Event)>>,
+    pub journal: Vec<Rc<Row>>,
     /// The password in the policy's source.
     pub password: &'static str,
     /// When the next pass is due; `None`: one is under way, or something has just woken it.
@@ -140,7 +157,10 @@ pub(crate) struct World {
     /// The tokens whose text is at hand.
     texts: BTreeSet<Fingerprint>,
     logged_in: bool,
+    /// The server has told the time since the machine was started.
+    told_time: bool,
     ledger: Ledger,
+    truth: Truth,
     /// What was done, for whoever is to read it; `None`: nobody is.
     trail: Option<Vec<String>>,
 }
@@ -166,7 +186,9 @@ impl World {
             in_pass: false,
             texts: BTreeSet::new(),
             logged_in: false,
+            told_time: false,
             ledger: Ledger::default(),
+            truth: Truth::default(),
             trail: None,
         }
     }
@@ -181,6 +203,12 @@ impl World {
     pub fn step(&mut self, fault: Fault) -> Result<Came, Broken> {
         if !self.in_pass {
             self.begin_pass();
+        }
+        if let Some(step) = self.clock_step() {
+            self.tell(|| "record the clock's step".to_owned());
+            self.record(vec![step.event()])?;
+            self.check_state()?;
+            return Ok(Came::Did);
         }
         self.read_siblings();
         let decision = plan(&self.policy, &self.state, &self.seen, self.out.now);
@@ -222,8 +250,11 @@ impl World {
 
     /// What the pass that is under way will do next.
     pub fn next(&self) -> Option<Next> {
-        self.in_pass
-            .then(|| plan(&self.policy, &self.state, &self.seen, self.out.now).next)
+        let next = || match self.clock_step() {
+            Some(step) => Next::Record(vec![step.event()]),
+            None => plan(&self.policy, &self.state, &self.seen, self.out.now).next,
+        };
+        self.in_pass.then(next)
     }
 
     fn begin_pass(&mut self) {
@@ -284,10 +315,19 @@ impl World {
         self.seen = Evidence::default();
         self.texts.clear();
         self.logged_in = false;
+        // The rows keep what the server told in this run of the machine, the process does not.
+        self.told_time = false;
         let read = self.fold();
         self.check_fold(&read)?;
         self.state = read;
         Ok(())
+    }
+
+    /// The machine is started anew, and its clock may have been set meanwhile.
+    pub fn reboot(&mut self) -> Result<(), Broken> {
+        self.out.boots += 1;
+        self.truth.is_unsure |= self.state.frame.earlier.is_some();
+        self.crash()
     }
 
     /// The policy is read again, changed.
@@ -416,20 +456,60 @@ impl World {
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), Broken> {
-        for event in events {
+        // A driver that is about to write finds the clock set since it looked.
+        let step = self.clock_step().filter(|_| !events.is_empty());
+        if let Some(step) = step.filter(|step| step.source == StepSource::Steady) {
+            self.seen.clock_stepped(step.by);
+        }
+        let has_step = |event: &Event| matches!(event, Event::ClockStepped { .. });
+        let step = step.filter(|_| !events.iter().any(has_step));
+        let reading = self.reading();
+        for event in step.map(|step| step.event()).into_iter().chain(events) {
             self.check_event(&event)?;
             self.ledger.enter(&event);
-            self.state
-                .apply(self.journal.len() as u64 + 1, self.out.now, &event);
-            self.journal.push(Rc::new((self.out.now, event)));
+            self.enter_truth(&event);
+            let row = Row {
+                at: self.out.now,
+                reading: reading.clone(),
+                event,
+            };
+            row.apply_to(&mut self.state, self.journal.len() as u64 + 1);
+            self.journal.push(Rc::new(row));
         }
         Ok(())
     }
 
+    fn enter_truth(&mut self, event: &Event) {
+        let true_now = self.out.now - self.out.skew;
+        self.truth.enter(event, true_now);
+        if let Event::Promoted { generation } = event
+            && let Some(promoted) = self.state.generations.get(generation)
+        {
+            self.truth.promoted(promoted.fingerprint, true_now);
+        }
+    }
+
+    fn clock_step(&self) -> Option<ClockStep> {
+        self.state.clock_step(self.out.now, &self.reading())
+    }
+
+    fn reading(&self) -> ClockReading {
+        let skew_ms = self.out.skew.num_milliseconds();
+        ClockReading {
+            boot: self.out.boots.to_string(),
+            // As if each machine had been started in 1970: true time is its steady clock.
+            base_ms: skew_ms,
+            skew: self.told_time.then(|| SkewBounds::NONE.moved(skew_ms)),
+        }
+    }
+
     /// The journal, read as after a restart.
     fn fold(&self) -> AccountState {
-        let rows = self.journal.iter().map(Rc::as_ref);
-        AccountState::fold((1..).zip(rows).map(|(seq, (at, event))| (seq, *at, event)))
+        let mut state = AccountState::default();
+        for (seq, row) in (1..).zip(&self.journal) {
+            row.apply_to(&mut state, seq);
+        }
+        state
     }
 
     /// The journal is the whole truth.

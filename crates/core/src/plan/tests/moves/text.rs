@@ -85,6 +85,7 @@ impl fmt::Display for Move {
             Self::Next => write!(f, "next"),
             Self::Wait(time) => write!(f, "wait {}", span(*time)),
             Self::Crash => write!(f, "crash"),
+            Self::Reboot => write!(f, "reboot"),
             Self::Refuse(sink, refusal) => {
                 write!(f, "refuse {sink} {}", word_of(&REFUSALS, refusal))
             }
@@ -146,6 +147,7 @@ impl FromStr for Move {
             ["next"] => Self::Next,
             ["wait", time] => Self::Wait(to_span(time)?),
             ["crash"] => Self::Crash,
+            ["reboot"] => Self::Reboot,
             ["refuse", name, refusal] => Self::Refuse(sink(name)?, by_word(&REFUSALS, refusal)?),
             ["accept", name] => Self::Accept(sink(name)?),
             ["hide", name] => Self::Hide(sink(name)?),

@@ -292,6 +292,7 @@ impl World {
                     old_enough,
                     "an adopted token is deleted before its time",
                 )?;
+                self.check_true_age(&victim)?;
             }
         }
         let list = self.seen.list.as_ref();
@@ -362,7 +363,8 @@ impl World {
             Invariant::Retention,
             overlapped,
             "it is deleted before its overlap is over",
-        )
+        )?;
+        self.check_true_age(&generation.fingerprint)
     }
 
     fn is_past(&self, since: DateTime<Utc>, least: std::time::Duration) -> bool {
@@ -670,6 +672,7 @@ impl World {
     }
 
     pub(super) fn check_rest(&self, decision: &Decision) -> Result<(), Broken> {
+        self.check_true_waits(decision)?;
         holds(
             Invariant::Rest,
             decision.wake_at > self.out.now,

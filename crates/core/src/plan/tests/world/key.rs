@@ -10,10 +10,11 @@ use chrono::{DateTime, Utc};
 
 use super::{Flow, Outside, Place, Server, World};
 use crate::account::{
-    AccountState, Adoption, Failure, ForeignToken, Generation, LastDelivery, OpenMint, SinkRecord,
+    AccountState, Adoption, ClockFrame, Failure, ForeignToken, Generation, LastDelivery, OpenMint,
+    SinkRecord,
 };
 use crate::config::AccountPolicy;
-use crate::event::Outcome;
+use crate::event::{ClockReading, Outcome};
 use crate::plan::evidence::{
     Absence, ConsumerAck, Doubt, Evidence, FileScan, ListedBy, SinkContent, TokenList,
 };
@@ -81,7 +82,9 @@ impl World {
             in_pass,
             texts,
             logged_in,
+            told_time,
             ledger,
+            truth,
             trail: _,
         } = self;
         digest.outside(out);
@@ -98,16 +101,42 @@ impl World {
         digest.seen(seen, *in_pass);
         digest.maybe(*rests_until);
         digest.put((password, in_pass, texts, logged_in, ledger));
+        digest.put((told_time, truth.is_unsure));
+        digest.frame(&state.frame, &self.reading());
+        for token in truth.tokens.keys() {
+            digest.put(token);
+            digest.until(self.truly_over(token));
+        }
         let [one, other] = digest.both;
         Key(one.finish(), other.finish())
     }
 }
 
 impl Digest {
+    /// How the times of the state compare with the clock as it is now.
+    fn frame(&mut self, frame: &ClockFrame, now: &ClockReading) {
+        let ClockFrame {
+            reading,
+            // It only tells a clock that cannot be, and is none here.
+            last: _,
+            earlier,
+            stepped_ms,
+        } = frame;
+        self.put(reading.as_ref().map(|then| {
+            let step = now.base_ms - then.base_ms;
+            (then.boot == now.boot, step, then.skew)
+        }));
+        self.put(stepped_ms);
+        self.put(earlier.and_then(|earlier| Some(earlier.known?.1)));
+        self.maybe(earlier.and_then(|earlier| Some(earlier.known?.0)));
+        self.maybe(earlier.and_then(|earlier| earlier.unknown_until));
+    }
+
     fn outside(&mut self, out: &Outside) {
         let Outside {
             now: _,
             skew,
+            boots: _,
             server,
             places,
             flow,
@@ -190,6 +219,7 @@ impl Digest {
             clock,
             token_lost,
             open_delete,
+            frame: _,
         } = state;
         // Of whom there are two, and who was in use last, is what counts.
         self.put((

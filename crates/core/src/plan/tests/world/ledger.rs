@@ -115,7 +115,8 @@ impl Ledger {
             | Event::LaneCleared { .. }
             | Event::HoldLifted { .. }
             | Event::ClockDisagreed { .. }
-            | Event::ClockAgreed => {}
+            | Event::ClockAgreed
+            | Event::ClockStepped { .. } => {}
         }
     }
 }

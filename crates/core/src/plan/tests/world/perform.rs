@@ -343,6 +343,7 @@ impl World {
             by,
             skew: Some(self.out.skew),
         };
+        self.told_time = true;
         self.seen.saw_list(list, &self.state);
         self.note_texts();
     }
