@@ -19,13 +19,15 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use crate::failpoint;
 use crate::process::blocking;
-use crate::ringcx::http::LARGEST_CA_FILE;
 use crate::secret_source;
 use crate::secret_source::SecretError;
 use rotator_core::config::{EmailPolicy, SmtpTls};
 use rotator_core::incidents::{Mail, Scope, one_line};
 use rotator_core::secret::Secret;
 use rotator_policy::files;
+
+/// Bytes of a `ca-file`.
+const LARGEST_CA_FILE: u64 = 1024 * 1024;
 
 /// Characters of a server's answer that are kept.
 const LONGEST_ANSWER: usize = 300;

@@ -45,7 +45,7 @@ const MAX_LIST: usize = 1024 * 1024;
 const MAX_BODY: usize = 64 * 1024;
 
 /// Bytes of a `ca-file`; the system's own list of certificates has a quarter of a megabyte.
-pub(crate) const LARGEST_CA_FILE: u64 = 1024 * 1024;
+const LARGEST_CA_FILE: u64 = 1024 * 1024;
 
 const USER_AGENT: &str = concat!("ringcx-rotator/", env!("CARGO_PKG_VERSION"));
 

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::{context, logging};
 use crate::console::{Exit, Screen};
 use crate::daemon::{self, Mode};
-use rotator_policy::load;
+use rotator_policy::{Loaded, load};
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub struct RunArgs {
 
 pub fn run(config: &Path, args: &RunArgs, screen: &Screen) -> Exit {
     let mode = if args.once { Mode::Once } else { Mode::Forever };
-    let loaded = match load(config) {
+    let loaded = match load(config).and_then(Loaded::trusted) {
         Ok(loaded) => loaded,
         Err(errors) => {
             screen.policy_errors(&errors);
