@@ -53,6 +53,14 @@ pub enum SecretError {
         /// The file, variable or command.
         place: String,
     },
+    /// It has something in it that no secret has.
+    #[error("{place}: {what}")]
+    Odd {
+        /// The file, variable or command.
+        place: String,
+        /// What, without the secret.
+        what: &'static str,
+    },
     /// The command gave no secret.
     #[error("command `{program}`: {source}")]
     Command {
@@ -69,7 +77,9 @@ pub enum SecretError {
     },
 }
 
-/// Reads the secret. One trailing `\n` or `\r\n` is taken off.
+/// Reads the secret. One trailing `\n` or `\r\n` is taken off; of what a command prints, the first
+/// line counts. What has more lines, or a byte order mark, is refused: with it a login would fail,
+/// and be held back for hours.
 pub fn read(source: &SecretSource) -> Result<Secret, SecretError> {
     match source {
         SecretSource::Credential(name) => match read_file(&credential_path(name)?) {
@@ -96,12 +106,12 @@ pub fn read(source: &SecretSource) -> Result<Secret, SecretError> {
             let printed =
                 command::run(command).map_err(|source| SecretError::Command { program, source })?;
             let text = std::str::from_utf8(&printed);
-            let text = text
-                .map_err(|_| SecretError::NotText {
-                    place: place.clone(),
-                })?
-                .to_owned();
-            non_empty(text, &place)
+            let text = text.map_err(|_| SecretError::NotText {
+                place: place.clone(),
+            })?;
+            // Password managers print notes below the password.
+            let first = text.split_inclusive('\n').next().unwrap_or_default();
+            non_empty(first.to_owned(), &place)
         }
     }
 }
@@ -149,10 +159,20 @@ fn non_empty(mut text: String, place: &str) -> Result<Secret, SecretError> {
             text.pop();
         }
     }
+    let odd = |what| {
+        Err(SecretError::Odd {
+            place: place.to_owned(),
+            what,
+        })
+    };
     if text.is_empty() {
         Err(SecretError::Empty {
             place: place.to_owned(),
         })
+    } else if text.starts_with('\u{feff}') {
+        odd("begins with a byte order mark (U+FEFF): save it without")
+    } else if text.contains(['\n', '\r']) {
+        odd("has more than one line: keep the secret alone in it, with one line end at most")
     } else {
         Ok(Secret::new(text))
     }
@@ -176,7 +196,7 @@ mod tests {
             (&b"pass\n"[..], "pass"),
             (b"pass\r\n", "pass"),
             (b"pass", "pass"),
-            (b"pa ss \n\n", "pa ss \n"),
+            (b"pa ss \n", "pa ss "),
         ] {
             let (_file, source) = source(content);
             assert_eq!(read(&source).ok().unwrap().expose(), secret);
@@ -185,7 +205,16 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_refused_without_being_shown() {
-        for content in [&b""[..], b"\n", b"\xff\xfecanary", &[b'x'; 70_000]] {
+        for content in [
+            &b""[..],
+            b"\n",
+            b"\xff\xfecanary",
+            b"\xef\xbb\xbfcanary\n",
+            b"canary\n\n",
+            b"canary\ruser\n",
+            b"canary\nuser: x\n",
+            &[b'x'; 70_000],
+        ] {
             let (_file, source) = source(content);
             let error = read(&source).err().expect("refused").to_string();
             assert!(

@@ -59,16 +59,18 @@ fn keeps_all_but_the_values(text: &[u8], got: &[u8], new: &str) {
         rest = after(rest, &text[kept_to..range.start]);
         rest = after_value(rest, new);
         kept_to = range.end;
+        // Of its line end, only the carriage return goes.
+        if let Some(at) = carriage_return(text, range.end) {
+            rest = after(rest, &text[kept_to..at]);
+            kept_to = at + 1;
+        }
     }
     if kept_to > 0 {
         assert_eq!(rest, &text[kept_to..], "behind the last value");
         return;
     }
     rest = after(rest, text);
-    let line_end: &[u8] = match text.iter().rposition(|byte| *byte == b'\n') {
-        Some(at) if text[..at].ends_with(b"\r") => b"\r\n",
-        Some(_) | None => b"\n",
-    };
+    let line_end: &[u8] = b"\n";
     let ended = text.is_empty() || text.ends_with(b"\n");
     if !ended {
         rest = after(rest, line_end);
@@ -79,6 +81,20 @@ fn keeps_all_but_the_values(text: &[u8], got: &[u8], new: &str) {
         if ended { line_end } else { b"" },
         "the end of the new line"
     );
+}
+
+/// Where it is, if only blanks and joined lines come before it.
+fn carriage_return(text: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b' ' | b'\t' => at += 1,
+            b'\\' if text.get(at + 1) == Some(&b'\n') => at += 2,
+            b'\r' => return Some(at),
+            _ => return None,
+        }
+    }
+    None
 }
 
 #[track_caller]

@@ -26,6 +26,7 @@ use place::Temp;
 use rotator_core::config::FileAccess;
 
 mod access;
+mod claim;
 mod extended;
 mod lock;
 mod place;
@@ -36,6 +37,7 @@ mod target;
 mod tests;
 
 pub use access::drift;
+pub use claim::Claim;
 pub use lock::DirectoryLock;
 pub use place::Place;
 pub use preflight::{preflight, preflight_at};

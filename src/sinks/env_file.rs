@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::atomic_file::{self, DirectoryLock, Expect, FileContent, FileRead, Place};
+use super::atomic_file::{self, Claim, DirectoryLock, Expect, FileContent, FileRead, Place};
 use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::{EnvFileSink, FileAccess, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
@@ -21,13 +21,14 @@ mod tests;
 pub mod text;
 
 /// A sink of `type = "env-file"`.
-pub struct EnvFileTarget(Arc<EnvFileSink>);
+pub struct EnvFileTarget(Arc<EnvFileSink>, Arc<Claim>);
 
 impl SinkTarget for EnvFileTarget {
     type Config = EnvFileSink;
 
     fn new(_name: &str, policy: EnvFileSink) -> Self {
-        Self(Arc::new(policy))
+        let claim = Claim::new(&policy.path);
+        Self(Arc::new(policy), Arc::new(claim))
     }
 
     fn of_released(sink_type: &str, target: &str) -> Option<Self> {
@@ -45,8 +46,8 @@ impl SinkTarget for EnvFileTarget {
 impl Sink for EnvFileTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        on_disk(&path, move || preflight(&policy)).await
+        let claim = Arc::clone(&self.1);
+        on_disk(&self.0.path, move || preflight(&policy, &claim)).await
     }
 
     async fn deliver(
@@ -56,22 +57,20 @@ impl Sink for EnvFileTarget {
     ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
         let token = delivery.token.clone();
-        let path = self.0.path.clone();
-        on_disk(&path, move || deliver(&policy, &token)).await?;
+        let claim = Arc::clone(&self.1);
+        on_disk(&self.0.path, move || deliver(&policy, &claim, &token)).await?;
         Ok(DeliveryReceipt::default())
     }
 
     async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        let looked = on_disk(&path, move || Ok(look(&policy))).await;
+        let looked = on_disk(&self.0.path, move || Ok(look(&policy))).await;
         looked.unwrap_or_else(ReadBack::Unreadable)
     }
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        let cleaning = on_disk(&path, move || {
+        let cleaning = on_disk(&self.0.path, move || {
             // Another account may be writing this very file: its temporary file is in use.
             if let Ok(place) = Place::open(&policy.path)
                 && let Ok(lock) = DirectoryLock::acquire(&place)
@@ -86,8 +85,9 @@ impl Sink for EnvFileTarget {
     }
 }
 
-fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
+fn preflight(policy: &EnvFileSink, claim: &Claim) -> Result<(), SinkError> {
     let place = Place::open(&policy.path)?;
+    claim.hold(&place)?;
     atomic_file::preflight_at(&place, &policy.access)?;
     let (current, _) = current(policy, &place)?;
     // A text that cannot be edited is found before a token is minted.
@@ -97,8 +97,9 @@ fn preflight(policy: &EnvFileSink) -> Result<(), SinkError> {
         .map_err(|error| unfit(policy, &error))
 }
 
-fn deliver(policy: &EnvFileSink, token: &Token) -> Result<(), SinkError> {
+fn deliver(policy: &EnvFileSink, claim: &Claim, token: &Token) -> Result<(), SinkError> {
     let place = Place::open(&policy.path)?;
+    claim.hold(&place)?;
     // Before the read: an edit by another account between read and rename would be lost.
     let _lock = DirectoryLock::acquire(&place)?;
     let (current, expect) = current(policy, &place)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::atomic_file::{self, Expect, FileContent, FileRead};
+use super::atomic_file::{self, Claim, Expect, FileContent, FileRead, Place};
 use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::{FileAccess, FileSink, SinkConfig};
 use rotator_core::event::DeliveryReceipt;
@@ -20,7 +20,7 @@ mod tests;
 const LARGEST: u64 = 64 * 1024;
 
 /// A sink of `type = "file"`.
-pub struct FileTarget(Arc<FileSink>);
+pub struct FileTarget(Arc<FileSink>, Arc<Claim>);
 
 impl SinkTarget for FileTarget {
     type Config = FileSink;
@@ -28,7 +28,8 @@ impl SinkTarget for FileTarget {
     fn new(_name: &str, mut policy: FileSink) -> Self {
         // The mode where the policy is silent: an existing file's wider one is not kept.
         policy.access = policy.access();
-        Self(Arc::new(policy))
+        let claim = Claim::new(&policy.path);
+        Self(Arc::new(policy), Arc::new(claim))
     }
 
     fn of_released(sink_type: &str, target: &str) -> Option<Self> {
@@ -43,10 +44,11 @@ impl SinkTarget for FileTarget {
 
 impl Sink for FileTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
-        let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        on_disk(&path, move || {
-            atomic_file::preflight(&policy.path, &policy.access)
+        let (policy, claim) = (Arc::clone(&self.0), Arc::clone(&self.1));
+        on_disk(&self.0.path, move || {
+            let place = Place::open(&policy.path)?;
+            claim.hold(&place)?;
+            atomic_file::preflight_at(&place, &policy.access)
         })
         .await
     }
@@ -65,9 +67,11 @@ impl Sink for FileTarget {
             content.push(b'\n');
         }
         // Any file is replaced, because nothing of the old one is kept.
-        let path = self.0.path.clone();
-        on_disk(&path, move || {
-            atomic_file::replace(&policy.path, &content, &policy.access, Expect::Any)
+        let claim = Arc::clone(&self.1);
+        on_disk(&self.0.path, move || {
+            let place = Place::open(&policy.path)?;
+            claim.hold(&place)?;
+            atomic_file::replace_at(&place, &content, &policy.access, Expect::Any)
         })
         .await?;
         Ok(DeliveryReceipt::default())
@@ -75,15 +79,13 @@ impl Sink for FileTarget {
 
     async fn read_back(&self, _: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        let looked = on_disk(&path, move || Ok(look(&policy))).await;
+        let looked = on_disk(&self.0.path, move || Ok(look(&policy))).await;
         looked.unwrap_or_else(ReadBack::Unreadable)
     }
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        let cleaning = on_disk(&path, move || {
+        let cleaning = on_disk(&self.0.path, move || {
             atomic_file::clean_up(&policy.path, &policy.access);
             Ok(())
         });

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use super::atomic_file::{self, Expect, FileContent, FileRead};
+use secrecy::zeroize::Zeroizing;
+
+use super::atomic_file::{self, Claim, Expect, FileContent, FileRead, Place};
 use super::{Delivery, ReadBack, Sink, SinkContext, SinkError, SinkTarget, on_disk};
 use rotator_core::config::TemplateSink;
 use rotator_core::event::{DeliveryReceipt, PeerToken};
@@ -19,22 +21,24 @@ use rotator_core::template::{LARGEST, RenderedToken, Values};
 mod tests;
 
 /// A sink of `type = "template"`.
-pub struct TemplateTarget(Arc<TemplateSink>);
+pub struct TemplateTarget(Arc<TemplateSink>, Arc<Claim>);
 
 impl SinkTarget for TemplateTarget {
     type Config = TemplateSink;
 
     fn new(_name: &str, policy: TemplateSink) -> Self {
-        Self(Arc::new(policy))
+        let claim = Claim::new(&policy.path);
+        Self(Arc::new(policy), Arc::new(claim))
     }
 }
 
 impl Sink for TemplateTarget {
     async fn preflight(&self, _: SinkContext<'_>) -> Result<(), SinkError> {
-        let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        on_disk(&path, move || {
-            atomic_file::preflight(&policy.path, &policy.access)
+        let (policy, claim) = (Arc::clone(&self.0), Arc::clone(&self.1));
+        on_disk(&self.0.path, move || {
+            let place = Place::open(&policy.path)?;
+            claim.hold(&place)?;
+            atomic_file::preflight_at(&place, &policy.access)
         })
         .await
     }
@@ -45,30 +49,7 @@ impl Sink for TemplateTarget {
         context: SinkContext<'_>,
     ) -> Result<DeliveryReceipt, SinkError> {
         let policy = Arc::clone(&self.0);
-        let missing = policy
-            .accounts
-            .iter()
-            .find(|name| !context.peers.contains_key(*name));
-        // A file with a gap would break its reader, so the delivery waits for all tokens.
-        if let Some(account) = missing {
-            return Err(SinkError::NoPeer {
-                account: account.clone(),
-            });
-        }
-        let own = RenderedToken {
-            token: delivery.token.clone(),
-            generation: delivery.generation,
-            minted_at: delivery.minted_at,
-        };
-        let values = Values {
-            account: delivery.account,
-            own: &own,
-            others: context.peers,
-        };
-        let text = policy.template.render(&values);
-        let text = text.map_err(|error| SinkError::Template {
-            why: error.to_string(),
-        })?;
+        let text = render(&policy, delivery, context)?;
         // The token cannot be read out of the file, so this stands for it when the sink is read.
         let version = Fingerprint::of(&text).to_string();
         // Journaled, because nothing else says which tokens of the others the file holds.
@@ -83,9 +64,11 @@ impl Sink for TemplateTarget {
             )
         });
         let peers = peers.collect();
-        let path = self.0.path.clone();
-        on_disk(&path, move || {
-            atomic_file::replace(&policy.path, &text, &policy.access, Expect::Any)
+        let claim = Arc::clone(&self.1);
+        on_disk(&self.0.path, move || {
+            let place = Place::open(&policy.path)?;
+            claim.hold(&place)?;
+            atomic_file::replace_at(&place, &text, &policy.access, Expect::Any)
         })
         .await?;
         Ok(DeliveryReceipt {
@@ -97,8 +80,7 @@ impl Sink for TemplateTarget {
 
     async fn read_back(&self, context: SinkContext<'_>) -> ReadBack {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        match on_disk(&path, move || {
+        match on_disk(&self.0.path, move || {
             atomic_file::read(&policy.path, LARGEST as u64)
         })
         .await
@@ -112,13 +94,56 @@ impl Sink for TemplateTarget {
 
     async fn clean_up(&self) {
         let policy = Arc::clone(&self.0);
-        let path = self.0.path.clone();
-        let cleaning = on_disk(&path, move || {
+        let cleaning = on_disk(&self.0.path, move || {
             atomic_file::clean_up(&policy.path, &policy.access);
             Ok(())
         });
         // Best effort: the preflight reports a directory that does not answer.
         let _hangs = cleaning.await;
+    }
+}
+
+/// The file's text, with every token that it stands for.
+fn render(
+    policy: &TemplateSink,
+    delivery: &Delivery<'_>,
+    context: SinkContext<'_>,
+) -> Result<Zeroizing<Vec<u8>>, SinkError> {
+    let mut named = policy.accounts.iter();
+    // A file with a gap would break its reader, so the delivery waits for all tokens.
+    if let Some(account) = named.find(|name| !context.peers.contains_key(*name)) {
+        return Err(SinkError::NoPeer {
+            account: account.clone(),
+        });
+    }
+    let own = RenderedToken {
+        token: delivery.token.clone(),
+        generation: delivery.generation,
+        minted_at: delivery.minted_at,
+    };
+    let values = Values {
+        account: delivery.account,
+        own: &own,
+        others: context.peers,
+    };
+    let unfit = |why| SinkError::Template { why };
+    let text = policy.template.render(&values);
+    let text = text.map_err(|error| unfit(error.to_string()))?;
+    // What is delivered counts as proved, so a text that lacks a token must not get there.
+    let others = context
+        .peers
+        .iter()
+        .map(|(name, shown)| (name.as_str(), shown));
+    let mut all = std::iter::once((delivery.account, &own)).chain(others);
+    let lacks = |shown: &RenderedToken| {
+        let token = shown.token.expose().as_bytes();
+        !text.windows(token.len()).any(|window| window == token)
+    };
+    match all.find(|(_, shown)| lacks(shown)) {
+        Some((whose, _)) => Err(unfit(format!(
+            "its text lacks the token of {whose}, or has it in another form"
+        ))),
+        None => Ok(text),
     }
 }
 

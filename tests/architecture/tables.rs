@@ -12,6 +12,8 @@ pub const LAYERS: &[Layers] = &[
                 "rotator_policy",
                 &["console", "daemon", "cli", "demo", "fuzz_properties"],
             ),
+            // Files that the policy names are read by one module.
+            ("rotator_policy::files", &[]),
             ("rotator_simulator", &["cli::commands::simulate", "demo"]),
         ],
         floors: &[
@@ -78,7 +80,13 @@ pub const LAYERS: &[Layers] = &[
             &["table"],
             &["issues", "value"],
             &["source"],
-            &["base_dir", "defaults", "diagnostic", "did_you_mean"],
+            &[
+                "base_dir",
+                "defaults",
+                "diagnostic",
+                "did_you_mean",
+                "files",
+            ],
         ],
         sideways: &[],
         forbidden: &[],

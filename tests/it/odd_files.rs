@@ -143,3 +143,64 @@ async fn what_is_overdue_is_told_while_a_pass_hangs() {
     drop(first_passes);
     supervisor.close(Duration::from_millis(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_everybody_may_change_is_not_followed() {
+    let house = TestEnv::new().await;
+    house.set_policy(&house.usual(""));
+    chmod(&house.config(), 0o666);
+    let mends = format!("chmod go-w {}", house.config().display());
+    says(&house.run(["check"]), 0, &["(mode 0666)", &mends]);
+    says(
+        &house.run(["run", "--once"]),
+        78,
+        &["does not follow it", &mends],
+    );
+    assert_eq!(house.count(Call::Login), 0);
+
+    chmod(&house.config(), 0o644);
+    let daemon = house.start_ready().await;
+    chmod(&house.config(), 0o666);
+    says(&house.run(["reload"]), 78, &["does not follow it"]);
+    assert!(
+        daemon.log().contains("Policy not reloaded"),
+        "{}",
+        daemon.log()
+    );
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_with_something_odd_in_it_burns_no_login() {
+    let house = TestEnv::new().await;
+    house.set_policy(&house.usual(""));
+    let password = house.read("password");
+    let plain = password.trim_end();
+    for (odd, named) in [
+        (format!("\u{feff}{plain}\n"), "U+FEFF"),
+        (format!("{plain}\n\n"), "line"),
+        (format!("{plain}\nuser: x\n"), "more than one line"),
+    ] {
+        house.write("password", odd);
+        says(&house.run(["check"]), 0, &[named]);
+        let ran = house.run(["run", "--once"]);
+        assert!(
+            ran.err.contains(named) && !ran.err.contains(plain),
+            "{}",
+            ran.err
+        );
+    }
+    assert_eq!(house.count(Call::Login), 0);
+    // Of what a password manager prints, the first line counts.
+    house.write("entry", format!("{plain}\nuser: x\nurl: y\n"));
+    let entry = house.path("entry");
+    let by_command = format!(
+        "password = {{ command = [\"cat\", \"{}\"] }}",
+        entry.display()
+    );
+    let usual = house.usual("");
+    house.set_policy(&usual.replace("password = { file = \"password\" }", &by_command));
+    // Else the attempts that failed would still be backed off from.
+    std::fs::remove_dir_all(house.path("state")).unwrap();
+    assert_eq!(house.run(["run", "--once"]).code(), 0);
+}

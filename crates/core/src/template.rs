@@ -120,7 +120,7 @@ impl Template {
     ) -> Result<TemplateCheck, TemplateError> {
         // Each token differs, so that it shows which of them the text lacks.
         let shown = |number: usize| RenderedToken {
-            token: Token::try_new(&format!("sample:00000000-0000-0000-0000-{number:012}"))
+            token: Token::try_new(&format!("saMple:00000000-0000-0000-0000-{number:012}"))
                 .expect("it has the form of a token"),
             generation: GenerationNo(number as u64),
             minted_at: DateTime::UNIX_EPOCH,

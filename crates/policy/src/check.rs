@@ -3,7 +3,7 @@
 //! Looks at what is written, so that one fault does not hide another, and at the resolved policy
 //! where a default counts as much as a written value. Changes nothing; records issues.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base_dir::BaseDir;
 use crate::issues::Issues;
@@ -12,7 +12,9 @@ use crate::resolve::Resolved;
 
 mod accounts;
 mod limits;
+mod modes;
 mod peers;
+mod places;
 mod read_files;
 mod secret_files;
 mod settings;
@@ -20,7 +22,15 @@ mod unique;
 mod writes;
 
 /// Records everything that is wrong with the policy as a whole. `path` is its main file.
-pub(crate) fn policy(path: &Path, spec: &PolicySpec, resolved: &Resolved, issues: &mut Issues) {
+///
+/// Returns the policy's files that everybody may write to.
+pub(crate) fn policy(
+    path: &Path,
+    spec: &PolicySpec,
+    resolved: &Resolved,
+    issues: &mut Issues,
+) -> Vec<PathBuf> {
+    let daemon = &resolved.policy.daemon;
     let base = BaseDir::of(path);
     settings::log(&spec.log, issues);
     settings::ringcx(&spec.ringcx, &resolved.policy.ringcx, issues);
@@ -37,6 +47,7 @@ pub(crate) fn policy(path: &Path, spec: &PolicySpec, resolved: &Resolved, issues
     }
     unique::check(&spec.accounts, issues);
     peers::check(&spec.accounts, issues);
-    writes::check(path, spec, base, issues);
+    writes::check(path, spec, daemon, base, issues);
     secret_files::check(spec, base, issues);
+    modes::check(spec, &daemon.state_dir, issues)
 }

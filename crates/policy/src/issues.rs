@@ -86,6 +86,14 @@ impl Issues {
         FileId(self.files.len() - 1)
     }
 
+    /// The policy's files, in the order in which they were read.
+    pub fn paths(&self) -> Vec<(FileId, PathBuf)> {
+        let files = self.files.iter().enumerate();
+        files
+            .map(|(at, file)| (FileId(at), file.path.clone()))
+            .collect()
+    }
+
     pub fn file(&mut self, file: FileId) -> &mut SourceFile {
         &mut self.files[file.0]
     }

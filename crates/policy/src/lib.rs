@@ -13,8 +13,8 @@
 //! and which parts of them a message may show).
 //!
 //! A policy that [`load`] returns needs no second check. Loading reads the policy's files, the
-//! templates that they name, and the modes of files with secrets. It opens no secret, no sink and
-//! no connection.
+//! templates that they name, and files with secrets, to warn of their modes and of characters that
+//! no secret has. It opens no sink and no connection.
 
 mod access;
 mod base_dir;

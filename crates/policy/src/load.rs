@@ -19,6 +19,28 @@ pub struct Loaded {
     pub policy: Policy,
     /// Warnings only: a policy with an error is not loaded.
     pub warnings: Vec<Diagnostic>,
+    writable_by_all: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// The same, for a daemon that acts on it: refused where everybody may write to one of its
+    /// files.
+    pub fn trusted(self) -> Result<Self, PolicyErrors> {
+        let errors = self.writable_by_all.iter().map(|path| {
+            let help = format!(
+                "look at what it says, then run `chmod go-w {}`",
+                path.display()
+            );
+            let message = "everybody may change this file, so the daemon does not follow it";
+            Diagnostic::error(path, message.to_owned(), help)
+        });
+        let errors: Vec<Diagnostic> = errors.collect();
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(PolicyErrors::new(self.policy.path, errors))
+        }
+    }
 }
 
 /// Reads and checks the policy in this file and, if it names one, in its `accounts-dir`.
@@ -46,9 +68,10 @@ fn load_now(path: PathBuf) -> Result<Loaded, PolicyErrors> {
     let mut reading = Reading::default();
     let spec = parse::policy(&path, &mut reading);
     let mut issues = reading.issues;
+    let mut writable_by_all = Vec::new();
     let policy = spec.map(|spec| {
         let resolved = resolve::policy(&path, &spec, &mut issues);
-        check::policy(&path, &spec, &resolved, &mut issues);
+        writable_by_all = check::policy(&path, &spec, &resolved, &mut issues);
         // An account or a sink that could not be resolved is not in the policy. Without an error
         // that refuses the policy, the daemon would silently not rotate it.
         debug_assert!(
@@ -63,6 +86,7 @@ fn load_now(path: PathBuf) -> Result<Loaded, PolicyErrors> {
         Some(policy) if !refused => Ok(Loaded {
             policy,
             warnings: diagnostics,
+            writable_by_all,
         }),
         Some(_) | None => Err(PolicyErrors::new(path, diagnostics)),
     }

@@ -144,8 +144,11 @@ impl SinkSpec {
                 (Some((sink_type.read)(table)), consumer)
             }
             None => {
-                // Which keys it may have is unknown, so those of every type are accepted.
-                table.ignore(&FILE_KEYS);
+                // Which keys it may have is unknown, so those of every type are accepted; those
+                // that mean the same everywhere are judged.
+                let _path = table.value("path", &value::FILE_PATH);
+                AccessSpec::read(table).check(table.issues());
+                let _consumer = ConsumerSpec::read(table);
                 TYPES.iter().for_each(|other| table.ignore(other.keys));
                 (None, ConsumerSpec::default())
             }

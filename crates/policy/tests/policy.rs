@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 #[path = "policy/faults.rs"]
 mod faults;
+#[path = "policy/places.rs"]
+mod places;
 #[path = "policy/random.rs"]
 mod random;
 #[path = "policy/secrets.rs"]

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::{context, logging};
 use crate::console::{Exit, Screen, output};
 use crate::daemon::{self, Mode};
-use rotator_policy::load;
+use rotator_policy::{Loaded, load};
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub fn run(config: &Path, args: &RunArgs, screen: &Screen) -> Exit {
     // Before the first line: a stderr that nobody reads must not stop the daemon.
     output::write_stderr_in_background();
     let mode = if args.once { Mode::Once } else { Mode::Forever };
-    let loaded = match load(config) {
+    let loaded = match load(config).and_then(Loaded::trusted) {
         Ok(loaded) => loaded,
         Err(errors) => {
             screen.policy_errors(&errors);

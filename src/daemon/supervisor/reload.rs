@@ -44,7 +44,9 @@ impl Supervisor {
         let old = self.policy().await;
         let path = old.path.clone();
         // Away from the runtime's thread: a file of the policy may hang, and the accounts go on.
-        let loaded = blocking(move || rotator_policy::load(&path)).await?;
+        let loaded = blocking(move || rotator_policy::load(&path))
+            .await?
+            .trusted()?;
         let new = Arc::new(loaded.policy);
         if new.daemon.state_dir != old.daemon.state_dir
             || new.daemon.control_socket != old.daemon.control_socket

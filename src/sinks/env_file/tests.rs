@@ -65,7 +65,7 @@ async fn a_delivery_changes_the_value_and_keeps_the_mode() {
     let content = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         content,
-        format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\r\nPORT=1")
+        format!("# dialer\r\nRINGCX_API_TOKEN={TOKEN}\nPORT=1")
     );
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
     assert_eq!(

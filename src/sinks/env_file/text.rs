@@ -55,8 +55,9 @@ pub enum Value {
 
 /// Sets `key` to the token in each of its assignments, or in a new last line if there is none.
 ///
-/// The new line ends as the last one does: with `\r\n` or `\n`, or with nothing where the file
-/// lacked a final line end.
+/// A line with the key ends with `\n` even where others end with `\r\n`: to a shell the carriage
+/// return would be the last byte of the token, to systemd either ends the line. A new last line
+/// ends with nothing where the file lacked a final line end.
 pub fn edit(text: &[u8], key: &str, token: &Token) -> Result<Zeroizing<Vec<u8>>, TextError> {
     let values = lexer::values(text, key)?;
     // Room for all of it at once: a buffer that grows leaves copies of what it held.
@@ -70,6 +71,10 @@ pub fn edit(text: &[u8], key: &str, token: &Token) -> Result<Zeroizing<Vec<u8>>,
             edited.extend_from_slice(&text[kept_to..start]);
             write_value(&mut edited, Quotes::around(&text[start..end]), token);
             kept_to = end;
+            if let Some(at) = carriage_return(text, end) {
+                edited.extend_from_slice(&text[end..at]);
+                kept_to = at + 1;
+            }
         }
         edited.extend_from_slice(&text[kept_to..]);
     }
@@ -80,6 +85,11 @@ pub fn edit(text: &[u8], key: &str, token: &Token) -> Result<Zeroizing<Vec<u8>>,
 pub fn read(text: &[u8], key: &str) -> Result<Value, TextError> {
     let mut agreed: Option<Token> = None;
     for range in lexer::values(text, key)? {
+        if carriage_return(text, range.end).is_some() {
+            return Ok(Value::Odd(
+                "ends with a carriage return, which a shell takes for a part of it",
+            ));
+        }
         let token = match single(&text[range]) {
             Ok(token) => token,
             Err(why) => return Ok(Value::Odd(why)),
@@ -150,21 +160,30 @@ fn write_value(out: &mut Vec<u8>, quotes: Quotes, token: &Token) {
     out.extend_from_slice(quote);
 }
 
-fn append(out: &mut Vec<u8>, text: &[u8], key: &str, token: &Token) {
-    let last_end = text.iter().rposition(|byte| *byte == b'\n');
-    // As the last line ends, so does the new one: the file keeps its style.
-    let crlf = last_end.is_some_and(|at| at > 0 && text[at - 1] == b'\r');
-    let line_end: &[u8] = if crlf { b"\r\n" } else { b"\n" };
-    let ended = text.is_empty() || text.ends_with(b"\n");
+/// The carriage return of the line end that follows a value. Before it are only blanks, and
+/// backslashes that join lines.
+fn carriage_return(text: &[u8], end: usize) -> Option<usize> {
+    let mut at = end;
+    loop {
+        match text.get(at..).unwrap_or_default() {
+            [b' ' | b'\t', ..] => at += 1,
+            [b'\\', b'\n', ..] => at += 2,
+            [b'\r', ..] => return Some(at),
+            _ => return None,
+        }
+    }
+}
 
+fn append(out: &mut Vec<u8>, text: &[u8], key: &str, token: &Token) {
+    let ended = text.is_empty() || text.ends_with(b"\n");
     out.extend_from_slice(text);
     if !ended {
-        out.extend_from_slice(line_end);
+        out.push(b'\n');
     }
     out.extend_from_slice(key.as_bytes());
     out.push(b'=');
     write_value(out, Quotes::None, token);
     if ended {
-        out.extend_from_slice(line_end);
+        out.push(b'\n');
     }
 }

@@ -33,6 +33,10 @@ fn shown(token: &str, generation: u64) -> RenderedToken {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(SOURCE)
+    }
+
+    fn of(source: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sink = TemplateTarget::new(
             "ivr",
@@ -42,7 +46,7 @@ impl Bench {
                     mode: Some(0o640),
                     ..FileAccess::default()
                 },
-                template: template::Template::try_new(SOURCE.to_owned()).unwrap(),
+                template: template::Template::try_new(source.to_owned()).unwrap(),
                 accounts: vec!["crm".to_owned()],
             },
         );
@@ -160,4 +164,21 @@ async fn without_a_token_of_another_account_nothing_is_written() {
     assert_eq!(error.to_string(), "there is no token of account crm yet");
     assert_eq!(error.outcome(), rotator_core::event::Outcome::NotDone);
     assert!(!bench.path().exists());
+}
+
+#[tokio::test]
+async fn a_text_that_lacks_a_token_is_not_delivered() {
+    for (source, whose) in [
+        (
+            "{% if generation < 5 %}{{ token }}{% endif %}{{ accounts.crm.token }}",
+            "of ivr",
+        ),
+        ("{{ token|upper }}{{ accounts.crm.token }}", "of ivr"),
+        ("{{ token }}", "of crm"),
+    ] {
+        let bench = Bench::of(source);
+        let error = bench.deliver().await.expect_err("it lacks one").to_string();
+        assert!(error.contains(whose) && !error.contains(TOKEN), "{error}");
+        assert!(!bench.dir.path().join("tokens.json").exists());
+    }
 }

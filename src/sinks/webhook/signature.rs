@@ -30,12 +30,27 @@ pub(super) enum KeyError {
     NotBase64,
     #[error("the secret begins with `whsec_`, and nothing follows")]
     Empty,
+    #[error("the secret is in quotes: take them off, they are no part of it")]
+    Quoted,
+    #[error("something stands before the `whsec_` of the secret: take it out")]
+    Preceded,
 }
 
 impl Key {
     /// `whsec_<base64>`, or the bytes as they are.
     pub(super) fn try_new(secret: &Secret) -> Result<Self, KeyError> {
-        let Some(encoded) = secret.expose().strip_prefix(PREFIX) else {
+        let text = secret.expose();
+        if ['"', '\'', '`']
+            .iter()
+            .any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
+        {
+            return Err(KeyError::Quoted);
+        }
+        let Some(encoded) = text.strip_prefix(PREFIX) else {
+            // Few bytes before it are a slip; a long text may hold it by chance.
+            if text.find(PREFIX).is_some_and(|at| at <= 4) {
+                return Err(KeyError::Preceded);
+            }
             return Ok(Self(Zeroizing::new(secret.expose().as_bytes().to_vec())));
         };
         let key = LENIENT
@@ -84,7 +99,11 @@ mod tests {
             ("whsec_AAE=", Ok(&[0, 1])),
             ("whsec_AAE", Ok(&[0, 1])),
             ("AAEC", Ok(b"AAEC")),
-            (" whsec_AAEC", Ok(b" whsec_AAEC")),
+            ("a \" quote", Ok(b"a \" quote")),
+            (" whsec_AAEC", Err(KeyError::Preceded)),
+            ("\u{feff}whsec_AAEC", Err(KeyError::Preceded)),
+            ("\"whsec_AAEC\"", Err(KeyError::Quoted)),
+            ("'AAEC'", Err(KeyError::Quoted)),
             ("whsec_", Err(KeyError::Empty)),
             ("whsec_canary!", Err(KeyError::NotBase64)),
         ] {

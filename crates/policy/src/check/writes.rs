@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::places::PlaceId;
 use super::read_files::ReadFiles;
 use crate::access::AccessSpec;
 use crate::base_dir::BaseDir;
@@ -13,6 +14,7 @@ use crate::issues::Issues;
 use crate::parse::PolicySpec;
 use crate::sinks::SinkWrites;
 use crate::source::{At, Span};
+use rotator_core::config::DaemonPolicy;
 
 /// Who writes a file.
 enum FileWriter<'s> {
@@ -25,8 +27,14 @@ enum FileWriter<'s> {
     },
 }
 
-pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &mut Issues) {
-    let read = ReadFiles::of(main, spec, base);
+pub(super) fn check(
+    main: &Path,
+    spec: &PolicySpec,
+    daemon: &DaemonPolicy,
+    base: BaseDir<'_>,
+    issues: &mut Issues,
+) {
+    let read = ReadFiles::of(main, spec, daemon, base);
     let mut written = WrittenPlaces::default();
     let sinks = spec.accounts.iter().flat_map(|account| &account.sinks);
     let kinds = sinks.filter_map(|sink| sink.kind.as_ref());
@@ -56,7 +64,7 @@ pub(super) fn check(main: &Path, spec: &PolicySpec, base: BaseDir<'_>, issues: &
 /// What the sinks that were looked at write, each with its place in the policy.
 #[derive(Default)]
 struct WrittenPlaces<'s> {
-    files: HashMap<&'s Path, Vec<(Span, FileWriter<'s>)>>,
+    files: HashMap<PlaceId, Vec<(Span, FileWriter<'s>)>>,
     entries: HashMap<(&'static str, [&'s str; 2]), Span>,
 }
 
@@ -76,7 +84,7 @@ impl<'s> WrittenPlaces<'s> {
     }
 
     fn add_file(&mut self, path: &'s At<PathBuf>, writer: FileWriter<'s>, issues: &mut Issues) {
-        let earlier = self.files.entry(&path.value).or_default();
+        let earlier = self.files.entry(PlaceId::of(&path.value)).or_default();
         // Compared with the first only: three sinks with one file are two issues, not three.
         if let Some((first, other)) = earlier.first() {
             same_file(path.span, &writer, *first, other, issues);

@@ -116,17 +116,22 @@ impl TemplateSpec {
         }
     }
 
-    /// Warns of tokens that the template could write and does not.
+    /// Refuses a template whose text lacks a token, or has it in another form: what is delivered
+    /// and counted as proved would be of no use to its reader.
     fn check_tokens(&self, outcome: &TemplateCheck, issues: &mut Issues) {
         if outcome.lacks_own {
-            let message = "the template never writes the account's own token";
-            issues
-                .warning(self.span, message)
-                .help("write `{{ token }}` where it belongs".to_owned());
+            let message = "the template does not write the account's own token as it is";
+            issues.error(self.span, message).help(
+                "write `{{ token }}` where it belongs, without a filter that changes it".to_owned(),
+            );
         }
         for name in &outcome.lacks {
-            let message = format!("`accounts` lists {name}, whose token the template never writes");
-            issues.warning(self.span, message);
+            let message = format!(
+                "`accounts` lists {name}, whose token the template does not write as it is"
+            );
+            issues.error(self.span, message).help(format!(
+                "write `{{{{ accounts[\"{name}\"].token }}}}`, or take {name} out of the list"
+            ));
         }
     }
 }

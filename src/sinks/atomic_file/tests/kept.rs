@@ -204,3 +204,20 @@ fn what_a_file_system_cannot_do_to_a_directory_is_done_without() {
     assert!(proc.sync_all().is_err());
     sync_directory(&proc).unwrap();
 }
+
+#[test]
+fn a_file_that_another_sink_writes_under_another_name_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let (real, link) = (home.path().join("run"), home.path().join("var-run"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    let (one, two) = (real.join("token"), link.join("token"));
+    let (first, second) = (Claim::new(&one), Claim::new(&two));
+    let hold = |claim: &Claim, path: &Path| claim.hold(&Place::open(path).unwrap());
+    hold(&first, &one).unwrap();
+    hold(&first, &one).unwrap();
+    let error = hold(&second, &two).expect_err("the same file").to_string();
+    assert!(error.contains("leads to the same file as"), "{error}");
+    drop(first);
+    hold(&second, &two).unwrap();
+}

@@ -51,10 +51,7 @@ fn only_the_value_changes() {
             "# a\n\nA=1\nKEY=old\nB=2\n",
             "# a\n\nA=1\nKEY=t0ken:new\nB=2\n",
         ),
-        (
-            "A=1\r\nKEY=old\r\nB=2\r\n",
-            "A=1\r\nKEY=t0ken:new\r\nB=2\r\n",
-        ),
+        ("A=1\r\nKEY=old\r\nB=2\r\n", "A=1\r\nKEY=t0ken:new\nB=2\r\n"),
         ("  \tKEY=old  \t\nB=2", "  \tKEY=t0ken:new  \t\nB=2"),
         ("KEY= \t old\n", "KEY=t0ken:new\n"),
         ("KEY=\"old\"\n", "KEY=\"t0ken:new\"\n"),
@@ -126,8 +123,8 @@ fn an_absent_key_is_appended_in_the_manner_of_the_file() {
         ("", "KEY=t0ken:new\n"),
         ("A=1\n", "A=1\nKEY=t0ken:new\n"),
         ("A=1", "A=1\nKEY=t0ken:new"),
-        ("A=1\r\n", "A=1\r\nKEY=t0ken:new\r\n"),
-        ("A=1\r\nB=2", "A=1\r\nB=2\r\nKEY=t0ken:new"),
+        ("A=1\r\n", "A=1\r\nKEY=t0ken:new\n"),
+        ("A=1\r\nB=2", "A=1\r\nB=2\nKEY=t0ken:new"),
         ("# KEY=x", "# KEY=x\nKEY=t0ken:new"),
         ("\n\n", "\n\nKEY=t0ken:new\n"),
     ] {
@@ -214,6 +211,20 @@ fn what_a_shell_and_systemd_would_read_differently_is_refused() {
 }
 
 #[test]
+fn of_a_file_with_carriage_returns_a_shell_reads_the_token_alone() {
+    for text in [
+        "A=1\r\n",
+        "KEY=old\r\nB=2\r\n",
+        "export KEY='old' \r\n",
+        "KEY=old\\\n\r\nB=2\n",
+        "A=1\r\nKEY=\"old\"\r\nKEY=older\r\n",
+    ] {
+        let got = edited(text, TOKEN);
+        assert_eq!(shell(&got).as_deref(), Some(TOKEN.as_bytes()), "{text:?}");
+    }
+}
+
+#[test]
 fn a_value_is_read_only_where_all_readers_agree_on_it() {
     let words = |text: &str| match read(text.as_bytes(), "KEY").unwrap() {
         Value::Absent => "absent".to_owned(),
@@ -223,7 +234,11 @@ fn a_value_is_read_only_where_all_readers_agree_on_it() {
     for (text, expected) in [
         ("A=1\n#KEY=x\n".to_owned(), "absent"),
         (format!("KEY={TOKEN}\n"), TOKEN),
-        (format!("KEY=\"{TOKEN}\"\r\n"), TOKEN),
+        (format!("KEY=\"{TOKEN}\"\n"), TOKEN),
+        (
+            format!("A=1\r\nKEY=\"{TOKEN}\" \r\n"),
+            "ends with a carriage return, which a shell takes for a part of it",
+        ),
         (format!("export KEY='{TOKEN}' \nKEY={TOKEN}"), TOKEN),
         ("KEY=\n".to_owned(), "is set to nothing"),
         ("KEY=''\n".to_owned(), "is set to nothing"),
