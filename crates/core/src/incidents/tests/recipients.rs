@@ -58,7 +58,9 @@ fn a_mail_that_everyone_refused_is_not_called_sent_and_is_not_sent_again() {
         refused: vec![("gone@example.com".into(), "550 nobody".into())],
         failed: None,
     };
-    world.record(&mail_tried(&unsent, tried, world.now));
+    let given_up = mail_tried(&unsent, tried, world.now);
+    assert!(matches!(given_up, AlertEvent::MailDropped { .. }));
+    world.record(&given_up);
     assert!(world.state.outbox.is_empty());
     assert_eq!(world.state.refused, ["gone@example.com: 550 nobody"]);
     world.turn();
