@@ -146,11 +146,9 @@ impl Api {
         let reply = if over_limit(&mut state, now, call, &caller) {
             Reply::Answer(answer::over_limit(&state.settings, state.server_time(now)))
         } else {
-            record.fault = state
-                .faults
-                .take(call, caller.user.as_deref())
-                // `Pass` means that nothing goes wrong, so the record shows no fault.
-                .filter(|fault| *fault != Fault::Pass);
+            let fault = state.faults.take(call, caller.user.as_deref());
+            // `Pass` means that nothing goes wrong, so the record shows no fault.
+            record.fault = fault.filter(|fault| *fault != Fault::Pass);
             let performance = Performance {
                 now,
                 call,
