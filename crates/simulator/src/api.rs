@@ -147,11 +147,9 @@ impl Api {
             let form = state.settings.penalty_form;
             Reply::Answer(answer::over_limit(form, left, state.server_time(now)))
         } else {
-            record.fault = state
-                .faults
-                .take(call, caller.user.as_deref())
-                // `Pass` means that nothing goes wrong, so the record shows no fault.
-                .filter(|fault| *fault != Fault::Pass);
+            let fault = state.faults.take(call, caller.user.as_deref());
+            // `Pass` means that nothing goes wrong, so the record shows no fault.
+            record.fault = fault.filter(|fault| *fault != Fault::Pass);
             let performance = Performance {
                 now,
                 call,

@@ -1,5 +1,6 @@
 //! How a pass that goes round in circles is held back and told of. None does: the end is made up.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -44,7 +45,8 @@ async fn a_pass_that_does_not_end_is_told_of_and_waits_longer_each_time_until_on
     drop(rustls::crypto::ring::default_provider().install_default());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    std::fs::write(&path, POLICY).unwrap();
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(POLICY.as_bytes()).unwrap();
     let policy = rotator_policy::load(&path)
         .unwrap_or_else(|errors| panic!("{errors}"))
         .policy;
