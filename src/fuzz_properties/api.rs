@@ -283,10 +283,7 @@ pub fn header(value: &[u8]) {
         DateTime::<Utc>::MIN_UTC,
     ] {
         if let Some(wait) = wire::retry_after(&text, now) {
-            assert!(
-                wait <= rotator_core::plan::backoff::LONGEST_QUIET,
-                "{wait:?}"
-            );
+            assert!(wait <= rotator_core::time::LONGEST_QUIET, "{wait:?}");
         }
     }
     if let Some(date) = wire::http_date(&text) {

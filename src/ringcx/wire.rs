@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Deletion, LoginTokens, RingexAccess, VisibleAccount, redact};
-use rotator_core::plan::backoff::LONGEST_QUIET;
 use rotator_core::secret::{Fingerprint, Secret, Token, TokenFormError};
+use rotator_core::time::LONGEST_QUIET;
 
 mod fields;
 mod jwt;

@@ -51,7 +51,7 @@ pub const LAYERS: &[Layers] = &[
             &["config"],
             &["template"],
             &["event"],
-            &["journal", "secret", "span", "time"],
+            &["journal", "secret", "span", "spread", "time"],
         ],
         sideways: &[],
         forbidden: &[

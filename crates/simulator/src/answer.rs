@@ -9,6 +9,7 @@ use serde_json::json;
 use super::fault::RetryAfter;
 use super::http::{Request, Response};
 use super::settings::{DateForm, PenaltyForm};
+use super::world::WorldState;
 
 /// An error as RingCX words it. Like the real one it repeats the request's URI, and with it
 /// whatever secret the URI holds.
@@ -42,20 +43,16 @@ pub(super) fn html(status: u16) -> Response {
 }
 
 /// The 429 of a limit, as the settings word it.
-pub(super) fn over_limit(
-    form: PenaltyForm,
-    left: Duration,
-    server_time: DateTime<Utc>,
-) -> Response {
+pub(super) fn over_limit(state: &WorldState, left: Duration, now: DateTime<Utc>) -> Response {
     // Rounded up: a client that waits for a rounded-down time comes too early and starts the
     // penalty again.
     let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-    let form = match form {
+    let form = match state.settings.penalty_form {
         PenaltyForm::Seconds => RetryAfter::Seconds(seconds),
         PenaltyForm::Date => RetryAfter::Date(seconds),
         PenaltyForm::Absent => RetryAfter::Absent,
     };
-    let wait = retry_after(form, server_time);
+    let wait = retry_after(form, state.server_time(now));
     with_retry_after(Response::text(429, "Too many requests"), wait)
 }
 

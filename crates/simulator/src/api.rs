@@ -12,7 +12,7 @@ use serde_json::json;
 use super::admin;
 use super::answer;
 use super::configs::{self, ConfigOp};
-use super::fault::{Call, Effect, Fault};
+use super::fault::{Call, Effect, Fault, RetryAfter};
 use super::http::{Body, Handler, Reply, Request, Response};
 use super::listener::Background;
 use super::random;
@@ -144,8 +144,7 @@ impl Api {
         };
         // A refused call does not use up a queued fault: tests count the calls that reach it.
         let reply = if let Some(left) = over_limit(&mut state, now, call, &caller) {
-            let form = state.settings.penalty_form;
-            Reply::Answer(answer::over_limit(form, left, state.server_time(now)))
+            Reply::Answer(answer::over_limit(&state, left, now))
         } else {
             let fault = state.faults.take(call, caller.user.as_deref());
             // `Pass` means that nothing goes wrong, so the record shows no fault.
@@ -244,9 +243,7 @@ impl Api {
                 if effect == Effect::Done {
                     carry_out(state);
                 }
-                let wait = answer::retry_after(retry, state.server_time(performance.now));
-                let error = answer::error(status, request);
-                Reply::Answer(answer::with_retry_after(error, wait))
+                busy(state, performance, retry, answer::error(status, request))
             }
             Some(Fault::Html(status, effect)) => {
                 if effect == Effect::Done {
@@ -254,10 +251,7 @@ impl Api {
                 }
                 Reply::Answer(answer::html(status))
             }
-            Some(Fault::Firewall(retry)) => {
-                let wait = answer::retry_after(retry, state.server_time(performance.now));
-                Reply::Answer(answer::with_retry_after(answer::html(403), wait))
-            }
+            Some(Fault::Firewall(retry)) => busy(state, performance, retry, answer::html(403)),
             Some(Fault::Garbage) => {
                 let noise = random::bytes::<512>().to_vec();
                 instead(carry_out(state), Body::Bytes(noise))
@@ -287,6 +281,17 @@ struct LateCall {
     caller: Caller,
     subject: CallSubject,
     request: Request,
+}
+
+/// An error that asks to come again later.
+fn busy(
+    state: &WorldState,
+    performance: &Performance<'_>,
+    retry: RetryAfter,
+    error: Response,
+) -> Reply {
+    let wait = answer::retry_after(retry, state.server_time(performance.now));
+    Reply::Answer(answer::with_retry_after(error, wait))
 }
 
 /// A success with another body. A 204 could have none, so it becomes a 200.

@@ -9,7 +9,7 @@ use crate::config::Retry;
 use crate::event::{BackoffKey, Event, IncidentKind};
 use crate::secret::SecretTag;
 use crate::spread::{beyond, draw, within};
-use crate::time::after;
+use crate::time::{LONGEST_QUIET, after};
 
 /// So many failures in a row draw a share of the wait each.
 const MOST_DRAWS: u32 = 8;
@@ -90,10 +90,6 @@ pub fn failed(
         rejected,
     }
 }
-
-/// The longest pause that a server gets by asking: an operator who is away for longer than this
-/// would find an account that nobody has looked at.
-pub const LONGEST_QUIET: Duration = Duration::from_secs(60 * 60);
 
 /// How long a pause is kept that was asked for.
 fn pause(asked: Duration, draw: f64) -> Duration {
