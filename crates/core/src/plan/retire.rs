@@ -235,12 +235,7 @@ impl Planner<'_> {
         self.check_sinks(candidate)?;
         self.check_files(fingerprint, reason)?;
         // Only now: `NoList` makes the plan fetch a list, in vain while a sink serves the token.
-        let list = match list {
-            Some(list) => list,
-            // Fetched again it would say the same.
-            None if self.current_is_unlisted() => return Err(Blocked::ListDisagrees),
-            None => return Err(Blocked::NoList),
-        };
+        let list = list.ok_or_else(|| self.no_list())?;
         // The list is that of one user: a token that is not on it may be another user's.
         if !list.tokens.contains(&fingerprint) {
             return Err(Blocked::NotListed);
@@ -265,6 +260,15 @@ impl Planner<'_> {
             generation,
             because,
         })
+    }
+
+    /// Why there is no list: where it lacks the current token, another would say the same.
+    fn no_list(&self) -> Blocked {
+        if self.current_is_unlisted() {
+            Blocked::ListDisagrees
+        } else {
+            Blocked::NoList
+        }
     }
 
     /// No sink may serve it: what can be read is read, and of what cannot, the worst is assumed. A

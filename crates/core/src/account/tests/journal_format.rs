@@ -405,7 +405,7 @@ fn number_of_kinds(event: &Event) -> usize {
         | Event::HoldLifted { .. }
         | Event::ClockDisagreed { .. }
         | Event::ClockAgreed
-        | Event::ClockStepped { .. } => 43,
+        | Event::ClockStepped { .. } => 46,
     }
 }
 

@@ -15,7 +15,7 @@ fn names_and_numbers_are_unique() {
         .iter()
         .map(|kind| kind.message_id())
         .collect();
-    assert_eq!((names.len(), ids.len()), (44, 44));
+    assert_eq!((names.len(), ids.len()), (47, 47));
     for kind in EventKind::ALL {
         assert_eq!(kind.message_id().len(), 32, "{}", kind.name());
         assert!(!kind.message().is_empty() && !kind.message().ends_with('.'));

@@ -66,6 +66,8 @@ struct Open {
 impl Exploration {
     #[track_caller]
     fn run(&self) -> Found {
+        // Shares of waits would make many worlds of one.
+        crate::spread::tests::draw_evenly();
         let mut found = Found::default();
         let (mut known, mut healthy) = (HashSet::new(), HashSet::new());
         let mut ways: Vec<Way> = Vec::new();
