@@ -30,12 +30,19 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
     ) -> Result<bool, Interrupt> {
         // A refresh cannot lock the user out, as a wrong password can. Its token works once, so it
         // is given up whatever comes of the call.
+        let was_listed = self.server.session.was_listed();
         if let Some(refresh) = self.server.session.drop_access() {
             self.pace(stop).await?;
             let refreshed = self.server.api.refresh(&refresh).await;
             self.answered(refreshed.as_ref().err()).await?;
             match refreshed {
-                Ok(login) => return self.logged_in(login).await,
+                Ok(login) => {
+                    let is_open = self.logged_in(login).await?;
+                    if was_listed {
+                        self.server.session.listed();
+                    }
+                    return Ok(is_open);
+                }
                 // A login in the same instant would be a call during the pause.
                 Err(error) if !self.may_ask() => {
                     let text = format!("refresh: {error}");

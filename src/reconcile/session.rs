@@ -32,6 +32,8 @@ pub struct Access {
     good_until: Instant,
     /// No call was made with it yet: it is tried once, whatever its life was said to be.
     untried: bool,
+    /// A list was had with it, which shows whose it is.
+    listed: bool,
 }
 
 impl Access {
@@ -43,6 +45,7 @@ impl Access {
             refresh: login.refresh,
             date_ahead: login.date_ahead,
             untried: true,
+            listed: false,
             // By the monotonic clock: setting the wall clock neither ends nor prolongs a token.
             good_until: sent + login.lifetime.saturating_sub(ahead),
         }
@@ -123,6 +126,18 @@ impl LoginSession {
         self.access
             .as_ref()
             .is_some_and(|access| access.untried || access.good_until > monotonic() + call)
+    }
+
+    /// Whether a list was had by this login. One that was renewed is the same.
+    pub fn was_listed(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| access.listed)
+    }
+
+    /// A list was had by this login.
+    pub fn listed(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.listed = true;
+        }
     }
 
     /// A call was made with the access token.

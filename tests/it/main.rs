@@ -33,6 +33,7 @@ mod machines;
 mod mails;
 mod odd_files;
 mod odd_list;
+mod other_user;
 mod outage;
 mod output;
 mod partial_lists;

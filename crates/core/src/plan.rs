@@ -328,6 +328,11 @@ impl<'a> Planner<'a> {
         self.fresh_list().filter(|list| list.by == ListedBy::Login)
     }
 
+    /// A login whose list lacks the current token, as long as that was not called lost.
+    fn is_strange_now(&self, list: &TokenList) -> bool {
+        self.state.current().is_some() && self.evidence.is_strange_list(list)
+    }
+
     /// Between rotations the server's list is looked at every `check-every`.
     fn check(&mut self) {
         let Some(current) = self.state.current() else {

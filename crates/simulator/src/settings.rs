@@ -74,6 +74,8 @@ pub struct Settings {
     pub key_form: KeyForm,
     /// What users may do with auth configs.
     pub config_access: ConfigAccess,
+    /// The user whose session every login is answered with, as by a cache that mixes answers up.
+    pub session_of: Option<String>,
 }
 
 impl Default for Settings {
@@ -109,6 +111,7 @@ impl Default for Settings {
             penalty_form: PenaltyForm::Seconds,
             key_form: KeyForm::Whole,
             config_access: ConfigAccess::Full,
+            session_of: None,
         }
     }
 }

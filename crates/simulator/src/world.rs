@@ -262,6 +262,7 @@ impl WorldState {
     }
 
     fn open(&mut self, now: DateTime<Utc>, user: String, platform: String) -> Opened {
+        let user = self.settings.session_of.clone().unwrap_or(user);
         if self.sessions.len() >= MOST_OF_ANYTHING {
             // Expired ones only: a living session must not end because other clients log in often.
             self.sessions.retain(|_, session| now < session.ends_at);

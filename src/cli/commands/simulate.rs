@@ -235,6 +235,7 @@ fn settings(options: &SimulateOptions) -> Settings {
         penalty_doubles: options.penalty_doubles,
         key_form: options.key_form,
         config_access: options.config_access,
+        session_of: options.session_of.clone(),
         ..Settings::default()
     }
 }

@@ -25,6 +25,11 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         if !self.server.session.outlasts_a_call() && !self.renew_access(stop).await? {
             return Ok(());
         }
+        // A login whose list was not seen may be another user's: the token would be that user's.
+        if !self.server.session.was_listed() && self.state.current().is_some() {
+            self.list_by_login(stop).await?;
+            return Ok(());
+        }
         // Before the intent for the same reason: a stop during the wait leaves nothing begun.
         self.pace(stop).await?;
         // Until the outcome is recorded: a list that another account of this user has meanwhile

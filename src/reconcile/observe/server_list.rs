@@ -63,6 +63,10 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             Some(_) => Some(self.user_turn(stop).await?),
             None => None,
         };
+        if self.evidence.is_strange() {
+            // Its refresh token would only renew what may be another user's.
+            self.server.session.drop_access();
+        }
         let mut renewed = false;
         loop {
             if self.server.session.bearer().is_none() {
@@ -83,6 +87,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             match listed {
                 Ok(listing) => {
                     self.take_listing(listing, ListedBy::Login, asked).await?;
+                    self.server.session.listed();
                     let mut cleared = self.access_opened();
                     cleared.extend(self.cleared(BackoffKey::Server));
                     return Ok(self.record(cleared).await?);

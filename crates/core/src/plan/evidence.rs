@@ -49,6 +49,8 @@ pub struct Evidence {
     pub(crate) values: BTreeSet<Fingerprint>,
     /// The tag of the password, read while a login is held back.
     pub(crate) secret_tag: Option<SecretTag>,
+    /// The last list by login lacks every token in use, so the login may be another user's.
+    pub(crate) is_strange: bool,
     /// What other accounts report.
     pub(crate) peers: PeerEvidence,
     /// The work that is under way, or was last.
@@ -291,6 +293,8 @@ impl Evidence {
                 })
                 .collect(),
             unrecorded: std::mem::take(&mut self.unrecorded),
+            // The login outlasts a pass as well.
+            is_strange: self.is_strange,
             ..Self::default()
         };
     }
@@ -322,15 +326,44 @@ impl Evidence {
         {
             self.weigh(&list, generation);
         }
-        self.note_absences(&list, state);
-        let is_unknown = |token: &Fingerprint| {
-            state.by_fingerprint(token).is_none() && !state.foreign.contains_key(token)
-        };
-        self.unrecorded.retain(is_unknown);
-        let unknown = list.tokens.iter().filter(|token| is_unknown(token));
-        self.unrecorded.extend(unknown);
+        self.note_login(&list, state);
+        // What may be another user's list says nothing about this one's tokens.
+        if !self.is_strange_list(&list) {
+            self.note_absences(&list, state);
+            let is_unknown = |token: &Fingerprint| {
+                state.by_fingerprint(token).is_none() && !state.foreign.contains_key(token)
+            };
+            self.unrecorded.retain(is_unknown);
+            let unknown = list.tokens.iter().filter(|token| is_unknown(token));
+            self.unrecorded.extend(unknown);
+        }
         self.last_listed_at = Some(list.at);
         self.list = Some(list);
+    }
+
+    /// What a list says of the login: one server answered with another user's session.
+    fn note_login(&mut self, list: &TokenList, state: &AccountState) {
+        match list.by {
+            ListedBy::Login => {
+                let verified = state.pending().filter(|it| it.verified_at.is_some());
+                let mut used = state.current().into_iter().chain(verified).peekable();
+                self.is_strange =
+                    used.peek().is_some() && !used.any(|it| list.tokens.contains(&it.fingerprint));
+            }
+            // Lists lack it whoever asks, which says nothing of the login.
+            ListedBy::Token(token) if !list.tokens.contains(&token) => self.is_strange = false,
+            ListedBy::Token(_) => {}
+        }
+    }
+
+    /// Whether this list is that of a login that may be another user's.
+    pub(crate) fn is_strange_list(&self, list: &TokenList) -> bool {
+        self.is_strange && list.by == ListedBy::Login
+    }
+
+    /// Whether the login may be another user's, so that the next list begins with a new one.
+    pub fn is_strange(&self) -> bool {
+        self.is_strange
     }
 
     /// What a list says for or against a token in use.
@@ -514,6 +547,7 @@ impl Evidence {
         // Each user has tokens and a list of its own.
         self.list = None;
         self.doubts.clear();
+        self.is_strange = false;
         self.absent.clear();
         self.unrecorded.clear();
         self.deleted.clear();

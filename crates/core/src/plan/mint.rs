@@ -95,6 +95,9 @@ impl Planner<'_> {
         if let Some(until) = self.login_held() {
             return self.wait(WaitingFor::MintOutcome, Some(until));
         }
+        if self.awaits_own_login(&WaitingFor::MintOutcome) {
+            return;
+        }
         // A list from before the intent is dropped when that is written. Where the clock was set
         // back since, times cannot tell; any list at hand is from after it.
         let listed = self
@@ -194,6 +197,9 @@ impl Planner<'_> {
         if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
             return self.wait(WaitingFor::RotationRetry(due.because), Some(until));
         }
+        if self.awaits_own_login(&WaitingFor::RotationRetry(due.because.clone())) {
+            return;
+        }
         // Asked before the mint: a token that no sink can take would be made for nothing.
         let Some(preflight) = &self.evidence.preflight else {
             return self.look(Look::Preflight);
@@ -223,6 +229,39 @@ impl Planner<'_> {
             // By login, as a mint needs one in any case.
             None => self.look(Look::ListByLogin),
         }
+    }
+
+    /// Nothing is minted, and no mint settled, with a login that may be another user's: its list
+    /// lacks the current token. `true`: it may be, and what comes first is under way.
+    fn awaits_own_login(&mut self, what: &WaitingFor) -> bool {
+        let Some(current) = self.state.current().filter(|_| self.evidence.is_strange) else {
+            return false;
+        };
+        if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
+            self.wait(what.clone(), Some(until));
+        } else if self.is_in_doubt(current) {
+            // First of all whether the token works at all.
+            self.settle(current);
+        } else if self.list_as_current().is_some() {
+            let error = format!(
+                "the list of the login lacks generation {}, which works: the login may be that of \
+                 another user",
+                current.number
+            );
+            let report =
+                FailureReport::new(BackoffKey::Rotation, IncidentKind::ListDisagrees, error);
+            let event = failed(
+                &self.policy.name,
+                self.state,
+                &self.policy.retry,
+                report,
+                self.now,
+            );
+            self.record(vec![event]);
+        } else {
+            self.look(Look::ListByLogin);
+        }
+        true
     }
 
     /// No rotation is due.

@@ -36,7 +36,7 @@ impl Planner<'_> {
         self.note_claimed();
         self.note_adopted();
         self.clear_needless_keys();
-        if let Some(list) = self.fresh_list() {
+        if let Some(list) = self.fresh_list().filter(|list| !self.is_strange_now(list)) {
             // The clock first: it decides whether ages can be trusted.
             self.note_clock(list);
             // Before `note_own`, which would record the end of what was answered.

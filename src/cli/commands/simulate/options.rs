@@ -131,6 +131,9 @@ pub struct SimulateOptions {
     /// What users may do with auth configs
     #[arg(long, value_enum, default_value_t = ConfigAccess::Full)]
     pub config_access: ConfigAccess,
+    /// Answer every login with the session of this user, as a cache that mixes answers up
+    #[arg(long, value_name = "USER")]
+    pub session_of: Option<String>,
     /// Interval at which an IVR flow calls with the key of each auth config; the record shows
     /// whether a call failed
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -262,6 +262,9 @@ impl Planner<'_> {
                 self.wait(what, Some(lost.open_until));
             } else if let Some(until) = self.login_held() {
                 self.wait(what, Some(until));
+            } else if self.evidence.is_strange {
+                // A list that may be another user's tells nothing; the next check has one by token.
+                self.wait(what, None);
             } else if self.state.open_mint.is_none() {
                 // While another mint is open, the look that settles that one comes first.
                 self.look(Look::ListByLogin);

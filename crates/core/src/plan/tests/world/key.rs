@@ -396,9 +396,10 @@ impl Digest {
             values,
             secret_tag,
             work,
+            is_strange,
         } = seen;
         self.maybe(*last_listed_at);
-        self.put(unrecorded);
+        self.put((unrecorded, is_strange));
         self.doubts(doubts);
         for (token, absence) in absent {
             let Absence {
