@@ -40,7 +40,7 @@ pub struct DaemonView {
     #[serde(default)]
     pub mail_error: Option<String>,
     /// Recipients of the last mail that the server refused for good, with what it said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mail_refused: Vec<String>,
 }
 
