@@ -64,7 +64,14 @@ struct ExchangeState {
     /// By account and sink. What is not here is unknown.
     held: BTreeMap<(String, String), BTreeMap<String, PeerToken>>,
     known: KnownTokens,
-    turns: BTreeMap<RingcxUser, UserTurn>,
+    users: BTreeMap<RingcxUser, UserAccounts>,
+}
+
+/// What the accounts of one user have in common.
+#[derive(Default)]
+struct UserAccounts {
+    names: BTreeSet<String>,
+    turn: UserTurn,
 }
 
 #[derive(Default)]
@@ -99,7 +106,9 @@ impl TokenExchange {
         let exchange = Self::default();
         let unread = AccountState::default();
         for account in &policy.accounts {
-            exchange.lock().peer(&account.name).user = RingcxUser::of(account, &unread);
+            exchange
+                .lock()
+                .log_in(&account.name, RingcxUser::of(account, &unread));
         }
         let streams = journal.streams().await.unwrap_or_default();
         for stream in streams.into_iter().filter(|stream| stream != ALERTS) {
@@ -113,7 +122,7 @@ impl TokenExchange {
                 let mut shared = exchange.lock();
                 shared.known.set(&stream, living(&state));
                 if let Some(account) = account {
-                    shared.peer(&stream).user = RingcxUser::of(account, &state);
+                    shared.log_in(&stream, RingcxUser::of(account, &state));
                 }
             }
         }
@@ -124,7 +133,7 @@ impl TokenExchange {
     pub(super) fn publish_own(&self, policy: &AccountPolicy, state: &AccountState) {
         let mut shared = self.lock();
         shared.known.set(&policy.name, living(state));
-        shared.peer(&policy.name).user = RingcxUser::of(policy, state);
+        shared.log_in(&policy.name, RingcxUser::of(policy, state));
     }
 
     /// Makes a token that was just made, or found, this account's. `false`: it is another's.
@@ -159,12 +168,10 @@ impl TokenExchange {
         else {
             return BTreeMap::new();
         };
-        shared
-            .accounts
-            .iter()
-            .filter(|(name, peer)| *name != account && peer.user.as_ref() == Some(user))
-            .map(|(name, peer)| (name.clone(), peer.in_sinks.clone()))
-            .collect()
+        let names = shared.users.get(user).map(|user| &user.names);
+        let others = names.into_iter().flatten().filter(|name| *name != account);
+        let in_sinks = |name: &String| shared.accounts.get(name)?.in_sinks.clone();
+        others.map(|name| (name.clone(), in_sinks(name))).collect()
     }
 
     /// Publishes which tokens an account's sinks were just seen to hold. The accounts of the same
@@ -182,7 +189,7 @@ impl TokenExchange {
     pub(super) fn turn(&self, account: &str) -> UserTurn {
         let mut shared = self.lock();
         match shared.peer(account).user.clone() {
-            Some(user) => Arc::clone(shared.turns.entry(user).or_default()),
+            Some(user) => Arc::clone(&shared.users.entry(user).or_default().turn),
             None => UserTurn::default(),
         }
     }
@@ -198,7 +205,9 @@ impl TokenExchange {
     /// An account is no longer worked on, and what it holds is unknown.
     pub fn leave(&self, account: &str) {
         let mut state = self.lock();
-        state.accounts.remove(account);
+        if let Some(left) = state.accounts.remove(account) {
+            state.log_out(account, left.user);
+        }
         state.held.retain(|(owner, _), _| owner != account);
         // Unlocked first: those that this wakes take the same lock.
         drop(state);
@@ -388,9 +397,29 @@ impl ExchangeState {
         self.accounts.entry(account.to_owned()).or_default()
     }
 
+    /// This account logs in as that user from here on.
+    fn log_in(&mut self, account: &str, user: Option<RingcxUser>) {
+        let before = std::mem::replace(&mut self.peer(account).user, user.clone());
+        if before == user {
+            return;
+        }
+        self.log_out(account, before);
+        if let Some(user) = user {
+            let accounts = self.users.entry(user).or_default();
+            accounts.names.insert(account.to_owned());
+        }
+    }
+
+    fn log_out(&mut self, account: &str, user: Option<RingcxUser>) {
+        if let Some(accounts) = user.and_then(|user| self.users.get_mut(&user)) {
+            accounts.names.remove(account);
+        }
+    }
+
     fn is_shared(&self, user: &RingcxUser) -> bool {
-        let users = self.accounts.values().filter_map(|peer| peer.user.as_ref());
-        users.filter(|other| *other == user).count() > 1
+        self.users
+            .get(user)
+            .is_some_and(|accounts| accounts.names.len() > 1)
     }
 
     fn wake(&mut self, account: &str) {

@@ -250,7 +250,6 @@ fn shapes(house: &TestEnv) {
             "started_at",
             "unsent_mails",
             "mail_error",
-            "mail_refused",
         ],
     );
     let account = &status["accounts"][0];

@@ -297,8 +297,8 @@ async fn what_a_first_rotation_does_to_the_outside_is_done_in_order() {
         "commit", // a line begins
         "commit", // a sink is bound
         "rehearse commit login list",
-        "commit",             // these secrets open RingCX
-        "commit mint commit", // no mint without its intent, and what came of it at once
+        "commit",               // these secrets open RingCX
+        "commit mint commit",   // no mint without its intent, and what came of it at once
         "list accounts commit", // it works
         "commit create write set-access sync rename sync-directory commit", // to the disk before it has its name
         "list commit", // what was read back works

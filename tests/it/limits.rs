@@ -232,7 +232,8 @@ async fn a_login_that_may_be_right_is_tried_once_more_soon() {
         );
         assert_eq!(house.status()["state"], "parked", "{shown}");
         house.ringcx.clear();
-        assert_eq!(house.run(["rotate", "ivr"]).code(), 0, "{shown}");
+        let ran = house.run(["rotate", "ivr"]);
+        assert_eq!(ran.code(), 0, "{shown}: {}", ran.err);
         daemon.stop();
 
         // Over before the second look: nothing is parked.

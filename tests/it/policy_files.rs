@@ -17,7 +17,7 @@ fn examples() -> Vec<PathBuf> {
 #[test]
 fn every_example_is_accepted_by_check_as_an_operator_runs_it() {
     let examples = examples();
-    assert_eq!(examples.len(), 9, "an example was added or is gone");
+    assert_eq!(examples.len(), 10, "an example was added or is gone");
     for path in examples {
         let name = path.display();
         let run = |args: &[&str]| {

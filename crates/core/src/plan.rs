@@ -28,6 +28,7 @@ mod observations;
 pub mod reasons;
 mod retire;
 
+use backoff::{FailureReport, failed};
 pub use consumers::{MissingAck, notifications_owed, unacknowledged};
 use evidence::{Evidence, ListedBy, TokenList};
 pub use mint::{RotationDue, due, next_scheduled};
@@ -266,6 +267,17 @@ impl<'a> Planner<'a> {
     /// Plan again at this time at the latest.
     fn wake(&mut self, at: DateTime<Utc>) {
         self.decision.wake_at = self.decision.wake_at.min(at);
+    }
+
+    /// The event that records a failure and when to try again.
+    fn failure(&self, report: FailureReport) -> Event {
+        failed(
+            &self.policy.name,
+            self.state,
+            &self.policy.retry,
+            report,
+            self.now,
+        )
     }
 
     /// Until when nothing may be asked of the server, if so.

@@ -63,7 +63,7 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
             Some(_) => Some(self.user_turn(stop).await?),
             None => None,
         };
-        if self.evidence.is_strange() {
+        if self.evidence.is_strange() && self.state.current().is_some() {
             // Its refresh token would only renew what may be another user's.
             self.server.session.drop_access();
         }

@@ -21,20 +21,29 @@ impl KnownTokens {
         if self.by_account.get(account) == Some(&tokens) {
             return;
         }
-        self.owners
-            .retain(|token, owner| owner != account || tokens.contains(token));
         for token in &tokens {
             self.owners
                 .entry(*token)
                 .or_insert_with(|| account.to_owned());
         }
-        self.by_account.insert(account.to_owned(), tokens);
+        let before = self.by_account.insert(account.to_owned(), tokens.clone());
+        for gone in before.unwrap_or_default().difference(&tokens) {
+            if self.owners.get(gone).is_some_and(|owner| owner == account) {
+                self.owners.remove(gone);
+            }
+        }
     }
 
     /// Makes this the account's token. `false`: another account has it.
     pub(super) fn claim(&mut self, account: &str, token: Fingerprint) -> bool {
         let owner = self.owners.entry(token);
-        owner.or_insert_with(|| account.to_owned()) == account
+        let is_own = owner.or_insert_with(|| account.to_owned()) == account;
+        if is_own {
+            // So that it is free again if it is never recorded.
+            let known = self.by_account.entry(account.to_owned()).or_default();
+            known.insert(token);
+        }
+        is_own
     }
 
     /// The account that has this token.

@@ -28,7 +28,7 @@ enum Settling {
 }
 
 impl Planner<'_> {
-    fn is_at_hand(&self, token: &Fingerprint) -> bool {
+    pub(super) fn is_at_hand(&self, token: &Fingerprint) -> bool {
         self.evidence.values.contains(token)
     }
 

@@ -346,7 +346,9 @@ impl Evidence {
         match list.by {
             ListedBy::Login => {
                 let verified = state.pending().filter(|it| it.verified_at.is_some());
-                let mut used = state.current().into_iter().chain(verified).peekable();
+                let used = state.current().into_iter().chain(verified);
+                // One that lists lack whoever asks says nothing of the login.
+                let mut used = used.filter(|it| it.unlisted_since.is_none()).peekable();
                 self.is_strange =
                     used.peek().is_some() && !used.any(|it| list.tokens.contains(&it.fingerprint));
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::backoff::{FailureReport, failed};
+use super::backoff::FailureReport;
 use super::evidence::TokenList;
 use super::reasons::{Because, DueReason, UnfitSink, WaitingFor};
 use super::{Action, Look, Next, Planner, Step};
@@ -237,6 +237,11 @@ impl Planner<'_> {
         let Some(current) = self.state.current().filter(|_| self.evidence.is_strange) else {
             return false;
         };
+        // It does not work either, so the list may well be ours.
+        let doubt = self.evidence.doubt(&current.fingerprint);
+        if doubt.agrees(self.is_at_hand(&current.fingerprint)) {
+            return false;
+        }
         if let Some(until) = self.held(&BackoffKey::Rotation).max(self.login_held()) {
             self.wait(what.clone(), Some(until));
         } else if self.is_in_doubt(current) {
@@ -250,13 +255,7 @@ impl Planner<'_> {
             );
             let report =
                 FailureReport::new(BackoffKey::Rotation, IncidentKind::ListDisagrees, error);
-            let event = failed(
-                &self.policy.name,
-                self.state,
-                &self.policy.retry,
-                report,
-                self.now,
-            );
+            let event = self.failure(report);
             self.record(vec![event]);
         } else {
             self.look(Look::ListByLogin);
@@ -296,13 +295,7 @@ impl Planner<'_> {
             IncidentKind::PreflightFailed,
             UnfitSink::list(&unfit),
         );
-        let event = failed(
-            &self.policy.name,
-            self.state,
-            &self.policy.retry,
-            report,
-            self.now,
-        );
+        let event = self.failure(report);
         self.record(vec![event]);
     }
 }

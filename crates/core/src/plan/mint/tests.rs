@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::{GenerationNo, ReleaseCause};
+use crate::plan::backoff::failed;
 use crate::plan::evidence::SinkContent;
 use crate::plan::tests::scene::{
     Scene, days, every, file, foreign, hours, minutes, optional, token,

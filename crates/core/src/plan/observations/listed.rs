@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{Generation, Stage};
 use crate::event::{BackoffKey, Event, IncidentKind, MintSource, RetiredBy};
-use crate::plan::backoff::{FailureReport, failed};
+use crate::plan::backoff::FailureReport;
 use crate::plan::evidence::TokenList;
 use crate::plan::reasons::WaitingFor;
 use crate::plan::{LARGEST_SKEW_SECONDS, Look, Planner};
@@ -304,13 +304,7 @@ impl Planner<'_> {
                 let error = "RingCX refuses the token in use, or lists it only at times";
                 let trouble =
                     FailureReport::new(BackoffKey::Server, IncidentKind::VerifyFailed, error);
-                events.push(failed(
-                    &self.policy.name,
-                    self.state,
-                    &self.policy.retry,
-                    trouble,
-                    self.now,
-                ));
+                events.push(self.failure(trouble));
             }
         }
         self.record(events);
