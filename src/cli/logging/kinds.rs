@@ -26,6 +26,7 @@ const DAEMON: &[(&str, &str)] = &[
     ("journal-refused", "6d3c7ad2c3dd4bac883412149aa9ade4"),
     ("journal-works", "d1282fd32180468f845c8fc921a297cb"),
     ("left-over-removed", "10dc01d0e2c14480b8249292fc3563c4"),
+    ("directory-locked", "5c1d7a90b8e24f3d9a6f02e4c7b8d135"),
     ("log-lines-dropped", "1fe16347396e479587314458d57f68f6"),
     ("logging-not-changed", "edb3cce0301844f9b8f4a7e2d26bada7"),
     ("mail-dropped", "a503e5d1396c4c3595a53968f04288d2"),

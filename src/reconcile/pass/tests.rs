@@ -78,7 +78,15 @@ async fn a_pass_that_does_not_end_is_told_of_and_waits_longer_each_time_until_on
         assert!(is_told(&driver));
         waits.push((report.wake_at - clock.now()).num_seconds());
     }
-    assert_eq!(waits, [30, 60, 120]);
+    // Each account draws its share of a wait.
+    let bounds = [15..=30, 30..=60, 60..=120];
+    assert!(
+        bounds
+            .iter()
+            .zip(&waits)
+            .all(|(bounds, wait)| bounds.contains(wait)),
+        "{waits:?}"
+    );
     let mut report = PassReport {
         wake_at: clock.now(),
         end: PassOutcome::AtRest,
