@@ -117,6 +117,7 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "type",
             "argv",
             "environment",
+            "read-back",
             "name",
             "type",
             "account-id",
@@ -150,6 +151,7 @@ fn what_the_shipped_policy_calls_a_default_is_one() {
             "username",
             "password",
             "ca-file",
+            "helo",
         ]
     );
 }
