@@ -87,6 +87,8 @@ impl<A: TokenApi, J: Journal, W: Observer> Reconciler<A, J, W> {
         let turn = self.peers.turn(self.name());
         loop {
             tokio::select! {
+                // In this order: a turn that is free is taken without any wait.
+                biased;
                 () = stop.cancelled() => return Err(Interrupt::Stopped),
                 turn = Arc::clone(&turn).lock_owned() => return Ok(turn),
                 // The watchdog must not take the wait for a hang.
