@@ -19,8 +19,11 @@ systemctl reload $UNIT
 # A daemon that was just started has to log in for it.
 systemctl restart $UNIT
 since=$(moment)
-fault '{"call":"login","fault":"status-401","times":1}'
+fault '{"call":"login","fault":"status-401","times":2}'
 check "a login is rejected" fails ringcx-rotator rotate sales-ivr
+# The password worked before, so it is tried once more, after half a minute.
+rejected() { has "$(json "$(status)" '[one["kind"] for account in it["accounts"] for one in account["incidents"]]')" login-rejected; }
+check "and once more" await 60 rejected
 check "journalctl -x names the account in the explanation" has "$(explained $login_rejected)" "Subject: sales-ivr: login-rejected"
 check "and says how to go on" has "$(explained $login_rejected)" "\`ringcx-rotator rotate sales-ivr\`"
 no_faults
